@@ -1,0 +1,31 @@
+/**
+ * Signalling: what two peers tell each other in order to make links. Links do not care who does the carrying: the
+ * rendezvous, a session that already stands, later the overlay. Whoever carries it seals it to its target and proves
+ * its sender, so a signal that arrives here is known to come from `from`.
+ */
+import type { PeerId } from "../../shared/ids.ts";
+import type { RtcSignal } from "../runtime.ts";
+
+/** `dial` asks for links, `rtc` negotiates one WebRTC connection, `addresses` says where the sender listens. */
+export type SignalMessage =
+  | {
+      readonly kind: "dial";
+      /** 8 random bytes that name the attempt. */
+      readonly dialId: Uint8Array;
+      readonly addresses: readonly string[];
+    }
+  | { readonly kind: "rtc"; readonly connectionId: Uint8Array; readonly signal: RtcSignal }
+  | { readonly kind: "addresses"; readonly addresses: readonly string[] }
+  /** The dial or connection of that id is not wanted; `code` is an error code. */
+  | { readonly kind: "refuse"; readonly id: Uint8Array; readonly code: string };
+
+export const SIGNAL_ID_BYTES = 8;
+
+/** Carries signal messages to one peer after the other. */
+export interface Signaller {
+  /**
+   * Resolves when the message is on its way, not when it has arrived.
+   * @throws PeerloomError `peer/not-found`, `edge/unreachable`, `aborted`
+   */
+  send(to: PeerId, message: SignalMessage, options: { readonly signal: AbortSignal }): Promise<void>;
+}

@@ -1,0 +1,226 @@
+/**
+ * What a peer asks of the program it runs in. Node, Deno, browsers and the simulator each supply one `Runtime`; nothing
+ * else in the peer knows which of them it is. Types only, so that every layer may name them.
+ */
+import type { PeerloomError } from "../shared/errors.ts";
+
+/** Everything a peer needs from its host. */
+export interface Runtime {
+  readonly name: "node" | "deno" | "browser" | "sim";
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly aead: AeadProvider;
+  /** Undefined where the host has no sockets of that kind. */
+  readonly tcp: TcpHost | undefined;
+  readonly websocket: WebSocketHost;
+  readonly webrtc: WebRtcHost | undefined;
+  /** The process's own state: the identity key, later the address book. */
+  readonly storage: KeyValueStorage;
+  /** Undefined in browsers, where files are Blobs and OPFS handles. */
+  readonly files: FileSystem | undefined;
+  readonly log: Log;
+}
+
+export interface Clock {
+  /** Wall clock, ms since 1970. May jump: only for what other machines read. */
+  nowMs(): number;
+  /** Never goes back: for durations and deadlines. */
+  monotonicMs(): number;
+  /** Calls once after `delayMs`. Does not keep the process alive. */
+  setTimer(delayMs: number, callback: () => void): Timer;
+  /** @throws the signal's reason when aborted before the time is over */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+  /** Calls after the events that are already waiting, as soon as possible (setImmediate, or the like). */
+  defer(callback: () => void): void;
+}
+
+export interface Timer {
+  cancel(): void;
+}
+
+export interface Random {
+  bytes(length: number): Uint8Array;
+  /** Uniform in [0, 1). */
+  unit(): number;
+}
+
+/** Ciphers for session frames. `aes-256-gcm` is everywhere; `aes-128-ocb` (RFC 7253) where the host has it in C. */
+export type AeadName = "aes-256-gcm" | "aes-128-ocb";
+
+export interface AeadProvider {
+  /** Best first; always holds `aes-256-gcm`. */
+  readonly supported: readonly AeadName[];
+  importKey(name: AeadName, key: Uint8Array): Promise<AeadKey> | AeadKey;
+}
+
+/** Seals with a 12-byte nonce and a 16-byte tag at the end. Results may come at once or later: hosts differ. */
+export interface AeadKey {
+  /**
+   * @param parts plaintext in pieces, sealed as if joined; not kept
+   * @returns header is not included; the pieces joined are ciphertext and tag
+   */
+  seal(nonce: Uint8Array, header: Uint8Array, parts: readonly Uint8Array[]): Uint8Array[] | Promise<Uint8Array[]>;
+  /** @returns the plaintext, in memory of its own, or undefined when it was not sealed with this key, nonce and header */
+  open(nonce: Uint8Array, header: Uint8Array, sealed: Uint8Array): Uint8Array | undefined | Promise<Uint8Array | undefined>;
+}
+
+/** A connected byte pipe. The link layer puts frames on it. */
+export interface ByteSocket {
+  readonly remoteAddress: string;
+  /** Takes the pieces as one write; the memory must not change afterwards. */
+  write(parts: readonly Uint8Array[]): void;
+  /** Bytes taken and not yet given to the operating system. */
+  readonly bufferedBytes: number;
+  /** Stops and starts the calls of `onData`. */
+  pause(): void;
+  resume(): void;
+  close(): void;
+  /** Drops everything unsent. */
+  destroy(): void;
+  /** Memory is valid during the call only. */
+  onData: (bytes: Uint8Array) => void;
+  /** `bufferedBytes` has fallen to zero. */
+  onDrain: () => void;
+  /** Called once. */
+  onClose: (error: PeerloomError | undefined) => void;
+}
+
+/** A message socket: WebSocket, client or server side. Binary messages and short texts. */
+export interface MessageSocket {
+  readonly remoteAddress: string;
+  send(parts: readonly Uint8Array[]): void;
+  sendText(text: string): void;
+  readonly bufferedBytes: number;
+  close(code?: number, reason?: string): void;
+  /** Without waiting for the closing handshake. */
+  destroy(): void;
+  /** Memory is valid during the call only. */
+  onMessage: (bytes: Uint8Array) => void;
+  onText: (text: string) => void;
+  /** `bufferedBytes` has fallen below 256 KiB after having been above. Hosts without the event poll. */
+  onDrain: () => void;
+  /** Called once. `code` and `reason` as in RFC 6455. */
+  onClose: (code: number, reason: string) => void;
+}
+
+export interface TcpHost {
+  /** @throws PeerloomError `link/failed`, `aborted` */
+  connect(address: { readonly host: string; readonly port: number }, signal: AbortSignal): Promise<ByteSocket>;
+  /**
+   * One port for TCP and WebSocket: the first bytes tell (an HTTP request line means WebSocket).
+   * @throws PeerloomError `link/failed` when the port is taken
+   */
+  listen(
+    options: { readonly host: string; readonly port: number },
+    accept: { tcp(socket: ByteSocket, firstBytes: Uint8Array): void; websocket(socket: MessageSocket): void },
+  ): Promise<Listener>;
+}
+
+export interface Listener {
+  readonly host: string;
+  readonly port: number;
+  /** Addresses others may try: the host itself, or every interface's address when it is `0.0.0.0` or `::`. */
+  addresses(): readonly string[];
+  /** Resolves when the port is free again; accepted sockets stay. */
+  close(): Promise<void>;
+}
+
+export interface WebSocketHost {
+  /**
+   * Never offers compression where that can be chosen: sealed bytes do not shrink.
+   * @throws PeerloomError `link/failed`, `aborted`
+   */
+  connect(url: string, signal: AbortSignal): Promise<MessageSocket>;
+}
+
+/** An ICE server as in W3C's RTCIceServer. */
+export interface IceServer {
+  readonly urls: readonly string[];
+  readonly username?: string;
+  readonly credential?: string;
+}
+
+/** What two WebRTC sides tell each other. */
+export type RtcSignal =
+  | { readonly kind: "offer" | "answer"; readonly sdp: string }
+  | { readonly kind: "candidate"; readonly candidate: string; readonly mid: string };
+
+export interface WebRtcHost {
+  /**
+   * One peer connection with one reliable, ordered data channel, negotiated with id 0 on both sides.
+   * The offerer's `onSignal` is called with the offer soon after.
+   */
+  open(options: {
+    readonly role: "offerer" | "answerer";
+    readonly iceServers: readonly IceServer[];
+    onSignal(signal: RtcSignal): void;
+  }): RtcConnection;
+}
+
+export interface RtcConnection {
+  /** Takes what the other side signalled. Candidates may come before the description; they wait here. Never throws. */
+  accept(signal: RtcSignal): void;
+  /** Memory must not change afterwards. */
+  send(parts: readonly Uint8Array[]): void;
+  readonly bufferedBytes: number;
+  /** The longest message both sides take, bytes; known once open. */
+  readonly messageBytesMax: number;
+  /** SHA-256 fingerprints of both certificates, `aa:bb:…` lower case; known once open. */
+  fingerprints(): { readonly local: string; readonly remote: string };
+  /** The chosen candidate pair for people, e.g. `host/udp 192.0.2.1:4000`, or "" where the host does not tell. */
+  describe(): string;
+  close(): void;
+  onOpen: () => void;
+  onMessage: (bytes: Uint8Array) => void;
+  /** `bufferedBytes` has fallen below 256 KiB after having been above. */
+  onDrain: () => void;
+  /** Called once, also when it never opened. */
+  onClose: (error: PeerloomError | undefined) => void;
+}
+
+/** Small values by name; each write is atomic and durable. */
+export interface KeyValueStorage {
+  get(key: string): Promise<StoredValue | undefined>;
+  set(key: string, value: StoredValue): Promise<void>;
+}
+
+/** Bytes, or (browsers only) a non-extractable key that IndexedDB keeps as it is. */
+export type StoredValue = Uint8Array | CryptoKey;
+
+/** Paths are absolute and in the host's own notation. Every failure is a PeerloomError. */
+export interface FileSystem {
+  /** @throws `files/not-found` */
+  stat(path: string): Promise<{ readonly kind: "file" | "directory" | "other"; readonly bytes: number; readonly modifiedMs: number }>;
+  exists(path: string): Promise<boolean>;
+  /** Names in a directory, sorted by code unit. Symbolic links are reported as `other` by `stat`. */
+  list(path: string): Promise<readonly string[]>;
+  /** `read` needs the file; `update` makes it when absent and keeps what is there. @throws `files/not-found`, `files/unwritable` */
+  open(path: string, mode: "read" | "update"): Promise<FileHandle>;
+  /** Makes parents too. @throws `files/unwritable` */
+  makeDirectory(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  remove(path: string): Promise<void>;
+  /** The bytes under `path`'s file system that may still be written, or undefined when unknown. */
+  freeBytes(path: string): Promise<number | undefined>;
+  /** Joins segments with the host's separator. */
+  join(...segments: readonly string[]): string;
+  /** The last segment. */
+  baseName(path: string): string;
+}
+
+export interface FileHandle {
+  /** Fills as much of `into` as there is at `offset`; the count is smaller only at the end of the file. */
+  read(into: Uint8Array, offset: number): Promise<number>;
+  /** @throws `files/disk-full`, `files/unwritable` */
+  write(bytes: Uint8Array, offset: number): Promise<void>;
+  truncate(bytes: number): Promise<void>;
+  /** Returns when what was written survives a power cut. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Events with fields; silent by default. Never keys, payloads or invites. */
+export interface Log {
+  debug(event: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(event: string, fields?: Readonly<Record<string, unknown>>): void;
+}

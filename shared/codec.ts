@@ -1,0 +1,202 @@
+/**
+ * msgpack for strangers. msgpackr obeys record definitions found in its input even with `useRecords: false`, decodes a
+ * dozen extension types whatever it is told, and recurses as deep as the bytes say. So `scan` walks the headers first
+ * (depth, items, string lengths, no extensions, nothing missing, nothing left over), and only then msgpackr runs.
+ * Messages are positional arrays; the field readers below turn `unknown` into types once, at the door.
+ */
+import { Packr } from "msgpackr/pack";
+import { PeerloomError } from "./errors.ts";
+
+/** What a message may look like before it is decoded. */
+export interface ScanLimits {
+  /** The whole message, bytes. */
+  readonly bytesMax: number;
+  /** Arrays and maps inside each other. @default 6 */
+  readonly depthMax?: number;
+  /** Values in all, containers included. @default 512 */
+  readonly itemsMax?: number;
+  /** One string, bytes. @default 4096 */
+  readonly textBytesMax?: number;
+}
+
+const packr = new Packr({ useRecords: false, moreTypes: false, mapsAsObjects: true, variableMapSize: true });
+
+/** Encodes one value: null, booleans, finite numbers, strings, Uint8Array, arrays and plain objects of these. */
+export function encode(value: unknown): Uint8Array {
+  // pack() hands out a view of a pooled buffer that the next call may overwrite.
+  return Uint8Array.from(packr.pack(value));
+}
+
+/**
+ * Decodes one stranger's message. Byte fields are copies, so that a small field does not pin a large frame.
+ * @throws PeerloomError `wire/too-large`, `wire/malformed`
+ */
+export function decode(bytes: Uint8Array, limits: ScanLimits): unknown {
+  if (bytes.length > limits.bytesMax) {
+    throw new PeerloomError("wire/too-large", `Message of ${bytes.length} bytes; at most ${limits.bytesMax} are allowed.`);
+  }
+  scan(bytes, limits);
+  try {
+    return packr.unpack(bytes.slice());
+  } catch (cause) {
+    throw new PeerloomError("wire/malformed", "Message is not valid msgpack.", { cause });
+  }
+}
+
+/**
+ * Walks the headers of exactly one msgpack value.
+ * @throws PeerloomError `wire/malformed` at the first thing that is not allowed
+ */
+export function scan(bytes: Uint8Array, limits: ScanLimits): void {
+  const { depthMax = 6, itemsMax = 512, textBytesMax = 4096 } = limits;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  /** Values still expected at each depth. */
+  const pending: number[] = [1];
+  let offset = 0;
+  let items = 0;
+
+  const need = (count: number): number => {
+    const start = offset;
+    if (count > bytes.length - offset) throw malformed("cut short");
+    offset += count;
+    return start;
+  };
+  const enter = (count: number): void => {
+    if (pending.length > depthMax) throw malformed("nested too deep");
+    if (count > itemsMax) throw malformed("too many items");
+    pending.push(count);
+  };
+  const text = (length: number): void => {
+    if (length > textBytesMax) throw malformed("text too long");
+    need(length);
+  };
+
+  while (pending.length > 0) {
+    const depth = pending.length - 1;
+    const left = pending[depth] as number;
+    if (left === 0) {
+      pending.pop();
+      continue;
+    }
+    pending[depth] = left - 1;
+    if (++items > itemsMax) throw malformed("too many items");
+    const head = view.getUint8(need(1));
+    if (head <= 0x7f || head >= 0xe0) continue;
+    if (head <= 0x8f) enter((head & 0x0f) * 2);
+    else if (head <= 0x9f) enter(head & 0x0f);
+    else if (head <= 0xbf) text(head & 0x1f);
+    else if (head === 0xc0 || head === 0xc2 || head === 0xc3) continue;
+    else if (head === 0xc4) need(view.getUint8(need(1)));
+    else if (head === 0xc5) need(view.getUint16(need(2)));
+    else if (head === 0xc6) need(view.getUint32(need(4)));
+    else if (head === 0xca) need(4);
+    else if (head === 0xcb) need(8);
+    else if (head >= 0xcc && head <= 0xcf) need(1 << (head - 0xcc));
+    else if (head >= 0xd0 && head <= 0xd3) need(1 << (head - 0xd0));
+    else if (head === 0xd9) text(view.getUint8(need(1)));
+    else if (head === 0xda) text(view.getUint16(need(2)));
+    else if (head === 0xdb) text(view.getUint32(need(4)));
+    else if (head === 0xdc) enter(view.getUint16(need(2)));
+    else if (head === 0xdd) enter(view.getUint32(need(4)));
+    else if (head === 0xde) enter(view.getUint16(need(2)) * 2);
+    else if (head === 0xdf) enter(view.getUint32(need(4)) * 2);
+    else throw malformed("extension types are not allowed"); // c1, c7-c9, d4-d8
+  }
+  if (offset !== bytes.length) throw malformed("bytes after the end");
+}
+
+/**
+ * Reads the fields of a positional message one after the other.
+ * @example
+ * const fields = new FieldReader(decode(bytes, limits), "join");
+ * const version = fields.integer(0, 255);
+ * fields.end();
+ */
+export class FieldReader {
+  readonly #values: readonly unknown[];
+  readonly #what: string;
+  #next = 0;
+
+  /** @throws PeerloomError `wire/malformed` when `value` is not an array */
+  constructor(value: unknown, what: string) {
+    if (!Array.isArray(value)) throw malformed(`${what} is not an array`);
+    this.#values = value;
+    this.#what = what;
+  }
+
+  integer(min: number, max: number): number {
+    const value = this.#take();
+    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < min || value > max) {
+      throw this.#bad(`an integer from ${min} to ${max}`);
+    }
+    return value;
+  }
+
+  boolean(): boolean {
+    const value = this.#take();
+    if (typeof value !== "boolean") throw this.#bad("a boolean");
+    return value;
+  }
+
+  /** A string of at most `charactersMax` UTF-16 units. */
+  text(charactersMax: number): string {
+    const value = this.#take();
+    if (typeof value !== "string" || value.length > charactersMax) {
+      throw this.#bad(`text of at most ${charactersMax} characters`);
+    }
+    return value;
+  }
+
+  /** Bytes, copied. */
+  bytes(lengthMin: number, lengthMax: number): Uint8Array {
+    const value = this.#take();
+    if (!(value instanceof Uint8Array) || value.length < lengthMin || value.length > lengthMax) {
+      throw this.#bad(`${lengthMin} to ${lengthMax} bytes`);
+    }
+    return Uint8Array.from(value);
+  }
+
+  list<T>(countMax: number, read: (item: unknown) => T): T[] {
+    const value = this.#take();
+    if (!Array.isArray(value) || value.length > countMax) throw this.#bad(`a list of at most ${countMax}`);
+    return value.map((item) => read(item));
+  }
+
+  /** A value that a parser such as `parsePeerId` makes from text. */
+  parsed<T>(parse: (text: string) => T | undefined, what: string): T {
+    const value = this.#take();
+    const parsed = typeof value === "string" ? parse(value) : undefined;
+    if (parsed === undefined) throw this.#bad(what);
+    return parsed;
+  }
+
+  /** A nested positional message. */
+  nested(what: string): FieldReader {
+    return new FieldReader(this.#take(), what);
+  }
+
+  /** True when the next field is null; it is skipped then. */
+  skipNull(): boolean {
+    if (this.#values[this.#next] !== null) return false;
+    this.#next += 1;
+    return true;
+  }
+
+  /** Nothing may follow. */
+  end(): void {
+    if (this.#next !== this.#values.length) throw malformed(`${this.#what} has ${this.#values.length} fields`);
+  }
+
+  #take(): unknown {
+    if (this.#next >= this.#values.length) throw malformed(`${this.#what} ends after ${this.#next} fields`);
+    return this.#values[this.#next++];
+  }
+
+  #bad(expected: string): PeerloomError {
+    return malformed(`field ${this.#next - 1} of ${this.#what} is not ${expected}`);
+  }
+}
+
+function malformed(why: string): PeerloomError {
+  return new PeerloomError("wire/malformed", `Malformed message: ${why}.`);
+}

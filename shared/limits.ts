@@ -1,0 +1,57 @@
+/**
+ * Every bound that both sides of a wire must agree on. Sizes in bytes, times in milliseconds.
+ */
+
+/** The wire version spoken here; a join or a hello with another one is answered by `wire/version`. */
+export const WIRE_VERSION = 1;
+
+/**
+ * The longest frame on any link, header and tag included. 256 KiB is what every data channel of today takes
+ * (Chromium offers `max-message-size:262144`), and larger frames no longer make sealing cheaper.
+ */
+export const FRAME_BYTES_MAX = 262_144;
+
+/** The longest message on a rendezvous socket: a sealed signal with a long SDP stays below 16 KiB. */
+export const RENDEZVOUS_MESSAGE_BYTES_MAX = 32_768;
+
+/** The longest sealed signal inside a rendezvous message. */
+export const SIGNAL_BYTES_MAX = 24_576;
+
+/** Addresses a contact may carry; the rest is dropped. */
+export const ADDRESSES_MAX = 8;
+export const ADDRESS_BYTES_MAX = 128;
+
+/** Beacons told to a newcomer. */
+export const BEACONS_MAX = 16;
+
+/** Members of one rendezvous object. workerd allows 32,768 sockets; the rest is refused with `edge/over-capacity`. */
+export const RENDEZVOUS_SOCKETS_MAX = 20_000;
+
+/** Messages a rendezvous socket may send: a bucket of this many, refilled at the rate below. Past that it is closed. */
+export const RENDEZVOUS_MESSAGES_BURST = 400;
+export const RENDEZVOUS_MESSAGES_PER_SECOND = 40;
+
+/** A newcomer must have joined by then, or its socket is closed. */
+export const JOIN_TIMEOUT_MS = 10_000;
+
+/** Clocks may differ by this much: a join's or signal's time outside is `edge/challenge-failed` or `signal/stale`. */
+export const CLOCK_SKEW_MS_MAX = 120_000;
+
+/** A relay ticket opens its channel for this long after it was made. */
+export const RELAY_TICKET_TTL_MS = 60_000;
+
+/**
+ * Bytes that one side may have under way through a relay channel before the other side has acknowledged them to the
+ * object. A Durable Object has no backpressure, so this is what keeps its memory flat. A sender keeps to half of it.
+ */
+export const RELAY_UNACKED_BYTES_MAX = 4 * 1024 * 1024;
+
+/** A receiver acknowledges to the relay object after this many bytes (text message `ack:<total bytes received>`). */
+export const RELAY_ACK_EVERY_BYTES = 256 * 1024;
+
+/** Bytes a relay channel holds for a second side that has not come yet; past that the sender is closed. */
+export const RELAY_PENDING_BYTES_MAX = 64 * 1024;
+
+/** Text messages that the edge answers by itself without waking an object. */
+export const PING_TEXT = "ping";
+export const PONG_TEXT = "pong";

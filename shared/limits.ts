@@ -44,13 +44,13 @@ export const RELAY_TICKET_TTL_MS = 60_000;
  * Bytes that one side may have under way through a relay channel before the other side has acknowledged them to the
  * object. A Durable Object has no backpressure, so this is what keeps its memory flat. A sender keeps to half of it.
  */
-export const RELAY_UNACKED_BYTES_MAX = 4 * 1024 * 1024;
+export const RELAY_UNACKED_BYTES_MAX: number = 4 * 1024 * 1024;
 
 /** A receiver acknowledges to the relay object after this many bytes (text message `ack:<total bytes received>`). */
-export const RELAY_ACK_EVERY_BYTES = 256 * 1024;
+export const RELAY_ACK_EVERY_BYTES: number = 256 * 1024;
 
 /** Bytes a relay channel holds for a second side that has not come yet; past that the sender is closed. */
-export const RELAY_PENDING_BYTES_MAX = 64 * 1024;
+export const RELAY_PENDING_BYTES_MAX: number = 64 * 1024;
 
 /** Text messages that the edge answers by itself without waking an object. */
 export const PING_TEXT = "ping";

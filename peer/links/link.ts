@@ -51,8 +51,8 @@ export interface Link {
 }
 
 /** `bufferedBytes` above which a link's user should wait for `onDrain`. */
-export const LINK_BUFFER_HIGH_BYTES = 1024 * 1024;
+export const LINK_BUFFER_HIGH_BYTES: number = 1024 * 1024;
 /** `bufferedBytes` at or below which `onDrain` is called. */
-export const LINK_BUFFER_LOW_BYTES = 256 * 1024;
+export const LINK_BUFFER_LOW_BYTES: number = 256 * 1024;
 /** Frames a link keeps while nobody listens; the handshake's first and one behind it. Past that it closes. */
 export const LINK_EARLY_FRAMES_MAX = 16;

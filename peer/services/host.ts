@@ -1,0 +1,26 @@
+/**
+ * What a service (files, later topics, records, calls…) asks of the peer it belongs to. Services know sessions and
+ * streams through this and nothing of how peers were found or linked.
+ */
+import type { NetworkName, PeerId } from "../../shared/ids.ts";
+import type { Runtime } from "../runtime.ts";
+import type { Session, StreamHandler } from "../session/contract.ts";
+
+export interface ServiceHost {
+  readonly id: PeerId;
+  readonly network: NetworkName;
+  readonly runtime: Runtime;
+  /** Where this peer listens; empty when it does not. */
+  addresses(): readonly string[];
+  /**
+   * The session to a peer, made when there is none.
+   * @param options.addresses dial hints, e.g. from a ticket
+   * @throws PeerloomError `connect/no-path`, `connect/timeout`, `connect/refused`, `peer/not-found`, `peer/closed`, `aborted`
+   */
+  connect(
+    id: PeerId,
+    options?: { readonly signal?: AbortSignal; readonly addresses?: readonly string[] },
+  ): Promise<Session>;
+  /** Answers streams of a protocol. One handler a protocol; the function returned takes it away. */
+  handle(protocol: string, handler: StreamHandler): () => void;
+}

@@ -1,0 +1,59 @@
+/**
+ * What a peer can be told when it is opened, and the check of it.
+ */
+import { PeerloomError } from "../../shared/errors.ts";
+import { DEFAULT_NETWORK, type NetworkName, requireNetworkName } from "../../shared/ids.ts";
+import type { PathPolicy } from "../overlay/connector.ts";
+import type { IceServer } from "../runtime.ts";
+
+export interface PeerOptions {
+  /** Origin of the edge, `https://edge.example`. `null`: pure, no edge at all. @default the host's (see the entry point) */
+  readonly edge?: string | null;
+  /** Only peers of the same network meet. 1 to 64 of `a-z 0-9 . _ -`. @default "main" */
+  readonly network?: string;
+  /** `HOST:PORT` to take TCP and WebSocket links on; port 0 lets the system choose. Node and Deno only. @default none */
+  readonly listen?: string;
+  /** `direct`: never through a relay. `relay`: only through it, so that no peer learns an address. @default both */
+  readonly only?: "direct" | "relay";
+  /** @default true where the host has it */
+  readonly webrtc?: boolean;
+  /** Instead of those that the edge names. */
+  readonly iceServers?: readonly IceServer[];
+  /** Gives up opening. */
+  readonly signal?: AbortSignal;
+}
+
+/** The same with everything decided. */
+export interface CheckedOptions {
+  /** Undefined: pure. */
+  readonly edge: string | undefined;
+  readonly network: NetworkName;
+  readonly listen: string | undefined;
+  readonly policy: PathPolicy;
+  readonly webrtc: boolean;
+  readonly iceServers: readonly IceServer[] | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** @throws PeerloomError `usage/invalid`, `network/invalid-name` */
+export function checkOptions(options: PeerOptions): CheckedOptions {
+  const edge = options.edge ?? undefined;
+  return {
+    edge: edge === undefined ? undefined : checkEdge(edge),
+    network: options.network === undefined ? DEFAULT_NETWORK : requireNetworkName(options.network),
+    listen: options.listen,
+    policy: options.only ?? "any",
+    webrtc: options.webrtc ?? true,
+    iceServers: options.iceServers,
+    signal: options.signal,
+  };
+}
+
+/** The origin alone: peers sign it, so it must be what the edge sees. */
+function checkEdge(text: string): string {
+  const url = URL.parse(text);
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    throw new PeerloomError("usage/invalid", `"${text.slice(0, 100)}" is not an edge: give its URL, as https://edge.example.`);
+  }
+  return url.origin;
+}

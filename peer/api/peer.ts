@@ -1,0 +1,256 @@
+/**
+ * A peer: one running runtime. This file puts the layers together for one identity in one network and is what an
+ * application holds; the entry points (node.ts, deno.ts, browser.ts) add the host.
+ */
+import { PeerloomError, toPeerloomError } from "../../shared/errors.ts";
+import { type NetworkName, type PeerId, requirePeerId } from "../../shared/ids.ts";
+import type { Identity } from "../identity/identity.ts";
+import { parseListenAddress } from "../links/address.ts";
+import { listen } from "../links/listen.ts";
+import { decodeSignal, encodeSignal } from "../links/signal-codec.ts";
+import type { SignalMessage } from "../links/signaller.ts";
+import { Connector, type ConnectOptions } from "../overlay/connector.ts";
+import { IceServers } from "../overlay/ice-servers.ts";
+import { Introducer } from "../overlay/introducer.ts";
+import { Rendezvous } from "../overlay/rendezvous.ts";
+import { RtcNegotiations } from "../overlay/rtc-negotiations.ts";
+import { Upgrader } from "../overlay/upgrader.ts";
+import type { Listener, Runtime } from "../runtime.ts";
+import { Files } from "../services/files/files.ts";
+import type { ServiceHost } from "../services/host.ts";
+import type { Session, StreamHandler } from "../session/contract.ts";
+import type { PeerSession } from "../session/session.ts";
+import { Sessions } from "../session/sessions.ts";
+import { type CheckedOptions, checkOptions, type PeerOptions } from "./options.ts";
+import { type PeerStatus, sessionStatus } from "./status.ts";
+
+/** Echoes bytes: every peer answers it, `ping` measures with it. */
+export const PING_PROTOCOL = "ping/1";
+
+/** Whether the edge is reached; `error` says why not. */
+export interface EdgeState {
+  readonly connected: boolean;
+  readonly error?: PeerloomError;
+}
+
+/**
+ * @example
+ * await using peer = await Peer.open({ edge: "https://edge.example", network: "demo" });
+ * peer.handle("echo/1", async (stream) => { await stream.readable.pipeTo(stream.writable); });
+ *
+ * Events: `session` (CustomEvent<Session>, when one begins or its path changes), `edge` (CustomEvent<EdgeState>).
+ */
+export class Peer extends EventTarget implements AsyncDisposable {
+  readonly id: PeerId;
+  readonly network: NetworkName;
+  /** Files and folders, shared and got. */
+  readonly files: Files;
+  readonly #runtime: Runtime;
+  readonly #options: CheckedOptions;
+  readonly #handlers = new Map<string, StreamHandler>();
+  readonly #sessions: Sessions;
+  readonly #rendezvous: Rendezvous | undefined;
+  readonly #introducer: Introducer | undefined;
+  readonly #rtc: RtcNegotiations | undefined;
+  readonly #connector: Connector;
+  readonly #upgrader: Upgrader;
+  #listener: Listener | undefined;
+  #closed: Promise<void> | undefined;
+
+  /**
+   * Opens a peer on a host.
+   * @throws PeerloomError `edge/unreachable`, `usage/invalid`, `network/invalid-name`, `link/failed` (port taken), `aborted`
+   */
+  static async openOn(runtime: Runtime, identity: Identity, options: PeerOptions = {}): Promise<Peer> {
+    const peer = new Peer(runtime, identity, checkOptions(options));
+    try {
+      await peer.#start();
+      return peer;
+    } catch (error) {
+      await peer.close();
+      throw error;
+    }
+  }
+
+  private constructor(runtime: Runtime, identity: Identity, options: CheckedOptions) {
+    super();
+    this.id = identity.id;
+    this.network = options.network;
+    this.#runtime = runtime;
+    this.#options = options;
+    const listenAddresses = (): readonly string[] => this.listenAddresses;
+    const { edge, network, policy } = options;
+    this.#sessions = new Sessions({
+      runtime,
+      identity,
+      network,
+      handler: (protocol) => this.#handlers.get(protocol),
+      onSignal: (session, message) => this.#receiveSessionSignal(session, message),
+      onSession: (session) => this.#begun(session),
+      onPathless: (session) => this.#upgrader.revive(session),
+      onEnd: (session) => this.#upgrader.forget(session),
+    });
+    if (edge !== undefined) {
+      this.#rendezvous = new Rendezvous({ runtime, identity, network, edge, addresses: listenAddresses });
+      this.#introducer = new Introducer({ runtime, identity, network, rendezvous: this.#rendezvous });
+    }
+    if (runtime.webrtc !== undefined && options.webrtc && policy !== "relay") {
+      const fromEdge = edge === undefined ? undefined : new IceServers(runtime, edge);
+      this.#rtc = new RtcNegotiations({
+        runtime,
+        host: runtime.webrtc,
+        iceServers: async () => options.iceServers ?? (await fromEdge?.get()) ?? [],
+        onLink: (_, link) => this.#sessions.accept(link),
+      });
+    }
+    this.#connector = new Connector({
+      runtime,
+      identity,
+      policy,
+      listenAddresses,
+      sessions: this.#sessions,
+      introducer: this.#introducer,
+      rtc: this.#rtc,
+    });
+    this.#upgrader = new Upgrader({
+      runtime,
+      policy,
+      listenAddresses,
+      sessions: this.#sessions,
+      connector: this.#connector,
+      rtc: this.#rtc,
+    });
+    this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
+    this.files = new Files(this.#serviceHost());
+  }
+
+  /** Origin of the edge, or undefined in pure mode. */
+  get edge(): string | undefined {
+    return this.#options.edge;
+  }
+
+  /** Where this peer takes links, as others would dial it. */
+  get listenAddresses(): readonly string[] {
+    return this.#options.policy === "relay" ? [] : (this.#listener?.addresses() ?? []);
+  }
+
+  /**
+   * Answers streams of a protocol; one handler each, a second one replaces the first.
+   * @returns takes the handler away
+   */
+  handle(protocol: string, handler: StreamHandler): () => void {
+    this.#handlers.set(protocol, handler);
+    return () => {
+      if (this.#handlers.get(protocol) === handler) this.#handlers.delete(protocol);
+    };
+  }
+
+  /**
+   * The session with a peer, made when there is none. It begins on whatever path stands first and moves to better ones.
+   * @throws PeerloomError `id/invalid`, `connect/self`, `connect/no-path`, `connect/timeout`, `peer/not-found`, `peer/closed`, `aborted`
+   */
+  async connect(id: string, options: ConnectOptions = {}): Promise<Session> {
+    return this.#connector.connect(requirePeerId(id), options);
+  }
+
+  /** All sessions there are. */
+  sessions(): readonly Session[] {
+    return this.#sessions.all();
+  }
+
+  status(): PeerStatus {
+    return {
+      id: this.id,
+      edge: this.edge ?? null,
+      network: this.network,
+      peers: this.#sessions.all().map(sessionStatus),
+      listen: this.listenAddresses,
+      shares: this.files.shares().map(({ name, bytes, hash }) => ({ name, bytes, hash })),
+    };
+  }
+
+  /** Ends every session and leaves nothing running. Twice is harmless. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #start(): Promise<void> {
+    const { listen: where, signal } = this.#options;
+    signal?.throwIfAborted();
+    if (where !== undefined) {
+      this.#listener = await listen(this.#runtime, parseListenAddress(where), (link) => this.#sessions.accept(link));
+    }
+    const rendezvous = this.#rendezvous;
+    const introducer = this.#introducer;
+    if (rendezvous === undefined || introducer === undefined) return;
+    introducer.onSignal = (from, message) => {
+      this.#receiveSignal(from, message, (answer) => introducer.signal(from, answer));
+    };
+    introducer.onRelayOffer = (from, grant) => {
+      this.#connector.acceptRelay(from, grant).catch((error: unknown) => {
+        this.#runtime.log.debug("relay offer failed", { error: String(error) });
+      });
+    };
+    rendezvous.onState = (connected, error) => {
+      const detail: EdgeState = error === undefined ? { connected } : { connected, error };
+      this.dispatchEvent(new CustomEvent("edge", { detail }));
+    };
+    await rendezvous.open(signal);
+  }
+
+  async #close(): Promise<void> {
+    await this.files.close();
+    this.#connector.close();
+    this.#rtc?.close();
+    await this.#sessions.close();
+    await this.#rendezvous?.close();
+    await this.#listener?.close();
+  }
+
+  #begun(session: PeerSession): void {
+    const tell = (): void => {
+      this.dispatchEvent(new CustomEvent("session", { detail: session }));
+    };
+    session.addEventListener("path", tell);
+    this.#upgrader.watch(session);
+    tell();
+  }
+
+  #receiveSessionSignal(session: PeerSession, bytes: Uint8Array): void {
+    let message: SignalMessage;
+    try {
+      message = decodeSignal(bytes);
+    } catch (error) {
+      const { code } = toPeerloomError(error, "wire/malformed", "Malformed signal.");
+      this.#runtime.log.warn("bad signal", { code });
+      return;
+    }
+    if (message.kind === "addresses") {
+      this.#connector.remember(session.peerId, message.addresses);
+      this.#upgrader.wake(session);
+      return;
+    }
+    this.#receiveSignal(session.peerId, message, (answer) => session.sendSignal(encodeSignal(answer)));
+  }
+
+  #receiveSignal(from: PeerId, message: SignalMessage, answer: (message: SignalMessage) => void): void {
+    if (message.kind === "rtc") this.#rtc?.receive(from, message.connectionId, message.signal, answer);
+    else if (message.kind === "dial" && message.addresses.length > 0) this.#connector.remember(from, message.addresses);
+  }
+
+  #serviceHost(): ServiceHost {
+    return {
+      id: this.id,
+      network: this.network,
+      runtime: this.#runtime,
+      addresses: () => this.listenAddresses,
+      connect: (id, options) => this.#connector.connect(id, options),
+      handle: (protocol, handler) => this.handle(protocol, handler),
+    };
+  }
+}

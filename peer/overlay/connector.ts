@@ -1,0 +1,245 @@
+/**
+ * From a peer id to a session. Every way there is at once: the addresses that are known, a relay channel through the
+ * edge, WebRTC signalled by the rendezvous where no relay may be used. The first link that stands carries the session;
+ * better ones are made behind its back (upgrader.ts).
+ */
+import { type ErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
+import { type ChannelId, type PeerId, short } from "../../shared/ids.ts";
+import type { Identity } from "../identity/identity.ts";
+import { parseAddress } from "../links/address.ts";
+import { dialWebSocket } from "../links/websocket.ts";
+import { dialTcp } from "../links/tcp.ts";
+import { dialRelay } from "../links/relay.ts";
+import type { Link } from "../links/link.ts";
+import { SIGNAL_ID_BYTES, type SignalMessage } from "../links/signaller.ts";
+import type { Runtime } from "../runtime.ts";
+import type { PeerSession } from "../session/session.ts";
+import type { Sessions } from "../session/sessions.ts";
+import type { Introducer } from "./introducer.ts";
+import type { RtcNegotiations } from "./rtc-negotiations.ts";
+
+/** `direct`: never through a relay. `relay`: nothing else; nobody learns an address. */
+export type PathPolicy = "any" | "direct" | "relay";
+
+export const CONNECT_DEFAULTS = { timeoutMs: 20_000 } as const;
+
+export interface ConnectOptions {
+  readonly signal?: AbortSignal;
+  /** Give up after this long. @default 20_000 */
+  readonly timeoutMs?: number;
+  /** Where the peer may listen, e.g. from a ticket. */
+  readonly addresses?: readonly string[];
+}
+
+export interface ConnectorOptions {
+  readonly runtime: Runtime;
+  readonly identity: Identity;
+  readonly sessions: Sessions;
+  readonly policy: PathPolicy;
+  /** Undefined without an edge. */
+  readonly introducer: Introducer | undefined;
+  /** Undefined where there is no WebRTC or it must not be used. */
+  readonly rtc: RtcNegotiations | undefined;
+  listenAddresses(): readonly string[];
+}
+
+/** One way to a link. */
+interface Way {
+  readonly name: string;
+  /** Waits so long for a better way; not at all once one has failed. */
+  readonly afterMs: number;
+  link(signal: AbortSignal): Promise<Link>;
+}
+
+/** A known address that works answers before this is over; the edge is spared then. */
+const RELAY_AFTER_ADDRESS_MS = 150;
+/** Addresses remembered from earlier sessions and contacts; past that the oldest goes. */
+const REMEMBERED_MAX = 512;
+
+export class Connector {
+  readonly #options: ConnectorOptions;
+  readonly #attempts = new Map<PeerId, Promise<PeerSession>>();
+  readonly #remembered = new Map<PeerId, readonly string[]>();
+  readonly #closing = new AbortController();
+
+  constructor(options: ConnectorOptions) {
+    this.#options = options;
+  }
+
+  /** @throws PeerloomError `connect/self`, `connect/no-path`, `connect/timeout`, `peer/not-found`, `peer/closed`, `aborted` */
+  async connect(peerId: PeerId, options: ConnectOptions = {}): Promise<PeerSession> {
+    const { identity, sessions, runtime } = this.#options;
+    const { timeoutMs, signal } = { ...CONNECT_DEFAULTS, ...options };
+    signal?.throwIfAborted();
+    if (this.#closing.signal.aborted) throw this.#closing.signal.reason as PeerloomError;
+    if (peerId === identity.id) throw new PeerloomError("connect/self", "That is this peer's own id.");
+    this.remember(peerId, options.addresses ?? []);
+    const standing = sessions.get(peerId);
+    if (standing !== undefined && standing.path.kind !== "none") return standing;
+    return this.#deadline(this.#attempt(peerId), peerId, timeoutMs, signal, runtime);
+  }
+
+  /** Where a peer listens, as far as is known. */
+  remember(peerId: PeerId, addresses: readonly string[]): void {
+    if (addresses.length === 0) return;
+    this.#remembered.delete(peerId);
+    this.#remembered.set(peerId, addresses);
+    if (this.#remembered.size > REMEMBERED_MAX) this.#remembered.delete(this.#remembered.keys().next().value as PeerId);
+  }
+
+  /** Another member asks for a relay channel; its dial was opened and proved before. */
+  async acceptRelay(from: PeerId, offer: { readonly channel: ChannelId; readonly ticket: string }): Promise<void> {
+    const { introducer, policy, sessions, runtime } = this.#options;
+    if (introducer === undefined || policy === "direct") return;
+    try {
+      sessions.accept(await dialRelay(runtime, { edge: introducer.edge, ...offer }, this.#closing.signal));
+    } catch (error) {
+      runtime.log.debug("relay not joined", { peer: short(from), error: String(error) });
+    }
+  }
+
+  /**
+   * Links to the addresses that a peer listens on, one after the other.
+   * @throws PeerloomError `link/failed`, `link/unavailable`
+   */
+  async dialAddresses(peerId: PeerId, signal: AbortSignal): Promise<Link> {
+    const { runtime } = this.#options;
+    let failure = new PeerloomError("link/unavailable", `No address of ${short(peerId)} can be dialled from here.`);
+    for (const text of this.#remembered.get(peerId) ?? []) {
+      const address = parseAddress(text);
+      if (address === undefined || (address.scheme === "tcp" && runtime.tcp === undefined)) continue;
+      signal.throwIfAborted();
+      try {
+        return address.scheme === "tcp"
+          ? await dialTcp(runtime, address, signal)
+          : await dialWebSocket(runtime, address, signal);
+      } catch (error) {
+        failure = toPeerloomError(error, "link/failed", `${text} could not be dialled.`);
+      }
+    }
+    throw failure;
+  }
+
+  close(): void {
+    this.#closing.abort(new PeerloomError("peer/closed", "This peer is closing."));
+  }
+
+  /** One attempt for all who wait for the same peer. Also makes a new path for a session that has lost all. */
+  #attempt(peerId: PeerId): Promise<PeerSession> {
+    const running = this.#attempts.get(peerId);
+    if (running !== undefined) return running;
+    const stop = new AbortController();
+    const signal = AbortSignal.any([stop.signal, this.#closing.signal]);
+    const attempt = this.#race(peerId, this.#ways(peerId), signal).finally(() => {
+      this.#attempts.delete(peerId);
+      stop.abort(new PeerloomError("aborted", "Another way was faster."));
+    });
+    attempt.catch(() => {});
+    this.#attempts.set(peerId, attempt);
+    return attempt;
+  }
+
+  #ways(peerId: PeerId): Way[] {
+    const { introducer, policy, rtc } = this.#options;
+    const ways: Way[] = [];
+    if (policy !== "relay") {
+      ways.push({ name: "address", afterMs: 0, link: (signal) => this.#dialKnown(peerId, signal) });
+    }
+    if (introducer !== undefined && policy !== "direct") {
+      const afterMs = ways.length > 0 && this.#remembered.has(peerId) ? RELAY_AFTER_ADDRESS_MS : 0;
+      ways.push({ name: "relay", afterMs, link: (signal) => this.#dialRelay(introducer, peerId, signal) });
+    }
+    if (introducer !== undefined && policy === "direct" && rtc !== undefined) {
+      const send = (message: SignalMessage): void => introducer.signal(peerId, message);
+      ways.push({ name: "webrtc", afterMs: 0, link: (signal) => rtc.offer(peerId, send, signal) });
+    }
+    return ways;
+  }
+
+  async #dialKnown(peerId: PeerId, signal: AbortSignal): Promise<Link> {
+    const { introducer } = this.#options;
+    if (!this.#remembered.has(peerId) && introducer !== undefined) {
+      const contact = await introducer.find(peerId, signal);
+      if (contact === undefined) {
+        throw new PeerloomError("peer/not-found", `The edge does not know ${short(peerId)}. Is it running, in this network?`);
+      }
+      this.remember(peerId, contact.addresses);
+    }
+    return this.dialAddresses(peerId, signal);
+  }
+
+  async #dialRelay(introducer: Introducer, peerId: PeerId, signal: AbortSignal): Promise<Link> {
+    const { runtime, listenAddresses } = this.#options;
+    const dial: SignalMessage = {
+      kind: "dial",
+      dialId: runtime.random.bytes(SIGNAL_ID_BYTES),
+      addresses: this.#options.policy === "relay" ? [] : listenAddresses(),
+    };
+    const channel = await introducer.relay(peerId, dial, signal);
+    return dialRelay(runtime, { edge: introducer.edge, ...channel }, signal);
+  }
+
+  /** The first way whose link becomes a path wins; all have failed when the last one has. */
+  async #race(peerId: PeerId, ways: readonly Way[], signal: AbortSignal): Promise<PeerSession> {
+    const failures: string[] = [];
+    let notFound: PeerloomError | undefined;
+    const oneFailed = new AbortController();
+    const tries = ways.map(async (way) => {
+      try {
+        if (way.afterMs > 0) await this.#headStart(way.afterMs, oneFailed.signal);
+        return await this.#options.sessions.connectOver(peerId, await way.link(signal), signal);
+      } catch (error) {
+        const reason = toPeerloomError(error, "link/failed", String(error));
+        if (reason.code === "peer/not-found") notFound = reason;
+        failures.push(`${way.name}: ${reason.message} (${reason.code})`);
+        oneFailed.abort();
+        throw reason;
+      }
+    });
+    try {
+      return await Promise.any(tries);
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (notFound !== undefined) throw notFound;
+      throw new PeerloomError("connect/no-path", noPathMessage(peerId, failures), { cause });
+    }
+  }
+
+  async #headStart(delayMs: number, over: AbortSignal): Promise<void> {
+    await this.#options.runtime.clock.sleep(delayMs, over).catch(() => {});
+  }
+
+  async #deadline(
+    attempt: Promise<PeerSession>,
+    peerId: PeerId,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+    runtime: Runtime,
+  ): Promise<PeerSession> {
+    let stop = (): void => {};
+    const ended = new Promise<never>((_, reject) => {
+      const give = (code: ErrorCode, message: string, cause?: unknown): void => {
+        reject(new PeerloomError(code, message, { cause }));
+      };
+      const timer = runtime.clock.setTimer(timeoutMs, () => {
+        give("connect/timeout", `No answer from ${short(peerId)} within ${timeoutMs / 1000} s.`);
+      });
+      const abort = (): void => give("aborted", "Connecting was given up.", signal?.reason);
+      signal?.addEventListener("abort", abort, { once: true });
+      stop = () => {
+        timer.cancel();
+        signal?.removeEventListener("abort", abort);
+      };
+    });
+    try {
+      return await Promise.race([attempt, ended]);
+    } finally {
+      stop();
+    }
+  }
+}
+
+function noPathMessage(peerId: PeerId, failures: readonly string[]): string {
+  const tried = failures.length === 0 ? "there is no edge and no known address" : failures.join("; ");
+  return `No path to ${short(peerId)}: ${tried}.`;
+}

@@ -1,0 +1,179 @@
+/**
+ * Makes sessions better while they run, and brings back those that have lost every path. A session begins on whatever
+ * stands first; here the two sides tell each other where they listen, dial, negotiate WebRTC through the session itself,
+ * and try again with growing pauses where it did not work.
+ */
+import { PeerloomError } from "../../shared/errors.ts";
+import { short } from "../../shared/ids.ts";
+import { pathKindOf } from "../links/link.ts";
+import { encodeSignal } from "../links/signal-codec.ts";
+import type { SignalMessage } from "../links/signaller.ts";
+import type { Runtime } from "../runtime.ts";
+import type { PeerSession } from "../session/session.ts";
+import type { Sessions } from "../session/sessions.ts";
+import { backoffMs } from "./backoff.ts";
+import type { Connector, PathPolicy } from "./connector.ts";
+import type { RtcNegotiations } from "./rtc-negotiations.ts";
+
+/** TCP, where it works, stands before this is over; WebRTC need not be tried then. */
+const WEBRTC_AFTER_MS = 150;
+/** The side that did not dial the session leaves the other this long to act first. */
+const ACCEPTOR_AFTER_MS = 1_500;
+/** Pauses between attempts at a direct path while the session runs on a relay. */
+const UPGRADE_BACKOFF = { firstMs: 2_000, maxMs: 300_000 } as const;
+/** Pauses between attempts at any path for a session that has none. */
+const REDIAL_BACKOFF = { firstMs: 250, maxMs: 8_000 } as const;
+
+export interface UpgraderOptions {
+  readonly runtime: Runtime;
+  readonly sessions: Sessions;
+  readonly connector: Connector;
+  readonly rtc: RtcNegotiations | undefined;
+  readonly policy: PathPolicy;
+  listenAddresses(): readonly string[];
+}
+
+export class Upgrader {
+  readonly #options: UpgraderOptions;
+  readonly #watched = new Map<PeerSession, { readonly stop: AbortController; wake: () => void }>();
+
+  constructor(options: UpgraderOptions) {
+    this.#options = options;
+  }
+
+  /** A session has begun. */
+  watch(session: PeerSession): void {
+    const stop = new AbortController();
+    this.#watched.set(session, { stop, wake: () => {} });
+    if (this.#options.policy === "relay") {
+      session.explain("only-relay");
+      return;
+    }
+    this.announceAddresses(session);
+    this.#run(session, "improve session", this.#improve(session, stop.signal));
+  }
+
+  /** The session has ended. */
+  forget(session: PeerSession): void {
+    this.#watched.get(session)?.stop.abort(new PeerloomError("session/closed", "The session has ended."));
+    this.#watched.delete(session);
+  }
+
+  /** Something was learned that may make a better path possible. */
+  wake(session: PeerSession): void {
+    this.#watched.get(session)?.wake();
+  }
+
+  /** Every path of the session is lost. */
+  revive(session: PeerSession): void {
+    const signal = this.#watched.get(session)?.stop.signal;
+    if (signal !== undefined) this.#run(session, "revive session", this.#redial(session, signal));
+  }
+
+  announceAddresses(session: PeerSession): void {
+    const addresses = this.#options.listenAddresses();
+    if (addresses.length > 0 && this.#options.policy !== "relay") this.#send(session, { kind: "addresses", addresses });
+  }
+
+  #run(session: PeerSession, name: string, task: Promise<void>): void {
+    task.catch((error: unknown) => {
+      this.#options.runtime.log.debug(`${name} ended`, { peer: short(session.peerId), error: String(error) });
+    });
+  }
+
+  async #improve(session: PeerSession, signal: AbortSignal): Promise<void> {
+    const { runtime } = this.#options;
+    if (session.role === "acceptor") await this.#change(session, ACCEPTOR_AFTER_MS, signal);
+    for (let attempt = 0; ; attempt++) {
+      signal.throwIfAborted();
+      if (session.path.kind !== "none") await this.#tryDirect(session, signal);
+      const settled = session.path.kind === "direct";
+      if (settled) attempt = 0;
+      await this.#change(session, settled ? undefined : backoffMs(attempt, runtime.random, UPGRADE_BACKOFF), signal);
+    }
+  }
+
+  async #tryDirect(session: PeerSession, signal: AbortSignal): Promise<void> {
+    if (session.transports.includes("tcp")) return;
+    const tries = [this.#tryAddresses(session, signal)];
+    if (!isDirect(session)) tries.push(this.#tryWebRtc(session, signal));
+    await Promise.all(tries);
+  }
+
+  async #tryAddresses(session: PeerSession, signal: AbortSignal): Promise<void> {
+    const { connector, sessions } = this.#options;
+    try {
+      await sessions.connectOver(session.peerId, await connector.dialAddresses(session.peerId, signal), signal);
+    } catch (error) {
+      this.#options.runtime.log.debug("no direct address", { peer: short(session.peerId), error: String(error) });
+    }
+  }
+
+  async #tryWebRtc(session: PeerSession, signal: AbortSignal): Promise<void> {
+    const { rtc, runtime, sessions } = this.#options;
+    if (rtc === undefined) {
+      session.explain("webrtc-unavailable");
+      return;
+    }
+    // One side offers, so that offers do not cross; the other only when nothing came of that.
+    await runtime.clock.sleep(WEBRTC_AFTER_MS, signal);
+    if (isDirect(session)) return;
+    try {
+      const link = await rtc.offer(session.peerId, (message) => this.#send(session, message), signal);
+      await sessions.connectOver(session.peerId, link, signal);
+    } catch (error) {
+      const code = error instanceof PeerloomError ? error.code : "link/failed";
+      session.explain(code === "link/timeout" ? "ice-timeout" : "ice-failed");
+    }
+  }
+
+  async #redial(session: PeerSession, signal: AbortSignal): Promise<void> {
+    const { connector, runtime } = this.#options;
+    if (session.role === "acceptor") await this.#change(session, ACCEPTOR_AFTER_MS, signal);
+    for (let attempt = 0; session.path.kind === "none"; attempt++) {
+      signal.throwIfAborted();
+      try {
+        await connector.connect(session.peerId, { signal });
+        return;
+      } catch (error) {
+        runtime.log.debug("redial failed", { peer: short(session.peerId), error: String(error) });
+      }
+      await this.#change(session, backoffMs(attempt, runtime.random, REDIAL_BACKOFF), signal);
+    }
+  }
+
+  /** Waits until the session's path changes, something is learned, or the time is over. */
+  async #change(session: PeerSession, delayMs: number | undefined, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options.runtime;
+    signal.throwIfAborted();
+    await new Promise<void>((resolve) => {
+      const watched = this.#watched.get(session);
+      const before = watched?.wake ?? (() => {});
+      const done = (): void => {
+        timer?.cancel();
+        session.removeEventListener("path", done);
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = delayMs === undefined ? undefined : clock.setTimer(delayMs, done);
+      session.addEventListener("path", done, { once: true });
+      signal.addEventListener("abort", done, { once: true });
+      if (watched !== undefined) {
+        watched.wake = () => {
+          before();
+          done();
+        };
+      }
+    });
+    const watched = this.#watched.get(session);
+    if (watched !== undefined) watched.wake = () => {};
+  }
+
+  #send(session: PeerSession, message: SignalMessage): void {
+    session.sendSignal(encodeSignal(message));
+  }
+}
+
+function isDirect(session: PeerSession): boolean {
+  return session.transports.some((kind) => pathKindOf(kind) === "direct");
+}

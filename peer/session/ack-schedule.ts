@@ -1,0 +1,45 @@
+/**
+ * When to acknowledge: after so many bytes, or a little later. The more comes in, the rarer the acknowledgements, since
+ * each costs both sides a sealed frame; the sender's window is far larger than what one covers.
+ */
+import type { Clock, Timer } from "../runtime.ts";
+
+const DELAY_MS = 10;
+const EVERY_BYTES_MIN: number = 64 * 1024;
+const EVERY_BYTES_MAX: number = 1024 * 1024;
+
+export class AckSchedule {
+  readonly #clock: Clock;
+  readonly #send: () => void;
+  #timer: Timer | undefined;
+  #bytes = 0;
+  #everyBytes = EVERY_BYTES_MIN;
+  #sentAtMs = 0;
+
+  constructor(clock: Clock, send: () => void) {
+    this.#clock = clock;
+    this.#send = send;
+  }
+
+  received(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#bytes >= this.#everyBytes) this.now();
+    else this.#timer ??= this.#clock.setTimer(DELAY_MS, () => this.now());
+  }
+
+  now(): void {
+    const nowMs = this.#clock.monotonicMs();
+    // Aim at two acknowledgements in the delay.
+    const perDelay = (this.#bytes * DELAY_MS) / Math.max(nowMs - this.#sentAtMs, 0.5);
+    this.#everyBytes = Math.min(Math.max(perDelay / 4, EVERY_BYTES_MIN), EVERY_BYTES_MAX);
+    this.#sentAtMs = nowMs;
+    this.stop();
+    this.#bytes = 0;
+    this.#send();
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * A link before it belongs to a session: frames are waited for one by one, and what comes behind is kept until somebody
+ * takes the link over.
+ */
+import { PeerloomError } from "../../shared/errors.ts";
+import { type Link, LINK_EARLY_FRAMES_MAX } from "../links/link.ts";
+import type { Clock } from "../runtime.ts";
+
+export class FirstFrames {
+  readonly link: Link;
+  readonly #frames: Uint8Array[] = [];
+  #closed: PeerloomError | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(link: Link) {
+    this.link = link;
+    link.onFrame = (frame) => {
+      if (this.#frames.length === LINK_EARLY_FRAMES_MAX) {
+        link.destroy();
+        this.#close(new PeerloomError("wire/malformed", "Too many frames before the handshake was over."));
+        return;
+      }
+      this.#frames.push(frame.slice());
+      this.#wake?.();
+    };
+    link.onClose = (error) => {
+      this.#close(error ?? new PeerloomError("link/closed", "The link was closed during the handshake."));
+    };
+  }
+
+  /**
+   * The next frame, a copy.
+   * @throws PeerloomError `link/timeout`, `link/closed`, or why the link failed; the signal's reason when aborted
+   */
+  async next(clock: Clock, timeoutMs: number, signal: AbortSignal): Promise<Uint8Array> {
+    signal.throwIfAborted();
+    if (this.#frames.length === 0 && this.#closed === undefined) {
+      await new Promise<void>((resolve) => {
+        const done = (): void => {
+          timer.cancel();
+          signal.removeEventListener("abort", done);
+          this.#wake = undefined;
+          resolve();
+        };
+        const timer = clock.setTimer(timeoutMs, done);
+        signal.addEventListener("abort", done);
+        this.#wake = done;
+      });
+    }
+    const frame = this.#frames.shift();
+    if (frame !== undefined) return frame;
+    signal.throwIfAborted();
+    throw this.#closed ?? new PeerloomError("link/timeout", "The other side did not answer the handshake in time.");
+  }
+
+  /** Gives what came meanwhile to the link's new handlers. Call it right after they were set. */
+  handOver(): void {
+    for (const frame of this.#frames.splice(0)) this.link.onFrame(frame);
+    if (this.#closed !== undefined) this.link.onClose(this.#closed);
+  }
+
+  #close(error: PeerloomError): void {
+    this.#closed ??= error;
+    this.#wake?.();
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * The handshake as functions: from a peer id to a hello, from a hello to an answer, from an answer to keys. Who may
+ * speak to whom on which link is the register's matter (sessions.ts).
+ */
+import { concatBytes, equalBytes } from "../../shared/bytes.ts";
+import { PeerloomError } from "../../shared/errors.ts";
+import { FRAME, SESSION_ID_BYTES } from "../../shared/frame.ts";
+import { type NetworkName, type PeerId, peerIdFromKey, publicKeyOf } from "../../shared/ids.ts";
+import { WIRE_VERSION } from "../../shared/limits.ts";
+import { x25519PublicOf } from "../identity/curve.ts";
+import type { Identity } from "../identity/identity.ts";
+import type { Runtime } from "../runtime.ts";
+import { decodeHello, decodeWelcome, encodeHello, encodeWelcome } from "./hello.ts";
+import { ephemeralKey, type KeyAgreement, NoiseAcceptor, NoiseDialler } from "./noise.ts";
+import { chooseAead, deriveSessionKeys, type SessionKeys, sessionPrologue } from "./seal.ts";
+
+export interface HandshakeContext {
+  readonly runtime: Runtime;
+  readonly identity: Identity;
+  readonly network: NetworkName;
+}
+
+export interface PendingHello {
+  /** The whole frame; the same on every link. */
+  readonly frame: Uint8Array;
+  /** @throws PeerloomError `session/handshake-failed`, `wire/version`, `wire/malformed` */
+  finish(noise: Uint8Array): Promise<{ readonly sessionId: Uint8Array; readonly keys: SessionKeys }>;
+}
+
+export async function beginHello(context: HandshakeContext, peerId: PeerId): Promise<PendingHello> {
+  const { runtime, identity, network } = context;
+  const sessionId = runtime.random.bytes(SESSION_ID_BYTES);
+  const { handshake, message } = await NoiseDialler.begin({
+    own: staticKey(identity),
+    ephemeral: await ephemeralKey(),
+    theirStatic: x25519PublicOf(publicKeyOf(peerId)),
+    prologue: sessionPrologue(network),
+    payload: encodeHello({ publicKey: identity.publicKey, sessionId, aeads: runtime.aead.supported }),
+  });
+  return {
+    frame: concatBytes(Uint8Array.of(FRAME.hello), message),
+    async finish(noise) {
+      const { payload, keys } = await handshake.finish(noise);
+      const { version, aead } = decodeWelcome(payload);
+      requireVersion(version);
+      return { sessionId, keys: await deriveSessionKeys(runtime.aead, aead, keys, "dialler") };
+    },
+  };
+}
+
+export interface AcceptedHello {
+  readonly peerId: PeerId;
+  readonly sessionId: Uint8Array;
+  /** Noise message 2; empty until finished. */
+  readonly answer: Uint8Array;
+  /** Makes the answer and the keys. */
+  finish(): Promise<{ readonly answer: Uint8Array; readonly keys: SessionKeys }>;
+}
+
+/** @throws PeerloomError `session/handshake-failed`, `wire/version`, `wire/malformed` */
+export async function acceptHello(context: HandshakeContext, noise: Uint8Array): Promise<AcceptedHello> {
+  const { runtime, identity, network } = context;
+  const handshake = await NoiseAcceptor.read(staticKey(identity), sessionPrologue(network), noise);
+  const hello = decodeHello(handshake.payload);
+  requireVersion(hello.version);
+  // The key that was proved is an X25519 key; the peer id claims the Ed25519 key that it must follow from.
+  if (!equalBytes(x25519PublicOf(hello.publicKey), handshake.theirStatic)) {
+    throw new PeerloomError("session/handshake-failed", "The peer id is not that of the key that was proved.");
+  }
+  const peerId = peerIdFromKey(hello.publicKey);
+  if (peerId === identity.id) throw new PeerloomError("connect/self", "A peer does not connect to itself.");
+  return {
+    peerId,
+    sessionId: hello.sessionId,
+    answer: new Uint8Array(0),
+    async finish() {
+      const aead = chooseAead(runtime.aead.supported, hello.aeads);
+      const { message, keys } = await handshake.answer(await ephemeralKey(), encodeWelcome(aead));
+      return { answer: message, keys: await deriveSessionKeys(runtime.aead, aead, keys, "acceptor") };
+    },
+  };
+}
+
+function staticKey(identity: Identity): KeyAgreement {
+  return {
+    publicKey: x25519PublicOf(identity.publicKey),
+    agree: (theirs) => identity.agree(theirs),
+  };
+}
+
+function requireVersion(version: number): void {
+  if (version !== WIRE_VERSION) {
+    throw new PeerloomError(
+      "wire/version",
+      `The other side speaks wire version ${version}, this one ${WIRE_VERSION}. Update the older of the two.`,
+    );
+  }
+}

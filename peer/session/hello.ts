@@ -1,0 +1,59 @@
+/**
+ * What the two handshake messages carry inside: who dials, for which session, and what each side can do.
+ */
+import { decode, encode, FieldReader } from "../../shared/codec.ts";
+import { SESSION_ID_BYTES } from "../../shared/frame.ts";
+import { PUBLIC_KEY_BYTES } from "../../shared/ids.ts";
+import { WIRE_VERSION } from "../../shared/limits.ts";
+import type { AeadName } from "../runtime.ts";
+
+export interface Hello {
+  readonly version: number;
+  /** The dialler's Ed25519 key; its X25519 form must be the static key of the handshake. */
+  readonly publicKey: Uint8Array;
+  readonly sessionId: Uint8Array;
+  /** The ciphers the dialler has, best first. */
+  readonly aeads: readonly string[];
+}
+
+export interface Welcome {
+  readonly version: number;
+  readonly aead: AeadName;
+}
+
+const LIMITS = { bytesMax: 512, depthMax: 2, itemsMax: 32, textBytesMax: 32 } as const;
+const AEADS_MAX = 8;
+
+export function encodeHello(hello: Omit<Hello, "version">): Uint8Array {
+  return encode([WIRE_VERSION, hello.publicKey, hello.sessionId, hello.aeads]);
+}
+
+/** @throws PeerloomError `wire/malformed` */
+export function decodeHello(bytes: Uint8Array): Hello {
+  const fields = new FieldReader(decode(bytes, LIMITS), "hello");
+  const hello = {
+    version: fields.integer(0, 255),
+    publicKey: fields.bytes(PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES),
+    sessionId: fields.bytes(SESSION_ID_BYTES, SESSION_ID_BYTES),
+    aeads: fields.list(AEADS_MAX, (item) => (typeof item === "string" ? item : "")),
+  };
+  fields.end();
+  return hello;
+}
+
+export function encodeWelcome(aead: AeadName): Uint8Array {
+  return encode([WIRE_VERSION, aead]);
+}
+
+/** @throws PeerloomError `wire/malformed` */
+export function decodeWelcome(bytes: Uint8Array): Welcome {
+  const fields = new FieldReader(decode(bytes, LIMITS), "welcome");
+  const version = fields.integer(0, 255);
+  const aead = fields.parsed(parseAead, "a known cipher");
+  fields.end();
+  return { version, aead };
+}
+
+function parseAead(text: string): AeadName | undefined {
+  return text === "aes-256-gcm" || text === "aes-128-ocb" ? text : undefined;
+}

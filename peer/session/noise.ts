@@ -1,0 +1,226 @@
+/**
+ * Noise_IK_25519_AESGCM_SHA256 (noiseprotocol.org, revision 34, sections 5 and 7.5) on WebCrypto: mutual
+ * authentication and fresh keys in one round trip, the dialler's identity hidden. The dialler knows the other's static
+ * key because it follows from the peer id. Only this one pattern; the session above gives prologue and payloads.
+ */
+import { bufferSource, concatBytes, sha256, utf8 } from "../../shared/bytes.ts";
+import { PeerloomError } from "../../shared/errors.ts";
+
+const PROTOCOL_NAME = "Noise_IK_25519_AESGCM_SHA256";
+const DH_BYTES = 32;
+const TAG_BYTES = 16;
+const EMPTY: Uint8Array = new Uint8Array(0);
+
+/** An X25519 key pair whose private half need not be readable. */
+export interface KeyAgreement {
+  readonly publicKey: Uint8Array;
+  agree(theirPublicKey: Uint8Array): Promise<Uint8Array>;
+}
+
+export interface NoiseKeys {
+  /** Seals what the dialler sends. */
+  readonly fromDialler: Uint8Array;
+  /** Seals what the acceptor sends. */
+  readonly fromAcceptor: Uint8Array;
+  /** The handshake hash: differs in every session, the same on both sides. */
+  readonly transcript: Uint8Array;
+}
+
+/** A fresh ephemeral key pair. */
+export async function ephemeralKey(): Promise<KeyAgreement> {
+  const pair = (await crypto.subtle.generateKey({ name: "X25519" }, false, ["deriveBits"])) as CryptoKeyPair;
+  const publicKey = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
+  return {
+    publicKey,
+    async agree(theirs) {
+      const key = await crypto.subtle.importKey("raw", bufferSource(theirs), { name: "X25519" }, false, []);
+      return new Uint8Array(await crypto.subtle.deriveBits({ name: "X25519", public: key }, pair.privateKey, 256));
+    },
+  };
+}
+
+/** The dialler's side: `write`, then `read` once. */
+export class NoiseDialler {
+  readonly #state: SymmetricState;
+  readonly #ephemeral: KeyAgreement;
+  readonly #own: KeyAgreement;
+
+  private constructor(state: SymmetricState, ephemeral: KeyAgreement, own: KeyAgreement) {
+    this.#state = state;
+    this.#ephemeral = ephemeral;
+    this.#own = own;
+  }
+
+  /** @returns the handshake and its first message, `e, es, s, ss` and the sealed payload */
+  static async begin(options: {
+    readonly own: KeyAgreement;
+    readonly ephemeral: KeyAgreement;
+    readonly theirStatic: Uint8Array;
+    readonly prologue: Uint8Array;
+    readonly payload: Uint8Array;
+  }): Promise<{ readonly handshake: NoiseDialler; readonly message: Uint8Array }> {
+    const { own, ephemeral, theirStatic, prologue, payload } = options;
+    const state = await SymmetricState.create(prologue, theirStatic);
+    await state.mixHash(ephemeral.publicKey);
+    await state.mixKey(await ephemeral.agree(theirStatic));
+    const sealedStatic = await state.seal(own.publicKey);
+    await state.mixKey(await own.agree(theirStatic));
+    const sealedPayload = await state.seal(payload);
+    return {
+      handshake: new NoiseDialler(state, ephemeral, own),
+      message: concatBytes(ephemeral.publicKey, sealedStatic, sealedPayload),
+    };
+  }
+
+  /** @throws PeerloomError `session/handshake-failed` */
+  async finish(message: Uint8Array): Promise<{ readonly payload: Uint8Array; readonly keys: NoiseKeys }> {
+    if (message.length < DH_BYTES + TAG_BYTES) throw failed("answer too short");
+    // A forged answer must not spoil the state for the true one.
+    const state = this.#state.clone();
+    const theirEphemeral = message.slice(0, DH_BYTES);
+    await state.mixHash(theirEphemeral);
+    await state.mixKey(await agreeOrFail(this.#ephemeral, theirEphemeral));
+    await state.mixKey(await agreeOrFail(this.#own, theirEphemeral));
+    const payload = await state.open(message.subarray(DH_BYTES));
+    return { payload, keys: await state.split() };
+  }
+}
+
+/** The acceptor's side: `read`, then `answer`. */
+export class NoiseAcceptor {
+  readonly #state: SymmetricState;
+  readonly #theirEphemeral: Uint8Array;
+  /** The dialler's static X25519 key; proved by the handshake. */
+  readonly theirStatic: Uint8Array;
+  readonly payload: Uint8Array;
+
+  private constructor(state: SymmetricState, theirEphemeral: Uint8Array, theirStatic: Uint8Array, payload: Uint8Array) {
+    this.#state = state;
+    this.#theirEphemeral = theirEphemeral;
+    this.theirStatic = theirStatic;
+    this.payload = payload;
+  }
+
+  /** @throws PeerloomError `session/handshake-failed` */
+  static async read(own: KeyAgreement, prologue: Uint8Array, message: Uint8Array): Promise<NoiseAcceptor> {
+    const sealedStaticEnd = DH_BYTES + DH_BYTES + TAG_BYTES;
+    if (message.length < sealedStaticEnd + TAG_BYTES) throw failed("first message too short");
+    const theirEphemeral = message.slice(0, DH_BYTES);
+    const state = await SymmetricState.create(prologue, own.publicKey);
+    await state.mixHash(theirEphemeral);
+    await state.mixKey(await agreeOrFail(own, theirEphemeral));
+    const theirStatic = await state.open(message.subarray(DH_BYTES, sealedStaticEnd));
+    await state.mixKey(await agreeOrFail(own, theirStatic));
+    const payload = await state.open(message.subarray(sealedStaticEnd));
+    return new NoiseAcceptor(state, theirEphemeral, theirStatic, payload);
+  }
+
+  /** @returns the second message, `e, ee, se` and the sealed payload, and the session's keys */
+  async answer(
+    ephemeral: KeyAgreement,
+    payload: Uint8Array,
+  ): Promise<{ readonly message: Uint8Array; readonly keys: NoiseKeys }> {
+    const state = this.#state;
+    await state.mixHash(ephemeral.publicKey);
+    await state.mixKey(await agreeOrFail(ephemeral, this.#theirEphemeral));
+    await state.mixKey(await agreeOrFail(ephemeral, this.theirStatic));
+    const sealedPayload = await state.seal(payload);
+    return { message: concatBytes(ephemeral.publicKey, sealedPayload), keys: await state.split() };
+  }
+}
+
+/** Noise's SymmetricState and CipherState (sections 5.1 and 5.2) in one. */
+class SymmetricState {
+  #chainingKey: Uint8Array;
+  #hash: Uint8Array;
+  #key: CryptoKey | undefined;
+  #nonce = 0;
+
+  private constructor(chainingKey: Uint8Array, hash: Uint8Array) {
+    this.#chainingKey = chainingKey;
+    this.#hash = hash;
+  }
+
+  static async create(prologue: Uint8Array, acceptorStatic: Uint8Array): Promise<SymmetricState> {
+    // The name is shorter than a hash, so it is padded instead of hashed.
+    const name = new Uint8Array(32);
+    name.set(utf8(PROTOCOL_NAME));
+    const state = new SymmetricState(name, name);
+    await state.mixHash(prologue);
+    await state.mixHash(acceptorStatic);
+    return state;
+  }
+
+  clone(): SymmetricState {
+    const copy = new SymmetricState(this.#chainingKey, this.#hash);
+    copy.#key = this.#key;
+    copy.#nonce = this.#nonce;
+    return copy;
+  }
+
+  async mixHash(bytes: Uint8Array): Promise<void> {
+    this.#hash = await sha256(concatBytes(this.#hash, bytes));
+  }
+
+  async mixKey(secret: Uint8Array): Promise<void> {
+    const derived = await hkdf(secret, this.#chainingKey, EMPTY, 64);
+    this.#chainingKey = derived.slice(0, 32);
+    this.#key = await crypto.subtle.importKey("raw", bufferSource(derived.slice(32)), "AES-GCM", false, [
+      "encrypt",
+      "decrypt",
+    ]);
+    this.#nonce = 0;
+  }
+
+  async seal(plaintext: Uint8Array): Promise<Uint8Array> {
+    const { key, algorithm } = this.#cipher();
+    const sealed = new Uint8Array(await crypto.subtle.encrypt(algorithm, key, bufferSource(plaintext)));
+    await this.mixHash(sealed);
+    return sealed;
+  }
+
+  async open(sealed: Uint8Array): Promise<Uint8Array> {
+    const { key, algorithm } = this.#cipher();
+    let plaintext: ArrayBuffer;
+    try {
+      plaintext = await crypto.subtle.decrypt(algorithm, key, bufferSource(sealed));
+    } catch (cause) {
+      throw failed("not sealed for us, or by somebody else, or in another network", cause);
+    }
+    await this.mixHash(sealed);
+    return new Uint8Array(plaintext);
+  }
+
+  async split(): Promise<NoiseKeys> {
+    const derived = await hkdf(EMPTY, this.#chainingKey, EMPTY, 64);
+    return { fromDialler: derived.slice(0, 32), fromAcceptor: derived.slice(32), transcript: this.#hash };
+  }
+
+  #cipher(): { key: CryptoKey; algorithm: AesGcmParams } {
+    const key = this.#key;
+    if (key === undefined) throw failed("no key yet");
+    const iv = new Uint8Array(12);
+    iv[11] = this.#nonce++;
+    return { key, algorithm: { name: "AES-GCM", iv, additionalData: bufferSource(this.#hash) } };
+  }
+}
+
+/** HKDF-SHA-256 (RFC 5869), which is Noise's HKDF when `info` is empty. */
+export async function hkdf(secret: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Promise<Uint8Array> {
+  const key = await crypto.subtle.importKey("raw", bufferSource(secret), "HKDF", false, ["deriveBits"]);
+  const algorithm = { name: "HKDF", hash: "SHA-256", salt: bufferSource(salt), info: bufferSource(info) };
+  return new Uint8Array(await crypto.subtle.deriveBits(algorithm, key, length * 8));
+}
+
+/** WebCrypto refuses points of small order by an exception of its own. */
+async function agreeOrFail(key: KeyAgreement, theirs: Uint8Array): Promise<Uint8Array> {
+  try {
+    return await key.agree(theirs);
+  } catch (cause) {
+    throw failed("key agreement refused", cause);
+  }
+}
+
+function failed(why: string, cause?: unknown): PeerloomError {
+  return new PeerloomError("session/handshake-failed", `The handshake failed: ${why}.`, { cause });
+}

@@ -1,0 +1,182 @@
+/**
+ * The sending half of a session: turns plaintexts into numbered, sealed frames, sends them on the path it is told, keeps
+ * each until it is acknowledged, and sends again, the very same bytes, what was under way on a path that is lost.
+ */
+import { assert } from "../../shared/errors.ts";
+import { COUNTER_MAX, DATA_BYTES_MAX, FRAME, frameHeader, HEADER_BYTES, TAG_BYTES } from "../../shared/frame.ts";
+import { LINK_BUFFER_HIGH_BYTES } from "../links/link.ts";
+import type { AeadKey } from "../runtime.ts";
+import type { Plaintext } from "./mux.ts";
+import type { Path } from "./path.ts";
+import { nonceOf } from "./seal.ts";
+import type { DeliveryMark } from "./send-window.ts";
+
+/** Bytes sealed and not acknowledged, over all paths. The receiver's reorder buffer is as large. */
+export const OUTBOX_BYTES_MAX: number = 16 * 1024 * 1024;
+/** Frames being sealed by a host that seals in the background. */
+const SEALING_MAX = 16;
+
+interface Entry {
+  readonly seq: number;
+  readonly bytes: number;
+  readonly acknowledged: readonly (() => void)[];
+  /** Undefined while it is being sealed. */
+  sealed: readonly Uint8Array[] | undefined;
+  /** Where it is under way; undefined while it waits. */
+  path: Path | undefined;
+  mark: DeliveryMark | undefined;
+  sentAtMs: number;
+}
+
+export interface OutboxOptions {
+  readonly key: AeadKey;
+  nowMs(): number;
+  /** The next plaintext, or undefined. */
+  take(bytesMax: number): Plaintext | undefined;
+  /** Sealing in the background failed or has made room: pump again. */
+  wake(): void;
+  failed(error: unknown): void;
+}
+
+export class Outbox {
+  readonly #options: OutboxOptions;
+  /** Unacknowledged, by rising sequence number. */
+  readonly #entries: Entry[] = [];
+  /** Sealed and not under way, by rising sequence number. */
+  #waiting: Entry[] = [];
+  #nextSeq = 0;
+  #bytes = 0;
+  #sealing = 0;
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+  }
+
+  get isEmpty(): boolean {
+    return this.#entries.length === 0;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Sends as much as the path takes now. */
+  pump(path: Path): void {
+    while (this.#maySend(path)) {
+      const again = this.#waiting.shift();
+      if (again !== undefined) {
+        this.#send(again, path);
+        continue;
+      }
+      if (this.#bytes >= OUTBOX_BYTES_MAX || this.#sealing >= SEALING_MAX) return;
+      const plaintext = this.#options.take(Math.min(path.window.frameBytes(), DATA_BYTES_MAX));
+      if (plaintext === undefined) return;
+      this.#seal(plaintext, path);
+    }
+  }
+
+  /** Everything below `next` has arrived. @returns false when the other side claims what was never sent */
+  acknowledge(next: number): boolean {
+    if (next > this.#nextSeq) return false;
+    const nowMs = this.#options.nowMs();
+    let count = 0;
+    for (const entry of this.#entries) {
+      if (entry.seq >= next) break;
+      count += 1;
+      this.#bytes -= entry.bytes;
+      if (entry.path !== undefined && entry.mark !== undefined) {
+        entry.path.window.acknowledged(entry.bytes, entry.mark, nowMs);
+      }
+      for (const acknowledged of entry.acknowledged) acknowledged();
+    }
+    if (count > 0) {
+      this.#entries.splice(0, count);
+      this.#waiting = this.#waiting.filter((entry) => entry.seq >= next);
+    }
+    return true;
+  }
+
+  /** What was under way there, and not acknowledged, will be sent again. */
+  release(path: Path): void {
+    this.#releaseWhere((entry) => entry.path === path);
+  }
+
+  /** Frames that have been under way for so long on a living path were lost by it: they are sent again. */
+  releaseOlderThan(sentBeforeMs: number): void {
+    const oldest = this.#entries[0];
+    if (oldest?.path === undefined || oldest.sentAtMs > sentBeforeMs) return;
+    this.#releaseWhere((entry) => entry.path !== undefined && entry.sentAtMs <= sentBeforeMs);
+  }
+
+  /** The session is over. */
+  clear(): void {
+    this.#entries.length = 0;
+    this.#waiting = [];
+    this.#bytes = 0;
+  }
+
+  #maySend(path: Path): boolean {
+    return (
+      path.window.inFlightBytes < path.window.bytes(path.rttMsMin) && path.link.bufferedBytes < LINK_BUFFER_HIGH_BYTES
+    );
+  }
+
+  #seal(plaintext: Plaintext, path: Path): void {
+    assert(this.#nextSeq < COUNTER_MAX, "a session ends before its numbers do");
+    const seq = this.#nextSeq++;
+    const header = frameHeader(FRAME.data, seq);
+    let bytes = HEADER_BYTES + TAG_BYTES;
+    for (const part of plaintext.parts) bytes += part.length;
+    const entry: Entry = {
+      seq,
+      bytes,
+      acknowledged: plaintext.acknowledged,
+      sealed: undefined,
+      path: undefined,
+      mark: undefined,
+      sentAtMs: 0,
+    };
+    this.#entries.push(entry);
+    this.#bytes += bytes;
+    const sealed = this.#options.key.seal(nonceOf(seq), header, plaintext.parts);
+    if (!(sealed instanceof Promise)) {
+      entry.sealed = [header, ...sealed];
+      this.#send(entry, path);
+      return;
+    }
+    this.#sealing += 1;
+    sealed.then(
+      (parts) => {
+        this.#sealing -= 1;
+        entry.sealed = [header, ...parts];
+        this.#wait([entry]);
+        this.#options.wake();
+      },
+      (error: unknown) => this.#options.failed(error),
+    );
+  }
+
+  #send(entry: Entry, path: Path): void {
+    assert(entry.sealed !== undefined, "only sealed frames are sent");
+    const nowMs = this.#options.nowMs();
+    entry.path = path;
+    entry.mark = path.window.sent(entry.bytes, path.rttMsMin, nowMs);
+    entry.sentAtMs = nowMs;
+    path.expectAnswer(nowMs);
+    path.link.send(entry.sealed);
+  }
+
+  #releaseWhere(lost: (entry: Entry) => boolean): void {
+    const released = this.#entries.filter((entry) => entry.sealed !== undefined && lost(entry));
+    for (const entry of released) {
+      entry.path?.window.forgotten(entry.bytes);
+      entry.path = undefined;
+    }
+    this.#wait(released);
+  }
+
+  #wait(entries: readonly Entry[]): void {
+    this.#waiting.push(...entries);
+    this.#waiting.sort((a, b) => a.seq - b.seq);
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * A path is a link as the session sees it: proved or not, how quick, when last heard. `pickPath` is the whole policy of
+ * which one carries the session; everything here only measures.
+ */
+import type { Link, LinkKind } from "../links/link.ts";
+import { SendWindow } from "./send-window.ts";
+
+/**
+ * `proving`: the other end has not shown yet that it holds the keys on this link. `suspect`: silent while an answer was
+ * due, so others go first. `dead`: closed or given up.
+ */
+export type PathState = "proving" | "usable" | "suspect" | "dead";
+
+/** Lower is better. TCP moves ten times more than WebRTC between the same two processes. */
+const RANK: { readonly [kind in LinkKind]: number } = { tcp: 0, webrtc: 1, websocket: 2, relay: 3, overlay: 4 };
+
+const RTT_SMOOTHING = 0.2;
+/** Silence with an answer due: from here on other paths go first. */
+const SUSPECT_MS_MIN = 500;
+const SUSPECT_ROUND_TRIPS = 4;
+/** Silence with an answer due: from here on the link is given up. Together with the ping interval below 3 s. */
+const DEAD_MS = 2_000;
+export const PING_BUSY_MS = 1_000;
+export const PING_IDLE_MS = 20_000;
+
+export class Path {
+  readonly link: Link;
+  readonly window: SendWindow;
+  state: PathState;
+  /** Smoothed round trip. */
+  rttMs: number | undefined;
+  rttMsMin: number | undefined;
+  /** The acceptor's nonce that the dialler must prove on this link. */
+  readonly linkNonce: Uint8Array;
+  #heardAtMs: number;
+  /** Since when something is due from the other side. */
+  #dueSinceMs: number | undefined;
+  #ping: { readonly id: number; readonly sentAtMs: number } | undefined;
+  #nextPingId = 1;
+  #pingedAtMs: number;
+
+  constructor(options: {
+    readonly link: Link;
+    readonly state: PathState;
+    readonly linkNonce: Uint8Array;
+    readonly plaintextBytesMax: number;
+    readonly nowMs: number;
+  }) {
+    this.link = options.link;
+    this.state = options.state;
+    this.linkNonce = options.linkNonce;
+    this.window = new SendWindow({ bytesMax: options.link.unackedBytesMax, frameBytesMax: options.plaintextBytesMax });
+    this.#heardAtMs = options.nowMs;
+    this.#pingedAtMs = options.nowMs;
+  }
+
+  get rank(): number {
+    return RANK[this.link.kind];
+  }
+
+  /** Something authentic came in. */
+  heard(nowMs: number): void {
+    this.#heardAtMs = nowMs;
+    this.#dueSinceMs = undefined;
+    if (this.state === "suspect") this.state = "usable";
+  }
+
+  /** Something went out that the other side answers. */
+  expectAnswer(nowMs: number): void {
+    this.#dueSinceMs ??= nowMs;
+  }
+
+  /** Our own clock stood still (a busy loop, a suspended process): silence in that time says nothing. */
+  forgive(nowMs: number): void {
+    if (this.#dueSinceMs !== undefined) this.#dueSinceMs = nowMs;
+    this.#heardAtMs = nowMs;
+  }
+
+  /** @returns the id to send when a ping is due */
+  pingDue(nowMs: number, busy: boolean): number | undefined {
+    const intervalMs = busy ? PING_BUSY_MS : PING_IDLE_MS;
+    if (this.#ping !== undefined || nowMs - this.#pingedAtMs < intervalMs) return undefined;
+    return this.startPing(nowMs);
+  }
+
+  startPing(nowMs: number): number {
+    const id = this.#nextPingId++;
+    this.#ping = { id, sentAtMs: nowMs };
+    this.#pingedAtMs = nowMs;
+    this.expectAnswer(nowMs);
+    return id;
+  }
+
+  pong(id: number, nowMs: number): void {
+    if (this.#ping?.id !== id) return;
+    const sampleMs = nowMs - this.#ping.sentAtMs;
+    this.#ping = undefined;
+    this.rttMs = this.rttMs === undefined ? sampleMs : this.rttMs + RTT_SMOOTHING * (sampleMs - this.rttMs);
+    this.rttMsMin = Math.min(this.rttMsMin ?? sampleMs, sampleMs);
+  }
+
+  /** What the silence means now. */
+  judge(nowMs: number): "alive" | "suspect" | "dead" {
+    const sinceMs = this.#dueSinceMs;
+    if (sinceMs === undefined) return "alive";
+    const silentMs = nowMs - Math.max(sinceMs, this.#heardAtMs);
+    if (silentMs > Math.max(DEAD_MS, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0))) return "dead";
+    if (silentMs > Math.max(SUSPECT_MS_MIN, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0))) return "suspect";
+    return "alive";
+  }
+}
+
+/** The path that should carry the session, or undefined when there is none. Suspects only when nothing else is left. */
+export function pickPath(paths: readonly Path[]): Path | undefined {
+  let best: Path | undefined;
+  for (const path of paths) {
+    if (path.state !== "usable" && path.state !== "suspect") continue;
+    if (best === undefined || score(path) < score(best)) best = path;
+  }
+  return best;
+}
+
+function score(path: Path): number {
+  return path.rank + (path.state === "suspect" ? 100 : 0);
+}

@@ -1,0 +1,80 @@
+/**
+ * How many bytes a path may have unacknowledged. Links are reliable pipes with queues of their own, so nothing is lost
+ * when too much is sent: it only waits, and a ping waits behind it. As in BBR (Cardwell et al., CACM 60(2), 2017) the
+ * window follows the measured delivery rate and the smallest round trip, not loss.
+ */
+
+/** Queueing that bulk may cause on top of the round trip. */
+const QUEUE_MS = 50;
+/** Before anything was measured. */
+const FIRST_WINDOW_BYTES: number = 512 * 1024;
+const WINDOW_BYTES_MIN: number = 64 * 1024;
+const FIRST_RTT_MS = 100;
+/** A rate that is not confirmed fades by this share with every acknowledgement of a full window. */
+const RATE_FADE = 0.97;
+const FRAME_BYTES_MIN: number = 16 * 1024;
+const ELAPSED_MS_MIN = 0.2;
+
+/** What the sender remembers of each frame to learn the rate when it is acknowledged. */
+export interface DeliveryMark {
+  readonly deliveredBytes: number;
+  readonly deliveredAtMs: number;
+  /** The window was full when the frame was sent, so the rate was the path's and not the application's. */
+  readonly windowFull: boolean;
+}
+
+export class SendWindow {
+  readonly #bytesMax: number;
+  readonly #frameBytesMax: number;
+  #inFlightBytes = 0;
+  #deliveredBytes = 0;
+  #deliveredAtMs = 0;
+  #bytesPerMs: number | undefined;
+
+  constructor(limits: { readonly bytesMax: number; readonly frameBytesMax: number }) {
+    this.#bytesMax = limits.bytesMax;
+    this.#frameBytesMax = limits.frameBytesMax;
+  }
+
+  get inFlightBytes(): number {
+    return this.#inFlightBytes;
+  }
+
+  /** Bytes that may be in flight, given the smallest round trip seen. */
+  bytes(rttMsMin: number | undefined): number {
+    if (this.#bytesPerMs === undefined) return Math.min(FIRST_WINDOW_BYTES, this.#bytesMax);
+    const wanted = this.#bytesPerMs * (2 * (rttMsMin ?? FIRST_RTT_MS) + QUEUE_MS);
+    return Math.min(Math.max(wanted, WINDOW_BYTES_MIN), this.#bytesMax);
+  }
+
+  /** A frame's plaintext: at most what the path delivers in the queueing time, so that others get their turn. */
+  frameBytes(): number {
+    if (this.#bytesPerMs === undefined) return Math.min(this.#frameBytesMax, 64 * 1024);
+    return Math.min(Math.max(this.#bytesPerMs * QUEUE_MS, FRAME_BYTES_MIN), this.#frameBytesMax);
+  }
+
+  sent(bytes: number, rttMsMin: number | undefined, nowMs: number): DeliveryMark {
+    if (this.#inFlightBytes === 0) this.#deliveredAtMs = nowMs;
+    this.#inFlightBytes += bytes;
+    return {
+      deliveredBytes: this.#deliveredBytes,
+      deliveredAtMs: this.#deliveredAtMs,
+      windowFull: this.#inFlightBytes >= this.bytes(rttMsMin) / 2,
+    };
+  }
+
+  acknowledged(bytes: number, mark: DeliveryMark, nowMs: number): void {
+    this.forgotten(bytes);
+    this.#deliveredBytes += bytes;
+    this.#deliveredAtMs = nowMs;
+    const elapsedMs = Math.max(nowMs - mark.deliveredAtMs, ELAPSED_MS_MIN);
+    const bytesPerMs = (this.#deliveredBytes - mark.deliveredBytes) / elapsedMs;
+    const faded = (this.#bytesPerMs ?? 0) * (mark.windowFull ? RATE_FADE : 1);
+    this.#bytesPerMs = Math.max(bytesPerMs, faded);
+  }
+
+  /** A frame will be sent again on another path. */
+  forgotten(bytes: number): void {
+    this.#inFlightBytes = Math.max(0, this.#inFlightBytes - bytes);
+  }
+}

@@ -1,0 +1,348 @@
+/**
+ * All sessions of a peer, and how a link becomes one's path. The dialler sends the same hello on every link it makes
+ * towards a peer until one is answered, so links that race end in one session; later links attach to it. Whoever comes
+ * with a valid hello replaces the session from before: it has lost it.
+ */
+import { equalBytes, toHex } from "../../shared/bytes.ts";
+import { parseErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
+import { attachHeader, FRAME, frameHeader, LINK_NONCE_BYTES, parseFrame, refuseFrame } from "../../shared/frame.ts";
+import { type PeerId, short } from "../../shared/ids.ts";
+import type { Link } from "../links/link.ts";
+import type { StreamHandler } from "./contract.ts";
+import { type AttachProof, decodeAttachProof, encodeAttachProof } from "./control.ts";
+import { FirstFrames } from "./first-frames.ts";
+import { acceptHello, type AcceptedHello, beginHello, type HandshakeContext, type PendingHello } from "./handshake.ts";
+import { nonceOf } from "./seal.ts";
+import { PeerSession } from "./session.ts";
+
+/** A handshake or an attachment is over by then. */
+export const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** Links that have not said anything valid yet; past that new ones are closed. */
+const UNCLAIMED_MAX = 256;
+/** Hellos remembered, so that the same one on another link meets the same answer; past that the oldest goes. */
+const HELLOS_MAX = 256;
+/** Said to a dialler whose hello crossed ours: the session of the lower peer id stands. */
+const CROSSED = "crossed";
+
+export interface SessionsOptions extends HandshakeContext {
+  handler(protocol: string): StreamHandler | undefined;
+  onSignal(session: PeerSession, message: Uint8Array): void;
+  onSession(session: PeerSession): void;
+  onPathless(session: PeerSession): void;
+  onEnd(session: PeerSession): void;
+}
+
+interface Dial {
+  readonly hello: Promise<PendingHello>;
+  /** Set when the first answer came. */
+  finished: Promise<PeerSession> | undefined;
+}
+
+export class Sessions {
+  readonly #options: SessionsOptions;
+  readonly #byPeer = new Map<PeerId, PeerSession>();
+  readonly #byId = new Map<string, PeerSession>();
+  readonly #dials = new Map<PeerId, Dial>();
+  readonly #hellos = new Map<string, Promise<AcceptedHello & { readonly session: PeerSession }>>();
+  readonly #waiting = new Map<PeerId, Set<(session: PeerSession) => void>>();
+  readonly #closing = new AbortController();
+  #unclaimed = 0;
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+  }
+
+  get(peerId: PeerId): PeerSession | undefined {
+    return this.#byPeer.get(peerId);
+  }
+
+  all(): readonly PeerSession[] {
+    return [...this.#byPeer.values()];
+  }
+
+  /**
+   * Makes a link that this side dialled a path of the session with that peer, which begins with it when there is none.
+   * The link is closed when that fails.
+   * @throws PeerloomError `session/handshake-failed`, `session/unknown`, `link/timeout`, `link/closed`, `wire/version`
+   */
+  async connectOver(peerId: PeerId, link: Link, signal: AbortSignal): Promise<PeerSession> {
+    const frames = new FirstFrames(link);
+    const either = AbortSignal.any([signal, this.#closing.signal]);
+    try {
+      const session = this.#byPeer.get(peerId);
+      if (session !== undefined) return await this.#attach(session, frames, either);
+      return await this.#greet(peerId, frames, either);
+    } catch (error) {
+      link.destroy();
+      throw toPeerloomError(error, "aborted", "Connecting was given up.");
+    }
+  }
+
+  /** Takes a link that the other side dialled. It is closed when nothing valid comes in time. */
+  accept(link: Link): void {
+    if (this.#closing.signal.aborted || this.#unclaimed >= UNCLAIMED_MAX) {
+      link.destroy();
+      return;
+    }
+    this.#unclaimed += 1;
+    const claimed = this.#claim(new FirstFrames(link)).finally(() => {
+      this.#unclaimed -= 1;
+    });
+    claimed.catch((error: unknown) => {
+      const reason = toPeerloomError(error, "session/handshake-failed", "The handshake failed.");
+      this.#options.runtime.log.debug("link refused", { code: reason.code, from: link.description });
+      link.send([refuseFrame(reason.code)]);
+      link.close();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new PeerloomError("peer/closed", "This peer is closing."));
+    await Promise.all(this.all().map((session) => session.close("session/closed")));
+    for (const session of [...this.#byId.values()]) {
+      session.end(new PeerloomError("peer/closed", "This peer is closing."));
+    }
+    this.#hellos.clear();
+  }
+
+  // --- dialling ---
+
+  async #greet(peerId: PeerId, frames: FirstFrames, signal: AbortSignal): Promise<PeerSession> {
+    const { clock } = this.#options.runtime;
+    const dial = this.#dialTo(peerId);
+    const { frame } = await dial.hello;
+    frames.link.send([frame]);
+    const answer = parseFrame(await frames.next(clock, HANDSHAKE_TIMEOUT_MS, signal));
+    if (answer.type === "refuse") {
+      if (answer.code !== CROSSED) throw refused(peerId, answer.code);
+      const session = await this.#waitFor(peerId, signal);
+      return this.#attach(session, frames, signal);
+    }
+    if (answer.type !== "welcome") throw new PeerloomError("wire/malformed", "The answer to a hello is a welcome.");
+    const noise = answer.noise.slice();
+    const linkNonce = answer.linkNonce.slice();
+    dial.finished ??= this.#finish(peerId, dial, noise);
+    const session = await dial.finished;
+    session.addPath(frames.link, "usable", linkNonce);
+    frames.handOver();
+    return session;
+  }
+
+  #dialTo(peerId: PeerId): Dial {
+    const running = this.#dials.get(peerId);
+    if (running !== undefined) return running;
+    const dial: Dial = { hello: beginHello(this.#options, peerId), finished: undefined };
+    this.#dials.set(peerId, dial);
+    // An unanswered hello is made anew by the next attempt; its keys are worth nothing by then.
+    this.#options.runtime.clock.setTimer(2 * HANDSHAKE_TIMEOUT_MS, () => this.#forgetDial(peerId, dial));
+    return dial;
+  }
+
+  #forgetDial(peerId: PeerId, dial: Dial): void {
+    if (this.#dials.get(peerId) === dial) this.#dials.delete(peerId);
+  }
+
+  async #finish(peerId: PeerId, dial: Dial, noise: Uint8Array): Promise<PeerSession> {
+    try {
+      const { sessionId, keys } = await (await dial.hello).finish(noise);
+      const session = this.#newSession({ peerId, sessionId, role: "dialler", keys });
+      this.#establish(session);
+      return session;
+    } catch (error) {
+      // A forged answer on one link must not spoil the attempt on another.
+      dial.finished = undefined;
+      throw error;
+    } finally {
+      if (dial.finished !== undefined) this.#forgetDial(peerId, dial);
+    }
+  }
+
+  async #attach(session: PeerSession, frames: FirstFrames, signal: AbortSignal): Promise<PeerSession> {
+    const { clock, random } = this.#options.runtime;
+    const { link } = frames;
+    const linkNonce = random.bytes(LINK_NONCE_BYTES);
+    const counter = session.nextControlCounter();
+    const proof: AttachProof = {
+      linkNonce,
+      echo: new Uint8Array(LINK_NONCE_BYTES),
+      next: session.receivedBelow,
+      binding: link.binding,
+    };
+    const header = attachHeader(session.sessionId, counter);
+    link.send([header, ...(await session.keys.sendControl.seal(nonceOf(counter), header, [encodeAttachProof(proof)]))]);
+    const answer = parseFrame(await frames.next(clock, HANDSHAKE_TIMEOUT_MS, signal));
+    if (answer.type === "refuse") {
+      if (answer.code === "session/unknown") {
+        session.end(new PeerloomError("session/lost", `${short(session.peerId)} no longer knows this session.`));
+      }
+      throw refused(session.peerId, answer.code);
+    }
+    if (answer.type !== "attached") throw new PeerloomError("wire/malformed", "The answer to an attach is an attached.");
+    const theirs = await openProof(session, answer);
+    if (!equalBytes(theirs.echo, linkNonce) || !equalBytes(theirs.binding, link.binding)) {
+      throw new PeerloomError("session/handshake-failed", "Somebody sits in the middle of this link.");
+    }
+    session.acknowledgedBelow(theirs.next);
+    session.addPath(link, "usable", theirs.linkNonce);
+    frames.handOver();
+    return session;
+  }
+
+  // --- accepting ---
+
+  async #claim(frames: FirstFrames): Promise<void> {
+    const { clock } = this.#options.runtime;
+    const frame = parseFrame(await frames.next(clock, HANDSHAKE_TIMEOUT_MS, this.#closing.signal));
+    if (frame.type === "hello") await this.#acceptHello(frames, frame.noise);
+    else if (frame.type === "attach") await this.#acceptAttach(frames, frame);
+    else throw new PeerloomError("wire/malformed", "A link begins with a hello or an attach.");
+  }
+
+  async #acceptHello(frames: FirstFrames, noise: Uint8Array): Promise<void> {
+    const { random } = this.#options.runtime;
+    const accepted = await this.#answerOnce(noise, frames);
+    if (accepted === undefined) return;
+    const linkNonce = random.bytes(LINK_NONCE_BYTES);
+    accepted.session.addPath(frames.link, "proving", linkNonce);
+    frames.link.send([Uint8Array.of(FRAME.welcome), linkNonce, accepted.answer]);
+    frames.handOver();
+  }
+
+  /** The same hello gets the same answer on whatever link it comes. Undefined when it crossed one of ours. */
+  async #answerOnce(
+    noise: Uint8Array,
+    frames: FirstFrames,
+  ): Promise<(AcceptedHello & { readonly session: PeerSession }) | undefined> {
+    const key = toHex(noise);
+    const known = this.#hellos.get(key);
+    if (known !== undefined) return known;
+    const accepted = await acceptHello(this.#options, noise);
+    if (this.#dials.has(accepted.peerId) && this.#options.identity.id < accepted.peerId) {
+      frames.link.send([refuseFrame(CROSSED)]);
+      this.#awaitAttach(frames);
+      return undefined;
+    }
+    const raced = this.#hellos.get(key);
+    if (raced !== undefined) return raced;
+    if (this.#byId.has(toHex(accepted.sessionId))) {
+      throw new PeerloomError("session/handshake-failed", "That session has begun already.");
+    }
+    const answered = accepted.finish().then(({ answer, keys }) => ({
+      ...accepted,
+      answer,
+      session: this.#newSession({ ...accepted, role: "acceptor", keys }),
+    }));
+    this.#hellos.set(key, answered);
+    if (this.#hellos.size > HELLOS_MAX) this.#hellos.delete(this.#hellos.keys().next().value as string);
+    return answered;
+  }
+
+  /** The link of a crossed hello waits for its dialler to attach it to the session that stands. */
+  #awaitAttach(frames: FirstFrames): void {
+    this.accept(frames.link);
+  }
+
+  async #acceptAttach(
+    frames: FirstFrames,
+    frame: Extract<ReturnType<typeof parseFrame>, { type: "attach" }>,
+  ): Promise<void> {
+    const { random } = this.#options.runtime;
+    const session = this.#byId.get(toHex(frame.sessionId));
+    if (session === undefined) throw new PeerloomError("session/unknown", "No such session here.");
+    const { link } = frames;
+    const theirs = await openProof(session, frame);
+    if (!equalBytes(theirs.binding, link.binding)) {
+      throw new PeerloomError("session/handshake-failed", "Somebody sits in the middle of this link.");
+    }
+    const linkNonce = random.bytes(LINK_NONCE_BYTES);
+    const counter = session.nextControlCounter();
+    const header = frameHeader(FRAME.attached, counter);
+    const proof: AttachProof = {
+      linkNonce,
+      echo: theirs.linkNonce,
+      next: session.receivedBelow,
+      binding: link.binding,
+    };
+    const sealed = await session.keys.sendControl.seal(nonceOf(counter), header, [encodeAttachProof(proof)]);
+    session.addPath(link, "proving", linkNonce);
+    link.send([header, ...sealed]);
+    frames.handOver();
+  }
+
+  // --- the register ---
+
+  #newSession(options: {
+    readonly peerId: PeerId;
+    readonly sessionId: Uint8Array;
+    readonly role: "dialler" | "acceptor";
+    readonly keys: PeerSession["keys"];
+  }): PeerSession {
+    const { runtime, handler, onSignal, onPathless } = this.#options;
+    const session = new PeerSession({
+      ...options,
+      runtime,
+      handler,
+      onSignal,
+      onPathless,
+      onProved: (proved) => this.#establish(proved),
+      onEnd: (ended) => this.#forget(ended),
+    });
+    this.#byId.set(toHex(session.sessionId), session);
+    return session;
+  }
+
+  #establish(session: PeerSession): void {
+    const before = this.#byPeer.get(session.peerId);
+    this.#byPeer.set(session.peerId, session);
+    if (before !== undefined && before !== session) {
+      before.end(new PeerloomError("session/replaced", `${short(session.peerId)} began a new session.`));
+    }
+    this.#options.onSession(session);
+    for (const resolve of this.#waiting.get(session.peerId) ?? []) resolve(session);
+  }
+
+  #forget(session: PeerSession): void {
+    this.#byId.delete(toHex(session.sessionId));
+    if (this.#byPeer.get(session.peerId) === session) {
+      this.#byPeer.delete(session.peerId);
+      this.#options.onEnd(session);
+    }
+  }
+
+  /** The session with a peer, once there is one. */
+  async #waitFor(peerId: PeerId, signal: AbortSignal): Promise<PeerSession> {
+    const standing = this.#byPeer.get(peerId);
+    if (standing !== undefined) return standing;
+    const { clock } = this.#options.runtime;
+    const waiting = this.#waiting.get(peerId) ?? new Set();
+    this.#waiting.set(peerId, waiting);
+    try {
+      return await new Promise<PeerSession>((resolve, reject) => {
+        waiting.add(resolve);
+        const timer = clock.setTimer(HANDSHAKE_TIMEOUT_MS, () => {
+          reject(new PeerloomError("link/timeout", `${short(peerId)} began a session and did not finish it.`));
+        });
+        waiting.add(() => timer.cancel());
+        signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+      });
+    } finally {
+      this.#waiting.delete(peerId);
+    }
+  }
+}
+
+async function openProof(
+  session: PeerSession,
+  frame: { readonly counter: number; readonly header: Uint8Array; readonly sealed: Uint8Array },
+): Promise<AttachProof> {
+  const opened = await session.keys.receiveControl.open(nonceOf(frame.counter), frame.header, frame.sealed);
+  if (opened === undefined) throw new PeerloomError("session/handshake-failed", "The attachment was forged.");
+  return decodeAttachProof(opened);
+}
+
+function refused(peerId: PeerId, code: string): PeerloomError {
+  return new PeerloomError(
+    parseErrorCode(code, "session/handshake-failed"),
+    `${short(peerId)} refused the link: ${code}.`,
+  );
+}

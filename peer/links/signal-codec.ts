@@ -1,0 +1,119 @@
+/**
+ * Signal messages as bytes: msgpack positional arrays, the kind first, laid down in WIRE.md with vectors.
+ *
+ *     ["dial", dial id (8), [address…]]            ["rtc", connection id (8), "offer" | "answer", sdp]
+ *     ["addresses", [address…]]                    ["rtc", connection id (8), "candidate", candidate, mid]
+ *     ["refuse", id (8), code]
+ */
+import { utf8 } from "../../shared/bytes.ts";
+import { decode, encode, FieldReader } from "../../shared/codec.ts";
+import { PeerloomError } from "../../shared/errors.ts";
+import { ADDRESS_BYTES_MAX, ADDRESSES_MAX } from "../../shared/limits.ts";
+import type { RtcSignal } from "../runtime.ts";
+import { SIGNAL_ID_BYTES, type SignalMessage } from "./signaller.ts";
+
+/** A session description; a data channel's with a dozen candidates inside has about 2 KiB. */
+export const SDP_BYTES_MAX = 16_384;
+/** One ICE candidate. */
+export const CANDIDATE_BYTES_MAX = 512;
+/** The name of a media section, mostly `0`. */
+export const MID_BYTES_MAX = 64;
+/** An error code. */
+export const CODE_BYTES_MAX = 64;
+
+const MESSAGE_BYTES_MAX: number = SDP_BYTES_MAX + 64;
+const LIMITS = { bytesMax: MESSAGE_BYTES_MAX, depthMax: 2, itemsMax: 16, textBytesMax: SDP_BYTES_MAX } as const;
+
+/**
+ * Addresses past `ADDRESSES_MAX`, and those that are too long, are left out: dialling the others still helps.
+ * @throws PeerloomError `wire/too-large` when a description or candidate of our own is longer than any peer takes
+ */
+export function encodeSignal(message: SignalMessage): Uint8Array {
+  switch (message.kind) {
+    case "dial":
+      return encode(["dial", message.dialId, addressFields(message.addresses)]);
+    case "rtc":
+      return encode(["rtc", message.connectionId, ...rtcFields(message.signal)]);
+    case "addresses":
+      return encode(["addresses", addressFields(message.addresses)]);
+    case "refuse":
+      return encode(["refuse", message.id, bounded(message.code, CODE_BYTES_MAX, "An error code")]);
+  }
+}
+
+/** @throws PeerloomError `wire/malformed`, `wire/too-large` */
+export function decodeSignal(bytes: Uint8Array): SignalMessage {
+  const fields = new FieldReader(decode(bytes, LIMITS), "signal");
+  const message = readSignal(fields.text(16), fields);
+  fields.end();
+  return message;
+}
+
+function readSignal(kind: string, fields: FieldReader): SignalMessage {
+  switch (kind) {
+    case "dial":
+      return { kind, dialId: readId(fields), addresses: readAddresses(fields) };
+    case "rtc":
+      return { kind, connectionId: readId(fields), signal: readRtc(fields.text(16), fields) };
+    case "addresses":
+      return { kind, addresses: readAddresses(fields) };
+    case "refuse":
+      return { kind, id: readId(fields), code: readText(fields, CODE_BYTES_MAX) };
+    default:
+      throw malformed("unknown kind");
+  }
+}
+
+function readRtc(kind: string, fields: FieldReader): RtcSignal {
+  switch (kind) {
+    case "offer":
+    case "answer":
+      return { kind, sdp: readText(fields, SDP_BYTES_MAX) };
+    case "candidate":
+      return { kind, candidate: readText(fields, CANDIDATE_BYTES_MAX), mid: readText(fields, MID_BYTES_MAX) };
+    default:
+      throw malformed("unknown kind of rtc signal");
+  }
+}
+
+function readId(fields: FieldReader): Uint8Array {
+  return fields.bytes(SIGNAL_ID_BYTES, SIGNAL_ID_BYTES);
+}
+
+function readText(fields: FieldReader, bytesMax: number): string {
+  const text = fields.text(bytesMax);
+  if (!fits(text, bytesMax)) throw malformed(`text of more than ${bytesMax} bytes`);
+  return text;
+}
+
+function readAddresses(fields: FieldReader): string[] {
+  return fields.list(ADDRESSES_MAX, (item) => {
+    if (typeof item !== "string" || !fits(item, ADDRESS_BYTES_MAX)) throw malformed("an address is not short text");
+    return item;
+  });
+}
+
+function addressFields(addresses: readonly string[]): string[] {
+  return addresses.filter((address) => fits(address, ADDRESS_BYTES_MAX)).slice(0, ADDRESSES_MAX);
+}
+
+function rtcFields(signal: RtcSignal): string[] {
+  if (signal.kind !== "candidate") return [signal.kind, bounded(signal.sdp, SDP_BYTES_MAX, "A session description")];
+  const candidate = bounded(signal.candidate, CANDIDATE_BYTES_MAX, "An ICE candidate");
+  return [signal.kind, candidate, bounded(signal.mid, MID_BYTES_MAX, "A media section's name")];
+}
+
+function bounded(text: string, bytesMax: number, what: string): string {
+  if (fits(text, bytesMax)) return text;
+  throw new PeerloomError("wire/too-large", `${what} of ${text.length} characters; at most ${bytesMax} bytes are allowed.`);
+}
+
+/** At most so many bytes of UTF-8, at least one a character and at most three a UTF-16 unit. */
+function fits(text: string, bytesMax: number): boolean {
+  if (text.length > bytesMax) return false;
+  return text.length * 3 <= bytesMax || utf8(text).length <= bytesMax;
+}
+
+function malformed(why: string): PeerloomError {
+  return new PeerloomError("wire/malformed", `Malformed signal: ${why}.`);
+}

@@ -3,6 +3,8 @@
  * use its chunk again at once; taking hands out views that are sealed before anything else is written.
  */
 
+import { assert } from "../../shared/errors.ts";
+
 const FIRST_CAPACITY_BYTES = 16 * 1024;
 
 export class ByteQueue {
@@ -34,6 +36,7 @@ export class ByteQueue {
 
   /** Removes up to `bytesMax` bytes, as one or two views; they hold until the next `write`. */
   take(bytesMax: number): Uint8Array[] {
+    assert(Number.isInteger(bytesMax), "bytes come whole");
     const count = Math.min(bytesMax, this.#length);
     if (count === 0) return [];
     const untilWrap = Math.min(count, this.#ring.length - this.#start);

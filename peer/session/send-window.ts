@@ -50,7 +50,7 @@ export class SendWindow {
   /** A frame's plaintext: at most what the path delivers in the queueing time, so that others get their turn. */
   frameBytes(): number {
     if (this.#bytesPerMs === undefined) return Math.min(this.#frameBytesMax, 64 * 1024);
-    return Math.min(Math.max(this.#bytesPerMs * QUEUE_MS, FRAME_BYTES_MIN), this.#frameBytesMax);
+    return Math.min(Math.max(Math.floor(this.#bytesPerMs * QUEUE_MS), FRAME_BYTES_MIN), this.#frameBytesMax);
   }
 
   sent(bytes: number, rttMsMin: number | undefined, nowMs: number): DeliveryMark {

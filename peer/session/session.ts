@@ -32,6 +32,8 @@ const STALL_MS = 5_000;
 const STALL_ROUND_TRIPS = 8;
 /** `close` waits so long for what was written to arrive. */
 const CLOSE_FLUSH_MS = 2_000;
+/** Bytes under way from which on writes are gathered for a turn of the event loop. */
+const COMPANY_BYTES: number = 64 * 1024;
 /** Links of one session; more is a mistake or an attack. */
 const PATHS_MAX = 8;
 
@@ -431,7 +433,7 @@ export class PeerSession extends EventTarget implements Session {
     this.#drained = undefined;
   }
 
-  /** The first write goes out at once; while something is under way the next ones wait for company. */
+  /** Small writes go out at once; while much is under way the next ones wait for company in larger frames. */
   #planPump(): void {
     if (this.#pumpPlanned || this.#ended !== undefined) return;
     this.#pumpPlanned = true;
@@ -439,7 +441,7 @@ export class PeerSession extends EventTarget implements Session {
       this.#pumpPlanned = false;
       this.#pump();
     };
-    if (this.#outbox.isEmpty) queueMicrotask(run);
+    if (this.#outbox.bytes < COMPANY_BYTES) queueMicrotask(run);
     else this.#runtime.clock.defer(run);
   }
 

@@ -49,9 +49,10 @@ export async function sealEnvelope(
   const ephemeralKey = await importAgreementKey(random.bytes(SECRET_BYTES));
   const ephemeral = await agreementPublicOf(ephemeralKey);
   const messageId = random.bytes(MESSAGE_ID_BYTES);
-  const claim = envelopeClaim({ from: identity.id, to, network, timeMs: nowMs, messageId, ephemeral, content });
+  const timeMs = Math.trunc(nowMs);
+  const claim = envelopeClaim({ from: identity.id, to, network, timeMs, messageId, ephemeral, content });
   const signature = await identity.sign(claim);
-  const inside = encode([identity.publicKey, network, nowMs, messageId, content, signature]);
+  const inside = encode([identity.publicKey, network, timeMs, messageId, content, signature]);
   if (X25519_PUBLIC_BYTES + inside.length + TAG_BYTES > SIGNAL_BYTES_MAX) {
     throw new PeerloomError("wire/too-large", `A signal of ${content.length} bytes does not fit into ${SIGNAL_BYTES_MAX}.`);
   }

@@ -9,11 +9,24 @@ import type { Command, CommandValues, CommonOptions, OptionSpec } from "./comman
 
 /** What every command takes. */
 export const COMMON_OPTIONS: Readonly<Record<string, OptionSpec>> = {
-  edge: { type: "string", value: "URL", help: "the edge that introduces peers; none = no edge (or PEERLOOM_EDGE)" },
+  edge: {
+    type: "string",
+    value: "URL",
+    help: "the edge that introduces peers; none = no edge (or PEERLOOM_EDGE)",
+  },
   network: { type: "string", value: "NAME", help: "only peers of the same network meet; default: main" },
   data: { type: "string", value: "DIR", help: "where the identity is kept; default: ~/.peerloom" },
-  listen: { type: "string", value: "HOST:PORT", help: "take direct connections here; port 0: the system chooses" },
-  bootstrap: { type: "string", multiple: true, value: "ADDRESS", help: "a peer to dial first; may be repeated" },
+  listen: {
+    type: "string",
+    value: "HOST:PORT",
+    help: "take direct connections here; port 0: the system chooses",
+  },
+  bootstrap: {
+    type: "string",
+    multiple: true,
+    value: "ADDRESS",
+    help: "a peer to dial first; may be repeated",
+  },
   only: { type: "string", value: "direct|relay", help: "use no other kind of path" },
   json: { type: "boolean", help: "one JSON object a line on standard output, nothing else" },
   help: { type: "boolean", short: "h", help: "say how the command is used" },
@@ -67,15 +80,24 @@ export function parseCommandLine(
 
 type RawValues = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
 
-function parseWords(words: readonly string[], command: Command): { values: RawValues; positionals: string[] } {
+function parseWords(
+  words: readonly string[],
+  command: Command,
+): { values: RawValues; positionals: string[] } {
   const options: ParseArgsOptionsConfig = {};
   for (const [name, spec] of Object.entries({ ...COMMON_OPTIONS, ...command.options })) {
-    options[name] = { type: spec.type, multiple: spec.multiple ?? false, ...(spec.short ? { short: spec.short } : {}) };
+    options[name] = {
+      type: spec.type,
+      multiple: spec.multiple ?? false,
+      ...(spec.short ? { short: spec.short } : {}),
+    };
   }
   try {
     return parseArgs({ args: [...words], options, strict: true, allowPositionals: true });
   } catch (error) {
-    const [line = "It cannot be read"] = (error instanceof Error ? error.message : String(error)).split(/\. |\n/);
+    const [line = "It cannot be read"] = (error instanceof Error ? error.message : String(error)).split(
+      /\. |\n/,
+    );
     throw usage(`${line.replace(/\.$/, "")}. Run: peerloom help ${command.name}`);
   }
 }
@@ -92,23 +114,30 @@ function checkCount(positionals: readonly string[], command: Command): void {
 
 function unknownCommand(argv: readonly string[], commands: readonly Command[]): string {
   const [first = "", second] = argv;
-  const family = commands.filter((command) => command.name.startsWith(`${first} `)).map((command) => command.name);
+  const family = commands
+    .filter((command) => command.name.startsWith(`${first} `))
+    .map((command) => command.name);
   if (family.length > 0) {
     return `${second === undefined ? `${first} is not complete` : `There is no ${first} ${second}`}: use ${family.join(" or ")}.`;
   }
   return `There is no command "${first}". Run: peerloom help`;
 }
 
-function readCommon(values: RawValues, environment: Readonly<Record<string, string | undefined>>): CommonOptions {
+function readCommon(
+  values: RawValues,
+  environment: Readonly<Record<string, string | undefined>>,
+): CommonOptions {
   const network = text(values, "network");
   const name = network === undefined ? undefined : parseNetworkName(network);
   if (network !== undefined && name === undefined) {
     throw usage(`--network "${network.slice(0, 80)}" is no name: use 1 to 64 of a-z, 0-9, ".", "_" and "-".`);
   }
   const listen = text(values, "listen");
-  if (listen !== undefined && !isHostPort(listen)) throw usage(`--listen takes HOST:PORT, e.g. 0.0.0.0:4000, not "${listen}".`);
+  if (listen !== undefined && !isHostPort(listen))
+    throw usage(`--listen takes HOST:PORT, e.g. 0.0.0.0:4000, not "${listen}".`);
   const only = text(values, "only");
-  if (only !== undefined && only !== "direct" && only !== "relay") throw usage(`--only takes direct or relay, not "${only}".`);
+  if (only !== undefined && only !== "direct" && only !== "relay")
+    throw usage(`--only takes direct or relay, not "${only}".`);
   const bootstrap = values["bootstrap"];
   return {
     edge: readEdge(text(values, "edge"), environment["PEERLOOM_EDGE"]),
@@ -147,7 +176,9 @@ function valuesOf(values: RawValues, command: Command): CommandValues {
       if (value === undefined) return bounds.default;
       const number = /^\d{1,12}$/.test(value) ? Number(value) : Number.NaN;
       if (number >= bounds.min && number <= bounds.max) return number;
-      throw usage(`${command.name} --${name} takes a number from ${bounds.min} to ${bounds.max}, not "${value}".`);
+      throw usage(
+        `${command.name} --${name} takes a number from ${bounds.min} to ${bounds.max}, not "${value}".`,
+      );
     },
   };
 }

@@ -15,7 +15,11 @@ export class ChildCommand {
   readonly #words: readonly string[];
 
   /** @param self program and first arguments; `words` the rest, `--json` is added */
-  constructor(self: readonly string[], words: readonly string[], environment: Readonly<Record<string, string | undefined>>) {
+  constructor(
+    self: readonly string[],
+    words: readonly string[],
+    environment: Readonly<Record<string, string | undefined>>,
+  ) {
     const [program = "", ...first] = self;
     this.#words = words;
     this.#child = spawn(program, [...first, ...words, "--json"], {

@@ -48,7 +48,10 @@ export interface CommandValues {
   text(name: string): string | undefined;
   flag(name: string): boolean;
   /** @throws PeerloomError `usage/invalid` when the value is not an integer from `min` to `max` */
-  integer(name: string, bounds: { readonly min: number; readonly max: number; readonly default: number }): number;
+  integer(
+    name: string,
+    bounds: { readonly min: number; readonly max: number; readonly default: number },
+  ): number;
 }
 
 export interface EdgeOptions {

@@ -52,7 +52,11 @@ export async function serveControl(folder: string, answer: (ask: string) => unkn
     if (!isPipe(path)) await chmod(path, 0o600);
   } catch (cause) {
     server.close();
-    throw new PeerloomError("data/unwritable", `Cannot open the control socket ${path}. Choose another folder with --data DIR.`, { cause });
+    throw new PeerloomError(
+      "data/unwritable",
+      `Cannot open the control socket ${path}. Choose another folder with --data DIR.`,
+      { cause },
+    );
   }
   server.unref();
   let closing: Promise<void> | undefined;
@@ -108,14 +112,18 @@ function answerOnce(socket: Socket, answer: (ask: string) => unknown): void {
     if (end < 0 && question.length <= QUESTION_BYTES_MAX) return;
     socket.removeAllListeners("data");
     const ask = end < 0 || end > QUESTION_BYTES_MAX ? undefined : readAsk(question.slice(0, end));
-    socket.end(`${JSON.stringify(ask === undefined ? { error: "malformed" } : { answer: answer(ask) ?? null })}\n`);
+    socket.end(
+      `${JSON.stringify(ask === undefined ? { error: "malformed" } : { answer: answer(ask) ?? null })}\n`,
+    );
   });
 }
 
 function readAsk(line: string): string | undefined {
   try {
     const value: unknown = JSON.parse(line);
-    return typeof value === "object" && value !== null && "ask" in value && typeof value.ask === "string" ? value.ask : undefined;
+    return typeof value === "object" && value !== null && "ask" in value && typeof value.ask === "string"
+      ? value.ask
+      : undefined;
   } catch {
     return undefined;
   }

@@ -45,14 +45,25 @@ export function dataFolderPath(
  * @param role `owner` fails when another process owns the folder; `any` comes as a guest then
  * @throws PeerloomError `data/locked`, `data/unwritable`
  */
-export async function openDataFolder(path: string, command: string, role: "owner" | "any"): Promise<DataFolder> {
+export async function openDataFolder(
+  path: string,
+  command: string,
+  role: "owner" | "any",
+): Promise<DataFolder> {
   await makeFolder(path);
   await removeDeadGuests(path);
   try {
     const lock = await lockFolder(path, command);
-    return { path, statePath: path, role: "owner", close: () => lock.release(), closeNow: () => lock.releaseNow() };
+    return {
+      path,
+      statePath: path,
+      role: "owner",
+      close: () => lock.release(),
+      closeNow: () => lock.releaseNow(),
+    };
   } catch (error) {
-    if (role === "any" && error instanceof PeerloomError && error.code === "data/locked") return openGuestFolder(path);
+    if (role === "any" && error instanceof PeerloomError && error.code === "data/locked")
+      return openGuestFolder(path);
     throw error;
   }
 }
@@ -84,6 +95,10 @@ async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new PeerloomError("data/unwritable", `Cannot make the data folder ${path}. Choose another with --data DIR.`, { cause });
+    throw new PeerloomError(
+      "data/unwritable",
+      `Cannot make the data folder ${path}. Choose another with --data DIR.`,
+      { cause },
+    );
   }
 }

@@ -30,7 +30,7 @@ export const demo: Command = {
     } finally {
       for (const close of closing.toReversed()) await close();
     }
-    context.output.note("All stopped and removed. Next: README, \"Deploy your own edge\".");
+    context.output.note('All stopped and removed. Next: README, "Deploy your own edge".');
   },
 };
 
@@ -59,7 +59,18 @@ async function play(
   step(`2. Anna, a peer in a process of its own, shares a file of ${formatBytes(bytes)} random bytes.`);
   const anna = new ChildCommand(
     host.self,
-    ["share", file, "--edge", url, "--network", "demo", "--data", join(folder, "anna"), "--listen", "127.0.0.1:0"],
+    [
+      "share",
+      file,
+      "--edge",
+      url,
+      "--network",
+      "demo",
+      "--data",
+      join(folder, "anna"),
+      "--listen",
+      "127.0.0.1:0",
+    ],
     childEnvironment(context),
   );
   closing.push(() => anna.stop());
@@ -69,10 +80,26 @@ async function play(
   const original = await sha256File(file);
   const fetch = async (name: string, only: "relay" | "direct"): Promise<Transfer> => {
     const copy = join(folder, `${name}.bin`);
-    const words = ["get", ticket, "-o", copy, "--edge", url, "--network", "demo", "--data", join(folder, name), "--only", only];
+    const words = [
+      "get",
+      ticket,
+      "-o",
+      copy,
+      "--edge",
+      url,
+      "--network",
+      "demo",
+      "--data",
+      join(folder, name),
+      "--only",
+      only,
+    ];
     const transfer = await runGet(words, only, closing, context);
-    if ((await sha256File(copy)) !== original) throw new PeerloomError("files/corrupt", `The copy by ${only} differs from the original.`);
-    output.note(`   ${describeTransfer(transfer, bytes)}; SHA-256 of both files: ${original.slice(0, 16)}…, equal.`);
+    if ((await sha256File(copy)) !== original)
+      throw new PeerloomError("files/corrupt", `The copy by ${only} differs from the original.`);
+    output.note(
+      `   ${describeTransfer(transfer, bytes)}; SHA-256 of both files: ${original.slice(0, 16)}…, equal.`,
+    );
     return transfer;
   };
   step("3. Ben gets it through the edge's relay, which sees sealed frames only (get --only relay).");
@@ -97,9 +124,15 @@ async function runGet(
   const meter = new SpeedMeter();
   const done = await child.waitFor("done", (event) => {
     if (event.event !== "progress") return;
-    const [bytes, total, sources] = [Number(event["bytes"]), Number(event["total"]), Number(event["sources"])];
+    const [bytes, total, sources] = [
+      Number(event["bytes"]),
+      Number(event["total"]),
+      Number(event["sources"]),
+    ];
     meter.add(performance.now(), bytes);
-    context.output.progress(undefined, () => transferLine({ bytes, total, sources, path, bytesPerSecond: meter.bytesPerSecond() }));
+    context.output.progress(undefined, () =>
+      transferLine({ bytes, total, sources, path, bytesPerSecond: meter.bytesPerSecond() }),
+    );
   });
   const by = done["by"] as Transfer["by"];
   return { seconds: Number(done["seconds"]), by: { direct: Number(by.direct), relay: Number(by.relay) } };
@@ -117,7 +150,8 @@ function childEnvironment({ host }: CommandContext): Readonly<Record<string, str
 async function writeRandomFile(path: string, bytes: number): Promise<void> {
   const file = await open(path, "wx");
   try {
-    for (let left = bytes; left > 0; left -= 1_000_000) await file.write(randomBytes(Math.min(left, 1_000_000)));
+    for (let left = bytes; left > 0; left -= 1_000_000)
+      await file.write(randomBytes(Math.min(left, 1_000_000)));
   } finally {
     await file.close();
   }

@@ -58,7 +58,7 @@ export class EchoStream {
     let filled = 0;
     try {
       for await (const chunk of this.#stream.readable) {
-        for (let offset = 0; offset < chunk.length; ) {
+        for (let offset = 0; offset < chunk.length;) {
           const taken = chunk.subarray(offset, offset + PING_BYTES - filled);
           pending.set(taken, filled);
           offset += taken.length;

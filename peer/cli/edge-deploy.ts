@@ -37,7 +37,9 @@ export const edgeDeploy: Command = {
       ...(dryRun ? ["--dry-run"] : []),
       ...context.rest,
     ];
-    output.note(dryRun ? "Building and checking …" : "Building and deploying; wrangler may ask you to log in …");
+    output.note(
+      dryRun ? "Building and checking …" : "Building and deploying; wrangler may ask you to log in …",
+    );
     const url = await runWrangler(words, context);
     if (dryRun) output.result({ event: "checked" }, "The Worker builds; nothing was deployed.");
     else output.result({ event: "deployed", url }, `${url ?? "Deployed."}`);
@@ -51,7 +53,10 @@ function configPath(): string {
 }
 
 /** Resolves with the address that wrangler reports, if it reports one. */
-async function runWrangler(words: readonly string[], { output, host, signal }: CommandContext): Promise<string | undefined> {
+async function runWrangler(
+  words: readonly string[],
+  { output, host, signal }: CommandContext,
+): Promise<string | undefined> {
   const folder = await mkdtemp(join(tmpdir(), "peerloom-deploy-"));
   const report = join(folder, "report.ndjson");
   try {
@@ -64,7 +69,10 @@ async function runWrangler(words: readonly string[], { output, host, signal }: C
     });
     const [code] = (await once(child, "close")) as [number | null];
     if (code !== 0) {
-      throw new PeerloomError("edge/unreachable", `wrangler ended with code ${code ?? "none"}; its own words are above. Nothing was changed here.`);
+      throw new PeerloomError(
+        "edge/unreachable",
+        `wrangler ended with code ${code ?? "none"}; its own words are above. Nothing was changed here.`,
+      );
     }
     return deployedUrl(await readFile(report, "utf8").catch(() => ""));
   } finally {
@@ -74,7 +82,11 @@ async function runWrangler(words: readonly string[], { output, host, signal }: C
 
 function wranglerPath(): string {
   try {
-    return join(dirname(createRequire(import.meta.url).resolve("wrangler/package.json")), "bin", "wrangler.js");
+    return join(
+      dirname(createRequire(import.meta.url).resolve("wrangler/package.json")),
+      "bin",
+      "wrangler.js",
+    );
   } catch (cause) {
     throw toolsMissing("wrangler", cause);
   }
@@ -87,7 +99,8 @@ function deployedUrl(report: string): string | undefined {
     try {
       const entry = JSON.parse(line) as { readonly type?: unknown; readonly targets?: unknown };
       const target: unknown = Array.isArray(entry.targets) ? entry.targets[0] : undefined;
-      if (entry.type === "deploy" && typeof target === "string") return target.startsWith("http") ? target : `https://${target}`;
+      if (entry.type === "deploy" && typeof target === "string")
+        return target.startsWith("http") ? target : `https://${target}`;
     } catch {
       continue; // a line that is not JSON says nothing about the address
     }

@@ -12,7 +12,11 @@ export const edgeDev: Command = {
   options: {
     host: { type: "string", value: "HOST", help: "default: 127.0.0.1" },
     port: { type: "string", value: "PORT", help: "default: 8787; 0: the system chooses" },
-    state: { type: "string", value: "DIR", help: "keep the objects' state here; default: only while it runs" },
+    state: {
+      type: "string",
+      value: "DIR",
+      help: "keep the objects' state here; default: only while it runs",
+    },
   },
   serves: true,
   run: async ({ values, host, output, signal }) => {

@@ -43,7 +43,12 @@ const ATTEMPT_PAUSE_MS = 20;
  */
 export async function lockFolder(folder: string, command: string): Promise<FolderLock> {
   const path = join(folder, LOCK_NAME);
-  const owner: LockOwner = { pid: process.pid, birth: await birthOf(process.pid), command, nonce: randomUUID() };
+  const owner: LockOwner = {
+    pid: process.pid,
+    birth: await birthOf(process.pid),
+    command,
+    nonce: randomUUID(),
+  };
   const text = JSON.stringify(owner);
   const draft = join(folder, `lock.${owner.pid}.${owner.nonce}`);
   try {
@@ -56,11 +61,18 @@ export async function lockFolder(folder: string, command: string): Promise<Folde
     }
   } catch (cause) {
     if (cause instanceof PeerloomError) throw cause;
-    throw new PeerloomError("data/unwritable", `Cannot write to the data folder ${folder}. Choose another with --data DIR.`, { cause });
+    throw new PeerloomError(
+      "data/unwritable",
+      `Cannot write to the data folder ${folder}. Choose another with --data DIR.`,
+      { cause },
+    );
   } finally {
     await rm(draft, { force: true });
   }
-  throw new PeerloomError("data/locked", `The data folder ${folder} is being taken by other processes. Try again.`);
+  throw new PeerloomError(
+    "data/locked",
+    `The data folder ${folder} is being taken by other processes. Try again.`,
+  );
 }
 
 /** The living process that holds the folder, or undefined. */
@@ -97,7 +109,8 @@ async function removeStale(folder: string, draft: string): Promise<boolean> {
   if (!(await linkOnce(draft, takeover))) {
     const found = await stat(takeover).catch(() => undefined);
     // ctime: the draft may be old, linking it is what renews it.
-    if (found !== undefined && Date.now() - found.ctimeMs > TAKEOVER_STALE_MS) await rm(takeover, { force: true });
+    if (found !== undefined && Date.now() - found.ctimeMs > TAKEOVER_STALE_MS)
+      await rm(takeover, { force: true });
     return false;
   }
   try {
@@ -148,10 +161,14 @@ async function readOwner(path: string): Promise<LockOwner | undefined> {
     if (typeof value !== "object" || value === null) return undefined;
     const { pid, birth, command, nonce } = value as Partial<Record<keyof LockOwner, unknown>>;
     if (typeof pid !== "number" || !Number.isSafeInteger(pid) || pid <= 0) return undefined;
-    return { pid, birth: String(birth ?? ""), command: String(command ?? ""), nonce: String(nonce ?? "") };
+    return { pid, birth: textOf(birth), command: textOf(command), nonce: textOf(nonce) };
   } catch {
     return undefined;
   }
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 function locked(folder: string, holder: LockOwner): PeerloomError {

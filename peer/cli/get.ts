@@ -13,7 +13,12 @@ export const get: Command = {
   positionalsMin: 1,
   positionalsMax: 1,
   options: {
-    output: { type: "string", short: "o", value: "PATH", help: "where it goes; default: its own name, in this folder" },
+    output: {
+      type: "string",
+      short: "o",
+      value: "PATH",
+      help: "where it goes; default: its own name, in this folder",
+    },
     overwrite: { type: "boolean", help: "replace what stands there" },
   },
   serves: false,

@@ -7,7 +7,8 @@ import type { Command, OptionSpec } from "./command.ts";
 export function helpText(commands: readonly Command[], topic: string | undefined): string {
   if (topic === undefined) return overview(commands);
   const found = commands.filter((command) => command.name === topic || command.name.startsWith(`${topic} `));
-  if (found.length === 0) throw new PeerloomError("usage/invalid", `There is no command "${topic}". Run: peerloom help`);
+  if (found.length === 0)
+    throw new PeerloomError("usage/invalid", `There is no command "${topic}". Run: peerloom help`);
   return found.map(page).join("\n\n");
 }
 
@@ -18,7 +19,10 @@ function overview(commands: readonly Command[]): string {
     "Usage: peerloom COMMAND [OPTIONS]",
     "",
     ...table(commands.map((command) => [`${command.name} ${command.synopsis}`.trim(), command.summary])),
-    ...table([["help [COMMAND]", "this page, or a command's"], ["--version", "print the version"]]),
+    ...table([
+      ["help [COMMAND]", "this page, or a command's"],
+      ["--version", "print the version"],
+    ]),
     "",
     "Every command takes:",
     ...optionLines(COMMON_OPTIONS),
@@ -29,7 +33,12 @@ function overview(commands: readonly Command[]): string {
 }
 
 function page(command: Command): string {
-  const lines = [`Usage: peerloom ${command.name} ${command.synopsis}`.trimEnd() + " [OPTIONS]", "", `  ${command.summary}`, ""];
+  const lines = [
+    `Usage: peerloom ${command.name} ${command.synopsis}`.trimEnd() + " [OPTIONS]",
+    "",
+    `  ${command.summary}`,
+    "",
+  ];
   const own = optionLines(command.options);
   if (own.length > 0) lines.push("Its options:", ...own, "");
   lines.push("Options of every command:", ...optionLines(COMMON_OPTIONS));

@@ -6,7 +6,9 @@ import type { CliHost, EdgeOptions, RunningEdge } from "./command.ts";
 import { isCheckout, toolSpec } from "./package-info.ts";
 import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
 
-export function cliHost(surroundings: Pick<CliHost, "environment" | "homeFolder" | "workingFolder">): CliHost {
+export function cliHost(
+  surroundings: Pick<CliHost, "environment" | "homeFolder" | "workingFolder">,
+): CliHost {
   return { ...surroundings, openPeer, startEdge, self: selfCommand() };
 }
 
@@ -36,14 +38,23 @@ async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
   } catch (error) {
     if (isMissingModule(error)) throw toolsMissing("miniflare", error);
     if (addressInUse(error)) {
-      throw new PeerloomError("link/failed", `Port ${options.port} on ${options.host} is taken. Choose another with --port.`, { cause: error });
+      throw new PeerloomError(
+        "link/failed",
+        `Port ${options.port} on ${options.host} is taken. Choose another with --port.`,
+        { cause: error },
+      );
     }
     throw error;
   }
 }
 
 function isMissingModule(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND" && error.message.includes("miniflare");
+  return (
+    error instanceof Error &&
+    "code" in error &&
+    error.code === "ERR_MODULE_NOT_FOUND" &&
+    error.message.includes("miniflare")
+  );
 }
 
 function addressInUse(error: unknown): boolean {

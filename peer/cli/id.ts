@@ -28,7 +28,12 @@ async function readId(context: CommandContext): Promise<string> {
     return askId(path, error);
   }
   try {
-    const peer = await context.host.openPeer({ edge: null, webrtc: false, dataDir: folder.statePath, signal: context.signal });
+    const peer = await context.host.openPeer({
+      edge: null,
+      webrtc: false,
+      dataDir: folder.statePath,
+      signal: context.signal,
+    });
     await peer.close();
     return peer.id;
   } finally {
@@ -39,6 +44,7 @@ async function readId(context: CommandContext): Promise<string> {
 /** The owner knows it. One that does not answer is on its way out or in; the lock's message says who it is. */
 async function askId(path: string, locked: PeerloomError): Promise<string> {
   const answer = await askControl(path, "status").catch(() => undefined);
-  if (typeof answer === "object" && answer !== null && "id" in answer && typeof answer.id === "string") return answer.id;
+  if (typeof answer === "object" && answer !== null && "id" in answer && typeof answer.id === "string")
+    return answer.id;
   throw locked;
 }

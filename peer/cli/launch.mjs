@@ -12,14 +12,26 @@ const checkoutEntry = new URL("./main.ts", import.meta.url);
 const packageEntry = new URL("../../dist/peer/cli/main.js", import.meta.url);
 
 if (!existsSync(checkoutEntry)) {
-  if (isAtLeast(NODE_MIN)) await import(packageEntry.href);
-  else fail(`peerloom needs Node ${NODE_MIN.join(".")} or newer; this is ${process.versions.node}. Install a newer Node: https://nodejs.org`);
+  const old = !isAtLeast(NODE_MIN);
+  if (old)
+    fail(
+      `peerloom needs Node ${NODE_MIN.join(".")} or newer; this is ${process.versions.node}. Install a newer Node: https://nodejs.org`,
+    );
+  // Help is text and runs anywhere; its reader learns from the line above what else is needed.
+  if (!old || asksForText(process.argv[2])) await import(packageEntry.href);
 } else if ("Deno" in globalThis || process.features.typescript) {
   await import(checkoutEntry.href);
 } else {
   const node = pinnedNode();
-  if (node === undefined) fail(`This checkout needs Node 22.18 or newer; this is ${process.versions.node}. Run npm ci first, it brings one.`);
+  if (node === undefined)
+    fail(
+      `This checkout needs Node 22.18 or newer; this is ${process.versions.node}. Run npm ci first, it brings one.`,
+    );
   else relaunch(node);
+}
+
+function asksForText(word) {
+  return [undefined, "help", "--help", "-h", "--version"].includes(word);
 }
 
 function isAtLeast([major, minor]) {
@@ -28,15 +40,20 @@ function isAtLeast([major, minor]) {
 }
 
 function pinnedNode() {
-  const names = ["node", "node.exe"].map((name) => new URL(`../../node_modules/node/bin/${name}`, import.meta.url));
+  const names = ["node", "node.exe"].map(
+    (name) => new URL(`../../node_modules/node/bin/${name}`, import.meta.url),
+  );
   const found = names.find((name) => existsSync(name));
   return found && fileURLToPath(found);
 }
 
 // The channel tells the child when this process is killed: a peer must not outlive the command that was typed.
 function relaunch(node) {
-  const child = spawn(node, [fileURLToPath(checkoutEntry), ...process.argv.slice(2)], { stdio: ["inherit", "inherit", "inherit", "ipc"] });
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal === "SIGHUP" ? "SIGTERM" : signal));
+  const child = spawn(node, [fileURLToPath(checkoutEntry), ...process.argv.slice(2)], {
+    stdio: ["inherit", "inherit", "inherit", "ipc"],
+  });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
+    process.on(signal, () => child.kill(signal === "SIGHUP" ? "SIGTERM" : signal));
   child.on("error", (error) => fail(`Cannot start ${node}: ${error.message}. Run npm ci again.`));
   child.on("exit", (code, signal) => {
     process.exitCode = code ?? 128 + (constants.signals[signal] ?? 0);

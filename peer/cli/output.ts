@@ -99,7 +99,9 @@ export class Output {
   }
 
   #writeEvent(event: CliEvent): void {
-    this.#options.stdout.write(`${JSON.stringify(event, (_key, value: unknown) => (value === undefined ? null : value))}\n`);
+    this.#options.stdout.write(
+      `${JSON.stringify(event, (_key, value: unknown) => (value === undefined ? null : value))}\n`,
+    );
   }
 
   #wipe(): void {

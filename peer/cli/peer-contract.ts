@@ -69,12 +69,19 @@ export interface CliPeer extends EventTarget {
   readonly listenAddresses: readonly string[];
   connect(
     id: string,
-    options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number; readonly addresses?: readonly string[] },
+    options?: {
+      readonly signal?: AbortSignal;
+      readonly timeoutMs?: number;
+      readonly addresses?: readonly string[];
+    },
   ): Promise<Session>;
   handle(protocol: string, handler: StreamHandler): () => void;
   sessions(): readonly Session[];
   readonly files: {
-    share(path: string, options?: { onProgress?(progress: { readonly bytes: number; readonly total: number }): void }): Promise<Share>;
+    share(
+      path: string,
+      options?: { onProgress?(progress: { readonly bytes: number; readonly total: number }): void },
+    ): Promise<Share>;
     get(ticket: string): Download;
   };
   status(): PeerStatus;

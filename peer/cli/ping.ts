@@ -24,7 +24,10 @@ export const ping: Command = {
   run: async (context) => {
     const [id = ""] = context.positionals;
     if (parsePeerId(id) === undefined) {
-      throw new PeerloomError("usage/invalid", `"${id.slice(0, 60)}" is not a peer id: 52 characters of a-z and 2-7 are expected.`);
+      throw new PeerloomError(
+        "usage/invalid",
+        `"${id.slice(0, 60)}" is not a peer id: 52 characters of a-z and 2-7 are expected.`,
+      );
     }
     const count = context.values.integer("count", { min: 1, max: 1_000_000, default: 5 });
     const intervalMs = context.values.integer("interval", { min: 0, max: 3_600_000, default: 100 });
@@ -73,7 +76,11 @@ function tellPong(seq: number, rttMs: number, session: Session, output: CommandC
 }
 
 function tellSummary(
-  { sent, rtts, connectMs }: { readonly sent: number; readonly rtts: readonly number[]; readonly connectMs: number | undefined },
+  {
+    sent,
+    rtts,
+    connectMs,
+  }: { readonly sent: number; readonly rtts: readonly number[]; readonly connectMs: number | undefined },
   output: CommandContext["output"],
 ): void {
   const sorted = rtts.toSorted((a, b) => a - b);
@@ -91,7 +98,10 @@ function tellSummary(
     `${rtts.length} of ${sent} answered; median ${ms(p50Ms)}, 99 % within ${ms(p99Ms)}; connected in ${ms(connectMs)}`,
   );
   if (rtts.length === 0) {
-    throw new PeerloomError("connect/timeout", "The peer was reached but did not answer. Try again, or run: peerloom status");
+    throw new PeerloomError(
+      "connect/timeout",
+      "The peer was reached but did not answer. Try again, or run: peerloom status",
+    );
   }
 }
 

@@ -62,7 +62,11 @@ export async function run(
 
 function fail(
   error: unknown,
-  { output, serves, stopped }: { readonly output: Output; readonly serves: boolean; readonly stopped: boolean },
+  {
+    output,
+    serves,
+    stopped,
+  }: { readonly output: Output; readonly serves: boolean; readonly stopped: boolean },
 ): number {
   const shown = presentable(error);
   // Being stopped shows as all kinds of failures further down; none of them is news.
@@ -78,5 +82,7 @@ function fail(
 function presentable(error: unknown): PeerloomError {
   if (error instanceof PeerloomError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new PeerloomError("internal/assertion", `Unexpected failure: ${message}. Please report this.`, { cause: error });
+  return new PeerloomError("internal/assertion", `Unexpected failure: ${message}. Please report this.`, {
+    cause: error,
+  });
 }

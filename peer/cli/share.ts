@@ -28,7 +28,9 @@ async function shareOne(peer: CliPeer, path: string, { output, host }: CommandCo
     const state = { ...progress, bytesPerSecond: meter.bytesPerSecond(), sources: 0, path: "reading" };
     output.progress(undefined, () => transferLine(state));
   };
-  const { ticket, hash, bytes, name } = await peer.files.share(resolve(host.workingFolder, path), { onProgress });
+  const { ticket, hash, bytes, name } = await peer.files.share(resolve(host.workingFolder, path), {
+    onProgress,
+  });
   output.note(`${name}: ${formatBytes(bytes)}, hash ${hash}. To get it:`);
   output.result({ event: "shared", ticket, hash, bytes, name }, `peerloom get ${ticket}`);
 }

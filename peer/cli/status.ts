@@ -31,10 +31,21 @@ export const status: Command = {
 
 function readAnswer(value: unknown): StatusAnswer {
   if (typeof value !== "object" || value === null || !("id" in value)) {
-    throw new PeerloomError("data/not-running", "The peer on this data folder gave no status. Is it another version? Restart it.");
+    throw new PeerloomError(
+      "data/not-running",
+      "The peer on this data folder gave no status. Is it another version? Restart it.",
+    );
   }
   const { id, edge, peers, listen, shares, command, pid } = value as Partial<StatusAnswer>;
-  return { id, edge: edge ?? null, peers: list(peers), listen: list(listen), shares: list(shares), command, pid };
+  return {
+    id,
+    edge: edge ?? null,
+    peers: list(peers),
+    listen: list(listen),
+    shares: list(shares),
+    command,
+    pid,
+  };
 }
 
 function list<T>(value: readonly T[] | undefined): readonly T[] {
@@ -44,7 +55,7 @@ function list<T>(value: readonly T[] | undefined): readonly T[] {
 function describe({ id, edge, peers, listen, shares, command, pid }: StatusAnswer): string {
   return [
     `id       ${String(id)}`,
-    `edge     ${String(edge ?? "none")}`,
+    `edge     ${typeof edge === "string" ? edge : "none"}`,
     `listens  ${listen.join(" ") || "no"}`,
     `shares   ${shares.length}`,
     `runs     peerloom ${String(command)}, process ${String(pid)}`,

@@ -32,7 +32,11 @@ export async function withPeer(
   scope: PeerScopeOptions,
   body: (peer: CliPeer) => Promise<void>,
 ): Promise<void> {
-  const folder = await openDataFolder(dataFolderPath(context.options.data, context.host), context.command.name, scope.role);
+  const folder = await openDataFolder(
+    dataFolderPath(context.options.data, context.host),
+    context.command.name,
+    scope.role,
+  );
   let control: ControlServer | undefined;
   let peer: CliPeer | undefined;
   const onExit = (): void => {
@@ -44,12 +48,18 @@ export async function withPeer(
     const opening = context.host.openPeer(peerOptions(context, scope, folder.statePath));
     peer = await untilAborted(opening, context.signal).catch(async (error: unknown) => {
       // Stopped while it opened: what still comes out of it is closed too.
-      if (context.signal.aborted) await within(CLOSE_TIMEOUT_MS, opening.then((late) => late.close()).catch(() => undefined));
+      if (context.signal.aborted)
+        await within(
+          CLOSE_TIMEOUT_MS,
+          opening.then((late) => late.close()).catch(() => undefined),
+        );
       throw error;
     });
     const open = peer;
     if (folder.role === "owner") {
-      control = await serveControl(folder.path, (ask) => (ask === "status" ? statusOf(open, context) : undefined));
+      control = await serveControl(folder.path, (ask) =>
+        ask === "status" ? statusOf(open, context) : undefined,
+      );
     }
     tellEdge(open, context);
     tellPaths(open, context, scope.onPath);
@@ -119,7 +129,11 @@ function tellEdge(peer: CliPeer, { output }: CommandContext): void {
   });
 }
 
-function tellPaths(peer: CliPeer, { output }: CommandContext, onPath: ((session: Session) => void) | undefined): void {
+function tellPaths(
+  peer: CliPeer,
+  { output }: CommandContext,
+  onPath: ((session: Session) => void) | undefined,
+): void {
   const known = new WeakSet<Session>();
   const tell = (session: Session): void => {
     output.note(`${short(session.peerId)}: ${session.closed ? "gone" : describePath(session.path)}`);

@@ -121,7 +121,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       rtc: this.#rtc,
     });
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
-    this.files = new Files(this.#serviceHost());
+    this.files = new Files(this.#serviceHost(), options.edge);
   }
 
   /** Origin of the edge, or undefined in pure mode. */

@@ -28,7 +28,7 @@ export interface PeerStatusEntry {
 
 export interface PeerStatus {
   readonly id: string;
-  readonly edge: string | undefined;
+  readonly edge: string | null | undefined;
   readonly peers: readonly PeerStatusEntry[];
   readonly listen: readonly string[];
   readonly shares: readonly unknown[];

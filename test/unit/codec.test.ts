@@ -114,6 +114,13 @@ test("a refused message leaves nothing behind for the next", () => {
   expect(decode(bytesOf("40"), LIMITS)).toBe(0x40); // would be a record had the definition been taken
 });
 
+test("a time is a number, whether it comes as float64 or as int64", () => {
+  const timeMs = 1_800_000_000_000;
+  for (const hex of ["cb427a3185c5000000", "cf000001a3185c5000", "d3000001a3185c5000"]) {
+    expect(decode(bytesOf(hex), LIMITS)).toBe(timeMs);
+  }
+});
+
 test("fields are read once each, with their types and bounds", () => {
   const value = [7, true, "abc", Uint8Array.of(1), [1, 2], null, [9]];
   const fields = new FieldReader(decode(encode(value), LIMITS), "test");

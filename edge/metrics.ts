@@ -61,7 +61,7 @@ export class Counters {
 /** Sends a report without waiting. Losing one loses figures, nothing else. */
 export function sendReport(ctx: DurableObjectState, env: Env, from: ReporterName, report: Report): void {
   const tally = env.TALLY.getByName("edge");
-  ctx.waitUntil(tally.report(from, report).then(undefined, () => undefined));
+  ctx.waitUntil(tally.report(from, report).then(() => undefined, () => undefined));
 }
 
 /** Everything known, ready to be shown. */

@@ -102,6 +102,7 @@ function sniff(socket: Socket, silent: Set<Socket>, http: HttpServer, accept: Ac
 
 function byteSocket(socket: Socket): ByteSocket {
   let failure: PeerloomError | undefined;
+  let onData: ByteSocket["onData"] | undefined;
   const wrapped: ByteSocket = {
     remoteAddress: `${socket.remoteAddress ?? ""}:${socket.remotePort ?? ""}`,
     write(parts) {
@@ -121,11 +122,17 @@ function byteSocket(socket: Socket): ByteSocket {
     resume: () => void socket.resume(),
     close: () => void socket.end(),
     destroy: () => void socket.destroy(),
-    onData: () => {},
+    get onData() {
+      return onData ?? (() => {});
+    },
+    set onData(handler) {
+      // Without a listener the socket does not read: nothing comes in before somebody takes it.
+      if (onData === undefined) socket.on("data", (bytes: Buffer) => wrapped.onData(bytes));
+      onData = handler;
+    },
     onDrain: () => {},
     onClose: () => {},
   };
-  socket.on("data", (bytes: Buffer) => wrapped.onData(bytes));
   socket.on("drain", () => wrapped.onDrain());
   socket.on("end", () => socket.end());
   socket.on("error", (cause) => {

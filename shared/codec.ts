@@ -46,7 +46,10 @@ export function encode(value: unknown): Uint8Array {
  */
 export function decode(bytes: Uint8Array, limits: ScanLimits): unknown {
   if (bytes.length > limits.bytesMax) {
-    throw new PeerloomError("wire/too-large", `Message of ${bytes.length} bytes; at most ${limits.bytesMax} are allowed.`);
+    throw new PeerloomError(
+      "wire/too-large",
+      `Message of ${bytes.length} bytes; at most ${limits.bytesMax} are allowed.`,
+    );
   }
   scan(bytes, limits);
   try {
@@ -208,7 +211,8 @@ export class FieldReader {
 
   /** Nothing may follow. */
   end(): void {
-    if (this.#next !== this.#values.length) throw malformed(`${this.#what} has ${this.#values.length} fields`);
+    if (this.#next !== this.#values.length)
+      throw malformed(`${this.#what} has ${this.#values.length} fields`);
   }
 
   #take(): unknown {

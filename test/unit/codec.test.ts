@@ -57,7 +57,10 @@ test.each([
 ])("%s is refused", (_, hex) => checkRefused(hex));
 
 test("__proto__ as a value is text like any other", () => {
-  expect(decode(encode(["__proto__", { a: "__proto__" }]), LIMITS)).toEqual(["__proto__", { a: "__proto__" }]);
+  expect(decode(encode(["__proto__", { a: "__proto__" }]), LIMITS)).toEqual([
+    "__proto__",
+    { a: "__proto__" },
+  ]);
 });
 
 test("5,000 nested arrays are refused", () => checkRefused("91".repeat(5_000)));

@@ -12,15 +12,21 @@ const random = {
   bytes: (length: number) => crypto.getRandomValues(new Uint8Array(length)),
   unit: () => 0.5,
 };
-const [sender, target] = await Promise.all([identityFromSeed(new Uint8Array(32).fill(1)), identityFromSeed(new Uint8Array(32).fill(2))]);
+const [sender, target] = await Promise.all([
+  identityFromSeed(new Uint8Array(32).fill(1)),
+  identityFromSeed(new Uint8Array(32).fill(2)),
+]);
 
-const newOpener = (): EnvelopeOpener => new EnvelopeOpener({ identity: target, network: DEFAULT_NETWORK, clock });
+const newOpener = (): EnvelopeOpener =>
+  new EnvelopeOpener({ identity: target, network: DEFAULT_NETWORK, clock });
 
 test("contents come back, and so does their sender", async () => {
   const opener = newOpener();
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 2000 }), async (content) => {
-      const opened = await opener.open(await sealEnvelope(sender, target.id, DEFAULT_NETWORK, content, NOW_MS, random));
+      const opened = await opener.open(
+        await sealEnvelope(sender, target.id, DEFAULT_NETWORK, content, NOW_MS, random),
+      );
       expect(opened).toEqual({ from: sender.id, content });
     }),
   );
@@ -29,12 +35,17 @@ test("contents come back, and so does their sender", async () => {
 test("a changed envelope is refused", async () => {
   const opener = newOpener();
   await fc.assert(
-    fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), fc.nat(), fc.integer({ min: 1, max: 255 }), async (content, at, change) => {
-      const sealed = await sealEnvelope(sender, target.id, DEFAULT_NETWORK, content, NOW_MS, random);
-      const index = at % sealed.length;
-      sealed[index] = (sealed[index] as number) ^ change;
-      await expectRefused(opener, sealed);
-    }),
+    fc.asyncProperty(
+      fc.uint8Array({ maxLength: 200 }),
+      fc.nat(),
+      fc.integer({ min: 1, max: 255 }),
+      async (content, at, change) => {
+        const sealed = await sealEnvelope(sender, target.id, DEFAULT_NETWORK, content, NOW_MS, random);
+        const index = at % sealed.length;
+        sealed[index] = (sealed[index] as number) ^ change;
+        await expectRefused(opener, sealed);
+      },
+    ),
     { numRuns: 200 },
   );
 });

@@ -20,7 +20,9 @@ test("libsodium's vector for crypto_sign_ed25519_pk_to_curve25519", async () => 
   const seed = hex("421151a459faeade3d247115f94aedae42318124095afabe4d1451a559faedee");
   const { publicKey } = await identityFromSeed(seed);
   expect(toHex(publicKey)).toBe("b5076a8474a832daee4dd5b4040983b6623b5f344aca57d4d6ee4baf3f259e6e");
-  expect(toHex(x25519PublicOf(publicKey))).toBe("f1814f0e8ff1043d8a44d25babff3cedcae6c22c3edaa48f857ae70de2baae50");
+  expect(toHex(x25519PublicOf(publicKey))).toBe(
+    "f1814f0e8ff1043d8a44d25babff3cedcae6c22c3edaa48f857ae70de2baae50",
+  );
 });
 
 test("the sign of x does not matter to X25519", async () => {

@@ -16,7 +16,10 @@ import { countingRandom, MemoryStorage, rejectionCode, seedOf } from "./support.
 
 type Host = Pick<Runtime, "name" | "storage" | "random">;
 
-function host(storage: Runtime["storage"], options: { readonly name?: Runtime["name"]; readonly first?: number } = {}): Host {
+function host(
+  storage: Runtime["storage"],
+  options: { readonly name?: Runtime["name"]; readonly first?: number } = {},
+): Host {
   return { name: options.name ?? "node", storage, random: countingRandom(options.first ?? 1) };
 }
 
@@ -85,7 +88,9 @@ test("keys of another identity under this one's name are noticed", async () => {
     const mixed = new MemoryStorage();
     for (const [name, value] of one.values) mixed.values.set(name, value);
     mixed.values.set(`identity-${kind}-${a.id}`, two.values.get(`identity-${kind}-${b.id}`) as StoredValue);
-    expect(await rejectionCode(loadOrCreateIdentity(host(mixed, { name: "browser" })))).toBe("identity/unreadable");
+    expect(await rejectionCode(loadOrCreateIdentity(host(mixed, { name: "browser" })))).toBe(
+      "identity/unreadable",
+    );
   }
 });
 
@@ -105,16 +110,19 @@ test("a storage that cannot be read or written says so itself", async () => {
   expect(await rejectionCode(loadOrCreateIdentity(host(forgetful)))).toBe("identity/unreadable");
 });
 
-test.each(["node", "browser"] as const)("two tabs that create at once under a lock end up as one peer (%s)", async (name) => {
-  const storage = new MemoryStorage();
-  const lock = oneAtATime();
-  const [a, b] = await Promise.all([
-    loadOrCreateIdentity(host(storage, { name }), { lock }),
-    loadOrCreateIdentity(host(storage, { name, first: 77 }), { lock }),
-  ]);
-  expect(b.id).toBe(a.id);
-  expect((await loadOrCreateIdentity(host(storage, { name }))).id).toBe(a.id);
-});
+test.each(["node", "browser"] as const)(
+  "two tabs that create at once under a lock end up as one peer (%s)",
+  async (name) => {
+    const storage = new MemoryStorage();
+    const lock = oneAtATime();
+    const [a, b] = await Promise.all([
+      loadOrCreateIdentity(host(storage, { name }), { lock }),
+      loadOrCreateIdentity(host(storage, { name, first: 77 }), { lock }),
+    ]);
+    expect(b.id).toBe(a.id);
+    expect((await loadOrCreateIdentity(host(storage, { name }))).id).toBe(a.id);
+  },
+);
 
 test("without a lock, who wrote first takes over what was written last", async () => {
   const storage = new MemoryStorage();

@@ -86,7 +86,9 @@ test("nobody signs for a key of small order, where anybody could", async () => {
 test("imported keys are kept up to their bound", async () => {
   const bytes = utf8("x");
   for (let i = 0; i < VERIFY_KEYS_MAX + 20; i++) {
-    const identity = await identityFromSeed(Uint8Array.from({ length: 32 }, (_, j) => (j === 0 ? i & 0xff : i >> 8)));
+    const identity = await identityFromSeed(
+      Uint8Array.from({ length: 32 }, (_, j) => (j === 0 ? i & 0xff : i >> 8)),
+    );
     expect(await verify(identity.id, bytes, await identity.sign(bytes))).toBe(true);
   }
   expect(verifyKeysKept()).toBe(VERIFY_KEYS_MAX);

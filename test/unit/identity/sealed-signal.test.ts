@@ -1,7 +1,12 @@
 /** Only the target reads a signal, it knows who sent it, and it takes it once: whatever the carrier does in between. */
 import { expect, test } from "vitest";
 import { x25519PublicOf } from "../../../peer/identity/curve.ts";
-import { EnvelopeOpener, ENVELOPES_OPENING_MAX, envelopeClaim, sealEnvelope } from "../../../peer/identity/envelope.ts";
+import {
+  EnvelopeOpener,
+  ENVELOPES_OPENING_MAX,
+  envelopeClaim,
+  sealEnvelope,
+} from "../../../peer/identity/envelope.ts";
 import { type Identity, identityFromSeed } from "../../../peer/identity/identity.ts";
 import { agreementPublicOf, agreeWith, importAgreementKey } from "../../../peer/identity/x25519.ts";
 import { sealSignal, SignalOpener } from "../../../peer/links/sealed-signal.ts";
@@ -14,18 +19,22 @@ import { countingRandom, rejectionCode, seedOf } from "./support.ts";
 
 const NOW_MS = 1_800_000_000_000;
 const network = requireNetworkName("demo");
-const [alice, bob, mallory] = await Promise.all([1, 2, 3].map((byte) => identityFromSeed(seedOf(byte))) as [
-  Promise<Identity>,
-  Promise<Identity>,
-  Promise<Identity>,
-]);
+const [alice, bob, mallory] = await Promise.all(
+  [1, 2, 3].map((byte) => identityFromSeed(seedOf(byte))) as [
+    Promise<Identity>,
+    Promise<Identity>,
+    Promise<Identity>,
+  ],
+);
 const offer: SignalMessage = {
   kind: "rtc",
   connectionId: new Uint8Array(8).fill(7),
   signal: { kind: "offer", sdp: "v=0\r\na=fingerprint:sha-256 AA:BB\r\n" },
 };
 
-function sealOffer(options: { readonly to?: PeerId; readonly network?: NetworkName; readonly nowMs?: number } = {}): Promise<Uint8Array> {
+function sealOffer(
+  options: { readonly to?: PeerId; readonly network?: NetworkName; readonly nowMs?: number } = {},
+): Promise<Uint8Array> {
   const { to = bob.id, nowMs = NOW_MS } = options;
   return sealSignal(alice, to, options.network ?? network, offer, nowMs, countingRandom());
 }
@@ -66,7 +75,9 @@ test("cut short, prolonged, empty and oversized signals are refused", async () =
   const sealed = await sealOffer();
   const opener = openerOf(bob);
   for (const length of [0, 1, 32, 48, 49, sealed.length - 1]) {
-    expect(["signal/forged", "wire/malformed"]).toContain(await rejectionCode(opener.open(sealed.subarray(0, length))));
+    expect(["signal/forged", "wire/malformed"]).toContain(
+      await rejectionCode(opener.open(sealed.subarray(0, length))),
+    );
   }
   expect(await rejectionCode(opener.open(concatBytes(sealed, Uint8Array.of(0))))).toBe("signal/forged");
   expect(await rejectionCode(opener.open(new Uint8Array(SIGNAL_BYTES_MAX + 1)))).toBe("wire/too-large");
@@ -101,11 +112,16 @@ test("one cannot seal to what is no key", async () => {
 
 test("a message that does not fit is refused by the sender", async () => {
   const content = new Uint8Array(SIGNAL_BYTES_MAX - 100);
-  expect(await rejectionCode(sealEnvelope(alice, bob.id, network, content, NOW_MS, countingRandom()))).toBe("wire/too-large");
+  expect(await rejectionCode(sealEnvelope(alice, bob.id, network, content, NOW_MS, countingRandom()))).toBe(
+    "wire/too-large",
+  );
 });
 
 test("a carrier that swaps the description and seals it anew is noticed by the sender's signature", async () => {
-  const swapped = { ...offer, signal: { kind: "offer" as const, sdp: "v=0\r\na=fingerprint:sha-256 EE:EE\r\n" } };
+  const swapped = {
+    ...offer,
+    signal: { kind: "offer" as const, sdp: "v=0\r\na=fingerprint:sha-256 EE:EE\r\n" },
+  };
   // All that a meddler who knows every plaintext can do: its own ephemeral key, Alice's name, any signature it has.
   const genuine = await alice.sign(utf8("peerloom/something-else/1"));
   const content = encode(["rtc", swapped.connectionId, "offer", swapped.signal.sdp]);
@@ -115,9 +131,17 @@ test("a carrier that swaps the description and seals it anew is noticed by the s
 
 test("a carrier that puts its own name on it is known by its own name", async () => {
   const content = encode(["addresses", ["tcp://203.0.113.9:9"]]);
-  const sealed = await forge({ from: mallory.publicKey, content, signature: (claimTo) => mallory.sign(claimTo(bob.id)) });
+  const sealed = await forge({
+    from: mallory.publicKey,
+    content,
+    signature: (claimTo) => mallory.sign(claimTo(bob.id)),
+  });
   expect((await openerOf(bob).open(sealed)).from).toBe(mallory.id);
-  const inAlicesName = await forge({ from: alice.publicKey, content, signature: (claimTo) => mallory.sign(claimTo(bob.id)) });
+  const inAlicesName = await forge({
+    from: alice.publicKey,
+    content,
+    signature: (claimTo) => mallory.sign(claimTo(bob.id)),
+  });
   expect(await rejectionCode(openerOf(bob).open(inAlicesName))).toBe("signal/forged");
 });
 
@@ -143,7 +167,10 @@ test("what is sealed and signed well and is no signal is malformed", async () =>
 
 test("a flood is refused past its bound, and what was begun ends well", async () => {
   const opener = new EnvelopeOpener({ identity: bob, network, clock: { nowMs: () => NOW_MS } });
-  const random = { bytes: (length: number) => crypto.getRandomValues(new Uint8Array(length)), unit: () => 0.5 };
+  const random = {
+    bytes: (length: number) => crypto.getRandomValues(new Uint8Array(length)),
+    unit: () => 0.5,
+  };
   const content = new Uint8Array(0);
   const sealed: Uint8Array[] = [];
   for (let i = 0; i < ENVELOPES_OPENING_MAX + 1; i++) {
@@ -171,15 +198,24 @@ async function forge(options: {
 }
 
 /** Independent of the code under test: seals any inside to Bob. */
-async function sealRaw(inside: Uint8Array | ((ephemeral: Uint8Array) => Promise<Uint8Array>)): Promise<Uint8Array> {
+async function sealRaw(
+  inside: Uint8Array | ((ephemeral: Uint8Array) => Promise<Uint8Array>),
+): Promise<Uint8Array> {
   const ephemeralKey = await importAgreementKey(seedOf(42));
   const ephemeral = await agreementPublicOf(ephemeralKey);
   const secret = await agreeWith(ephemeralKey, x25519PublicOf(bob.publicKey));
   const base = await crypto.subtle.importKey("raw", bufferSource(secret), "HKDF", false, ["deriveBits"]);
   const info = bufferSource(concatBytes(utf8("peerloom/signal/1"), ephemeral, utf8(bob.id)));
-  const bits = await crypto.subtle.deriveBits({ name: "HKDF", hash: "SHA-256", salt: new Uint8Array(0), info }, base, 256);
+  const bits = await crypto.subtle.deriveBits(
+    { name: "HKDF", hash: "SHA-256", salt: new Uint8Array(0), info },
+    base,
+    256,
+  );
   const key = await crypto.subtle.importKey("raw", bits, "AES-GCM", false, ["encrypt"]);
   const plain = typeof inside === "function" ? await inside(ephemeral) : inside;
   const parameters = { name: "AES-GCM", iv: new Uint8Array(12), additionalData: bufferSource(ephemeral) };
-  return concatBytes(ephemeral, new Uint8Array(await crypto.subtle.encrypt(parameters, key, bufferSource(plain))));
+  return concatBytes(
+    ephemeral,
+    new Uint8Array(await crypto.subtle.encrypt(parameters, key, bufferSource(plain))),
+  );
 }

@@ -1,6 +1,12 @@
 /** Bounds of signal messages: what is ours is cut or refused before it is sent, what is a stranger's is refused. */
 import { expect, test } from "vitest";
-import { CANDIDATE_BYTES_MAX, CODE_BYTES_MAX, decodeSignal, encodeSignal, SDP_BYTES_MAX } from "../../../peer/links/signal-codec.ts";
+import {
+  CANDIDATE_BYTES_MAX,
+  CODE_BYTES_MAX,
+  decodeSignal,
+  encodeSignal,
+  SDP_BYTES_MAX,
+} from "../../../peer/links/signal-codec.ts";
 import type { SignalMessage } from "../../../peer/links/signaller.ts";
 import { encode } from "../../../shared/codec.ts";
 import { ADDRESS_BYTES_MAX, ADDRESSES_MAX } from "../../../shared/limits.ts";
@@ -8,7 +14,11 @@ import { rejectionCode } from "./support.ts";
 
 const id = new Uint8Array(8).fill(1);
 
-const offer = (sdp: string): SignalMessage => ({ kind: "rtc", connectionId: id, signal: { kind: "offer", sdp } });
+const offer = (sdp: string): SignalMessage => ({
+  kind: "rtc",
+  connectionId: id,
+  signal: { kind: "offer", sdp },
+});
 const candidate = (text: string): SignalMessage => ({
   kind: "rtc",
   connectionId: id,
@@ -25,7 +35,13 @@ test.each<[string, SignalMessage]>([
   ["a description of two-byte letters", offer("é".repeat(SDP_BYTES_MAX / 2))],
   ["a candidate", candidate("c".repeat(CANDIDATE_BYTES_MAX))],
   ["a code", { kind: "refuse", id, code: "c".repeat(CODE_BYTES_MAX) }],
-  ["addresses", { kind: "addresses", addresses: Array.from({ length: ADDRESSES_MAX }, () => "a".repeat(ADDRESS_BYTES_MAX)) }],
+  [
+    "addresses",
+    {
+      kind: "addresses",
+      addresses: Array.from({ length: ADDRESSES_MAX }, () => "a".repeat(ADDRESS_BYTES_MAX)),
+    },
+  ],
 ])("%s may be as long as the bound", (_, message) => {
   expect(decodeSignal(encodeSignal(message))).toEqual(message);
 });

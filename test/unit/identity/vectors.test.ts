@@ -37,17 +37,25 @@ interface Vectors {
   }[];
 }
 
-const vectors = JSON.parse(readFileSync(new URL("../vectors/signals.json", import.meta.url), "utf8")) as Vectors;
+const vectors = JSON.parse(
+  readFileSync(new URL("../vectors/signals.json", import.meta.url), "utf8"),
+) as Vectors;
 
 describe("signals", () => {
-  test.each(vectors.messages.map(({ message, bytes }) => [message.kind, message, bytes] as const))("%s", (_, message, bytes) => {
-    expect(toHex(encodeSignal(messageOf(message)))).toBe(bytes);
-    expect(decodeSignal(hex(bytes))).toEqual(messageOf(message));
-  });
+  test.each(vectors.messages.map(({ message, bytes }) => [message.kind, message, bytes] as const))(
+    "%s",
+    (_, message, bytes) => {
+      expect(toHex(encodeSignal(messageOf(message)))).toBe(bytes);
+      expect(decodeSignal(hex(bytes))).toEqual(messageOf(message));
+    },
+  );
 
-  test.each(vectors.refused.map(({ why, bytes }) => [why, bytes] as const))("refused: %s", async (_, bytes) => {
-    expect(await rejectionCode((async () => decodeSignal(hex(bytes)))())).toBe("wire/malformed");
-  });
+  test.each(vectors.refused.map(({ why, bytes }) => [why, bytes] as const))(
+    "refused: %s",
+    async (_, bytes) => {
+      expect(await rejectionCode((async () => decodeSignal(hex(bytes)))())).toBe("wire/malformed");
+    },
+  );
 });
 
 test.each(vectors.sealed)("sealed by $sender for $target", async (vector) => {

@@ -4,10 +4,19 @@ import { identityFromSeed } from "../../../peer/identity/identity.ts";
 import { SignalOpener } from "../../../peer/links/sealed-signal.ts";
 import type { SignalMessage } from "../../../peer/links/signaller.ts";
 import { PING_ANSWER_MS, PING_SILENCE_MS } from "../../../peer/overlay/keep-alive.ts";
-import { JOIN_WAIT_MS, Rendezvous, type RendezvousOptions, type RelayOffer } from "../../../peer/overlay/rendezvous.ts";
+import {
+  JOIN_WAIT_MS,
+  Rendezvous,
+  type RendezvousOptions,
+  type RelayOffer,
+} from "../../../peer/overlay/rendezvous.ts";
 import { REQUEST_TIMEOUT_MS, REQUESTS_PENDING_MAX } from "../../../peer/overlay/rendezvous-requests.ts";
 import { RendezvousSignaller } from "../../../peer/overlay/rendezvous-signaller.ts";
-import { CLOSE_REPLACED, LEAVE_TIMEOUT_MS, UNSENT_BYTES_MAX } from "../../../peer/overlay/rendezvous-socket.ts";
+import {
+  CLOSE_REPLACED,
+  LEAVE_TIMEOUT_MS,
+  UNSENT_BYTES_MAX,
+} from "../../../peer/overlay/rendezvous-socket.ts";
 import { HEALTHY_AFTER_MS } from "../../../peer/overlay/rendezvous-state.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { channelIdFrom, type PeerId, requireNetworkName } from "../../../shared/ids.ts";
@@ -55,7 +64,9 @@ function setUp(options: Partial<RendezvousOptions> & { readonly unit?: () => num
   return { edge, rendezvous, events };
 }
 
-async function setUpJoined(options: Parameters<typeof setUp>[0] = {}): Promise<Scene & { readonly socket: ScriptedSocket }> {
+async function setUpJoined(
+  options: Parameters<typeof setUp>[0] = {},
+): Promise<Scene & { readonly socket: ScriptedSocket }> {
   const scene = setUp(options);
   const opened = scene.rendezvous.open();
   const socket = await scene.edge.dialled.take();
@@ -89,7 +100,12 @@ test("joins with a signature over nonce, origin, network and time, and learns th
   expect(socket.url).toBe("wss://edge.example/v1/net/demo/join");
   const join = await socket.admit(network, beacons); // checks the signature
   await opened;
-  expect(join).toMatchObject({ version: WIRE_VERSION, id: alice.id, beacon: true, addresses: ["tcp://192.0.2.1:4000"] });
+  expect(join).toMatchObject({
+    version: WIRE_VERSION,
+    id: alice.id,
+    beacon: true,
+    addresses: ["tcp://192.0.2.1:4000"],
+  });
   expect(join.timeMs).toBe(edge.clock.nowMs());
   expect(events).toEqual(["joined", "beacons: 1"]);
   expect(rendezvous.state).toMatchObject({ phase: "joined", welcome: { beacons } });
@@ -110,7 +126,7 @@ test("an edge that nobody answers for is unreachable at once, and tried again", 
   edge.mood = "refuse";
   const error = await rejection(rendezvous.open());
   expect(error.code).toBe("edge/unreachable");
-  expect(error.message).toContain("https://edge.example");
+  expect(error.message).toContain("https://edge.example cannot be reached (connection refused)");
   edge.mood = "accept";
   const joined = rendezvous.waitUntilJoined(never);
   await edge.clock.advance(250);
@@ -119,20 +135,23 @@ test("an edge that nobody answers for is unreachable at once, and tried again", 
   expect(events).toEqual(["lost: edge/unreachable", "joined"]);
 });
 
-test.each(["dial", "challenge", "join"] as const)("an edge that is silent after the %s is unreachable after the deadline", async (stage) => {
-  const { edge, rendezvous } = setUp();
-  if (stage === "dial") edge.mood = "hang";
-  const failed = rejection(rendezvous.open());
-  if (stage !== "dial") {
-    const socket = await edge.dialled.take();
-    if (stage === "join") await socket.challenge();
-  }
-  await edge.clock.advance(JOIN_TIMEOUT_MS - 1);
-  expect(rendezvous.state.phase).toBe("joining");
-  await edge.clock.advance(1);
-  expect((await failed).code).toBe("edge/unreachable");
-  expect(rendezvous.state.phase).toBe("waiting");
-});
+test.each(["dial", "challenge", "join"] as const)(
+  "an edge that is silent after the %s is unreachable after the deadline",
+  async (stage) => {
+    const { edge, rendezvous } = setUp();
+    if (stage === "dial") edge.mood = "hang";
+    const failed = rejection(rendezvous.open());
+    if (stage !== "dial") {
+      const socket = await edge.dialled.take();
+      if (stage === "join") await socket.challenge();
+    }
+    await edge.clock.advance(JOIN_TIMEOUT_MS - 1);
+    expect(rendezvous.state.phase).toBe("joining");
+    await edge.clock.advance(1);
+    expect((await failed).code).toBe("edge/unreachable");
+    expect(rendezvous.state.phase).toBe("waiting");
+  },
+);
 
 test("told not to run on, it stops after the first failure", async () => {
   const { edge, rendezvous } = setUp({ runOn: false });
@@ -152,7 +171,7 @@ test("told not to run on, it does come back once it had joined", async () => {
   expect(rendezvous.state.phase).toBe("joined");
 });
 
-test.each(["wire/version", "edge/challenge-failed", "edge/not-member", "edge/replaced", "network/invalid-name"])(
+test.each(["wire/version", "edge/challenge-failed", "edge/replaced", "network/invalid-name"])(
   "%s from the edge stops it",
   async (code) => {
     const { edge, rendezvous, events } = setUp();
@@ -171,7 +190,7 @@ test.each(["wire/version", "edge/challenge-failed", "edge/not-member", "edge/rep
   },
 );
 
-test.each(["edge/rate-limited", "edge/too-many-sockets", "edge/over-capacity", "edge/some-new-code"])(
+test.each(["edge/rate-limited", "edge/too-many-sockets", "edge/not-member", "edge/some-new-code"])(
   "%s from the edge is tried again",
   async (code) => {
     const { edge, rendezvous } = setUp();
@@ -186,7 +205,12 @@ test("an edge of another wire version is not joined", async () => {
   const { edge, rendezvous } = setUp();
   const failed = rejection(rendezvous.open());
   const socket = await edge.dialled.take();
-  socket.say({ kind: "challenge", version: WIRE_VERSION + 1, nonce: new Uint8Array(32), timeMs: edge.clock.nowMs() });
+  socket.say({
+    kind: "challenge",
+    version: WIRE_VERSION + 1,
+    nonce: new Uint8Array(32),
+    timeMs: edge.clock.nowMs(),
+  });
   expect((await failed).code).toBe("wire/version");
   expect(rendezvous.state.phase).toBe("stopped");
   expect(socket.received.size).toBe(0);
@@ -194,9 +218,26 @@ test("an edge of another wire version is not joined", async () => {
 
 test("a code in the closing reason is understood", async () => {
   const { rendezvous, socket } = await setUpJoined();
-  socket.onClose(4000, "edge/not-member");
+  socket.onClose(1008, "edge/rate-limited");
   await settle();
-  expect(rendezvous.state).toMatchObject({ phase: "stopped", error: { code: "edge/not-member" } });
+  expect(rendezvous.state).toMatchObject({ phase: "waiting", error: { code: "edge/rate-limited" } });
+});
+
+test("a challenge failed at the first join is for good, one after a join is tried again", async () => {
+  const { edge, rendezvous, socket } = await setUpJoined();
+  socket.onClose(1006, "");
+  await edge.clock.advance(250);
+  (await edge.dialled.take()).sayError(0, "edge/challenge-failed", "No join came in time. Connect again.");
+  await settle();
+  expect(rendezvous.state).toMatchObject({ phase: "waiting", error: { code: "edge/challenge-failed" } });
+});
+
+test("a refusal before the socket keeps its code where the host can read it", async () => {
+  const { edge, rendezvous } = setUp();
+  edge.mood = "refuse";
+  edge.refusal = new PeerloomError("edge/over-capacity", "This network's rendezvous is full.");
+  expect(await rejection(rendezvous.open())).toBe(edge.refusal);
+  expect(rendezvous.state.phase).toBe("waiting");
 });
 
 test("waits grow with full jitter up to a minute, and a healthy minute makes them short again", async () => {
@@ -316,7 +357,11 @@ test("requests find their own answers, in whatever order these come", async () =
   const requests = [await takeRequest(socket), await takeRequest(socket), await takeRequest(socket)] as const;
   expect(new Set(requests).size).toBe(3);
   socket.say({ kind: "found", request: requests[2], contact: undefined });
-  socket.say({ kind: "found", request: requests[1], contact: { id: bob.id, addresses: ["ws://192.0.2.2:1"] } });
+  socket.say({
+    kind: "found",
+    request: requests[1],
+    contact: { id: bob.id, addresses: ["ws://192.0.2.2:1"] },
+  });
   socket.say({ kind: "relay-ready", request: requests[0], channel, ticket: "ticket" });
   expect(await relay).toEqual({ channel, ticket: "ticket" });
   expect(await found).toEqual({ id: bob.id, addresses: ["ws://192.0.2.2:1"] });
@@ -328,7 +373,10 @@ test("the edge's error ends the request it is about, and no other", async () => 
   const relay = rejection(rendezvous.relay(bob.id, sealed, never));
   const find = rejection(rendezvous.find(bob.id, never));
   socket.sayError(await takeRequest(socket), "peer/not-found", "Nobody of that id is here.");
-  expect(await relay).toMatchObject({ code: "peer/not-found", message: "The edge says: Nobody of that id is here." });
+  expect(await relay).toMatchObject({
+    code: "peer/not-found",
+    message: "The edge says: Nobody of that id is here.",
+  });
   expect(rendezvous.state.phase).toBe("joined");
   await edge.clock.advance(REQUEST_TIMEOUT_MS);
   expect((await find).code).toBe("edge/unreachable");
@@ -436,8 +484,10 @@ test.each<[string, Uint8Array | "joined" | "challenge"]>([
   ["a second challenge", "challenge"],
 ])("%s from the edge costs it the socket, which is made again", async (_, what) => {
   const { edge, rendezvous, socket } = await setUpJoined();
-  if (what === "joined") socket.say({ kind: "joined", beacons: [], keep: false, relay: false, members: 0, address: "" });
-  else if (what === "challenge") socket.say({ kind: "challenge", version: 1, nonce: new Uint8Array(32), timeMs: 0 });
+  if (what === "joined")
+    socket.say({ kind: "joined", beacons: [], keep: false, relay: false, members: 0, address: "" });
+  else if (what === "challenge")
+    socket.say({ kind: "challenge", version: 1, nonce: new Uint8Array(32), timeMs: 0 });
   else socket.say(what);
   await settle();
   expect(rendezvous.state).toMatchObject({ phase: "waiting" });
@@ -497,33 +547,36 @@ test("opening can be given up", async () => {
   expect((await rejection(rendezvous.open(controller.signal))).code).toBe("aborted");
 });
 
-test.each(["idle", "dialling", "challenge", "joined", "waiting", "stopped"] as const)("closing while %s leaves nothing", async (when) => {
-  const { edge, rendezvous, events } = setUp();
-  if (when === "dialling") edge.mood = "hang";
-  if (when === "waiting") edge.mood = "refuse";
-  const opened = when === "idle" ? Promise.resolve() : rendezvous.open().catch(() => {});
-  if (when === "challenge" || when === "joined" || when === "stopped") {
-    const socket = await edge.dialled.take();
-    if (when === "joined") await socket.admit(network);
-    if (when === "stopped") socket.sayError(0, "wire/version");
-  }
-  await settle();
-  const told = events.length;
-  const closed = Promise.all([rendezvous.close(), rendezvous.close()]);
-  const socket = edge.sockets[0];
-  if (when === "joined") {
-    expect(socket?.ended).toBe("closed");
-    socket?.onClose(1000, "");
-  }
-  await closed;
-  await opened;
-  expect(edge.clock.pendingTimers).toBe(0);
-  expect(rendezvous.state.phase).toBe("closed");
-  expect(events).toHaveLength(told); // who closes need not be told
-  expect((await rejection(rendezvous.open())).code).toBe("peer/closed");
-  expect((await rejection(rendezvous.find(bob.id, never))).code).toBe("peer/closed");
-  await rendezvous.close();
-});
+test.each(["idle", "dialling", "challenge", "joined", "waiting", "stopped"] as const)(
+  "closing while %s leaves nothing",
+  async (when) => {
+    const { edge, rendezvous, events } = setUp();
+    if (when === "dialling") edge.mood = "hang";
+    if (when === "waiting") edge.mood = "refuse";
+    const opened = when === "idle" ? Promise.resolve() : rendezvous.open().catch(() => {});
+    if (when === "challenge" || when === "joined" || when === "stopped") {
+      const socket = await edge.dialled.take();
+      if (when === "joined") await socket.admit(network);
+      if (when === "stopped") socket.sayError(0, "wire/version");
+    }
+    await settle();
+    const told = events.length;
+    const closed = Promise.all([rendezvous.close(), rendezvous.close()]);
+    const socket = edge.sockets[0];
+    if (when === "joined") {
+      expect(socket?.ended).toBe("closed");
+      socket?.onClose(1000, "");
+    }
+    await closed;
+    await opened;
+    expect(edge.clock.pendingTimers).toBe(0);
+    expect(rendezvous.state.phase).toBe("closed");
+    expect(events).toHaveLength(told); // who closes need not be told
+    expect((await rejection(rendezvous.open())).code).toBe("peer/closed");
+    expect((await rejection(rendezvous.find(bob.id, never))).code).toBe("peer/closed");
+    await rendezvous.close();
+  },
+);
 
 test("an edge that does not say goodbye is left after a second", async () => {
   const { edge, rendezvous, socket } = await setUpJoined();
@@ -541,7 +594,11 @@ test("the signaller seals what the edge carries", async () => {
   const { edge, rendezvous, socket } = await setUpJoined();
   const runtime = edge.runtime();
   const signaller = new RendezvousSignaller({ runtime, identity: alice, network, rendezvous });
-  const message: SignalMessage = { kind: "dial", dialId: new Uint8Array(8).fill(3), addresses: ["tcp://192.0.2.1:4000"] };
+  const message: SignalMessage = {
+    kind: "dial",
+    dialId: new Uint8Array(8).fill(3),
+    addresses: ["tcp://192.0.2.1:4000"],
+  };
   await signaller.send(bob.id, message, { signal: never });
   const carried = await socket.received.take();
   if (carried.kind !== "signal") throw new Error(`the client sent ${carried.kind}`);
@@ -553,10 +610,17 @@ test("the signaller seals what the edge carries", async () => {
 
 test("the signaller says when the edge is not there, or nobody wants the signal any more", async () => {
   const { edge, rendezvous } = setUp();
-  const signaller = new RendezvousSignaller({ runtime: edge.runtime(), identity: alice, network, rendezvous });
+  const signaller = new RendezvousSignaller({
+    runtime: edge.runtime(),
+    identity: alice,
+    network,
+    rendezvous,
+  });
   const message: SignalMessage = { kind: "addresses", addresses: [] };
   const waiting = rejection(signaller.send(bob.id, message, { signal: never }));
-  expect((await rejection(signaller.send(bob.id, message, { signal: AbortSignal.abort() }))).code).toBe("aborted");
+  expect((await rejection(signaller.send(bob.id, message, { signal: AbortSignal.abort() }))).code).toBe(
+    "aborted",
+  );
   await edge.clock.advance(JOIN_WAIT_MS);
   expect((await waiting).code).toBe("edge/unreachable");
 });

@@ -34,7 +34,9 @@ class Queue<T> {
 
   take(): Promise<T> {
     const value = this.#values.shift();
-    return value === undefined ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve(value);
+    return value === undefined
+      ? new Promise((resolve) => this.#waiting.push(resolve))
+      : Promise.resolve(value);
   }
 }
 
@@ -88,11 +90,15 @@ export class ScriptedSocket implements MessageSocket {
   }
 
   /** Challenges, checks the signature, and lets in. */
-  async admit(network: NetworkName, beacons: readonly Contact[] = []): Promise<Extract<ToRendezvous, { kind: "join" }>> {
+  async admit(
+    network: NetworkName,
+    beacons: readonly Contact[] = [],
+  ): Promise<Extract<ToRendezvous, { kind: "join" }>> {
     const join = await this.challenge();
     const nonce = NONCE;
     const claim = joinClaim({ nonce, origin: "https://edge.example", network, timeMs: join.timeMs });
-    if (!(await verify(join.id, claim, join.signature))) throw new Error("the join is not signed as it should be");
+    if (!(await verify(join.id, claim, join.signature)))
+      throw new Error("the join is not signed as it should be");
     this.say({ kind: "joined", beacons, keep: true, relay: true, members: 3, address: "198.51.100.7" });
     return join;
   }
@@ -114,9 +120,10 @@ export class ScriptedEdge implements WebSocketHost {
   hanging = 0;
   /** `refuse`: nobody listens. `hang`: nobody answers. */
   mood: "accept" | "refuse" | "hang" = "accept";
+  refusal: PeerloomError = new PeerloomError("link/failed", "connection refused");
 
   async connect(url: string, signal: AbortSignal): Promise<MessageSocket> {
-    if (this.mood === "refuse") throw new PeerloomError("link/failed", "connection refused");
+    if (this.mood === "refuse") throw this.refusal;
     if (this.mood === "hang") {
       this.hanging += 1;
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
@@ -136,7 +143,8 @@ export class ScriptedEdge implements WebSocketHost {
       get: (_, name) => {
         if (name === "clock") return this.clock;
         if (name === "websocket") return this;
-        if (name === "random") return { bytes: (length: number) => crypto.getRandomValues(new Uint8Array(length)), unit };
+        if (name === "random")
+          return { bytes: (length: number) => crypto.getRandomValues(new Uint8Array(length)), unit };
         if (name === "log") return { debug: () => {}, warn: () => {} };
         throw new Error(`runtime.${String(name)} is not the rendezvous client's business`);
       },

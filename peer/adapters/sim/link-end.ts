@@ -40,7 +40,7 @@ export class SimLink<Kind extends string> {
   onDrain: () => void = () => {};
 
   readonly #options: SimLinkOptions<Kind>;
-  #other!: SimLink<Kind>;
+  #arriveAtOther: (what: Travelling) => void = () => {};
   #state: "open" | "closing" | "ended" = "open";
   /** The path does not lead anywhere any more. */
   #lost = false;
@@ -125,7 +125,7 @@ export class SimLink<Kind extends string> {
   }
 
   join(other: SimLink<Kind>): void {
-    this.#other = other;
+    this.#arriveAtOther = (what) => other.#arrive(what);
   }
 
   /** What is on its way is lost, and nothing leaves any more. */
@@ -212,7 +212,7 @@ export class SimLink<Kind extends string> {
     clock.schedule(this.#lastArrivalMs - clock.monotonicMs(), () => {
       if (this.#paused || this.#travelling[0] !== what) return;
       this.#travelling.shift();
-      this.#other.#arrive(what);
+      this.#arriveAtOther(what);
     });
   }
 

@@ -48,12 +48,12 @@ export interface SimLinkPair<Kind extends string> {
   /** Neither end has closed and the path was not cut. */
   readonly isAlive: boolean;
   /** The path dies: what was on its way is lost. Ends that do not notice keep what they send for ever. */
-  cut(noticed: Noticed): void;
+  readonly cut: (noticed: Noticed) => void;
   /** The path stands still, as a congested one does: nothing is lost, nothing arrives. */
-  pause(): void;
-  resume(): void;
+  readonly pause: () => void;
+  readonly resume: () => void;
   /** A frame out of nowhere, after what is on its way. */
-  inject(frame: Uint8Array, direction: Direction): void;
+  readonly inject: (frame: Uint8Array, direction: Direction) => void;
 }
 
 const DIRECT_UNACKED_BYTES_MAX = 16 * 1024 * 1024;

@@ -13,7 +13,7 @@ test("a seed repeats its run, another seed does not", () => {
 
 test("units lie in [0, 1) and spread evenly", () => {
   const random = seededRandom(1);
-  const tenths = new Array<number>(10).fill(0);
+  const tenths = Array.from({ length: 10 }, () => 0);
   for (let i = 0; i < 20_000; i++) tenths[Math.floor(random.unit() * 10)]! += 1;
   for (const count of tenths) expect(count).toBeGreaterThan(1_800);
   expect(tenths.reduce((a, b) => a + b)).toBe(20_000);

@@ -38,5 +38,8 @@ async function loadKey(env: Env): Promise<CryptoKey> {
 }
 
 export function importTicketKey(secret: Uint8Array): Promise<CryptoKey> {
-  return crypto.subtle.importKey("raw", bufferSource(secret), { name: "HMAC", hash: "SHA-256" }, false, ["sign", "verify"]);
+  return crypto.subtle.importKey("raw", bufferSource(secret), { name: "HMAC", hash: "SHA-256" }, false, [
+    "sign",
+    "verify",
+  ]);
 }

@@ -13,7 +13,14 @@ import { type CreditState, RelayCredit } from "./relay-credit.ts";
 import { readTicket, type RelaySide } from "./tickets.ts";
 
 /** Close codes of a relay socket; the reason is the error code. WIRE.md has the table. */
-const CLOSE = { replaced: 4001, otherLeft: 4002, overCredit: 4003, policy: 1008, tooLarge: 1009, lost: 1012 } as const;
+const CLOSE = {
+  replaced: 4001,
+  otherLeft: 4002,
+  overCredit: 4003,
+  policy: 1008,
+  tooLarge: 1009,
+  lost: 1012,
+} as const;
 
 /** Frames held for the other side; with the bytes' bound, so that empty-handed flooding ends too. */
 const PENDING_FRAMES_MAX = 256;
@@ -62,7 +69,14 @@ export class RelayChannel extends DurableObject<Env> {
     const { 0: client, 1: socket } = new WebSocketPair();
     this.ctx.acceptWebSocket(socket);
     const credit = new RelayCredit({ sent: 0, acked: 0 });
-    const side: Side = { side: ticket.side, channel: ticket.channel, socket, credit, pending: [], pendingBytes: 0 };
+    const side: Side = {
+      side: ticket.side,
+      channel: ticket.channel,
+      socket,
+      credit,
+      pending: [],
+      pendingBytes: 0,
+    };
     this.#sides[ticket.side] = side;
     this.#save(side);
     this.#pair();
@@ -130,7 +144,10 @@ export class RelayChannel extends DurableObject<Env> {
   }
 
   #hold(from: Side, message: ArrayBuffer): void {
-    if (from.pendingBytes + message.byteLength > RELAY_PENDING_BYTES_MAX || from.pending.length >= PENDING_FRAMES_MAX) {
+    if (
+      from.pendingBytes + message.byteLength > RELAY_PENDING_BYTES_MAX ||
+      from.pending.length >= PENDING_FRAMES_MAX
+    ) {
       this.#fail(from, CLOSE.overCredit, "edge/relay-over-credit");
       return;
     }
@@ -146,7 +163,10 @@ export class RelayChannel extends DurableObject<Env> {
     first.socket.send("ready");
     second.socket.send("ready");
     this.#counters.add("relay_channels");
-    for (const [from, to] of [[first, second], [second, first]] as const) {
+    for (const [from, to] of [
+      [first, second],
+      [second, first],
+    ] as const) {
       const held = from.pending.splice(0);
       from.pendingBytes = 0;
       if (held.length > 0) this.#save(from);
@@ -201,7 +221,14 @@ export class RelayChannel extends DurableObject<Env> {
     const attachment = socket.deserializeAttachment() as Attachment | null;
     if (attachment === null || socket.readyState !== WebSocket.READY_STATE_OPEN) return;
     const { side, channel } = attachment;
-    const restored: Side = { side, channel, socket, credit: new RelayCredit(attachment), pending: [], pendingBytes: 0 };
+    const restored: Side = {
+      side,
+      channel,
+      socket,
+      credit: new RelayCredit(attachment),
+      pending: [],
+      pendingBytes: 0,
+    };
     if (attachment.holding) this.#end(restored, CLOSE.lost, "edge/relay-unavailable");
     else this.#sides[side] = restored;
   }

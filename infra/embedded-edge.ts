@@ -67,7 +67,9 @@ export async function startEmbeddedEdge(options: EmbeddedEdgeOptions = {}): Prom
     const stateDir = options.stateDir ?? join(folder, "state");
     await mkdir(stateDir, { recursive: true });
     throwIfAborted(signal);
-    runtime = withoutSignalHandlers(() => createRuntime(tools, { ...files, host, port, folder, stateDir, vars: options.vars ?? {} }));
+    runtime = withoutSignalHandlers(() =>
+      createRuntime(tools, { ...files, host, port, folder, stateDir, vars: options.vars ?? {} }),
+    );
     const url = (await runtime.ready).origin;
     throwIfAborted(signal);
     signal?.addEventListener("abort", onAbort, { once: true });
@@ -185,13 +187,16 @@ function isLoopback(host: string): boolean {
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new PeerloomError("aborted", "Stopped before the edge was up.", { cause: signal.reason });
+  if (signal?.aborted === true)
+    throw new PeerloomError("aborted", "Stopped before the edge was up.", { cause: signal.reason });
 }
 
 function explain(error: unknown, host: string, port: number): PeerloomError {
   if (error instanceof PeerloomError) return error;
   if (error instanceof Error && "code" in error && error.code === "ERR_ADDRESS_IN_USE") {
-    return new PeerloomError("link/failed", `Port ${port} on ${host} is taken. Choose another with --port.`, { cause: error });
+    return new PeerloomError("link/failed", `Port ${port} on ${host} is taken. Choose another with --port.`, {
+      cause: error,
+    });
   }
   const why = error instanceof Error ? error.message : String(error);
   return new PeerloomError("edge/unreachable", `The embedded edge did not start: ${why}`, { cause: error });

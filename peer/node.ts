@@ -1,25 +1,13 @@
 /** peerloom for Node: the peer, and Node as its host. */
+import process from "node:process";
 import { loadNodeWebRtc } from "./adapters/node/webrtc.ts";
 import { nodeRuntime } from "./adapters/node/runtime.ts";
 import type { PeerOptions } from "./api/options.ts";
 import { Peer as CorePeer } from "./api/peer.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
 
-export type { PeerOptions } from "./api/options.ts";
-export type { EdgeState } from "./api/peer.ts";
-export type { PeerStatus, SessionStatus, ShareStatus } from "./api/status.ts";
-export type { ConnectOptions } from "./overlay/connector.ts";
-export type {
-  BytesByPath,
-  OpenOptions,
-  PathInfo,
-  Session,
-  Stream,
-  StreamHandler,
-  StreamPriority,
-} from "./session/contract.ts";
-export { type ErrorCode, PeerloomError } from "../shared/errors.ts";
-export type { PeerId } from "../shared/ids.ts";
+export type * from "./api/exports.ts";
+export { PeerloomError } from "../shared/errors.ts";
 
 export interface NodePeerOptions extends PeerOptions {
   /** Folder that keeps the identity (mode 0700). Without it the peer has a new identity each time. */
@@ -40,6 +28,9 @@ export const Peer: { open(options?: NodePeerOptions): Promise<Peer> } = {
     const { dataDir, webrtc = true, edge = process.env["PEERLOOM_EDGE"] ?? null } = options;
     const host = webrtc && options.only !== "relay" ? await loadNodeWebRtc() : undefined;
     const runtime = nodeRuntime({ dataDir, webrtc: host });
-    return CorePeer.openOn(runtime, await loadOrCreateIdentity(runtime), { ...options, edge: edge === "none" ? null : edge });
+    return CorePeer.openOn(runtime, await loadOrCreateIdentity(runtime), {
+      ...options,
+      edge: edge === "none" ? null : edge,
+    });
   },
 };

@@ -44,7 +44,8 @@ export function negotiateWebRtc(options: NegotiationOptions): WebRtcNegotiation 
       connection.close();
       reject(error);
     };
-    const abort = (): void => fail(toPeerloomError(signal.reason, "aborted", "The negotiation was given up."));
+    const abort = (): void =>
+      fail(toPeerloomError(signal.reason, "aborted", "The negotiation was given up."));
     const timer = clock.setTimer(NEGOTIATION_TIMEOUT_MS, () => {
       fail(new PeerloomError("link/timeout", "No direct WebRTC path was found in time: UDP may be blocked."));
     });
@@ -52,11 +53,17 @@ export function negotiateWebRtc(options: NegotiationOptions): WebRtcNegotiation 
       timer.cancel();
       signal.removeEventListener("abort", abort);
     };
-    connection.onClose = (error) => fail(error ?? new PeerloomError("link/failed", "WebRTC closed before it was open."));
+    connection.onClose = (error) =>
+      fail(error ?? new PeerloomError("link/failed", "WebRTC closed before it was open."));
     connection.onOpen = () => {
       over();
       if (connection.messageBytesMax < FRAME_BYTES_MAX) {
-        fail(new PeerloomError("link/failed", `The other side takes messages of ${connection.messageBytesMax} bytes only.`));
+        fail(
+          new PeerloomError(
+            "link/failed",
+            `The other side takes messages of ${connection.messageBytesMax} bytes only.`,
+          ),
+        );
         return;
       }
       webrtcLink(connection).then(resolve, reject);

@@ -85,17 +85,22 @@ class NodeRtcConnection implements RtcConnection {
       }),
     );
     this.#peer.onLocalCandidate(
-      this.#guarded((candidate: string, mid: string) => options.onSignal({ kind: "candidate", candidate, mid })),
+      this.#guarded((candidate: string, mid: string) =>
+        options.onSignal({ kind: "candidate", candidate, mid }),
+      ),
     );
     this.#peer.onStateChange(
       this.#guarded((state: string) => {
-        if (state === "failed" || state === "closed" || state === "disconnected") this.#end(`its state is "${state}"`);
+        if (state === "failed" || state === "closed" || state === "disconnected")
+          this.#end(`its state is "${state}"`);
       }),
     );
     this.#channel = this.#peer.createDataChannel("peerloom", { negotiated: true, id: 0 });
     this.#channel.setBufferedAmountLowThreshold(BUFFER_LOW_BYTES);
     this.#channel.onOpen(this.#guarded(() => this.#opened()));
-    this.#channel.onMessage(this.#guarded((message: string | Buffer | ArrayBuffer) => this.#received(message)));
+    this.#channel.onMessage(
+      this.#guarded((message: string | Buffer | ArrayBuffer) => this.#received(message)),
+    );
     this.#channel.onBufferedAmountLow(
       this.#guarded(() => {
         if (!this.#wasHigh) return;
@@ -155,7 +160,8 @@ class NodeRtcConnection implements RtcConnection {
     const deadlineMs = performance.now() + (this.#open ? CLOSE_FLUSH_MS : 0);
     const flush = (): void => {
       if (this.#over) return;
-      if (this.#channel.bufferedAmount() > 0 && performance.now() < deadlineMs) setTimeout(flush, FLUSH_STEP_MS);
+      if (this.#channel.bufferedAmount() > 0 && performance.now() < deadlineMs)
+        setTimeout(flush, FLUSH_STEP_MS);
       else this.#end(undefined);
     };
     this.onMessage = () => {};
@@ -167,7 +173,10 @@ class NodeRtcConnection implements RtcConnection {
     checkSdp(sdp);
     // The answerer becomes DTLS server. As a client its first flight often comes before the offerer's ICE is up, and
     // OpenSSL sends it again after a second: a third of all connections stalled so.
-    this.#peer.setRemoteDescription(sdp.replace("a=setup:actpass", "a=setup:active"), kind === "offer" ? "offer" : "answer");
+    this.#peer.setRemoteDescription(
+      sdp.replace("a=setup:actpass", "a=setup:active"),
+      kind === "offer" ? "offer" : "answer",
+    );
     this.#described = true;
     if (this.#role === "answerer") this.#peer.setLocalDescription();
     for (const { candidate, mid } of this.#waiting.splice(0)) this.#peer.addRemoteCandidate(candidate, mid);
@@ -190,7 +199,10 @@ class NodeRtcConnection implements RtcConnection {
   #end(why: string | undefined, cause?: unknown): void {
     if (this.#over) return;
     this.#over = true;
-    const error = why === undefined ? undefined : new PeerloomError("link/failed", `The WebRTC connection ended: ${why}.`, { cause });
+    const error =
+      why === undefined
+        ? undefined
+        : new PeerloomError("link/failed", `The WebRTC connection ended: ${why}.`, { cause });
     try {
       this.#channel.close();
       this.#peer.close();
@@ -201,7 +213,9 @@ class NodeRtcConnection implements RtcConnection {
     this.onClose(error);
   }
 
-  #guarded<Arguments extends unknown[]>(callback: (...values: Arguments) => void): (...values: Arguments) => void {
+  #guarded<Arguments extends unknown[]>(
+    callback: (...values: Arguments) => void,
+  ): (...values: Arguments) => void {
     return (...values) => {
       try {
         callback(...values);

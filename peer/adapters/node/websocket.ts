@@ -40,7 +40,11 @@ export const nodeWebSocket: WebSocketHost = {
       socket.on("error", (cause) => {
         signal.removeEventListener("abort", abort);
         const origin = new URL(url).host;
-        reject(new PeerloomError("link/failed", `${origin} cannot be reached${refusal}: ${cause.message}`, { cause }));
+        reject(
+          new PeerloomError("link/failed", `${origin} cannot be reached${refusal}: ${cause.message}`, {
+            cause,
+          }),
+        );
       });
     });
   },

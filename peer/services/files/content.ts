@@ -49,7 +49,8 @@ export async function pathContent(files: FileSystem, path: string): Promise<Cont
     const entry = { path: "", bytes: stat.bytes, source: path, modifiedMs: stat.modifiedMs };
     return new FileContent(files, "file", name, [entry]);
   }
-  if (stat.kind !== "directory") throw new PeerloomError("usage/invalid", `${path} is neither a file nor a folder.`);
+  if (stat.kind !== "directory")
+    throw new PeerloomError("usage/invalid", `${path} is neither a file nor a folder.`);
   const entries: SourceEntry[] = [];
   await walk(files, path, [], entries);
   entries.sort((a, b) => (a.path < b.path ? -1 : 1));
@@ -61,8 +62,14 @@ interface SourceEntry extends ManifestEntry {
   readonly modifiedMs: number;
 }
 
-async function walk(files: FileSystem, folder: string, segments: readonly string[], into: SourceEntry[]): Promise<void> {
-  if (segments.length >= PATH_SEGMENTS_MAX) throw new PeerloomError("usage/invalid", `${folder} is nested too deep to share.`);
+async function walk(
+  files: FileSystem,
+  folder: string,
+  segments: readonly string[],
+  into: SourceEntry[],
+): Promise<void> {
+  if (segments.length >= PATH_SEGMENTS_MAX)
+    throw new PeerloomError("usage/invalid", `${folder} is nested too deep to share.`);
   for (const name of await files.list(folder)) {
     const source = files.join(folder, name);
     const stat = await files.stat(source);
@@ -70,7 +77,10 @@ async function walk(files: FileSystem, folder: string, segments: readonly string
     if (stat.kind === "directory") await walk(files, source, below, into);
     else if (stat.kind === "file") {
       if (into.length === ENTRIES_MAX) {
-        throw new PeerloomError("usage/invalid", `The folder has more than ${ENTRIES_MAX} files. Share parts of it, or an archive.`);
+        throw new PeerloomError(
+          "usage/invalid",
+          `The folder has more than ${ENTRIES_MAX} files. Share parts of it, or an archive.`,
+        );
       }
       into.push({ path: below.join("/"), bytes: stat.bytes, source, modifiedMs: stat.modifiedMs });
     }
@@ -183,5 +193,8 @@ function lastStartAtOrBelow(starts: readonly number[], offset: number): number {
 }
 
 function changed(name: string): PeerloomError {
-  return new PeerloomError("files/changed", `${name} has changed since it was shared. Share it again for a new ticket.`);
+  return new PeerloomError(
+    "files/changed",
+    `${name} has changed since it was shared. Share it again for a new ticket.`,
+  );
 }

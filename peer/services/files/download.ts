@@ -82,7 +82,9 @@ export class Download extends EventTarget {
 
   /** Gives up. What is on disk stays, and another download goes on from there. */
   cancel(): void {
-    this.#stop.abort(new PeerloomError("aborted", "The download was stopped. Run it again to go on where it stopped."));
+    this.#stop.abort(
+      new PeerloomError("aborted", "The download was stopped. Run it again to go on where it stopped."),
+    );
     this.#wakeAll();
   }
 
@@ -93,7 +95,8 @@ export class Download extends EventTarget {
    */
   async saveTo(path: string = this.ticket.name, options: SaveOptions = {}): Promise<DownloadResult> {
     const { files, clock } = this.#host.runtime;
-    if (files === undefined) throw new PeerloomError("usage/invalid", "This host has no files: use blob() or readable.");
+    if (files === undefined)
+      throw new PeerloomError("usage/invalid", "This host has no files: use blob() or readable.");
     const startedAtMs = clock.monotonicMs();
     const target = await this.#target(files, path, options.overwrite ?? false);
     if (target.isThere) this.#storedBytes = this.ticket.bytes;
@@ -134,10 +137,14 @@ export class Download extends EventTarget {
     if (!(await files.exists(path))) return { path, isThere: false };
     const { kind } = await files.stat(path);
     const isOwnName = files.baseName(path) === this.ticket.name;
-    if (kind === "directory" && !isOwnName) return this.#target(files, files.join(path, this.ticket.name), overwrite);
+    if (kind === "directory" && !isOwnName)
+      return this.#target(files, files.join(path, this.ticket.name), overwrite);
     if (await this.#isSame(files, path)) return { path, isThere: true };
     if (overwrite) return { path, isThere: false };
-    throw new PeerloomError("files/exists", `${path} is there already, with other content. Choose another name with -o.`);
+    throw new PeerloomError(
+      "files/exists",
+      `${path} is there already, with other content. Choose another name with -o.`,
+    );
   }
 
   /** Whether what is there is what the ticket names; the name counts too, since it is part of the manifest. */
@@ -154,14 +161,16 @@ export class Download extends EventTarget {
   }
 
   async #run(makeStore: (manifest: Manifest) => Store): Promise<void> {
-    if (this.#begun) throw new PeerloomError("usage/invalid", "A download runs once; get the ticket again for another.");
+    if (this.#begun)
+      throw new PeerloomError("usage/invalid", "A download runs once; get the ticket again for another.");
     this.#begun = true;
     const { clock } = this.#host.runtime;
     let store: Store | undefined;
     this.#progressAtMs = clock.monotonicMs();
     const once = (manifest: Manifest): Store => (store ??= makeStore(manifest));
     const providers = this.ticket.providers.filter(({ id }) => id !== this.#host.id);
-    if (providers.length === 0) throw new PeerloomError("files/no-source", "The ticket names nobody else who has it.");
+    if (providers.length === 0)
+      throw new PeerloomError("files/no-source", "The ticket names nobody else who has it.");
     try {
       const sources = Promise.allSettled(providers.map((provider) => this.#keepAsking(provider, once)));
       await Promise.race([this.#complete.promise, sources]);
@@ -277,7 +286,11 @@ export class Download extends EventTarget {
   }
 
   async #request(source: Source, scheduler: Scheduler, state: SourceState, below: number): Promise<void> {
-    for (let index = scheduler.take(state, below); index !== undefined; index = scheduler.take(state, below)) {
+    for (
+      let index = scheduler.take(state, below);
+      index !== undefined;
+      index = scheduler.take(state, below)
+    ) {
       await source.request(index);
     }
   }
@@ -374,5 +387,11 @@ function named(content: Awaited<ReturnType<typeof pathContent>>, name: string): 
 
 /** Whether asking the same source again may help. A liar is not asked again. */
 function isPassing({ code }: PeerloomError): boolean {
-  return !["files/corrupt", "files/path-escape", "files/protocol", "files/changed", "wire/malformed"].includes(code);
+  return ![
+    "files/corrupt",
+    "files/path-escape",
+    "files/protocol",
+    "files/changed",
+    "wire/malformed",
+  ].includes(code);
 }

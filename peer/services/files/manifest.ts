@@ -43,7 +43,10 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
     entries.map((entry) => [entry.path, entry.bytes]),
   ]);
   if (bytes.length > MANIFEST_BYTES_MAX) {
-    throw new PeerloomError("usage/invalid", `The folder has too many or too long names: its manifest is over ${MANIFEST_BYTES_MAX} bytes.`);
+    throw new PeerloomError(
+      "usage/invalid",
+      `The folder has too many or too long names: its manifest is over ${MANIFEST_BYTES_MAX} bytes.`,
+    );
   }
   return bytes;
 }
@@ -71,7 +74,8 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   fields.end();
   checkName(name);
   if (kind === "folder") checkPaths(entries.map(({ path }) => path));
-  else if (entries.length !== 1 || entries[0]?.path !== "") throw malformed("a file has one entry without a path");
+  else if (entries.length !== 1 || entries[0]?.path !== "")
+    throw malformed("a file has one entry without a path");
   const total = entries.reduce((sum, entry) => sum + entry.bytes, 0);
   if (total > CONTENT_BYTES_MAX || chunkCount(total, chunkBytes) > CHUNKS_MAX) throw malformed("too large");
   return { kind, name, entries, bytes: total, chunkBytes, root };

@@ -21,10 +21,14 @@ export function checkName(name: string): void {
     name !== ".." &&
     new TextEncoder().encode(name).length <= NAME_BYTES_MAX &&
     name.isWellFormed() &&
-    !/[/\\:*?"<>|\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/u.test(name) &&
+    !/[/\\:*?"<>|\p{Cc}\u202a-\u202e\u2066-\u2069]/u.test(name) &&
     !/[. ]$/.test(name) &&
     !RESERVED.test(name);
-  if (!isSound) throw new PeerloomError("files/path-escape", `The name ${JSON.stringify(name.slice(0, 100))} is not safe to write.`);
+  if (!isSound)
+    throw new PeerloomError(
+      "files/path-escape",
+      `The name ${JSON.stringify(name.slice(0, 100))} is not safe to write.`,
+    );
 }
 
 /**
@@ -55,5 +59,8 @@ function fold(path: string): string {
 }
 
 function clash(path: string): PeerloomError {
-  return new PeerloomError("files/path-escape", `The path ${JSON.stringify(path.slice(0, 100))} is too deep or hides another.`);
+  return new PeerloomError(
+    "files/path-escape",
+    `The path ${JSON.stringify(path.slice(0, 100))} is too deep or hides another.`,
+  );
 }

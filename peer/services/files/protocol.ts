@@ -31,7 +31,10 @@ export const INDEX_BYTES = 4;
 /** What a getter says is short. */
 export const REQUEST_BYTES_MAX: number = HASH_BYTES;
 /** The longest answer: a manifest, or a chunk with its index. */
-export const ANSWER_BYTES_MAX: number = Math.max(MANIFEST_BYTES_MAX, CONTENT_BYTES_MAX / CHUNKS_MAX + INDEX_BYTES);
+export const ANSWER_BYTES_MAX: number = Math.max(
+  MANIFEST_BYTES_MAX,
+  CONTENT_BYTES_MAX / CHUNKS_MAX + INDEX_BYTES,
+);
 
 export interface Message {
   readonly type: number;

@@ -56,7 +56,8 @@ export class Scheduler {
    * @param below only chunks below this index: a reader in order must not be left behind
    */
   take(source: SourceState, below: number = this.#count): number | undefined {
-    if (source.pending.size * this.#chunkBytes >= windowBytes(source) && source.pending.size >= 2) return undefined;
+    if (source.pending.size * this.#chunkBytes >= windowBytes(source) && source.pending.size >= 2)
+      return undefined;
     const index = this.#again.shift() ?? this.#fresh(below);
     if (index !== undefined) source.pending.add(index);
     return index;

@@ -33,9 +33,11 @@ export async function serveStream(
   try {
     const opening = await reader.next();
     if (opening === undefined) return;
-    if (opening.type !== MESSAGE.open || opening.body.length !== HASH_BYTES) throw violation("it begins with a hash");
+    if (opening.type !== MESSAGE.open || opening.body.length !== HASH_BYTES)
+      throw violation("it begins with a hash");
     const share = find(toHex(opening.body));
-    if (share === undefined) throw new PeerloomError("files/not-found", "That is not shared here, or no longer.");
+    if (share === undefined)
+      throw new PeerloomError("files/not-found", "That is not shared here, or no longer.");
     await writer.write(shortMessage(MESSAGE.manifest, share.manifest));
     await answerAll(reader, writer, share);
     await writer.close();
@@ -55,7 +57,7 @@ async function answerAll(
 ): Promise<void> {
   const waiting: Message[] = [];
   let over = false;
-  let failure: unknown;
+  let failure: PeerloomError | undefined;
   let wake = (): void => {};
   const collecting = (async () => {
     for (let message = await reader.next(); message !== undefined; message = await reader.next()) {
@@ -65,7 +67,7 @@ async function answerAll(
     }
   })()
     .catch((error: unknown) => {
-      failure = error;
+      failure = toPeerloomError(error, "stream/reset", "The getter went away.");
     })
     .finally(() => {
       over = true;

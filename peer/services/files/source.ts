@@ -97,7 +97,9 @@ export class Source {
   }
 
   async #expect(type: number): Promise<Message> {
-    const timer = this.#host.runtime.clock.setTimer(ANSWER_TIMEOUT_MS, () => this.#stream.reset("link/timeout"));
+    const timer = this.#host.runtime.clock.setTimer(ANSWER_TIMEOUT_MS, () =>
+      this.#stream.reset("link/timeout"),
+    );
     let message: Message | undefined;
     try {
       message = await this.#reader.next();
@@ -105,7 +107,8 @@ export class Source {
       timer.cancel();
     }
     if (message === undefined) throw violation("it ended early");
-    if (message.type === MESSAGE.failure) throw refusal(this.session, utf8Decode(message.body.subarray(0, 64)));
+    if (message.type === MESSAGE.failure)
+      throw refusal(this.session, utf8Decode(message.body.subarray(0, 64)));
     if (message.type !== type) throw violation(`message ${message.type} instead of ${type}`);
     return message;
   }
@@ -117,10 +120,16 @@ function refusal(session: Session, code: string): PeerloomError {
     "files/changed": "has changed the file since it was shared; ask for a new ticket",
   };
   const known = parseErrorCode(code, "files/no-source");
-  return new PeerloomError(known, `${short(session.peerId)} ${reasons[known] ?? `cannot give it (${known})`}.`);
+  return new PeerloomError(
+    known,
+    `${short(session.peerId)} ${reasons[known] ?? `cannot give it (${known})`}.`,
+  );
 }
 
 /** What a source gave does not belong to the hash that was asked for. */
 export function corrupt(session: Session, what: string): PeerloomError {
-  return new PeerloomError("files/corrupt", `${short(session.peerId)} sent ${what} than the ticket names; it is not asked again.`);
+  return new PeerloomError(
+    "files/corrupt",
+    `${short(session.peerId)} sent ${what} than the ticket names; it is not asked again.`,
+  );
 }

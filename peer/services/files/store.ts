@@ -12,7 +12,11 @@ import { equalBytes } from "../../../shared/bytes.ts";
 
 export interface Store {
   /** Chunks that are there already, each verified again. */
-  resume(layer: Uint8Array, onChunk: (index: number, bytes: number) => void, signal: AbortSignal): Promise<void>;
+  resume(
+    layer: Uint8Array,
+    onChunk: (index: number, bytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<void>;
   /** Takes a verified chunk. Chunks come in any order, each once. */
   write(index: number, bytes: Uint8Array): Promise<void>;
   /** Only chunks below this index are of use now. */
@@ -169,7 +173,8 @@ export class PartStore implements Store {
   async #openPart(index: number): Promise<FileHandle> {
     const path = this.#pathOf(index);
     const folders = (this.#manifest.entries[index]?.path ?? "").split("/").slice(0, -1);
-    if (this.#manifest.kind === "folder") await this.#files.makeDirectory(this.#files.join(this.#part, ...folders));
+    if (this.#manifest.kind === "folder")
+      await this.#files.makeDirectory(this.#files.join(this.#part, ...folders));
     return this.#files.open(path, "update");
   }
 

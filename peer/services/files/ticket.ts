@@ -5,7 +5,14 @@
 import { fromBase64Url, toBase64Url } from "../../../shared/bytes.ts";
 import { decode, encode, FieldReader } from "../../../shared/codec.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
-import { type NetworkName, parseNetworkName, type PeerId, peerIdFromKey, PUBLIC_KEY_BYTES, publicKeyOf } from "../../../shared/ids.ts";
+import {
+  type NetworkName,
+  parseNetworkName,
+  type PeerId,
+  peerIdFromKey,
+  PUBLIC_KEY_BYTES,
+  publicKeyOf,
+} from "../../../shared/ids.ts";
 import { ADDRESS_BYTES_MAX, ADDRESSES_MAX } from "../../../shared/limits.ts";
 import { CONTENT_BYTES_MAX, HASH_BYTES } from "./merkle.ts";
 import { checkName } from "./names.ts";
@@ -43,7 +50,9 @@ export function formatTicket(ticket: Ticket): string {
     ticket.name,
     ticket.bytes,
     ticket.edge ?? null,
-    ticket.providers.slice(0, PROVIDERS_MAX).map(({ id, addresses }) => [publicKeyOf(id), addresses.slice(0, ADDRESSES_MAX)]),
+    ticket.providers
+      .slice(0, PROVIDERS_MAX)
+      .map(({ id, addresses }) => [publicKeyOf(id), addresses.slice(0, ADDRESSES_MAX)]),
   ];
   return PREFIX + toBase64Url(encode(fields));
 }
@@ -98,7 +107,7 @@ function parseEdge(text: string): string | undefined {
 function invalid(cause?: unknown): PeerloomError {
   return new PeerloomError(
     "files/ticket-invalid",
-    "That is no ticket. Copy it whole, from \"peerloom:get/\" to its last letter, as share printed it.",
+    'That is no ticket. Copy it whole, from "peerloom:get/" to its last letter, as share printed it.',
     { cause },
   );
 }

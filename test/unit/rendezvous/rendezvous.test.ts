@@ -1,8 +1,6 @@
 /** A rendezvous client against an edge that does as the test says, on a clock that the test moves. */
 import { expect, onTestFinished, test } from "vitest";
 import { identityFromSeed } from "../../../peer/identity/identity.ts";
-import { SignalOpener } from "../../../peer/links/sealed-signal.ts";
-import type { SignalMessage } from "../../../peer/links/signaller.ts";
 import { PING_ANSWER_MS, PING_SILENCE_MS } from "../../../peer/overlay/keep-alive.ts";
 import {
   JOIN_WAIT_MS,
@@ -11,7 +9,6 @@ import {
   type RelayOffer,
 } from "../../../peer/overlay/rendezvous.ts";
 import { REQUEST_TIMEOUT_MS, REQUESTS_PENDING_MAX } from "../../../peer/overlay/rendezvous-requests.ts";
-import { RendezvousSignaller } from "../../../peer/overlay/rendezvous-signaller.ts";
 import {
   CLOSE_REPLACED,
   LEAVE_TIMEOUT_MS,
@@ -588,39 +585,4 @@ test("an edge that does not say goodbye is left after a second", async () => {
   await closed;
   expect(socket.ended).toBe("destroyed");
   expect((await pending).code).toBe("peer/closed");
-});
-
-test("the signaller seals what the edge carries", async () => {
-  const { edge, rendezvous, socket } = await setUpJoined();
-  const runtime = edge.runtime();
-  const signaller = new RendezvousSignaller({ runtime, identity: alice, network, rendezvous });
-  const message: SignalMessage = {
-    kind: "dial",
-    dialId: new Uint8Array(8).fill(3),
-    addresses: ["tcp://192.0.2.1:4000"],
-  };
-  await signaller.send(bob.id, message, { signal: never });
-  const carried = await socket.received.take();
-  if (carried.kind !== "signal") throw new Error(`the client sent ${carried.kind}`);
-  expect(carried.to).toBe(bob.id);
-  expect(Buffer.from(carried.sealed).includes("192.0.2.1")).toBe(false);
-  const opener = new SignalOpener({ identity: bob, network, clock: edge.clock });
-  expect(await opener.open(carried.sealed)).toEqual({ from: alice.id, message });
-});
-
-test("the signaller says when the edge is not there, or nobody wants the signal any more", async () => {
-  const { edge, rendezvous } = setUp();
-  const signaller = new RendezvousSignaller({
-    runtime: edge.runtime(),
-    identity: alice,
-    network,
-    rendezvous,
-  });
-  const message: SignalMessage = { kind: "addresses", addresses: [] };
-  const waiting = rejection(signaller.send(bob.id, message, { signal: never }));
-  expect((await rejection(signaller.send(bob.id, message, { signal: AbortSignal.abort() }))).code).toBe(
-    "aborted",
-  );
-  await edge.clock.advance(JOIN_WAIT_MS);
-  expect((await waiting).code).toBe("edge/unreachable");
 });

@@ -21,7 +21,14 @@ export interface ScanLimits {
   readonly textBytesMax?: number;
 }
 
-const packr = new Packr({ useRecords: false, moreTypes: false, mapsAsObjects: true, variableMapSize: true });
+const packr = new Packr({
+  useRecords: false,
+  moreTypes: false,
+  mapsAsObjects: true,
+  variableMapSize: true,
+  // We write integers past 32 bits as float64; other implementations write them as int64, which is the same number.
+  int64AsType: "auto",
+});
 
 /**
  * Encodes one value: null, booleans, finite numbers, well-formed strings, Uint8Array, arrays and plain objects of these.
@@ -33,12 +40,16 @@ export function encode(value: unknown): Uint8Array {
 }
 
 /**
- * Decodes one stranger's message. Byte fields are copies, so that a small field does not pin a large frame.
+ * Decodes one stranger's message. Byte fields are copies, so that a small field does not pin a large frame. Text of more
+ * than 64 bytes loses a byte order mark at its start (msgpackr's TextDecoder); carry such text as bytes.
  * @throws PeerloomError `wire/too-large`, `wire/malformed`
  */
 export function decode(bytes: Uint8Array, limits: ScanLimits): unknown {
   if (bytes.length > limits.bytesMax) {
-    throw new PeerloomError("wire/too-large", `Message of ${bytes.length} bytes; at most ${limits.bytesMax} are allowed.`);
+    throw new PeerloomError(
+      "wire/too-large",
+      `Message of ${bytes.length} bytes; at most ${limits.bytesMax} are allowed.`,
+    );
   }
   scan(bytes, limits);
   try {
@@ -200,7 +211,8 @@ export class FieldReader {
 
   /** Nothing may follow. */
   end(): void {
-    if (this.#next !== this.#values.length) throw malformed(`${this.#what} has ${this.#values.length} fields`);
+    if (this.#next !== this.#values.length)
+      throw malformed(`${this.#what} has ${this.#values.length} fields`);
   }
 
   #take(): unknown {

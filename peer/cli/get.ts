@@ -3,7 +3,9 @@ import { resolve } from "node:path";
 import type { Session } from "../session/contract.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { formatBytes, formatSeconds, SpeedMeter, transferLine } from "./format.ts";
-import type { CliPeer, DownloadProgress, DownloadResult } from "./peer-contract.ts";
+import type { DownloadProgress, DownloadResult } from "../services/files/download.ts";
+import { parseTicket } from "../services/files/ticket.ts";
+import type { CliPeer } from "./peer-contract.ts";
 import { describePath, withPeer } from "./with-peer.ts";
 
 export const get: Command = {
@@ -30,7 +32,9 @@ export const get: Command = {
       path = describePath(session.path);
     };
     context.output.note("Connecting …");
-    await withPeer(context, { role: "any", onPath }, async (peer) => {
+    const { network, edge } = parseTicket(ticket);
+    const defaults = edge === undefined ? { network } : { network, edge };
+    await withPeer(context, { role: "any", onPath, defaults }, async (peer) => {
       const result = await download(peer, ticket, target, () => path, context);
       tellDone(result, context);
     });

@@ -10,6 +10,9 @@ import { processSignals } from "./stop.ts";
 /** What still runs after a command is done (a native thread, a socket's farewell) gets this long. */
 const LINGER_MS = 2000;
 
+/** A peer that waits for others may hold nothing that keeps a process alive; the command does. */
+const awake = setInterval(() => undefined, 3_600_000);
+
 const code = await run(
   process.argv.slice(2),
   COMMANDS,
@@ -18,5 +21,6 @@ const code = await run(
   processSignals(),
   packageVersion(),
 );
+clearInterval(awake);
 process.exitCode = code;
 setTimeout(() => process.exit(code), LINGER_MS).unref();

@@ -9,7 +9,8 @@ import type { PathInfo, Session } from "../session/contract.ts";
 import type { CommandContext } from "./command.ts";
 import { type ControlServer, serveControl } from "./control-socket.ts";
 import { dataFolderPath, openDataFolder } from "./data-folder.ts";
-import type { CliPeer, EdgeChange, PeerOpenOptions } from "./peer-contract.ts";
+import type { EdgeState } from "../api/peer.ts";
+import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
 
 export interface PeerScopeOptions {
   /** `owner`: a server. `any`: a command that ends by itself; it comes as a guest when the folder is taken. */
@@ -117,7 +118,7 @@ function statusOf(peer: CliPeer, context: CommandContext): unknown {
 
 function tellEdge(peer: CliPeer, { output }: CommandContext): void {
   peer.addEventListener("edge", (event) => {
-    const change = (event as CustomEvent<EdgeChange>).detail;
+    const change = (event as CustomEvent<EdgeState>).detail;
     const text = change.connected
       ? `edge: connected to ${peer.edge ?? "the edge"}`
       : `edge: not connected${change.error === undefined ? "" : `: ${change.error.message}`}; trying again`;

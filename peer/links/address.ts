@@ -16,7 +16,8 @@ export function parseAddress(text: string): Address | undefined {
   switch (url.protocol) {
     case "tcp:": {
       const port = Number(url.port);
-      if (url.hostname === "" || port === 0 || (url.pathname !== "" && url.pathname !== "/")) return undefined;
+      if (url.hostname === "" || port === 0 || (url.pathname !== "" && url.pathname !== "/"))
+        return undefined;
       return { scheme: "tcp", host: unbracket(url.hostname), port };
     }
     case "ws:":
@@ -40,7 +41,10 @@ export function parseListenAddress(text: string): { readonly host: string; reado
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   if (match === null || port > 65_535) {
-    throw new PeerloomError("usage/invalid", `"${text.slice(0, 80)}" is no place to listen: give HOST:PORT, as 0.0.0.0:4000.`);
+    throw new PeerloomError(
+      "usage/invalid",
+      `"${text.slice(0, 80)}" is no place to listen: give HOST:PORT, as 0.0.0.0:4000.`,
+    );
   }
   return { host: match[1] ?? (match[2] || "0.0.0.0"), port };
 }

@@ -56,7 +56,10 @@ export class FrameAssembler {
     const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(offset);
     if (length === 0) throw new PeerloomError("wire/malformed", "A frame of no bytes.");
     if (length > this.#frameBytesMax) {
-      throw new PeerloomError("link/frame-too-large", `A frame of ${length} bytes; at most ${this.#frameBytesMax} are allowed.`);
+      throw new PeerloomError(
+        "link/frame-too-large",
+        `A frame of ${length} bytes; at most ${this.#frameBytesMax} are allowed.`,
+      );
     }
     return length;
   }

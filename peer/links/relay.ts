@@ -110,7 +110,10 @@ class RelayLink extends BaseLink {
     this.end(
       this.#closing || code === CLOSE_NORMAL
         ? undefined
-        : new PeerloomError(parseErrorCode(reason, "link/failed"), `The relay closed the channel: ${code} ${reason}`.trim()),
+        : new PeerloomError(
+            parseErrorCode(reason, "link/failed"),
+            `The relay closed the channel: ${code} ${reason}`.trim(),
+          ),
     );
   }
 }

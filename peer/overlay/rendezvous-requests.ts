@@ -45,12 +45,20 @@ export class RendezvousRequests {
   async ask(send: (request: number) => void, signal?: AbortSignal): Promise<RendezvousAnswer> {
     if (signal?.aborted) throw abortError(signal);
     if (this.#pending.size >= REQUESTS_PENDING_MAX) {
-      throw new PeerloomError("edge/rate-limited", `${REQUESTS_PENDING_MAX} requests to the edge are under way. Wait for some.`);
+      throw new PeerloomError(
+        "edge/rate-limited",
+        `${REQUESTS_PENDING_MAX} requests to the edge are under way. Wait for some.`,
+      );
     }
     const request = this.#next();
     const { promise, resolve, reject } = Promise.withResolvers<RendezvousAnswer>();
     const timer: Timer = this.#clock.setTimer(REQUEST_TIMEOUT_MS, () => {
-      reject(new PeerloomError("edge/unreachable", `The edge did not answer within ${REQUEST_TIMEOUT_MS / 1000} s. Try again.`));
+      reject(
+        new PeerloomError(
+          "edge/unreachable",
+          `The edge did not answer within ${REQUEST_TIMEOUT_MS / 1000} s. Try again.`,
+        ),
+      );
     });
     const abort = (): void => {
       if (signal !== undefined) reject(abortError(signal));
@@ -71,7 +79,8 @@ export class RendezvousRequests {
   noteSignal(to: PeerId): number {
     const request = this.#next();
     this.#signals.set(request, to);
-    if (this.#signals.size > SIGNALS_REMEMBERED_MAX) this.#signals.delete(this.#signals.keys().next().value as number);
+    if (this.#signals.size > SIGNALS_REMEMBERED_MAX)
+      this.#signals.delete(this.#signals.keys().next().value as number);
     return request;
   }
 

@@ -6,7 +6,13 @@
 import { assert, parseErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import type { NetworkName } from "../../shared/ids.ts";
 import { ADDRESS_BYTES_MAX, JOIN_TIMEOUT_MS, PING_TEXT, WIRE_VERSION } from "../../shared/limits.ts";
-import { decodeFromRendezvous, encodeToRendezvous, type FromRendezvous, joinClaim, type ToRendezvous } from "../../shared/messages.ts";
+import {
+  decodeFromRendezvous,
+  encodeToRendezvous,
+  type FromRendezvous,
+  joinClaim,
+  type ToRendezvous,
+} from "../../shared/messages.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { MessageSocket, Runtime, Timer } from "../runtime.ts";
 import { KeepAlive } from "./keep-alive.ts";
@@ -57,7 +63,10 @@ export class RendezvousSocket {
     const leave = (): void => this.#leave();
     signal.addEventListener("abort", leave, { once: true });
     if (signal.aborted) this.#leave();
-    else this.#setDeadline(JOIN_TIMEOUT_MS, () => this.#end(this.#unreachable(`did not let us join within ${JOIN_TIMEOUT_MS / 1000} s`)));
+    else
+      this.#setDeadline(JOIN_TIMEOUT_MS, () =>
+        this.#end(this.#unreachable(`did not let us join within ${JOIN_TIMEOUT_MS / 1000} s`)),
+      );
     await this.#dial();
     const error = await this.#ended.promise;
     signal.removeEventListener("abort", leave);
@@ -90,7 +99,7 @@ export class RendezvousSocket {
     try {
       socket = await runtime.websocket.connect(url, this.#dialling.signal);
     } catch (cause) {
-      this.#end(this.#unreachable("cannot be reached", cause));
+      this.#end(isEdgeError(cause) ? cause : this.#unreachable("cannot be reached", cause));
       return;
     }
     if (this.#hasEnded()) {
@@ -124,7 +133,9 @@ export class RendezvousSocket {
       if (!this.#expect("challenge")) return;
       this.#phase = "signing";
       this.#answer(message).catch((error: unknown) => {
-        this.#end(toPeerloomError(error, "edge/challenge-failed", "The edge's challenge could not be signed."));
+        this.#end(
+          toPeerloomError(error, "edge/challenge-failed", "The edge's challenge could not be signed."),
+        );
       });
     } else if (message.kind === "joined") {
       if (this.#expect("joining")) this.#joined(message);
@@ -146,7 +157,15 @@ export class RendezvousSocket {
     if (this.#phase !== "signing") return;
     this.#phase = "joining";
     const reachable = boundedAddresses(addresses());
-    const join: ToRendezvous = { kind: "join", version: WIRE_VERSION, id: identity.id, timeMs, signature, beacon, addresses: reachable };
+    const join: ToRendezvous = {
+      kind: "join",
+      version: WIRE_VERSION,
+      id: identity.id,
+      timeMs,
+      signature,
+      beacon,
+      addresses: reachable,
+    };
     this.#socket?.send([encodeToRendezvous(join)]);
   }
 
@@ -214,19 +233,30 @@ export class RendezvousSocket {
       );
     }
     const known = parseErrorCode(reason, "edge/unreachable");
-    return known === "edge/unreachable" ? this.#unreachable(`closed the connection (code ${code})`) : edgeError(known, "");
+    return known === "edge/unreachable"
+      ? this.#unreachable(`closed the connection (code ${code})`)
+      : edgeError(known, "");
   }
 
   #unreachable(why: string, cause?: unknown): PeerloomError {
-    const text = `The edge ${this.#options.origin} ${why}. Check its URL and the network.`;
+    const detail = cause instanceof PeerloomError ? ` (${cause.message})` : "";
+    const text = `The edge ${this.#options.origin} ${why}${detail}. Check its URL and the network.`;
     return new PeerloomError("edge/unreachable", text, { cause });
   }
+}
+
+/** Hosts that can read an HTTP refusal tell it by its own code. */
+function isEdgeError(error: unknown): error is PeerloomError {
+  return error instanceof PeerloomError && /^(edge|network)\//.test(error.code);
 }
 
 /** An error that the edge reports, its text made fit for a terminal. */
 export function edgeError(code: string, message: string): PeerloomError {
   const text = message.replaceAll(/\p{C}/gu, " ").trim();
-  return new PeerloomError(parseErrorCode(code, "edge/unreachable"), `The edge says: ${text === "" ? code : text}`);
+  return new PeerloomError(
+    parseErrorCode(code, "edge/unreachable"),
+    `The edge says: ${text === "" ? code : text}`,
+  );
 }
 
 /** The edge refuses a message with an overlong address, so such an address is left out. */

@@ -14,9 +14,19 @@ export type RendezvousState =
   | { readonly phase: "idle" }
   /** A socket is being made. `attempt` counts the failures in a row before it. */
   | { readonly phase: "joining"; readonly attempt: number }
-  | { readonly phase: "joined"; readonly attempt: number; readonly sinceMs: number; readonly welcome: Welcome }
+  | {
+      readonly phase: "joined";
+      readonly attempt: number;
+      readonly sinceMs: number;
+      readonly welcome: Welcome;
+    }
   /** Tries again after `delayMs`. */
-  | { readonly phase: "waiting"; readonly attempt: number; readonly delayMs: number; readonly error: PeerloomError }
+  | {
+      readonly phase: "waiting";
+      readonly attempt: number;
+      readonly delayMs: number;
+      readonly error: PeerloomError;
+    }
   /** Trying again would not help: somebody must act on `error`. */
   | { readonly phase: "stopped"; readonly error: PeerloomError }
   | { readonly phase: "closed" };
@@ -27,21 +37,32 @@ export const HEALTHY_AFTER_MS = 60_000;
 /** What the same peer, asking again in the same way, would be told again. */
 const INCURABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "wire/version",
-  "edge/challenge-failed",
-  "edge/not-member",
   "edge/replaced",
   "network/invalid-name",
   "id/invalid",
 ]);
 
-/** The state after a socket ended with `error`. */
+/**
+ * Incurable at the first join: a wrong clock, or an edge that knows itself under another origin. Who was let in before
+ * has neither; it was too slow to answer, as after a sleep in the middle of a join.
+ */
+const INCURABLE_AT_FIRST: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["edge/challenge-failed"]);
+
+export interface Loss {
+  readonly error: PeerloomError;
+  readonly nowMs: number;
+  /** The edge has let this peer in at least once. */
+  readonly everJoined: boolean;
+}
+
+/** The state after a socket ended. */
 export function afterLoss(
   state: RendezvousState,
-  error: PeerloomError,
-  nowMs: number,
+  { error, nowMs, everJoined }: Loss,
   random: Pick<Random, "unit">,
 ): Extract<RendezvousState, { phase: "waiting" | "stopped" }> {
-  if (INCURABLE.has(error.code)) return { phase: "stopped", error };
+  if (INCURABLE.has(error.code) || (!everJoined && INCURABLE_AT_FIRST.has(error.code)))
+    return { phase: "stopped", error };
   const healthy = state.phase === "joined" && nowMs - state.sinceMs >= HEALTHY_AFTER_MS;
   const attempt = healthy || !("attempt" in state) ? 0 : state.attempt;
   return { phase: "waiting", attempt: attempt + 1, delayMs: backoffMs(attempt, random), error };

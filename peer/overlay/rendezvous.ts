@@ -92,9 +92,14 @@ export class Rendezvous {
     if (signal?.aborted) throw abortError(signal);
     if (this.#state.phase === "joined") return;
     const waiting = new AbortController();
-    const timer = this.#options.runtime.clock.setTimer(JOIN_WAIT_MS, () => waiting.abort(this.#unreachable()));
+    const timer = this.#options.runtime.clock.setTimer(JOIN_WAIT_MS, () =>
+      waiting.abort(this.#unreachable()),
+    );
     try {
-      await this.#until(() => undefined, signal === undefined ? waiting.signal : AbortSignal.any([signal, waiting.signal]));
+      await this.#until(
+        () => undefined,
+        signal === undefined ? waiting.signal : AbortSignal.any([signal, waiting.signal]),
+      );
     } finally {
       timer.cancel();
     }
@@ -118,7 +123,10 @@ export class Rendezvous {
     sealed: Uint8Array,
     signal?: AbortSignal,
   ): Promise<{ readonly channel: ChannelId; readonly ticket: string }> {
-    const answer = await this.#ask((socket, request) => socket.send({ kind: "relay", request, to, sealed }), signal);
+    const answer = await this.#ask(
+      (socket, request) => socket.send({ kind: "relay", request, to, sealed }),
+      signal,
+    );
     if (answer.kind !== "relay-ready") throw this.#wrongAnswer();
     return { channel: answer.channel, ticket: answer.ticket };
   }
@@ -129,7 +137,8 @@ export class Rendezvous {
    */
   async find(id: PeerId, signal?: AbortSignal): Promise<Contact | undefined> {
     const answer = await this.#ask((socket, request) => socket.send({ kind: "find", request, id }), signal);
-    if (answer.kind !== "found" || (answer.contact !== undefined && answer.contact.id !== id)) throw this.#wrongAnswer();
+    if (answer.kind !== "found" || (answer.contact !== undefined && answer.contact.id !== id))
+      throw this.#wrongAnswer();
     return answer.contact;
   }
 
@@ -150,7 +159,7 @@ export class Rendezvous {
     const { runtime, runOn = true } = this.#options;
     const { signal } = this.#closing;
     let everJoined = false;
-    for (let attempt = 0; !signal.aborted; ) {
+    for (let attempt = 0; !signal.aborted;) {
       this.#move({ phase: "joining", attempt });
       const error = await this.#newSocket().run(signal);
       everJoined ||= this.#state.phase === "joined";
@@ -158,7 +167,11 @@ export class Rendezvous {
       this.#lastError = error;
       this.#requests.failAll(signal.aborted ? error : this.#unreachable());
       if (signal.aborted) return;
-      const next = afterLoss(this.#state, error, runtime.clock.monotonicMs(), runtime.random);
+      const next = afterLoss(
+        this.#state,
+        { error, nowMs: runtime.clock.monotonicMs(), everJoined },
+        runtime.random,
+      );
       const stops = next.phase === "stopped" || (!runOn && !everJoined);
       runtime.log.debug("rendezvous lost", { edge: this.edge, code: error.code, stops });
       this.#move(stops ? { phase: "stopped", error } : next);
@@ -217,7 +230,10 @@ export class Rendezvous {
     }
   }
 
-  async #ask(send: (socket: RendezvousSocket, request: number) => boolean, signal?: AbortSignal): Promise<RendezvousAnswer> {
+  async #ask(
+    send: (socket: RendezvousSocket, request: number) => boolean,
+    signal?: AbortSignal,
+  ): Promise<RendezvousAnswer> {
     const socket = this.#joinedSocket();
     if (socket === undefined) throw this.#unreachable();
     return this.#requests.ask((request) => {
@@ -231,7 +247,10 @@ export class Rendezvous {
   }
 
   /** Waits until joined; `failure` says which other states end the wait beside `stopped` and `closed`. */
-  async #until(failure: (state: RendezvousState) => PeerloomError | undefined, signal?: AbortSignal): Promise<void> {
+  async #until(
+    failure: (state: RendezvousState) => PeerloomError | undefined,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const look = (): void => {
       const state = this.#state;
@@ -283,5 +302,8 @@ function closedError(): PeerloomError {
 }
 
 function tooMuchUnsent(): PeerloomError {
-  return new PeerloomError("edge/rate-limited", "The edge does not take messages as fast as they come. Try again later.");
+  return new PeerloomError(
+    "edge/rate-limited",
+    "The edge does not take messages as fast as they come. Try again later.",
+  );
 }

@@ -30,8 +30,10 @@ interface Codec<T> {
 const LIMITS: ScanLimits = { bytesMax: 65_536 };
 const REQUEST_MAX = 0xffff_ffff;
 
-const bytes = (length: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ minLength: length, maxLength: length });
-const text = (charactersMax: number): fc.Arbitrary<string> => fc.string({ unit: "binary", maxLength: charactersMax });
+const bytes = (length: number): fc.Arbitrary<Uint8Array> =>
+  fc.uint8Array({ minLength: length, maxLength: length });
+const text = (charactersMax: number): fc.Arbitrary<string> =>
+  fc.string({ unit: "binary", maxLength: charactersMax });
 const peerId: fc.Arbitrary<PeerId> = bytes(32).map(peerIdFromKey);
 const channelId: fc.Arbitrary<ChannelId> = bytes(16).map(channelIdFrom);
 const sealed = fc.uint8Array({ minLength: 1, maxLength: 300 });
@@ -44,7 +46,15 @@ const signalId = bytes(8);
 const is = fc.constant;
 
 const toRendezvous: fc.Arbitrary<ToRendezvous> = fc.oneof(
-  fc.record({ kind: is("join" as const), version, id: peerId, timeMs, signature: bytes(64), beacon: fc.boolean(), addresses }),
+  fc.record({
+    kind: is("join" as const),
+    version,
+    id: peerId,
+    timeMs,
+    signature: bytes(64),
+    beacon: fc.boolean(),
+    addresses,
+  }),
   fc.record({ kind: is("signal" as const), request, to: peerId, sealed }),
   fc.record({ kind: is("relay" as const), request, to: peerId, sealed }),
   fc.record({ kind: is("find" as const), request, id: peerId }),
@@ -62,7 +72,13 @@ const fromRendezvous: fc.Arbitrary<FromRendezvous> = fc.oneof(
     address: text(60),
   }),
   fc.record({ kind: is("signal" as const), from: peerId, sealed }),
-  fc.record({ kind: is("relay-offer" as const), from: peerId, channel: channelId, ticket: text(200), sealed }),
+  fc.record({
+    kind: is("relay-offer" as const),
+    from: peerId,
+    channel: channelId,
+    ticket: text(200),
+    sealed,
+  }),
   fc.record({ kind: is("relay-ready" as const), request, channel: channelId, ticket: text(200) }),
   fc.record({ kind: is("found" as const), request, contact: fc.option(contact, { nil: undefined }) }),
   fc.record({ kind: is("release" as const) }),
@@ -94,11 +110,15 @@ const plain: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
     text(40),
     fc.uint8Array({ maxLength: 40 }),
     fc.array(tie("value"), { maxLength: 5, depthIdentifier: "plain" }),
-    fc.dictionary(text(10).filter((key) => key !== "__proto__"), tie("value"), {
-      maxKeys: 5,
-      noNullPrototype: true,
-      depthIdentifier: "plain",
-    }),
+    fc.dictionary(
+      text(10).filter((key) => key !== "__proto__"),
+      tie("value"),
+      {
+        maxKeys: 5,
+        noNullPrototype: true,
+        depthIdentifier: "plain",
+      },
+    ),
   ),
 })).value;
 
@@ -106,8 +126,44 @@ const plain: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
 const msgpackLike: fc.Arbitrary<Uint8Array> = fc
   .array(
     fc.oneof(
-      fc.constantFrom(0x80, 0x81, 0x82, 0x90, 0x91, 0x92, 0x93, 0xa1, 0xa3, 0xa9, 0xc0, 0xc1, 0xc4, 0xc5, 0xc7, 0xca, 0xcb),
-      fc.constantFrom(0xcc, 0xcd, 0xce, 0xcf, 0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd9, 0xda, 0xdc, 0xde, 0xdf, 0x72),
+      fc.constantFrom(
+        0x80,
+        0x81,
+        0x82,
+        0x90,
+        0x91,
+        0x92,
+        0x93,
+        0xa1,
+        0xa3,
+        0xa9,
+        0xc0,
+        0xc1,
+        0xc4,
+        0xc5,
+        0xc7,
+        0xca,
+        0xcb,
+      ),
+      fc.constantFrom(
+        0xcc,
+        0xcd,
+        0xce,
+        0xcf,
+        0xd0,
+        0xd1,
+        0xd2,
+        0xd3,
+        0xd4,
+        0xd5,
+        0xd6,
+        0xd9,
+        0xda,
+        0xdc,
+        0xde,
+        0xdf,
+        0x72,
+      ),
       fc.integer({ min: 0, max: 255 }),
       fc.constant(0),
     ),
@@ -117,19 +173,35 @@ const msgpackLike: fc.Arbitrary<Uint8Array> = fc
 
 /** Overwrites, cuts, inserts and doubles. */
 const mutations: fc.Arbitrary<(input: Uint8Array) => Uint8Array> = fc
-  .array(fc.tuple(fc.nat(3), fc.nat(10_000), fc.integer({ min: 0, max: 255 })), { minLength: 1, maxLength: 4 })
-  .map((steps) => (input) => steps.reduce((value, [how, where, byte]) => mutate(value, how, where, byte), input));
+  .array(fc.tuple(fc.nat(3), fc.nat(10_000), fc.integer({ min: 0, max: 255 })), {
+    minLength: 1,
+    maxLength: 4,
+  })
+  .map(
+    (steps) => (input) => steps.reduce((value, [how, where, byte]) => mutate(value, how, where, byte), input),
+  );
 
 const CODECS = [
   codec({ name: "codec", encode, decode: (input) => decode(input, LIMITS), values: plain }),
-  codec({ name: "to a rendezvous", encode: encodeToRendezvous, decode: decodeToRendezvous, values: toRendezvous }),
-  codec({ name: "from a rendezvous", encode: encodeFromRendezvous, decode: decodeFromRendezvous, values: fromRendezvous }),
+  codec({
+    name: "to a rendezvous",
+    encode: encodeToRendezvous,
+    decode: decodeToRendezvous,
+    values: toRendezvous,
+  }),
+  codec({
+    name: "from a rendezvous",
+    encode: encodeFromRendezvous,
+    decode: decodeFromRendezvous,
+    values: fromRendezvous,
+  }),
   codec({ name: "signal", encode: encodeSignal, decode: decodeSignal, values: signalMessage }),
 ];
 
 for (const { name, roundTrip, fixedPoint, mutated } of CODECS) {
   test(`${name}: what is encoded comes back`, roundTrip);
-  test(`${name}: random bytes are refused or a fixed point`, () => fixedPoint(fc.uint8Array({ maxLength: 200 })));
+  test(`${name}: random bytes are refused or a fixed point`, () =>
+    fixedPoint(fc.uint8Array({ maxLength: 200 })));
   test(`${name}: bytes that look like msgpack are refused or a fixed point`, () => fixedPoint(msgpackLike));
   test(`${name}: mutated messages are refused or a fixed point`, () => fixedPoint(mutated));
 }

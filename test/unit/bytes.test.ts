@@ -36,9 +36,12 @@ test("base64url uses - and _ where base64 has + and /", () => {
   expect(fromBase64Url("+//+")).toBeUndefined();
 });
 
-test.each(["a", "abc", "abcdef", "MY", "m1", "m=", "mz", "mzxr", "mzx\u00e9", "my======"])("base32 refuses %j", (text) => {
-  expect(fromBase32(text)).toBeUndefined();
-});
+test.each(["a", "abc", "abcdef", "MY", "m1", "m=", "mz", "mzxr", "mzx\u00e9", "my======"])(
+  "base32 refuses %j",
+  (text) => {
+    expect(fromBase32(text)).toBeUndefined();
+  },
+);
 
 test.each(["Z", "Zh", "Zm9", "Zg==", "Zg=", "Z g", "Zm9vY"])("base64url refuses %j", (text) => {
   expect(fromBase64Url(text)).toBeUndefined();

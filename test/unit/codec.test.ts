@@ -57,7 +57,10 @@ test.each([
 ])("%s is refused", (_, hex) => checkRefused(hex));
 
 test("__proto__ as a value is text like any other", () => {
-  expect(decode(encode(["__proto__", { a: "__proto__" }]), LIMITS)).toEqual(["__proto__", { a: "__proto__" }]);
+  expect(decode(encode(["__proto__", { a: "__proto__" }]), LIMITS)).toEqual([
+    "__proto__",
+    { a: "__proto__" },
+  ]);
 });
 
 test("5,000 nested arrays are refused", () => checkRefused("91".repeat(5_000)));
@@ -112,6 +115,13 @@ test("a refused message leaves nothing behind for the next", () => {
   for (const hex of ["d4724091a16101", "91d4724091a16101", "81a95f5f70726f746f5f5fc0"]) checkRefused(hex);
   expect(decode(good, LIMITS)).toEqual(["find", 1, { a: [1, 2] }]);
   expect(decode(bytesOf("40"), LIMITS)).toBe(0x40); // would be a record had the definition been taken
+});
+
+test("a time is a number, whether it comes as float64 or as int64", () => {
+  const timeMs = 1_800_000_000_000;
+  for (const hex of ["cb427a3185c5000000", "cf000001a3185c5000", "d3000001a3185c5000"]) {
+    expect(decode(bytesOf(hex), LIMITS)).toBe(timeMs);
+  }
 });
 
 test("fields are read once each, with their types and bounds", () => {

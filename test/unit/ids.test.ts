@@ -49,10 +49,13 @@ test.each(["main", "a", "0", "my.net_1-x", "a".repeat(64)])("network name %j", (
   expect(requireNetworkName(name)).toBe(name);
 });
 
-test.each(["", ".main", "-a", "Main", "a b", "a/b", "a\n", "é", "a".repeat(65)])("no network name: %j", (name) => {
-  expect(parseNetworkName(name)).toBeUndefined();
-  expect(codeOf(() => requireNetworkName(name))).toBe("network/invalid-name");
-});
+test.each(["", ".main", "-a", "Main", "a b", "a/b", "a\n", "é", "a".repeat(65)])(
+  "no network name: %j",
+  (name) => {
+    expect(parseNetworkName(name)).toBeUndefined();
+    expect(codeOf(() => requireNetworkName(name))).toBe("network/invalid-name");
+  },
+);
 
 test("keys and channels of the wrong length are our own mistake", () => {
   expect(codeOf(() => peerIdFromKey(new Uint8Array(31)))).toBe("internal/assertion");

@@ -76,7 +76,9 @@ function nodeKey(name: AeadName, key: KeyObject): AeadKey {
 }
 
 /** OCB first where there is C for it: 1.4 times as fast as GCM on machines without wide vector AES. */
-const supported: readonly AeadName[] = seals("aes-128-ocb") ? ["aes-128-ocb", "aes-256-gcm"] : ["aes-256-gcm"];
+const supported: readonly AeadName[] = seals("aes-128-ocb")
+  ? ["aes-128-ocb", "aes-256-gcm"]
+  : ["aes-256-gcm"];
 
 export const nodeAead: AeadProvider = {
   supported,

@@ -1,6 +1,16 @@
 /** The file system as the file service needs it. */
 import { constants } from "node:fs";
-import { access, type FileHandle as NodeFileHandle, lstat, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
+import {
+  access,
+  type FileHandle as NodeFileHandle,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  statfs,
+} from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { FileHandle, FileSystem } from "../../runtime.ts";
@@ -55,7 +65,9 @@ function fileHandle(path: string, file: NodeFileHandle): FileHandle {
       let filled = 0;
       while (filled < into.length) {
         const at = filled;
-        const { bytesRead } = await translated(path, () => file.read(into, at, into.length - at, offset + at));
+        const { bytesRead } = await translated(path, () =>
+          file.read(into, at, into.length - at, offset + at),
+        );
         if (bytesRead === 0) break;
         filled += bytesRead;
       }
@@ -83,7 +95,8 @@ const CODES: { readonly [errno: string]: "files/not-found" | "files/disk-full" }
 
 const ADVICE = {
   "files/not-found": "is not there",
-  "files/disk-full": "does not fit: the disk is full. Free some space and run the same command again; it goes on where it stopped",
+  "files/disk-full":
+    "does not fit: the disk is full. Free some space and run the same command again; it goes on where it stopped",
   "files/unwritable": "cannot be used: check its permissions, or choose another place with -o",
 } as const;
 

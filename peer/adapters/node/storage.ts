@@ -7,7 +7,8 @@ import type { KeyValueStorage } from "../../runtime.ts";
 /** @param folder made with mode 0700 when it is not there */
 export function folderStorage(folder: string): KeyValueStorage {
   const pathOf = (key: string): string => {
-    if (!/^[a-z0-9-]{1,64}$/.test(key)) throw new PeerloomError("usage/invalid", `"${key}" is no storage key.`);
+    if (!/^[a-z0-9-]{1,64}$/.test(key))
+      throw new PeerloomError("usage/invalid", `"${key}" is no storage key.`);
     return join(folder, key);
   };
   return {
@@ -35,7 +36,11 @@ export function folderStorage(folder: string): KeyValueStorage {
         await rename(temporary, path);
       } catch (cause) {
         await rm(temporary, { force: true });
-        throw new PeerloomError("data/unwritable", `${path} cannot be written. Choose another folder with --data.`, { cause });
+        throw new PeerloomError(
+          "data/unwritable",
+          `${path} cannot be written. Choose another folder with --data.`,
+          { cause },
+        );
       }
     },
   };

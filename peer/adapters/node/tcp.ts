@@ -51,7 +51,9 @@ export const nodeTcp: TcpHost = {
   listen({ host, port }, accept) {
     const websockets = new WebSocketServer({ noServer: true, ...SOCKET_OPTIONS });
     const http = createHttpServer((_request, response) => {
-      response.writeHead(426, { Connection: "close" }).end("This is a peerloom peer: WebSocket or TCP only.\n");
+      response
+        .writeHead(426, { Connection: "close" })
+        .end("This is a peerloom peer: WebSocket or TCP only.\n");
     });
     http.on("upgrade", (request, socket, head) => {
       websockets.handleUpgrade(request, socket, head, (websocket) => {
@@ -59,13 +61,18 @@ export const nodeTcp: TcpHost = {
       });
     });
     const silent = new Set<Socket>();
-    const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }, (socket) => {
-      if (silent.size >= SILENT_MAX) socket.destroy();
-      else sniff(socket, silent, http, accept);
-    });
+    const server = createServer(
+      { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 },
+      (socket) => {
+        if (silent.size >= SILENT_MAX) socket.destroy();
+        else sniff(socket, silent, http, accept);
+      },
+    );
     return new Promise((resolve, reject) => {
       server.once("error", (cause) => {
-        reject(new PeerloomError("link/failed", `Cannot listen on ${host}:${port}: ${cause.message}.`, { cause }));
+        reject(
+          new PeerloomError("link/failed", `Cannot listen on ${host}:${port}: ${cause.message}.`, { cause }),
+        );
       });
       server.listen({ host, port }, () => resolve(listener(server, http, silent, host)));
     });
@@ -102,6 +109,7 @@ function sniff(socket: Socket, silent: Set<Socket>, http: HttpServer, accept: Ac
 
 function byteSocket(socket: Socket): ByteSocket {
   let failure: PeerloomError | undefined;
+  let onData: ByteSocket["onData"] | undefined;
   const wrapped: ByteSocket = {
     remoteAddress: `${socket.remoteAddress ?? ""}:${socket.remotePort ?? ""}`,
     write(parts) {
@@ -121,11 +129,17 @@ function byteSocket(socket: Socket): ByteSocket {
     resume: () => void socket.resume(),
     close: () => void socket.end(),
     destroy: () => void socket.destroy(),
-    onData: () => {},
+    get onData() {
+      return onData ?? (() => {});
+    },
+    set onData(handler) {
+      // Without a listener the socket does not read: nothing comes in before somebody takes it.
+      if (onData === undefined) socket.on("data", (bytes: Buffer) => wrapped.onData(bytes));
+      onData = handler;
+    },
     onDrain: () => {},
     onClose: () => {},
   };
-  socket.on("data", (bytes: Buffer) => wrapped.onData(bytes));
   socket.on("drain", () => wrapped.onDrain());
   socket.on("end", () => socket.end());
   socket.on("error", (cause) => {
@@ -140,7 +154,8 @@ function listener(server: Server, http: HttpServer, silent: ReadonlySet<Socket>,
   return {
     host: address,
     port,
-    addresses: () => hostsOf(host, address).map((each) => `tcp://${each.includes(":") ? `[${each}]` : each}:${port}`),
+    addresses: () =>
+      hostsOf(host, address).map((each) => `tcp://${each.includes(":") ? `[${each}]` : each}:${port}`),
     close() {
       http.close();
       for (const socket of silent) socket.destroy();

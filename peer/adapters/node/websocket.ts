@@ -40,7 +40,11 @@ export const nodeWebSocket: WebSocketHost = {
       socket.on("error", (cause) => {
         signal.removeEventListener("abort", abort);
         const origin = new URL(url).host;
-        reject(new PeerloomError("link/failed", `${origin} cannot be reached${refusal}: ${cause.message}`, { cause }));
+        reject(
+          new PeerloomError("link/failed", `${origin} cannot be reached${refusal}: ${cause.message}`, {
+            cause,
+          }),
+        );
       });
     });
   },
@@ -49,6 +53,9 @@ export const nodeWebSocket: WebSocketHost = {
 /** Wraps an open socket, dialled or accepted. */
 export function messageSocket(socket: WebSocket, remoteAddress: string): MessageSocket {
   let wasHigh = false;
+  let onMessage: MessageSocket["onMessage"] | undefined;
+  // What comes in with the upgrade is delivered before a promise's continuation runs: it waits for its handler.
+  socket.pause();
   let closeTimer: NodeJS.Timeout | undefined;
   const wrapped: MessageSocket = {
     remoteAddress,
@@ -76,7 +83,13 @@ export function messageSocket(socket: WebSocket, remoteAddress: string): Message
     destroy() {
       socket.terminate();
     },
-    onMessage: () => {},
+    get onMessage() {
+      return onMessage ?? (() => {});
+    },
+    set onMessage(handler) {
+      if (onMessage === undefined) setImmediate(() => socket.resume());
+      onMessage = handler;
+    },
     onText: () => {},
     onDrain: () => {},
     onClose: () => {},

@@ -139,7 +139,7 @@ export class World {
 
   async untilTrue(condition: () => boolean, limitMs: number = LIMIT_MS): Promise<void> {
     for (let waitedMs = 0; !condition(); waitedMs += 10) {
-      expect(waitedMs, `${condition.toString()} within ${limitMs} ms of virtual time`).toBeLessThan(limitMs);
+      expect(waitedMs, `${String(condition)} within ${limitMs} ms of virtual time`).toBeLessThan(limitMs);
       await this.clock.advance(10);
     }
   }

@@ -6,6 +6,7 @@ import { onTestFinished } from "vitest";
 import { COMMANDS } from "../../../peer/cli/commands.ts";
 import type { CliHost } from "../../../peer/cli/command.ts";
 import type { TextSink } from "../../../peer/cli/output.ts";
+import { DEFAULT_NETWORK } from "../../../shared/ids.ts";
 import type { CliPeer, Download, PeerOpenOptions } from "../../../peer/cli/peer-contract.ts";
 import { run } from "../../../peer/cli/run.ts";
 import type { PathInfo, Session, Stream } from "../../../peer/session/contract.ts";
@@ -84,7 +85,7 @@ export class FakeSession extends EventTarget implements Session {
 export class FakePeer extends EventTarget implements CliPeer {
   readonly id = ID_A;
   readonly edge = "http://edge.test";
-  readonly network = "main";
+  readonly network = DEFAULT_NETWORK;
   readonly listenAddresses = ["tcp://127.0.0.1:4000"];
   readonly session = new FakeSession();
   readonly options: PeerOpenOptions;
@@ -122,8 +123,15 @@ export class FakePeer extends EventTarget implements CliPeer {
 
   status(): ReturnType<CliPeer["status"]> {
     const { kind, transport, why, rttMs } = this.session.path;
-    const peers = [{ id: ID_B, path: kind, transport, why, rttMs }];
-    return { id: this.id, edge: this.edge, peers, listen: this.listenAddresses, shares: [] };
+    const peers = [{ id: ID_B, path: kind, transport, why, rttMs: rttMs ?? null }];
+    return {
+      id: this.id,
+      edge: this.edge,
+      network: this.network,
+      peers,
+      listen: this.listenAddresses,
+      shares: [],
+    };
   }
 
   close(): Promise<void> {

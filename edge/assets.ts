@@ -1,0 +1,35 @@
+/**
+ * The page and the browser runtime, with the headers a browser needs to keep them honest: the page runs nothing that is not a
+ * file of this edge, and any page may import `/peer.js`.
+ */
+import type { Env } from "./env.ts";
+import { CORS_HEADERS, errorResponse } from "./http-errors.ts";
+
+/** `connect-src` is open, because the page talks to whatever edge its user names. */
+const CONTENT_SECURITY_POLICY: string = [
+  "default-src 'self'",
+  "connect-src 'self' https: http: wss: ws:",
+  "img-src 'self' data: blob:",
+  "worker-src 'self' blob:",
+  "object-src 'none'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
+
+const SECURITY_HEADERS: Readonly<Record<string, string>> = {
+  "content-security-policy": CONTENT_SECURITY_POLICY,
+  "cross-origin-resource-policy": "cross-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+};
+
+export async function serveAsset(env: Env, request: Request): Promise<Response> {
+  const found = await env.ASSETS?.fetch(request);
+  if (found === undefined || found.status === 404)
+    return errorResponse("usage/invalid", "There is nothing here.", 404);
+  const response = new Response(found.body, found);
+  for (const [name, value] of Object.entries({ ...CORS_HEADERS, ...SECURITY_HEADERS }))
+    response.headers.set(name, value);
+  return response;
+}

@@ -1,0 +1,40 @@
+/**
+ * What the Worker is given by its configuration: the objects it may reach, the limiter at its door, and its variables.
+ * `wrangler.toml` and the embedded edge both supply exactly these.
+ */
+import type { EdgeKeys } from "./edge-keys.ts";
+import type { RelayChannel } from "./relay-channel.ts";
+import type { Rendezvous } from "./rendezvous.ts";
+import type { EdgeTally } from "./tally.ts";
+
+export interface Env {
+  readonly RENDEZVOUS: DurableObjectNamespace<Rendezvous>;
+  readonly RELAY: DurableObjectNamespace<RelayChannel>;
+  readonly KEYS: DurableObjectNamespace<EdgeKeys>;
+  readonly TALLY: DurableObjectNamespace<EdgeTally>;
+  /** The page and the browser runtime. Absent where only the network is wanted. */
+  readonly ASSETS?: Fetcher;
+  /** Counts requests by address prefix. */
+  readonly LIMIT: RateLimit;
+
+  /** Secret behind relay tickets; without it the edge makes one and keeps it. */
+  readonly EDGE_SECRET?: string;
+  /** Further origins under which peers dial this edge, separated by spaces or commas. */
+  readonly PUBLIC_ORIGINS?: string;
+  /** Rendezvous objects a network is spread over. @default "1" */
+  readonly RENDEZVOUS_SHARDS?: string;
+
+  /** STUN URLs, separated by spaces or commas. */
+  readonly STUN_URLS?: string;
+  /** TURN URLs of a coturn with `use-auth-secret`, and that secret. */
+  readonly TURN_URLS?: string;
+  readonly TURN_SECRET?: string;
+  /** A TURN key of Cloudflare Realtime, and its token. */
+  readonly TURN_KEY_ID?: string;
+  readonly TURN_KEY_API_TOKEN?: string;
+}
+
+/** A variable that lists words. */
+export function words(text: string | undefined): readonly string[] {
+  return (text ?? "").split(/[\s,]+/).filter((word) => word !== "");
+}

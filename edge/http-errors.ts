@@ -1,0 +1,38 @@
+/**
+ * Errors as HTTP answers: `{ code, message }` with the status that belongs to the code. Everything the edge refuses before a
+ * socket is open is told this way; afterwards the socket itself says it.
+ */
+import type { ErrorCode } from "../shared/errors.ts";
+
+/** CORS for everything that is read over HTTP: the edge keeps no cookies, so any page may ask. */
+export const CORS_HEADERS: Readonly<Record<string, string>> = {
+  "access-control-allow-origin": "*",
+  "access-control-allow-methods": "GET, HEAD, OPTIONS",
+  "access-control-allow-headers": "*",
+  "access-control-max-age": "86400",
+};
+
+const STATUS_BY_CODE: Partial<Record<ErrorCode, number>> = {
+  "edge/ticket-invalid": 403,
+  "edge/ticket-expired": 403,
+  "edge/rate-limited": 429,
+  "edge/too-many-sockets": 429,
+  "edge/over-capacity": 503,
+  "internal/assertion": 500,
+};
+
+/** Seconds after which a refused peer may try again; the limiter counts by the minute. */
+const RETRY_AFTER_SECONDS = 60;
+
+/** @param status where the code alone does not tell, e.g. 404 */
+export function errorResponse(
+  code: ErrorCode,
+  message: string,
+  status: number = STATUS_BY_CODE[code] ?? 400,
+): Response {
+  const retry = status === 429 || status === 503 ? { "retry-after": String(RETRY_AFTER_SECONDS) } : {};
+  return Response.json(
+    { code, message },
+    { status, headers: { ...CORS_HEADERS, ...retry, "cache-control": "no-store" } },
+  );
+}

@@ -1,0 +1,108 @@
+/**
+ * The Worker: routes. It checks names, tickets and rates before any object is touched, because a touched object is billed, and
+ * hands each WebSocket to the object it belongs to. What remains are the page and the browser runtime, served as files.
+ */
+import { Hono } from "hono";
+import type { ErrorCode } from "../shared/errors.ts";
+import { parseChannelId, parseNetworkName } from "../shared/ids.ts";
+import { WIRE_VERSION } from "../shared/limits.ts";
+import { serveAsset } from "./assets.ts";
+import { ticketKey } from "./edge-keys.ts";
+import type { Env } from "./env.ts";
+import { CORS_HEADERS, errorResponse } from "./http-errors.ts";
+import { iceServers, TURN_TTL_SECONDS } from "./ice.ts";
+import { prometheusText } from "./metrics.ts";
+import { isAllowed } from "./policy.ts";
+import { pickShard, rendezvousName, SHARD_HEADER } from "./shards.ts";
+import { isGenuine, readTicket } from "./tickets.ts";
+
+export { EdgeKeys } from "./edge-keys.ts";
+export { RelayChannel } from "./relay-channel.ts";
+export { Rendezvous } from "./rendezvous.ts";
+export { EdgeTally } from "./tally.ts";
+
+/** Seconds that peers may keep ICE servers without TURN credentials. */
+const ICE_KEEP_SECONDS = 3_600;
+
+/** Refusals of this isolate, by code. */
+const refused: Record<string, number> = {};
+
+const app: Hono<{ Bindings: Env }> = new Hono();
+
+app.get("/health", (context) =>
+  context.json({ ok: true, service: "peerloom-edge", wireVersion: WIRE_VERSION }, 200, CORS_HEADERS),
+);
+
+app.get("/metrics", async ({ env }) => {
+  const totals = await env.TALLY.getByName("edge").read();
+  const headers = {
+    ...CORS_HEADERS,
+    "content-type": "text/plain; version=0.0.4; charset=utf-8",
+    "cache-control": "no-store",
+  };
+  return new Response(prometheusText(totals, refused), { headers });
+});
+
+app.get("/v1/ice", async ({ env, req }) => {
+  if (!(await isAllowed(env, "ice", req.raw)))
+    return refuse("edge/rate-limited", "Too many requests from this address. Keep the answer.");
+  const servers = await iceServers(env, { nowMs: Date.now(), fetch: (url, init) => fetch(url, init) });
+  const ttlSeconds = servers.some(({ credential }) => credential !== undefined)
+    ? TURN_TTL_SECONDS / 2
+    : ICE_KEEP_SECONDS;
+  const headers = { ...CORS_HEADERS, "cache-control": `private, max-age=${ttlSeconds}` };
+  return Response.json({ iceServers: servers, ttlSeconds }, { headers });
+});
+
+app.get("/v1/net/:network/join", async ({ env, req }) => {
+  const network = parseNetworkName(req.param("network"));
+  if (network === undefined)
+    return refuse("network/invalid-name", 'A network name is 1 to 64 of a-z, 0-9, ".", "_" and "-".');
+  if (!isUpgrade(req.raw)) return refuse("usage/invalid", "Open this with a WebSocket.", 426);
+  if (!(await isAllowed(env, "join", req.raw)))
+    return refuse("edge/rate-limited", "Too many joins from this address. Wait a minute.");
+  const shard = pickShard(env, (crypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32);
+  const request = new Request(req.raw);
+  request.headers.set(SHARD_HEADER, String(shard));
+  return env.RENDEZVOUS.getByName(rendezvousName(network, shard)).fetch(request);
+});
+
+app.get("/v1/relay/:channel", async ({ env, req }) => {
+  const channel = parseChannelId(req.param("channel"));
+  if (channel === undefined) return refuse("edge/ticket-invalid", "This is not a relay channel.", 404);
+  if (!isUpgrade(req.raw)) return refuse("usage/invalid", "Open this with a WebSocket.", 426);
+  const text = req.query("ticket") ?? "";
+  const ticket = readTicket(text);
+  if (ticket === undefined || ticket.channel !== channel)
+    return refuse("edge/ticket-invalid", "The ticket is not for this channel.");
+  if (ticket.expiresMs <= Date.now())
+    return refuse("edge/ticket-expired", "The ticket has expired. Ask for a new channel.");
+  if (!(await isAllowed(env, "relay", req.raw)))
+    return refuse("edge/rate-limited", "Too many channels from this address. Wait a minute.");
+  if (!(await isGenuine(text, await ticketKey(env))))
+    return refuse("edge/ticket-invalid", "This edge did not make the ticket.");
+  return env.RELAY.getByName(channel).fetch(req.raw);
+});
+
+app.options("*", () => new Response(null, { status: 204, headers: CORS_HEADERS }));
+
+app.get("*", ({ env, req }) => serveAsset(env, req.raw));
+
+app.notFound(() => errorResponse("usage/invalid", "There is nothing here.", 404));
+
+app.onError((error) => {
+  console.error("request failed", error.message);
+  return errorResponse("internal/assertion", "The edge failed on this request. Try again.", 500);
+});
+
+export default app;
+
+function isUpgrade(request: Request): boolean {
+  return request.headers.get("upgrade")?.toLowerCase() === "websocket";
+}
+
+/** An error answer, counted. */
+function refuse(code: ErrorCode, message: string, status?: number): Response {
+  refused[code] = (refused[code] ?? 0) + 1;
+  return errorResponse(code, message, status);
+}

@@ -1,0 +1,65 @@
+/** Is this join what its sender says? Pure but for the signature check; the rendezvous acts on the answer. */
+import { bufferSource } from "../shared/bytes.ts";
+import type { ErrorCode } from "../shared/errors.ts";
+import { type NetworkName, publicKeyOf } from "../shared/ids.ts";
+import { CLOCK_SKEW_MS_MAX, JOIN_TIMEOUT_MS, WIRE_VERSION } from "../shared/limits.ts";
+import { joinClaim, type ToRendezvous } from "../shared/messages.ts";
+
+export type JoinMessage = Extract<ToRendezvous, { readonly kind: "join" }>;
+
+/** What the socket was greeted with. */
+export interface Greeting {
+  readonly nonce: Uint8Array;
+  readonly atMs: number;
+  readonly network: NetworkName;
+  readonly origins: readonly string[];
+}
+
+export interface Refusal {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** Undefined when the join is good. */
+export async function refusalOfJoin(
+  join: JoinMessage,
+  greeting: Greeting,
+  nowMs: number,
+): Promise<Refusal | undefined> {
+  if (join.version !== WIRE_VERSION) {
+    return {
+      code: "wire/version",
+      message: `This edge speaks wire version ${WIRE_VERSION}, not ${join.version}. Update the older one.`,
+    };
+  }
+  if (nowMs - greeting.atMs > JOIN_TIMEOUT_MS) {
+    return failed(`The challenge is older than ${JOIN_TIMEOUT_MS / 1000} s. Connect again.`);
+  }
+  if (Math.abs(nowMs - join.timeMs) > CLOCK_SKEW_MS_MAX) {
+    return failed(
+      `This peer's clock differs by ${Math.round((join.timeMs - nowMs) / 1000)} s from the edge's. Set the clock.`,
+    );
+  }
+  for (const origin of greeting.origins) {
+    if (await isSigned(join, greeting, origin)) return undefined;
+  }
+  return failed(
+    `The signature does not fit the id, the challenge, the network and the origin ${greeting.origins.join(" or ")}.`,
+  );
+}
+
+async function isSigned(join: JoinMessage, { nonce, network }: Greeting, origin: string): Promise<boolean> {
+  const claim = joinClaim({ nonce, origin, network, timeMs: join.timeMs });
+  try {
+    const key = await crypto.subtle.importKey("raw", bufferSource(publicKeyOf(join.id)), "Ed25519", false, [
+      "verify",
+    ]);
+    return await crypto.subtle.verify("Ed25519", key, bufferSource(join.signature), bufferSource(claim));
+  } catch {
+    return false; // not a point on the curve
+  }
+}
+
+function failed(message: string): Refusal {
+  return { code: "edge/challenge-failed", message };
+}

@@ -1,0 +1,243 @@
+/**
+ * One relay channel: passes sealed frames, unread, between exactly two sockets that hold its tickets. What it says itself are
+ * short texts (`ready`) and close codes; what it hears from a side are acknowledgements, which it counts and never forwards.
+ * One pairing of two sockets is one link: when either socket ends, so does the other, because frames may have been lost.
+ */
+import { DurableObject } from "cloudflare:workers";
+import type { ErrorCode } from "../shared/errors.ts";
+import { FRAME_BYTES_MAX, PING_TEXT, PONG_TEXT, RELAY_PENDING_BYTES_MAX } from "../shared/limits.ts";
+import type { Env } from "./env.ts";
+import { errorResponse } from "./http-errors.ts";
+import { Counters, type Report, sendReport } from "./metrics.ts";
+import { type CreditState, RelayCredit } from "./relay-credit.ts";
+import { readTicket, type RelaySide } from "./tickets.ts";
+
+/** Close codes of a relay socket; the reason is the error code. WIRE.md has the table. */
+const CLOSE = {
+  replaced: 4001,
+  otherLeft: 4002,
+  overCredit: 4003,
+  policy: 1008,
+  tooLarge: 1009,
+  lost: 1012,
+} as const;
+
+/** Frames held for the other side; with the bytes' bound, so that empty-handed flooding ends too. */
+const PENDING_FRAMES_MAX = 256;
+
+/** What survives sleep, in the socket's attachment. */
+interface Attachment extends CreditState {
+  readonly side: RelaySide;
+  readonly channel: string;
+  /** Frames of this side are in memory, waiting for the other side. After a sleep they are gone. */
+  readonly holding: boolean;
+}
+
+interface Side {
+  readonly side: RelaySide;
+  readonly channel: string;
+  readonly socket: WebSocket;
+  /** Of what is sent *to* this side. */
+  readonly credit: RelayCredit;
+  /** Frames *from* this side that wait for the other. */
+  readonly pending: ArrayBuffer[];
+  pendingBytes: number;
+}
+
+export class RelayChannel extends DurableObject<Env> {
+  readonly #sides: [Side | undefined, Side | undefined] = [undefined, undefined];
+  readonly #counters = new Counters();
+  // Plain fields, because every frame passes here.
+  #frames = 0;
+  #bytes = 0;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING_TEXT, PONG_TEXT));
+    for (const socket of ctx.getWebSockets()) this.#restore(socket);
+  }
+
+  /** Opens a side. The Worker has checked the ticket. */
+  override fetch(request: Request): Response {
+    const ticket = readTicket(new URL(request.url).searchParams.get("ticket") ?? "");
+    if (ticket === undefined) return errorResponse("edge/ticket-invalid", "This is not a relay ticket.");
+    const old = this.#sides[ticket.side];
+    if (old !== undefined) {
+      this.#end(old, CLOSE.replaced, "edge/replaced");
+      this.#endOther(old);
+    }
+    const { 0: client, 1: socket } = new WebSocketPair();
+    this.ctx.acceptWebSocket(socket);
+    const credit = new RelayCredit({ sent: 0, acked: 0 });
+    const side: Side = {
+      side: ticket.side,
+      channel: ticket.channel,
+      socket,
+      credit,
+      pending: [],
+      pendingBytes: 0,
+    };
+    this.#sides[ticket.side] = side;
+    this.#save(side);
+    this.#pair();
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  override webSocketMessage(socket: WebSocket, message: ArrayBuffer | string): void {
+    const [first, second] = this.#sides;
+    const from = first?.socket === socket ? first : second?.socket === socket ? second : undefined;
+    if (from === undefined) return; // closed by us, and its last messages still come in
+    if (typeof message === "string") {
+      this.#acknowledge(from, message);
+      return;
+    }
+    const bytes = message.byteLength;
+    const to = from === first ? second : first;
+    if (bytes === 0 || bytes > FRAME_BYTES_MAX) this.#refuseFrame(from, bytes);
+    else if (to === undefined) this.#hold(from, message);
+    else this.#pass(from, to, message, bytes);
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    this.#left(socket);
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    this.#left(socket);
+  }
+
+  /** For the tally. */
+  drainCounters(): Report {
+    this.#counters.add("relay_frames", this.#frames);
+    this.#counters.add("relay_bytes", this.#bytes);
+    this.#frames = 0;
+    this.#bytes = 0;
+    const sockets = this.#sides.filter((side) => side !== undefined).length;
+    return { counts: this.#counters.drain(Date.now()), sockets, members: 0 };
+  }
+
+  #pass(from: Side, to: Side, message: ArrayBuffer, bytes: number): void {
+    if (!to.credit.spend(bytes)) {
+      this.#fail(from, CLOSE.overCredit, "edge/relay-over-credit");
+      return;
+    }
+    try {
+      to.socket.send(message);
+    } catch {
+      this.#left(to.socket); // it is closing, and the event is still to come
+      return;
+    }
+    this.#frames += 1;
+    this.#bytes += bytes;
+    if (to.credit.shouldSave()) this.#save(to);
+  }
+
+  #acknowledge(side: Side, text: string): void {
+    const total = /^ack:(\d{1,15})$/.exec(text)?.[1];
+    if (total === undefined) {
+      this.#fail(side, CLOSE.policy, "wire/malformed");
+      return;
+    }
+    side.credit.acknowledge(Number(total));
+    this.#save(side);
+    this.#reportIfDue(side.channel);
+  }
+
+  #hold(from: Side, message: ArrayBuffer): void {
+    if (
+      from.pendingBytes + message.byteLength > RELAY_PENDING_BYTES_MAX ||
+      from.pending.length >= PENDING_FRAMES_MAX
+    ) {
+      this.#fail(from, CLOSE.overCredit, "edge/relay-over-credit");
+      return;
+    }
+    from.pending.push(message);
+    from.pendingBytes += message.byteLength;
+    if (from.pending.length === 1) this.#save(from);
+  }
+
+  /** Both sides are there: says so to both, then delivers what waited. */
+  #pair(): void {
+    const [first, second] = this.#sides;
+    if (first === undefined || second === undefined) return;
+    first.socket.send("ready");
+    second.socket.send("ready");
+    this.#counters.add("relay_channels");
+    for (const [from, to] of [
+      [first, second],
+      [second, first],
+    ] as const) {
+      const held = from.pending.splice(0);
+      from.pendingBytes = 0;
+      if (held.length > 0) this.#save(from);
+      for (const message of held) this.#pass(from, to, message, message.byteLength);
+    }
+    this.#reportIfDue(first.channel);
+  }
+
+  #refuseFrame(from: Side, bytes: number): void {
+    if (bytes === 0) this.#fail(from, CLOSE.policy, "wire/malformed");
+    else this.#fail(from, CLOSE.tooLarge, "link/frame-too-large");
+  }
+
+  /** The side has broken a rule: it is closed, and so is the link. */
+  #fail(side: Side, closeCode: number, code: ErrorCode): void {
+    this.#end(side, closeCode, code);
+    this.#endOther(side);
+    this.#report(side.channel);
+  }
+
+  #left(socket: WebSocket): void {
+    const side = this.#sides.find((one) => one?.socket === socket);
+    if (side === undefined) return;
+    this.#sides[side.side] = undefined;
+    this.#endOther(side);
+    this.#report(side.channel);
+  }
+
+  #endOther(side: Side): void {
+    const other = this.#sides[side.side === 0 ? 1 : 0];
+    if (other !== undefined) this.#end(other, CLOSE.otherLeft, "link/closed");
+  }
+
+  #end(side: Side, closeCode: number, code: ErrorCode): void {
+    if (this.#sides[side.side] === side) this.#sides[side.side] = undefined;
+    if (code !== "link/closed") this.#counters.add(`errors:${code}`);
+    side.socket.serializeAttachment(null);
+    try {
+      side.socket.close(closeCode, code);
+    } catch {
+      // Already gone.
+    }
+  }
+
+  #save({ socket, side, channel, credit, pending }: Side): void {
+    const attachment: Attachment = { side, channel, holding: pending.length > 0, ...credit.state };
+    socket.serializeAttachment(attachment);
+  }
+
+  /** After a sleep. A side whose held frames were forgotten must not be paired as if nothing were missing. */
+  #restore(socket: WebSocket): void {
+    const attachment = socket.deserializeAttachment() as Attachment | null;
+    if (attachment === null || socket.readyState !== WebSocket.READY_STATE_OPEN) return;
+    const { side, channel } = attachment;
+    const restored: Side = {
+      side,
+      channel,
+      socket,
+      credit: new RelayCredit(attachment),
+      pending: [],
+      pendingBytes: 0,
+    };
+    if (attachment.holding) this.#end(restored, CLOSE.lost, "edge/relay-unavailable");
+    else this.#sides[side] = restored;
+  }
+
+  #reportIfDue(channel: string): void {
+    if (this.#counters.isDue(Date.now())) this.#report(channel);
+  }
+
+  #report(channel: string): void {
+    sendReport(this.ctx, this.env, { kind: "relay", name: channel }, this.drainCounters());
+  }
+}

@@ -1,0 +1,351 @@
+/**
+ * Where newcomers of one network meet beacons: proves keys, introduces, passes sealed signals on, makes relay channels. All state
+ * is soft and sits in socket attachments, so the object sleeps between messages and costs nothing then.
+ *
+ * There are no timers and no alarms. A socket that never joins does no harm while nobody else comes, so those overdue are
+ * closed when the next one comes, which has woken the object anyway; an alarm would cost more than the join it guards.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { type ErrorCode, PeerloomError } from "../shared/errors.ts";
+import { sha256 } from "../shared/bytes.ts";
+import {
+  CHANNEL_ID_BYTES,
+  channelIdFrom,
+  parseNetworkName,
+  type PeerId,
+  publicKeyOf,
+} from "../shared/ids.ts";
+import {
+  BEACONS_MAX,
+  PING_TEXT,
+  PONG_TEXT,
+  RELAY_TICKET_TTL_MS,
+  RENDEZVOUS_MESSAGE_BYTES_MAX,
+  RENDEZVOUS_SOCKETS_MAX,
+  WIRE_VERSION,
+} from "../shared/limits.ts";
+import {
+  type Contact,
+  decodeToRendezvous,
+  encodeFromRendezvous,
+  type FromRendezvous,
+  type ToRendezvous,
+} from "../shared/messages.ts";
+import { BEACONS_KEPT_MAX, pickBeacons } from "./beacons.ts";
+import { ticketKey } from "./edge-keys.ts";
+import type { Env } from "./env.ts";
+import { errorResponse } from "./http-errors.ts";
+import { type JoinMessage, refusalOfJoin } from "./join.ts";
+import { type Greeted, type Joined, type Member, Members } from "./members.ts";
+import { Counters, type Report, sendReport } from "./metrics.ts";
+import { acceptedOrigins, addressPrefix, clientAddress, SOCKETS_PER_PREFIX_MAX } from "./policy.ts";
+import { OtherShards, rendezvousName, SHARD_HEADER } from "./shards.ts";
+import { mintTicket } from "./tickets.ts";
+
+/** Close codes of a rendezvous socket; the reason is the error code. */
+const CLOSE = { replaced: 4001, policy: 1008, tooLarge: 1009, restart: 1012 } as const;
+const NONCE_BYTES = 32;
+
+type Ask<Kind extends ToRendezvous["kind"]> = Extract<ToRendezvous, { readonly kind: Kind }>;
+
+export class Rendezvous extends DurableObject<Env> {
+  readonly #members: Members;
+  readonly #others: OtherShards;
+  readonly #counters = new Counters();
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING_TEXT, PONG_TEXT));
+    this.#members = new Members(ctx.getWebSockets(), Date.now());
+    this.#others = new OtherShards(env);
+  }
+
+  /** Opens a socket and sends its challenge. The Worker has checked the network's name. */
+  override fetch(request: Request): Response {
+    const nowMs = Date.now();
+    for (const socket of this.#members.overdue(nowMs)) {
+      this.#refuse(socket, CLOSE.policy, "edge/challenge-failed", "No join came in time. Connect again.");
+    }
+    const network = parseNetworkName(new URL(request.url).pathname.split("/")[3] ?? "");
+    if (network === undefined) return errorResponse("network/invalid-name", "This is not a network name.");
+    if (this.#members.size >= RENDEZVOUS_SOCKETS_MAX) {
+      return errorResponse(
+        "edge/over-capacity",
+        "This network's rendezvous is full. Raise RENDEZVOUS_SHARDS, or try again later.",
+      );
+    }
+    const address = clientAddress(request);
+    const prefix = addressPrefix(address);
+    if (prefix !== undefined && this.ctx.getWebSockets(prefix).length >= SOCKETS_PER_PREFIX_MAX) {
+      return errorResponse(
+        "edge/too-many-sockets",
+        `${prefix} has ${SOCKETS_PER_PREFIX_MAX} sockets open. Close some.`,
+      );
+    }
+    const { 0: client, 1: socket } = new WebSocketPair();
+    this.ctx.acceptWebSocket(socket, prefix === undefined ? [] : [prefix]);
+    const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
+    const origins = acceptedOrigins(this.env, request);
+    const shard = Number(request.headers.get(SHARD_HEADER) ?? 0);
+    this.#members.greet(socket, { phase: "greeted", nonce, atMs: nowMs, origins, network, shard, address });
+    this.#send(socket, { kind: "challenge", version: WIRE_VERSION, nonce, timeMs: nowMs });
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  override async webSocketMessage(socket: WebSocket, message: ArrayBuffer | string): Promise<void> {
+    if (socket.readyState !== WebSocket.READY_STATE_OPEN) return;
+    const state = this.#members.state(socket);
+    if (state === undefined) {
+      this.#refuse(
+        socket,
+        CLOSE.restart,
+        "edge/not-member",
+        "The edge restarted during the join. Connect again.",
+      );
+    } else if (!this.#members.spend(socket, Date.now())) {
+      this.#refuse(
+        socket,
+        CLOSE.policy,
+        "edge/rate-limited",
+        "Too many messages. Slow down and connect again.",
+      );
+    } else {
+      const decoded = this.#decode(socket, message);
+      if (decoded === undefined) return;
+      if (state.phase === "greeted" && decoded.kind === "join") await this.#join(socket, state, decoded);
+      else if (state.phase === "joined" && decoded.kind !== "join") await this.#serve(socket, state, decoded);
+      else
+        this.#refuse(socket, CLOSE.policy, "edge/not-member", "Join first, once, and wait for the answer.");
+    }
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    this.#left(socket);
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    this.#left(socket);
+  }
+
+  /** For another shard: passes a message to a member that is here. */
+  deliver(to: PeerId, message: Uint8Array): boolean {
+    const member = this.#members.get(to);
+    return member !== undefined && this.#sendBytes(member.socket, message);
+  }
+
+  /** For another shard. */
+  locate(id: PeerId): Contact | undefined {
+    const member = this.#members.get(id);
+    return member === undefined ? undefined : contactOf(member);
+  }
+
+  /** For another shard: the peer has joined there. */
+  retire(id: PeerId): void {
+    const member = this.#members.get(id);
+    if (member === undefined) return;
+    this.#refuse(
+      member.socket,
+      CLOSE.replaced,
+      "edge/replaced",
+      "The same peer has joined again on another socket.",
+    );
+  }
+
+  /** For the tally. */
+  drainCounters(): Report {
+    const { size, joinedCount } = this.#members;
+    return { counts: this.#counters.drain(Date.now()), sockets: size, members: joinedCount };
+  }
+
+  #decode(socket: WebSocket, message: ArrayBuffer | string): ToRendezvous | undefined {
+    try {
+      if (typeof message === "string")
+        throw new PeerloomError("wire/malformed", `Text other than "${PING_TEXT}" is not spoken here.`);
+      if (message.byteLength > RENDEZVOUS_MESSAGE_BYTES_MAX) {
+        throw new PeerloomError("wire/too-large", `At most ${RENDEZVOUS_MESSAGE_BYTES_MAX} bytes a message.`);
+      }
+      return decodeToRendezvous(new Uint8Array(message));
+    } catch (error) {
+      const { code, message: text } =
+        error instanceof PeerloomError ? error : new PeerloomError("wire/malformed", "Malformed message.");
+      this.#refuse(socket, code === "wire/too-large" ? CLOSE.tooLarge : CLOSE.policy, code, text);
+      return undefined;
+    }
+  }
+
+  async #join(socket: WebSocket, greeted: Greeted, join: JoinMessage): Promise<void> {
+    this.#members.beginVerifying(socket);
+    const refusal = await refusalOfJoin(join, greeted, Date.now());
+    const key = await sha256(publicKeyOf(join.id));
+    if (socket.readyState !== WebSocket.READY_STATE_OPEN) return;
+    if (refusal !== undefined) {
+      this.#refuse(socket, CLOSE.policy, refusal.code, refusal.message);
+      return;
+    }
+    const { network, shard, address } = greeted;
+    this.retire(join.id);
+    const known = this.#members.beacons();
+    const beacons = pickBeacons(known.length >= BEACONS_MAX ? known : this.#members.all(), key, randomUnit);
+    const keep = join.beacon && this.#members.beaconCount < BEACONS_KEPT_MAX;
+    const joined: Joined = {
+      phase: "joined",
+      network,
+      shard,
+      id: join.id,
+      key,
+      beacon: keep,
+      addresses: join.addresses,
+    };
+    this.#members.join(socket, joined, Date.now());
+    const members = this.#members.joinedCount;
+    this.#send(socket, {
+      kind: "joined",
+      beacons: beacons.map(contactOf),
+      keep,
+      relay: true,
+      members,
+      address,
+    });
+    this.#counted(joined, "joins");
+    if (this.#others.any) await this.#others.retire(network, shard, join.id);
+  }
+
+  async #serve(
+    socket: WebSocket,
+    member: Joined,
+    message: Exclude<ToRendezvous, { readonly kind: "join" }>,
+  ): Promise<void> {
+    switch (message.kind) {
+      case "signal":
+        return this.#signal(socket, member, message);
+      case "relay":
+        return this.#relay(socket, member, message);
+      case "find":
+        return this.#find(socket, member, message);
+      case "addresses":
+        this.#members.join(socket, { ...member, addresses: message.addresses }, Date.now());
+        return;
+    }
+  }
+
+  async #signal(socket: WebSocket, member: Joined, { request, to, sealed }: Ask<"signal">): Promise<void> {
+    const bytes = encodeFromRendezvous({ kind: "signal", from: member.id, sealed });
+    const delivered = this.deliver(to, bytes) || (await this.#deliverElsewhere(member, to, bytes));
+    if (delivered) this.#counted(member, "signals");
+    else this.#notFound(socket, request);
+  }
+
+  async #relay(socket: WebSocket, member: Joined, { request, to, sealed }: Ask<"relay">): Promise<void> {
+    if (to === member.id) {
+      this.#send(socket, {
+        kind: "error",
+        request,
+        code: "connect/self",
+        message: "A relay channel has two peers.",
+      });
+      return;
+    }
+    const channel = channelIdFrom(crypto.getRandomValues(new Uint8Array(CHANNEL_ID_BYTES)));
+    const expiresMs = Date.now() + RELAY_TICKET_TTL_MS;
+    const key = await ticketKey(this.env);
+    const { network } = member;
+    const [own, other] = await Promise.all([
+      mintTicket({ channel, side: 0, peer: member.id, network, expiresMs }, key),
+      mintTicket({ channel, side: 1, peer: to, network, expiresMs }, key),
+    ]);
+    const offer = encodeFromRendezvous({
+      kind: "relay-offer",
+      from: member.id,
+      channel,
+      ticket: other,
+      sealed,
+    });
+    if (this.deliver(to, offer) || (await this.#deliverElsewhere(member, to, offer))) {
+      this.#send(socket, { kind: "relay-ready", request, channel, ticket: own });
+    } else this.#notFound(socket, request);
+  }
+
+  async #find(socket: WebSocket, member: Joined, { request, id }: Ask<"find">): Promise<void> {
+    let contact = this.locate(id);
+    if (contact === undefined && this.#others.any)
+      contact = await this.#others.locate(member.network, member.shard, id);
+    this.#send(socket, { kind: "found", request, contact });
+    this.#counted(member, "finds");
+  }
+
+  async #deliverElsewhere({ network, shard }: Joined, to: PeerId, bytes: Uint8Array): Promise<boolean> {
+    return this.#others.any && this.#others.deliver(network, shard, to, bytes);
+  }
+
+  #notFound(socket: WebSocket, request: number): void {
+    this.#send(socket, {
+      kind: "error",
+      request,
+      code: "peer/not-found",
+      message: "No member of that id is here.",
+    });
+  }
+
+  /** Tells the socket why, closes it, and forgets it. */
+  #refuse(socket: WebSocket, closeCode: number, code: ErrorCode, message: string): void {
+    this.#send(socket, { kind: "error", request: 0, code, message });
+    const state = this.#members.state(socket);
+    this.#members.remove(socket);
+    socket.serializeAttachment(null);
+    try {
+      socket.close(closeCode, code);
+    } catch {
+      // Already gone.
+    }
+    this.#counters.add(`errors:${code}`);
+    if (state !== undefined && state.phase !== "verifying") this.#reportIfDue(state);
+  }
+
+  #left(socket: WebSocket): void {
+    const state = this.#members.state(socket);
+    this.#members.remove(socket);
+    if (state === undefined || state.phase === "verifying") return;
+    if (this.#members.size === 0) this.#report(state);
+    else this.#reportIfDue(state);
+  }
+
+  #counted(member: Joined, name: "joins" | "signals" | "finds"): void {
+    this.#counters.add(name);
+    this.#reportIfDue(member);
+  }
+
+  #reportIfDue(of: Pick<Joined, "network" | "shard">): void {
+    if (this.#counters.isDue(Date.now())) this.#report(of);
+  }
+
+  #report({ network, shard }: Pick<Joined, "network" | "shard">): void {
+    sendReport(
+      this.ctx,
+      this.env,
+      { kind: "rendezvous", name: rendezvousName(network, shard) },
+      this.drainCounters(),
+    );
+  }
+
+  #send(socket: WebSocket, message: FromRendezvous): void {
+    this.#sendBytes(socket, encodeFromRendezvous(message));
+  }
+
+  #sendBytes(socket: WebSocket, bytes: Uint8Array): boolean {
+    try {
+      socket.send(bytes);
+      return true;
+    } catch {
+      return false; // closing; its event is still to come
+    }
+  }
+}
+
+function contactOf({ id, addresses }: Member): Contact {
+  return { id, addresses };
+}
+
+/** Uniform in [0, 1), without Math.random: beacons must not be predictable. */
+function randomUnit(): number {
+  return (crypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32;
+}

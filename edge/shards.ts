@@ -1,0 +1,57 @@
+/**
+ * A network larger than one object is spread over shards by chance. What a shard does not know it asks of the others; with one
+ * shard, the default, nothing here ever runs.
+ */
+import type { NetworkName, PeerId } from "../shared/ids.ts";
+import type { Contact } from "../shared/messages.ts";
+import type { Env } from "./env.ts";
+import { shardCount } from "./policy.ts";
+import type { Rendezvous } from "./rendezvous.ts";
+
+/** How the Worker tells a rendezvous which shard it is. */
+export const SHARD_HEADER = "x-peerloom-shard";
+
+/** The name of one rendezvous object. */
+export function rendezvousName(network: NetworkName, shard: number): string {
+  return `${network}/${shard}`;
+}
+
+/** @param unit random in [0, 1) */
+export function pickShard(env: Env, unit: number): number {
+  return Math.floor(unit * shardCount(env));
+}
+
+/** The other rendezvous objects of the same network. */
+export class OtherShards {
+  readonly #env: Env;
+
+  constructor(env: Env) {
+    this.#env = env;
+  }
+
+  get any(): boolean {
+    return shardCount(this.#env) > 1;
+  }
+
+  /** True when the member was on one of them and has been sent the message. */
+  async deliver(network: NetworkName, shard: number, to: PeerId, message: Uint8Array): Promise<boolean> {
+    const answers = await Promise.all(this.#stubs(network, shard).map((stub) => stub.deliver(to, message)));
+    return answers.includes(true);
+  }
+
+  async locate(network: NetworkName, shard: number, id: PeerId): Promise<Contact | undefined> {
+    const answers = await Promise.all(this.#stubs(network, shard).map((stub) => stub.locate(id)));
+    return answers.find((contact) => contact !== undefined);
+  }
+
+  async retire(network: NetworkName, shard: number, id: PeerId): Promise<void> {
+    await Promise.all(this.#stubs(network, shard).map((stub) => stub.retire(id)));
+  }
+
+  #stubs(network: NetworkName, shard: number): DurableObjectStub<Rendezvous>[] {
+    const others = Array.from({ length: shardCount(this.#env) }, (_, index) => index).filter(
+      (index) => index !== shard,
+    );
+    return others.map((index) => this.#env.RENDEZVOUS.getByName(rendezvousName(network, index)));
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * Adds up what the other objects report, for `/metrics`. Reading it asks only objects that reported moments ago and are therefore
+ * awake; a sleeping one has nothing to add. Totals are saved at most every ten seconds, in one row, so that their cost has a bound
+ * ($0.26 a month) however busy the edge is.
+ */
+import { DurableObject } from "cloudflare:workers";
+import type { Env } from "./env.ts";
+import { type Counts, type Report, REPORT_EVERY_MS, type ReporterName, type Totals } from "./metrics.ts";
+
+const SAVE_EVERY_MS = 10_000;
+/** Objects whose sockets are known; past that the one heard of longest ago is forgotten. */
+const REPORTERS_MAX = 4_096;
+/** Awake objects asked on one reading: each is a request within the Worker's limit of simultaneous ones. */
+const ASKED_MAX = 64;
+/** Readers within this time get the same answer. */
+const READ_CACHE_MS = 1_000;
+
+interface Reporter {
+  readonly from: ReporterName;
+  readonly sockets: number;
+  readonly members: number;
+  readonly atMs: number;
+}
+
+interface Saved {
+  readonly counts: Counts;
+  readonly reporters: readonly Reporter[];
+}
+
+export class EdgeTally extends DurableObject<Env> {
+  readonly #counts: Record<string, number>;
+  readonly #reporters = new Map<string, Reporter>();
+  #savedMs = 0;
+  #read: { readonly totals: Promise<Totals>; readonly atMs: number } | undefined;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    const saved = ctx.storage.kv.get<Saved>("tally") ?? { counts: {}, reporters: [] };
+    this.#counts = { ...saved.counts };
+    for (const reporter of saved.reporters) this.#reporters.set(keyOf(reporter.from), reporter);
+  }
+
+  report(from: ReporterName, report: Report): void {
+    const nowMs = Date.now();
+    this.#add(from, report, nowMs);
+    this.#saveIfDue(nowMs);
+  }
+
+  read(): Promise<Totals> {
+    const nowMs = Date.now();
+    if (this.#read === undefined || nowMs - this.#read.atMs >= READ_CACHE_MS) {
+      this.#read = { totals: this.#readNow(nowMs), atMs: nowMs };
+    }
+    return this.#read.totals;
+  }
+
+  async #readNow(nowMs: number): Promise<Totals> {
+    const awake = [...this.#reporters.values()]
+      .filter(({ atMs }) => nowMs - atMs < REPORT_EVERY_MS)
+      .slice(-ASKED_MAX);
+    await Promise.all(awake.map((reporter) => this.#ask(reporter.from)));
+    this.#saveIfDue(nowMs);
+    const sockets = { rendezvous: 0, relay: 0 };
+    let members = 0;
+    for (const reporter of this.#reporters.values()) {
+      sockets[reporter.from.kind] += reporter.sockets;
+      members += reporter.members;
+    }
+    return { counts: { ...this.#counts }, sockets, members };
+  }
+
+  async #ask(from: ReporterName): Promise<void> {
+    try {
+      const namespace = from.kind === "relay" ? this.env.RELAY : this.env.RENDEZVOUS;
+      this.#add(from, await namespace.getByName(from.name).drainCounters(), Date.now());
+    } catch {
+      // Overloaded or restarting: it reports by itself later.
+    }
+  }
+
+  #add(from: ReporterName, { counts, sockets, members }: Report, atMs: number): void {
+    addCounts(this.#counts, counts);
+    const key = keyOf(from);
+    this.#reporters.delete(key);
+    if (sockets > 0) this.#reporters.set(key, { from, sockets, members, atMs });
+    if (this.#reporters.size > REPORTERS_MAX)
+      this.#reporters.delete(this.#reporters.keys().next().value ?? "");
+  }
+
+  #saveIfDue(nowMs: number): void {
+    if (nowMs - this.#savedMs < SAVE_EVERY_MS) return;
+    this.#savedMs = nowMs;
+    const saved: Saved = { counts: this.#counts, reporters: [...this.#reporters.values()] };
+    this.ctx.storage.kv.put("tally", saved);
+  }
+}
+
+function addCounts(into: Record<string, number>, counts: Counts): void {
+  for (const [name, count] of Object.entries(counts)) into[name] = (into[name] ?? 0) + count;
+}
+
+function keyOf({ kind, name }: ReporterName): string {
+  return `${kind}/${name}`;
+}

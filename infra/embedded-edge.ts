@@ -1,0 +1,203 @@
+/**
+ * The edge on this machine: the very bundle that is deployed, in workerd, started by Miniflare inside this process. No account, no
+ * internet, no development proxy in front. Whoever starts it stops it; nothing is left behind, not even after a SIGKILL.
+ */
+import { mkdir, mkdtemp, readFile, realpath, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { PeerloomError } from "../shared/errors.ts";
+import { type OrphanWatch, watchOrphans } from "./orphan-watch.ts";
+
+export interface EmbeddedEdgeOptions {
+  /** @default "127.0.0.1" */
+  readonly host?: string;
+  /** 0: the system chooses. @default 0 */
+  readonly port?: number;
+  /** Variables of the Worker, as in wrangler.toml. */
+  readonly vars?: Readonly<Record<string, string>>;
+  /** Where the objects keep their state; temporary without. */
+  readonly stateDir?: string;
+  /** Stops the edge. */
+  readonly signal?: AbortSignal;
+}
+
+export interface EmbeddedEdge {
+  /** `http://HOST:PORT`, without a slash at the end. */
+  readonly url: string;
+  /** Resolves when neither process nor temporary file is left. Twice is harmless. */
+  stop(): Promise<void>;
+}
+
+type Miniflare = typeof import("miniflare");
+
+/** As in wrangler.toml; a test compares the two. */
+const COMPATIBILITY = { date: "2026-10-23", flags: ["no_nodejs_compat", "no_nodejs_compat_v2"] } as const;
+const OBJECTS: Readonly<Record<string, string>> = {
+  RENDEZVOUS: "Rendezvous",
+  RELAY: "RelayChannel",
+  KEYS: "EdgeKeys",
+  TALLY: "EdgeTally",
+};
+const LIMIT = { namespace_id: "1001", simple: { limit: 1200, period: 60 } } as const;
+const STUN_DEFAULT = "stun:stun.cloudflare.com:3478";
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/**
+ * Starts an edge and resolves when it answers.
+ * @throws PeerloomError `edge/tools-missing`, `link/failed` when the port is taken, `edge/unreachable`, `aborted`
+ * @example
+ * const edge = await startEmbeddedEdge({ port: 0 });
+ * await fetch(`${edge.url}/health`);
+ * await edge.stop();
+ */
+export async function startEmbeddedEdge(options: EmbeddedEdgeOptions = {}): Promise<EmbeddedEdge> {
+  const { host = "127.0.0.1", port = 0, signal } = options;
+  throwIfAborted(signal);
+  const tools = await loadMiniflare();
+  const folder = await realpath(await mkdtemp(join(tmpdir(), "peerloom-edge-")));
+  const watch = watchOrphans(folder);
+  let stopping: Promise<void> | undefined;
+  let runtime: InstanceType<Miniflare["Miniflare"]> | undefined;
+  const stop = (): Promise<void> => (stopping ??= stopAll(runtime, watch, folder, signal, onAbort));
+  const onAbort = (): void => void stop();
+  try {
+    const files = await edgeFiles(folder);
+    const stateDir = options.stateDir ?? join(folder, "state");
+    await mkdir(stateDir, { recursive: true });
+    throwIfAborted(signal);
+    runtime = withoutSignalHandlers(() =>
+      createRuntime(tools, { ...files, host, port, folder, stateDir, vars: options.vars ?? {} }),
+    );
+    const url = (await runtime.ready).origin;
+    throwIfAborted(signal);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    return { url, stop };
+  } catch (error) {
+    await stop();
+    throw explain(error, host, port);
+  }
+}
+
+async function stopAll(
+  runtime: InstanceType<Miniflare["Miniflare"]> | undefined,
+  watch: OrphanWatch,
+  folder: string,
+  signal: AbortSignal | undefined,
+  onAbort: () => void,
+): Promise<void> {
+  signal?.removeEventListener("abort", onAbort);
+  // A runtime that failed to start also fails to end; its process is gone all the same.
+  await runtime?.dispose().catch(() => undefined);
+  await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  await watch.close();
+}
+
+interface RuntimeOptions extends EdgeFiles {
+  readonly host: string;
+  readonly port: number;
+  readonly folder: string;
+  readonly stateDir: string;
+  readonly vars: Readonly<Record<string, string>>;
+}
+
+function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<Miniflare["Miniflare"]> {
+  const { host, port, worker, webDir, folder, stateDir, vars } = options;
+  const { Miniflare, convertV4MiniflareOptions, Log, LogLevel } = tools;
+  // Standard output belongs to whoever starts the edge.
+  class ErrorLog extends Log {
+    override log(message: string): void {
+      process.stderr.write(`${message}\n`);
+    }
+  }
+  const durableObjects = Object.fromEntries(
+    Object.entries(OBJECTS).map(([binding, className]) => [binding, { className, useSQLite: true }]),
+  );
+  return new Miniflare(
+    convertV4MiniflareOptions({
+      name: "peerloom-edge",
+      host,
+      port,
+      cf: false, // asks the internet otherwise
+      log: new ErrorLog(LogLevel.WARN),
+      handleStructuredLogs: ({ level, message }) => {
+        if (level === "error" || level === "warn") process.stderr.write(`${message}\n`);
+      },
+      modules: [{ type: "ESModule", path: "worker.js", contents: worker }],
+      compatibilityDate: COMPATIBILITY.date,
+      compatibilityFlags: [...COMPATIBILITY.flags],
+      durableObjects,
+      resourcePersistencePath: stateDir,
+      resourceTmpPath: join(folder, "tmp"),
+      ratelimits: { LIMIT },
+      bindings: { STUN_URLS: isLoopback(host) ? "" : STUN_DEFAULT, ...vars },
+      assets: {
+        directory: webDir,
+        binding: "ASSETS",
+        routerConfig: { has_user_worker: true, invoke_user_worker_ahead_of_assets: true },
+      },
+    }),
+  );
+}
+
+/**
+ * Miniflare ends the whole process on a signal, before anything asynchronous can run. Its handlers are taken out again; whoever
+ * started the edge stops it.
+ */
+function withoutSignalHandlers<T>(create: () => T): T {
+  const before = new Map(SIGNALS.map((name) => [name, new Set(process.listeners(name))]));
+  const created = create();
+  for (const [name, known] of before) {
+    for (const listener of process.listeners(name)) if (!known.has(listener)) process.off(name, listener);
+  }
+  return created;
+}
+
+interface EdgeFiles {
+  readonly worker: string;
+  readonly webDir: string;
+}
+
+/** Beside the installed package, or made from the sources of a checkout. */
+async function edgeFiles(folder: string): Promise<EdgeFiles> {
+  const packaged = new URL("../worker.js", import.meta.url);
+  const worker = await readFile(packaged, "utf8").catch(() => undefined);
+  if (worker !== undefined) return { worker, webDir: fileURLToPath(new URL("../web", import.meta.url)) };
+  const { bundleWeb, bundleWorker } = await import("./bundle.ts");
+  const webDir = join(folder, "web");
+  const [bundled] = await Promise.all([bundleWorker(), bundleWeb(webDir)]);
+  return { worker: bundled, webDir };
+}
+
+async function loadMiniflare(): Promise<Miniflare> {
+  try {
+    return await import("miniflare");
+  } catch (cause) {
+    throw new PeerloomError(
+      "edge/tools-missing",
+      "An embedded edge needs miniflare, which is not installed with peerloom. Run: npm install miniflare@5.20261023.2-beta",
+      { cause },
+    );
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || host.startsWith("127.");
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true)
+    throw new PeerloomError("aborted", "Stopped before the edge was up.", { cause: signal.reason });
+}
+
+function explain(error: unknown, host: string, port: number): PeerloomError {
+  if (error instanceof PeerloomError) return error;
+  if (error instanceof Error && "code" in error && error.code === "ERR_ADDRESS_IN_USE") {
+    return new PeerloomError("link/failed", `Port ${port} on ${host} is taken. Choose another with --port.`, {
+      cause: error,
+    });
+  }
+  const why = error instanceof Error ? error.message : String(error);
+  return new PeerloomError("edge/unreachable", `The embedded edge did not start: ${why}`, { cause: error });
+}

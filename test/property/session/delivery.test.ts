@@ -124,6 +124,25 @@ test("the same, on links that die all the time", () =>
     { numRuns: 12, interruptAfterTimeLimit: 8_000 },
   ));
 
+test("frames that were sealed late do not wait for a window that waits for them (seed 47514)", () =>
+  play({
+    seed: 0,
+    sealingMsMax: 3,
+    wires: [{ latencyMs: 0, bytesPerSecond: 200_000, unackedBytesMax: 262_144 }],
+    flows: [
+      {
+        opener: "alice",
+        priority: "interactive",
+        there: 0,
+        back: 360_037,
+        pieceBytesMax: 1_000,
+        readerRestsMs: 0,
+      },
+    ],
+    accidents: [],
+    relinkMs: 0,
+  }));
+
 /** Plays one script; all flows must be complete at its end. */
 function play({ seed, sealingMsMax, wires, flows, accidents, relinkMs }: Script): Promise<void> {
   return inWorld({ seed, sealingMsMax }, async (world) => {

@@ -1,0 +1,76 @@
+/** One process of a benchmark: helper, listener or dialler of the stack named in its argument. Told what to do by IPC. */
+import { firstEcho, ping, sendBulk, serve } from "./application.ts";
+import type { Operation, Operations } from "./operations.ts";
+import { type Conn, loadStack, type Stack } from "./stack.ts";
+import { ownUsage } from "./usage.ts";
+
+type Handlers = { [O in Operation]: (args: Operations[O]["args"]) => Promise<Operations[O]["result"]> };
+
+const stack: Stack = await loadStack(process.argv[2] ?? "");
+const held: Conn[] = [];
+let address = "";
+
+const handlers: Handlers = {
+  async helper() {
+    if (stack.helper === undefined) throw new Error("This stack has no helper.");
+    return stack.helper();
+  },
+  listen: ({ helper }) => stack.listen(serve, helper),
+  async prepare(args) {
+    address = args.address;
+    await stack.prepare?.(address, args.helper);
+    return null;
+  },
+  async bulk({ bytes, chunkBytes }) {
+    return sendBulk(await stack.dial(address), bytes, stack.chunkBytes ?? chunkBytes);
+  },
+  async latency({ count, bytes }) {
+    return ping(await stack.dial(address), count, bytes);
+  },
+  async connect() {
+    const startMs = performance.now();
+    const conn = await stack.dial(address);
+    await firstEcho(conn);
+    const tookMs = performance.now() - startMs;
+    conn.close();
+    return tookMs;
+  },
+  async hold({ count }) {
+    for (let i = 0; i < count; i++) {
+      if (stack.hold !== undefined) {
+        await stack.hold(address);
+        continue;
+      }
+      const conn = await stack.dial(address);
+      await firstEcho(conn);
+      held.push(conn);
+    }
+    return null;
+  },
+  async usage({ collect }) {
+    return ownUsage(collect);
+  },
+  async share({ path }) {
+    const { sharePath } = await import("../stacks/peerloom-files.ts");
+    return sharePath(stack, path);
+  },
+  async get({ ticket, path }) {
+    const { getTicket } = await import("../stacks/peerloom-files.ts");
+    return getTicket(stack, ticket, path);
+  },
+};
+
+interface Call {
+  readonly id: number;
+  readonly operation: Operation;
+  readonly args: never;
+}
+
+process.on("message", (message) => {
+  const { id, operation, args } = message as Call;
+  handlers[operation](args).then(
+    (value) => process.send?.({ id, value }),
+    (error: unknown) => process.send?.({ id, error: error instanceof Error ? error.stack : String(error) }),
+  );
+});
+process.on("disconnect", () => process.exit());

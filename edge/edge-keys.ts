@@ -3,8 +3,9 @@
  * that a bare deploy works and every isolate agrees.
  */
 import { DurableObject } from "cloudflare:workers";
-import { bufferSource, utf8 } from "../shared/bytes.ts";
+import { utf8 } from "../shared/bytes.ts";
 import type { Env } from "./env.ts";
+import { importTicketKey } from "./ticket-key.ts";
 
 const SECRET_BYTES = 32;
 
@@ -35,11 +36,4 @@ async function loadKey(env: Env): Promise<CryptoKey> {
   const configured = env.EDGE_SECRET ?? "";
   const secret = configured === "" ? await env.KEYS.getByName("edge").secret() : utf8(configured);
   return importTicketKey(secret);
-}
-
-export function importTicketKey(secret: Uint8Array): Promise<CryptoKey> {
-  return crypto.subtle.importKey("raw", bufferSource(secret), { name: "HMAC", hash: "SHA-256" }, false, [
-    "sign",
-    "verify",
-  ]);
 }

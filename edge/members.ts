@@ -51,7 +51,7 @@ export class Members {
     const greeted: { readonly socket: WebSocket; readonly state: Greeted }[] = [];
     for (const socket of sockets) {
       const state = socket.deserializeAttachment() as Greeted | Joined | null;
-      if (state === null || socket.readyState !== WebSocket.READY_STATE_OPEN) continue;
+      if (state === null) continue; // refused, or gone
       if (state.phase === "greeted") greeted.push({ socket, state });
       else this.#set(socket, state, nowMs);
     }
@@ -72,8 +72,9 @@ export class Members {
     return this.#beacons.size;
   }
 
+  /** What is known of a socket; undefined when it was refused or has left. */
   state(socket: WebSocket): Entry["state"] | undefined {
-    return this.#entries.get(socket)?.state;
+    return (this.#entries.get(socket) ?? this.#restore(socket))?.state;
   }
 
   get(id: PeerId): Member | undefined {
@@ -132,12 +133,19 @@ export class Members {
     return late;
   }
 
+  /** A socket that is closing is not listed any more when the object wakes, though its last message may be what woke it. */
+  #restore(socket: WebSocket): Entry | undefined {
+    const state = socket.deserializeAttachment() as Greeted | Joined | null;
+    if (state === null) return undefined;
+    const entry = { bucket: newBucket(Date.now()), state };
+    this.#entries.set(socket, entry);
+    return entry;
+  }
+
   #set(socket: WebSocket, state: Greeted | Joined, nowMs: number): void {
     const entry = this.#entries.get(socket);
-    if (entry === undefined) {
-      const bucket = new TokenBucket(RENDEZVOUS_MESSAGES_BURST, RENDEZVOUS_MESSAGES_PER_SECOND, nowMs);
-      this.#entries.set(socket, { bucket, state });
-    } else entry.state = state;
+    if (entry === undefined) this.#entries.set(socket, { bucket: newBucket(nowMs), state });
+    else entry.state = state;
     if (state.phase === "greeted") {
       this.#greeted.set(socket, state);
       return;
@@ -146,4 +154,8 @@ export class Members {
     this.#byId.set(state.id, member);
     if (state.beacon) this.#beacons.set(state.id, member);
   }
+}
+
+function newBucket(nowMs: number): TokenBucket {
+  return new TokenBucket(RENDEZVOUS_MESSAGES_BURST, RENDEZVOUS_MESSAGES_PER_SECOND, nowMs);
 }

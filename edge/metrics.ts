@@ -60,13 +60,15 @@ export class Counters {
 
 /** Sends a report without waiting. Losing one loses figures, nothing else. */
 export function sendReport(ctx: DurableObjectState, env: Env, from: ReporterName, report: Report): void {
-  const tally = env.TALLY.getByName("edge");
-  ctx.waitUntil(
-    tally.report(from, report).then(
-      () => undefined,
-      () => undefined,
-    ),
-  );
+  ctx.waitUntil(deliver(env, from, report));
+}
+
+async function deliver(env: Env, from: ReporterName, report: Report): Promise<void> {
+  try {
+    await env.TALLY.getByName("edge").report(from, report);
+  } catch {
+    // Overloaded or restarting.
+  }
 }
 
 /** Everything known, ready to be shown. */

@@ -10,10 +10,12 @@ import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { type CreditState, RelayCredit } from "./relay-credit.ts";
+import { closeSocket } from "./sockets.ts";
 import { readTicket, type RelaySide } from "./tickets.ts";
 
 /** Close codes of a relay socket; the reason is the error code. WIRE.md has the table. */
 const CLOSE = {
+  normal: 1000,
   replaced: 4001,
   otherLeft: 4002,
   overCredit: 4003,
@@ -85,14 +87,15 @@ export class RelayChannel extends DurableObject<Env> {
 
   override webSocketMessage(socket: WebSocket, message: ArrayBuffer | string): void {
     const [first, second] = this.#sides;
-    const from = first?.socket === socket ? first : second?.socket === socket ? second : undefined;
+    const from =
+      first?.socket === socket ? first : second?.socket === socket ? second : this.#restore(socket);
     if (from === undefined) return; // closed by us, and its last messages still come in
     if (typeof message === "string") {
       this.#acknowledge(from, message);
       return;
     }
     const bytes = message.byteLength;
-    const to = from === first ? second : first;
+    const to = from.side === 0 ? second : first;
     if (bytes === 0 || bytes > FRAME_BYTES_MAX) this.#refuseFrame(from, bytes);
     else if (to === undefined) this.#hold(from, message);
     else this.#pass(from, to, message, bytes);
@@ -188,7 +191,9 @@ export class RelayChannel extends DurableObject<Env> {
   }
 
   #left(socket: WebSocket): void {
-    const side = this.#sides.find((one) => one?.socket === socket);
+    const side = this.#sides.find((one) => one?.socket === socket) ?? this.#restore(socket);
+    socket.serializeAttachment(null);
+    closeSocket(socket, CLOSE.normal, ""); // workerd does not answer a close by itself once the object has slept
     if (side === undefined) return;
     this.#sides[side.side] = undefined;
     this.#endOther(side);
@@ -204,11 +209,7 @@ export class RelayChannel extends DurableObject<Env> {
     if (this.#sides[side.side] === side) this.#sides[side.side] = undefined;
     if (code !== "link/closed") this.#counters.add(`errors:${code}`);
     side.socket.serializeAttachment(null);
-    try {
-      side.socket.close(closeCode, code);
-    } catch {
-      // Already gone.
-    }
+    closeSocket(side.socket, closeCode, code);
   }
 
   #save({ socket, side, channel, credit, pending }: Side): void {
@@ -216,10 +217,13 @@ export class RelayChannel extends DurableObject<Env> {
     socket.serializeAttachment(attachment);
   }
 
-  /** After a sleep. A side whose held frames were forgotten must not be paired as if nothing were missing. */
-  #restore(socket: WebSocket): void {
+  /**
+   * After a sleep, also when an event comes of a socket that the runtime no longer lists because it is closing already. A side
+   * whose held frames were forgotten must not be paired as if nothing were missing.
+   */
+  #restore(socket: WebSocket): Side | undefined {
     const attachment = socket.deserializeAttachment() as Attachment | null;
-    if (attachment === null || socket.readyState !== WebSocket.READY_STATE_OPEN) return;
+    if (attachment === null || this.#sides[attachment.side] !== undefined) return undefined; // closed by us, or replaced
     const { side, channel } = attachment;
     const restored: Side = {
       side,
@@ -229,8 +233,12 @@ export class RelayChannel extends DurableObject<Env> {
       pending: [],
       pendingBytes: 0,
     };
-    if (attachment.holding) this.#end(restored, CLOSE.lost, "edge/relay-unavailable");
-    else this.#sides[side] = restored;
+    if (attachment.holding) {
+      this.#end(restored, CLOSE.lost, "edge/relay-unavailable");
+      return undefined;
+    }
+    this.#sides[side] = restored;
+    return restored;
   }
 
   #reportIfDue(channel: string): void {

@@ -39,11 +39,12 @@ import { type JoinMessage, refusalOfJoin } from "./join.ts";
 import { type Greeted, type Joined, type Member, Members } from "./members.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { acceptedOrigins, addressPrefix, clientAddress, SOCKETS_PER_PREFIX_MAX } from "./policy.ts";
+import { closeSocket } from "./sockets.ts";
 import { OtherShards, rendezvousName, SHARD_HEADER } from "./shards.ts";
 import { mintTicket } from "./tickets.ts";
 
 /** Close codes of a rendezvous socket; the reason is the error code. */
-const CLOSE = { replaced: 4001, policy: 1008, tooLarge: 1009, restart: 1012 } as const;
+const CLOSE = { normal: 1000, replaced: 4001, policy: 1008, tooLarge: 1009, restart: 1012 } as const;
 const NONCE_BYTES = 32;
 
 type Ask<Kind extends ToRendezvous["kind"]> = Extract<ToRendezvous, { readonly kind: Kind }>;
@@ -93,9 +94,10 @@ export class Rendezvous extends DurableObject<Env> {
   }
 
   override async webSocketMessage(socket: WebSocket, message: ArrayBuffer | string): Promise<void> {
-    if (socket.readyState !== WebSocket.READY_STATE_OPEN) return;
     const state = this.#members.state(socket);
     if (state === undefined) {
+      // Closed by us, and its last messages still come in; or we slept while its join was checked.
+      if (socket.readyState !== WebSocket.READY_STATE_OPEN) return;
       this.#refuse(
         socket,
         CLOSE.restart,
@@ -177,7 +179,7 @@ export class Rendezvous extends DurableObject<Env> {
     this.#members.beginVerifying(socket);
     const refusal = await refusalOfJoin(join, greeted, Date.now());
     const key = await sha256(publicKeyOf(join.id));
-    if (socket.readyState !== WebSocket.READY_STATE_OPEN) return;
+    if (this.#members.state(socket) === undefined) return; // it left meanwhile
     if (refusal !== undefined) {
       this.#refuse(socket, CLOSE.policy, refusal.code, refusal.message);
       return;
@@ -292,11 +294,7 @@ export class Rendezvous extends DurableObject<Env> {
     const state = this.#members.state(socket);
     this.#members.remove(socket);
     socket.serializeAttachment(null);
-    try {
-      socket.close(closeCode, code);
-    } catch {
-      // Already gone.
-    }
+    closeSocket(socket, closeCode, code);
     this.#counters.add(`errors:${code}`);
     if (state !== undefined && state.phase !== "verifying") this.#reportIfDue(state);
   }
@@ -304,6 +302,8 @@ export class Rendezvous extends DurableObject<Env> {
   #left(socket: WebSocket): void {
     const state = this.#members.state(socket);
     this.#members.remove(socket);
+    socket.serializeAttachment(null);
+    closeSocket(socket, CLOSE.normal, ""); // workerd does not answer a close by itself once the object has slept
     if (state === undefined || state.phase === "verifying") return;
     if (this.#members.size === 0) this.#report(state);
     else this.#reportIfDue(state);

@@ -1,5 +1,5 @@
 /** peerloom for Node: the peer, and Node as its host. */
-import process from "node:process";
+import { edgeFromEnvironment } from "./adapters/node/environment.ts";
 import { loadNodeWebRtc } from "./adapters/node/webrtc.ts";
 import { nodeRuntime } from "./adapters/node/runtime.ts";
 import type { PeerOptions } from "./api/options.ts";
@@ -25,12 +25,9 @@ export const Peer: { open(options?: NodePeerOptions): Promise<Peer> } = {
    * await using peer = await Peer.open({ edge: "https://edge.example", network: "demo" });
    */
   async open(options = {}) {
-    const { dataDir, webrtc = true, edge = process.env["PEERLOOM_EDGE"] ?? null } = options;
+    const { dataDir, webrtc = true, edge = edgeFromEnvironment() ?? null } = options;
     const host = webrtc && options.only !== "relay" ? await loadNodeWebRtc() : undefined;
     const runtime = nodeRuntime({ dataDir, webrtc: host });
-    return CorePeer.openOn(runtime, await loadOrCreateIdentity(runtime), {
-      ...options,
-      edge: edge === "none" ? null : edge,
-    });
+    return CorePeer.openOn(runtime, await loadOrCreateIdentity(runtime), { ...options, edge });
   },
 };

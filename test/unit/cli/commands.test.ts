@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { COMMANDS } from "../../../peer/cli/commands.ts";
 import { openDataFolder } from "../../../peer/cli/data-folder.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
-import { FakePeer, ID_A, ID_B, start, temporaryFolder } from "./fakes.ts";
+import { FakePeer, ID_A, ID_B, start, temporaryFolder, TICKET } from "./fakes.ts";
 
 test("up says it is ready, names peers as they come, and being stopped is success", async () => {
   const data = await temporaryFolder();
@@ -31,14 +31,14 @@ test("share prints a ticket for each path and keeps serving", async () => {
   running.stop();
   expect(await running.exitCode).toBe(0);
   expect(running.stdout.events()).toEqual([
-    { event: "shared", ticket: "ticket1", hash: "hash1", bytes: 10, name: "a.txt" },
-    { event: "shared", ticket: "ticket1", hash: "hash1", bytes: 10, name: "b.txt" },
+    { event: "shared", ticket: TICKET, hash: "hash1", bytes: 10, name: "a.txt" },
+    { event: "shared", ticket: TICKET, hash: "hash1", bytes: 10, name: "b.txt" },
   ]);
 });
 
 test("get shows progress and says which path carried the bytes", async () => {
   const data = await temporaryFolder();
-  const running = start(["get", "ticket1", "-o", "out.bin", "--json"], { data });
+  const running = start(["get", TICKET, "-o", "out.bin", "--json"], { data });
   expect(await running.exitCode).toBe(0);
   expect(running.stdout.events()).toEqual([
     { event: "progress", bytes: 0, total: 10, sources: 1 },
@@ -53,7 +53,7 @@ test("get shows progress and says which path carried the bytes", async () => {
       by: { direct: 4, relay: 6 },
     },
   ]);
-  const forPeople = start(["get", "ticket1"], { data });
+  const forPeople = start(["get", TICKET], { data });
   expect(await forPeople.exitCode).toBe(0);
   expect(forPeople.stdout.text).toContain("4 B direct, 6 B relayed");
 });
@@ -73,7 +73,7 @@ test("share in one terminal, get in another, status and id in a third, all on on
   const data = await temporaryFolder();
   const sharing = start(["share", "a.txt", "--json"], { data });
   await sharing.stdout.contains("shared");
-  const getting = start(["get", "ticket1", "--json"], { data });
+  const getting = start(["get", TICKET, "--json"], { data });
   expect(await getting.exitCode).toBe(0);
   expect(getting.peers[0]?.options.dataDir).toContain(join(data, "guests"));
 

@@ -7,6 +7,7 @@ import { COMMANDS } from "../../../peer/cli/commands.ts";
 import type { CliHost } from "../../../peer/cli/command.ts";
 import type { TextSink } from "../../../peer/cli/output.ts";
 import { DEFAULT_NETWORK } from "../../../shared/ids.ts";
+import { formatTicket } from "../../../peer/services/files/ticket.ts";
 import type { CliPeer, Download, PeerOpenOptions } from "../../../peer/cli/peer-contract.ts";
 import { run } from "../../../peer/cli/run.ts";
 import type { PathInfo, Session, Stream } from "../../../peer/session/contract.ts";
@@ -82,6 +83,16 @@ export class FakeSession extends EventTarget implements Session {
   }
 }
 
+/** A ticket as `get` reads it. */
+export const TICKET: string = formatTicket({
+  hash: new Uint8Array(32),
+  network: DEFAULT_NETWORK,
+  name: "a.txt",
+  bytes: 10,
+  providers: [],
+  edge: undefined,
+});
+
 export class FakePeer extends EventTarget implements CliPeer {
   readonly id = ID_A;
   readonly edge = "http://edge.test";
@@ -94,7 +105,7 @@ export class FakePeer extends EventTarget implements CliPeer {
     share: (path, options) => {
       options?.onProgress?.({ bytes: 10, total: 10 });
       return Promise.resolve({
-        ticket: "ticket1",
+        ticket: TICKET,
         hash: "hash1",
         bytes: 10,
         name: path.split("/").at(-1) ?? "",

@@ -32,7 +32,7 @@ const handlers: Handlers = {
     const conn = await stack.dial(address);
     await firstEcho(conn);
     const tookMs = performance.now() - startMs;
-    conn.close();
+    await conn.close();
     return tookMs;
   },
   async hold({ count }) {

@@ -9,7 +9,8 @@ export interface Conn {
   write(bytes: Uint8Array): boolean;
   drained(): Promise<void>;
   onData: (bytes: Uint8Array) => void;
-  close(): void;
+  /** Over when the next dial makes a connection of its own. */
+  close(): void | Promise<void>;
 }
 
 export interface Stack {

@@ -45,7 +45,7 @@ export function createStack(variant: string): PeerloomStack {
     const { id, addresses } = JSON.parse(text) as Address;
     const session = await peer.connect(id, { addresses });
     await onTransport(session, TRANSPORT[variant]);
-    return streamConn(await session.open(PROTOCOL), () => void session.close());
+    return streamConn(await session.open(PROTOCOL), () => session.close());
   };
 
   return {
@@ -105,7 +105,7 @@ async function onTransport(session: Session, transport: string | undefined): Pro
   });
 }
 
-function streamConn(stream: Stream, close: () => void): Conn {
+function streamConn(stream: Stream, close: Conn["close"]): Conn {
   const writer = stream.writable.getWriter();
   const conn: Conn = {
     onData: () => {},

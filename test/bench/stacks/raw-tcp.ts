@@ -25,7 +25,7 @@ function socketConn(socket: Socket): Conn {
     onData: () => {},
     write: (bytes) => socket.write(bytes),
     drained: () => new Promise((resolve) => socket.once("drain", resolve)),
-    close: () => socket.destroy(),
+    close: () => void socket.destroy(),
   };
   socket.on("data", (bytes: Buffer) => conn.onData(bytes));
   socket.on("error", () => {}); // The other side of a finished round is gone.

@@ -26,8 +26,10 @@ const SECURITY_HEADERS: Readonly<Record<string, string>> = {
 
 export async function serveAsset(env: Env, request: Request): Promise<Response> {
   const found = await env.ASSETS?.fetch(request);
-  if (found === undefined || found.status === 404) return errorResponse("usage/invalid", "There is nothing here.", 404);
+  if (found === undefined || found.status === 404)
+    return errorResponse("usage/invalid", "There is nothing here.", 404);
   const response = new Response(found.body, found);
-  for (const [name, value] of Object.entries({ ...CORS_HEADERS, ...SECURITY_HEADERS })) response.headers.set(name, value);
+  for (const [name, value] of Object.entries({ ...CORS_HEADERS, ...SECURITY_HEADERS }))
+    response.headers.set(name, value);
   return response;
 }

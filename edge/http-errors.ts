@@ -25,7 +25,14 @@ const STATUS_BY_CODE: Partial<Record<ErrorCode, number>> = {
 const RETRY_AFTER_SECONDS = 60;
 
 /** @param status where the code alone does not tell, e.g. 404 */
-export function errorResponse(code: ErrorCode, message: string, status: number = STATUS_BY_CODE[code] ?? 400): Response {
+export function errorResponse(
+  code: ErrorCode,
+  message: string,
+  status: number = STATUS_BY_CODE[code] ?? 400,
+): Response {
   const retry = status === 429 || status === 503 ? { "retry-after": String(RETRY_AFTER_SECONDS) } : {};
-  return Response.json({ code, message }, { status, headers: { ...CORS_HEADERS, ...retry, "cache-control": "no-store" } });
+  return Response.json(
+    { code, message },
+    { status, headers: { ...CORS_HEADERS, ...retry, "cache-control": "no-store" } },
+  );
 }

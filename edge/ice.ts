@@ -60,7 +60,9 @@ async function coturnServers(env: Env, nowMs: number): Promise<readonly IceServe
 }
 
 /** One answer an isolate, used for half its life: Cloudflare limits how often credentials are made. */
-let kept: { readonly key: string; readonly servers: Promise<readonly IceServer[]>; untilMs: number } | undefined;
+let kept:
+  | { readonly key: string; readonly servers: Promise<readonly IceServer[]>; untilMs: number }
+  | undefined;
 
 async function cloudflareServers(env: Env, { nowMs, fetch }: IceSurroundings): Promise<readonly IceServer[]> {
   const key = env.TURN_KEY_ID ?? "";
@@ -77,14 +79,25 @@ async function cloudflareServers(env: Env, { nowMs, fetch }: IceSurroundings): P
   return kept.servers.catch(() => []);
 }
 
-async function mintCloudflare(key: string, token: string, fetch: IceSurroundings["fetch"]): Promise<readonly IceServer[]> {
-  const response = await fetch(`${CLOUDFLARE_TURN}/${encodeURIComponent(key)}/credentials/generate-ice-servers`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    body: JSON.stringify({ ttl: TURN_TTL_SECONDS }),
-    signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
-  });
-  if (!response.ok) throw new PeerloomError("edge/unreachable", `Cloudflare Realtime answered ${response.status}: check TURN_KEY_ID and TURN_KEY_API_TOKEN.`);
+async function mintCloudflare(
+  key: string,
+  token: string,
+  fetch: IceSurroundings["fetch"],
+): Promise<readonly IceServer[]> {
+  const response = await fetch(
+    `${CLOUDFLARE_TURN}/${encodeURIComponent(key)}/credentials/generate-ice-servers`,
+    {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      body: JSON.stringify({ ttl: TURN_TTL_SECONDS }),
+      signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
+    },
+  );
+  if (!response.ok)
+    throw new PeerloomError(
+      "edge/unreachable",
+      `Cloudflare Realtime answered ${response.status}: check TURN_KEY_ID and TURN_KEY_API_TOKEN.`,
+    );
   const { iceServers } = (await response.json()) as { readonly iceServers: readonly IceServer[] };
   return iceServers
     .map((server) => ({ ...server, urls: server.urls.filter((url) => !isOnPort53(url)) }))

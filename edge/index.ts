@@ -29,27 +29,38 @@ const refused: Record<string, number> = {};
 
 const app: Hono<{ Bindings: Env }> = new Hono();
 
-app.get("/health", (context) => context.json({ ok: true, service: "peerloom-edge", wireVersion: WIRE_VERSION }, 200, CORS_HEADERS));
+app.get("/health", (context) =>
+  context.json({ ok: true, service: "peerloom-edge", wireVersion: WIRE_VERSION }, 200, CORS_HEADERS),
+);
 
 app.get("/metrics", async ({ env }) => {
   const totals = await env.TALLY.getByName("edge").read();
-  const headers = { ...CORS_HEADERS, "content-type": "text/plain; version=0.0.4; charset=utf-8", "cache-control": "no-store" };
+  const headers = {
+    ...CORS_HEADERS,
+    "content-type": "text/plain; version=0.0.4; charset=utf-8",
+    "cache-control": "no-store",
+  };
   return new Response(prometheusText(totals, refused), { headers });
 });
 
 app.get("/v1/ice", async ({ env, req }) => {
-  if (!(await isAllowed(env, "ice", req.raw))) return refuse("edge/rate-limited", "Too many requests from this address. Keep the answer.");
+  if (!(await isAllowed(env, "ice", req.raw)))
+    return refuse("edge/rate-limited", "Too many requests from this address. Keep the answer.");
   const servers = await iceServers(env, { nowMs: Date.now(), fetch: (url, init) => fetch(url, init) });
-  const ttlSeconds = servers.some(({ credential }) => credential !== undefined) ? TURN_TTL_SECONDS / 2 : ICE_KEEP_SECONDS;
+  const ttlSeconds = servers.some(({ credential }) => credential !== undefined)
+    ? TURN_TTL_SECONDS / 2
+    : ICE_KEEP_SECONDS;
   const headers = { ...CORS_HEADERS, "cache-control": `private, max-age=${ttlSeconds}` };
   return Response.json({ iceServers: servers, ttlSeconds }, { headers });
 });
 
 app.get("/v1/net/:network/join", async ({ env, req }) => {
   const network = parseNetworkName(req.param("network"));
-  if (network === undefined) return refuse("network/invalid-name", 'A network name is 1 to 64 of a-z, 0-9, ".", "_" and "-".');
+  if (network === undefined)
+    return refuse("network/invalid-name", 'A network name is 1 to 64 of a-z, 0-9, ".", "_" and "-".');
   if (!isUpgrade(req.raw)) return refuse("usage/invalid", "Open this with a WebSocket.", 426);
-  if (!(await isAllowed(env, "join", req.raw))) return refuse("edge/rate-limited", "Too many joins from this address. Wait a minute.");
+  if (!(await isAllowed(env, "join", req.raw)))
+    return refuse("edge/rate-limited", "Too many joins from this address. Wait a minute.");
   const shard = pickShard(env, (crypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32);
   const request = new Request(req.raw);
   request.headers.set(SHARD_HEADER, String(shard));
@@ -62,10 +73,14 @@ app.get("/v1/relay/:channel", async ({ env, req }) => {
   if (!isUpgrade(req.raw)) return refuse("usage/invalid", "Open this with a WebSocket.", 426);
   const text = req.query("ticket") ?? "";
   const ticket = readTicket(text);
-  if (ticket === undefined || ticket.channel !== channel) return refuse("edge/ticket-invalid", "The ticket is not for this channel.");
-  if (ticket.expiresMs <= Date.now()) return refuse("edge/ticket-expired", "The ticket has expired. Ask for a new channel.");
-  if (!(await isAllowed(env, "relay", req.raw))) return refuse("edge/rate-limited", "Too many channels from this address. Wait a minute.");
-  if (!(await isGenuine(text, await ticketKey(env)))) return refuse("edge/ticket-invalid", "This edge did not make the ticket.");
+  if (ticket === undefined || ticket.channel !== channel)
+    return refuse("edge/ticket-invalid", "The ticket is not for this channel.");
+  if (ticket.expiresMs <= Date.now())
+    return refuse("edge/ticket-expired", "The ticket has expired. Ask for a new channel.");
+  if (!(await isAllowed(env, "relay", req.raw)))
+    return refuse("edge/rate-limited", "Too many channels from this address. Wait a minute.");
+  if (!(await isGenuine(text, await ticketKey(env))))
+    return refuse("edge/ticket-invalid", "This edge did not make the ticket.");
   return env.RELAY.getByName(channel).fetch(req.raw);
 });
 

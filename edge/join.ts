@@ -21,26 +21,39 @@ export interface Refusal {
 }
 
 /** Undefined when the join is good. */
-export async function refusalOfJoin(join: JoinMessage, greeting: Greeting, nowMs: number): Promise<Refusal | undefined> {
+export async function refusalOfJoin(
+  join: JoinMessage,
+  greeting: Greeting,
+  nowMs: number,
+): Promise<Refusal | undefined> {
   if (join.version !== WIRE_VERSION) {
-    return { code: "wire/version", message: `This edge speaks wire version ${WIRE_VERSION}, not ${join.version}. Update the older one.` };
+    return {
+      code: "wire/version",
+      message: `This edge speaks wire version ${WIRE_VERSION}, not ${join.version}. Update the older one.`,
+    };
   }
   if (nowMs - greeting.atMs > JOIN_TIMEOUT_MS) {
     return failed(`The challenge is older than ${JOIN_TIMEOUT_MS / 1000} s. Connect again.`);
   }
   if (Math.abs(nowMs - join.timeMs) > CLOCK_SKEW_MS_MAX) {
-    return failed(`This peer's clock differs by ${Math.round((join.timeMs - nowMs) / 1000)} s from the edge's. Set the clock.`);
+    return failed(
+      `This peer's clock differs by ${Math.round((join.timeMs - nowMs) / 1000)} s from the edge's. Set the clock.`,
+    );
   }
   for (const origin of greeting.origins) {
     if (await isSigned(join, greeting, origin)) return undefined;
   }
-  return failed(`The signature does not fit the id, the challenge, the network and the origin ${greeting.origins.join(" or ")}.`);
+  return failed(
+    `The signature does not fit the id, the challenge, the network and the origin ${greeting.origins.join(" or ")}.`,
+  );
 }
 
 async function isSigned(join: JoinMessage, { nonce, network }: Greeting, origin: string): Promise<boolean> {
   const claim = joinClaim({ nonce, origin, network, timeMs: join.timeMs });
   try {
-    const key = await crypto.subtle.importKey("raw", bufferSource(publicKeyOf(join.id)), "Ed25519", false, ["verify"]);
+    const key = await crypto.subtle.importKey("raw", bufferSource(publicKeyOf(join.id)), "Ed25519", false, [
+      "verify",
+    ]);
     return await crypto.subtle.verify("Ed25519", key, bufferSource(join.signature), bufferSource(claim));
   } catch {
     return false; // not a point on the curve

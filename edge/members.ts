@@ -3,7 +3,11 @@
  * attachments, built again whenever the object wakes.
  */
 import type { NetworkName, PeerId } from "../shared/ids.ts";
-import { JOIN_TIMEOUT_MS, RENDEZVOUS_MESSAGES_BURST, RENDEZVOUS_MESSAGES_PER_SECOND } from "../shared/limits.ts";
+import {
+  JOIN_TIMEOUT_MS,
+  RENDEZVOUS_MESSAGES_BURST,
+  RENDEZVOUS_MESSAGES_PER_SECOND,
+} from "../shared/limits.ts";
 import type { Greeting } from "./join.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
@@ -51,7 +55,8 @@ export class Members {
       if (state.phase === "greeted") greeted.push({ socket, state });
       else this.#set(socket, state, nowMs);
     }
-    for (const { socket, state } of greeted.sort((a, b) => a.state.atMs - b.state.atMs)) this.#set(socket, state, nowMs);
+    for (const { socket, state } of greeted.sort((a, b) => a.state.atMs - b.state.atMs))
+      this.#set(socket, state, nowMs);
   }
 
   /** Sockets, joined or not. */

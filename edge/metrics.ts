@@ -98,10 +98,32 @@ export function prometheusText({ counts, sockets, members }: Totals, refused: Co
     lines.push(`# HELP ${metric} ${help}`, `# TYPE ${metric} counter`, `${metric} ${counts[name] ?? 0}`);
   }
   const errors = Object.entries(counts).filter(([name]) => name.startsWith("errors:"));
-  lines.push(...labelled("peerloom_errors_total", "counter", "Sockets and messages refused by objects.", "code", errors));
-  lines.push(...labelled("peerloom_refused_total", "counter", "Requests refused by this isolate.", "code", Object.entries(refused)));
-  lines.push(...labelled("peerloom_open_sockets", "gauge", "Open WebSockets.", "object", Object.entries(sockets)));
-  lines.push("# HELP peerloom_members Peers joined now.", "# TYPE peerloom_members gauge", `peerloom_members ${members}`);
+  lines.push(
+    ...labelled(
+      "peerloom_errors_total",
+      "counter",
+      "Sockets and messages refused by objects.",
+      "code",
+      errors,
+    ),
+  );
+  lines.push(
+    ...labelled(
+      "peerloom_refused_total",
+      "counter",
+      "Requests refused by this isolate.",
+      "code",
+      Object.entries(refused),
+    ),
+  );
+  lines.push(
+    ...labelled("peerloom_open_sockets", "gauge", "Open WebSockets.", "object", Object.entries(sockets)),
+  );
+  lines.push(
+    "# HELP peerloom_members Peers joined now.",
+    "# TYPE peerloom_members gauge",
+    `peerloom_members ${members}`,
+  );
   return `${lines.join("\n")}\n`;
 }
 
@@ -112,6 +134,8 @@ function labelled(
   label: string,
   values: readonly (readonly [string, number])[],
 ): string[] {
-  const samples = values.map(([name, value]) => `${metric}{${label}="${name.replace(/^errors:/, "")}"} ${value}`);
+  const samples = values.map(
+    ([name, value]) => `${metric}{${label}="${name.replace(/^errors:/, "")}"} ${value}`,
+  );
   return [`# HELP ${metric} ${help}`, `# TYPE ${metric} ${type}`, ...samples];
 }

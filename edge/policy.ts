@@ -35,7 +35,11 @@ export function addressPrefix(address: string): string | undefined {
 }
 
 /** False when this prefix has asked too often. Each kind of request has a count of its own. */
-export async function isAllowed(env: Env, kind: "join" | "relay" | "ice", request: Request): Promise<boolean> {
+export async function isAllowed(
+  env: Env,
+  kind: "join" | "relay" | "ice",
+  request: Request,
+): Promise<boolean> {
   const prefix = addressPrefix(clientAddress(request));
   if (prefix === undefined) return true;
   const { success } = await env.LIMIT.limit({ key: `${kind}:${prefix}` });

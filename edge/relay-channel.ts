@@ -14,7 +14,15 @@ import { closeSocket } from "./sockets.ts";
 import { readTicket, type RelaySide } from "./tickets.ts";
 
 /** Close codes of a relay socket; the reason is the error code. WIRE.md has the table. */
-const CLOSE = { normal: 1000, replaced: 4001, otherLeft: 4002, overCredit: 4003, policy: 1008, tooLarge: 1009, lost: 1012 } as const;
+const CLOSE = {
+  normal: 1000,
+  replaced: 4001,
+  otherLeft: 4002,
+  overCredit: 4003,
+  policy: 1008,
+  tooLarge: 1009,
+  lost: 1012,
+} as const;
 
 /** Frames held for the other side; with the bytes' bound, so that empty-handed flooding ends too. */
 const PENDING_FRAMES_MAX = 256;
@@ -63,7 +71,14 @@ export class RelayChannel extends DurableObject<Env> {
     const { 0: client, 1: socket } = new WebSocketPair();
     this.ctx.acceptWebSocket(socket);
     const credit = new RelayCredit({ sent: 0, acked: 0 });
-    const side: Side = { side: ticket.side, channel: ticket.channel, socket, credit, pending: [], pendingBytes: 0 };
+    const side: Side = {
+      side: ticket.side,
+      channel: ticket.channel,
+      socket,
+      credit,
+      pending: [],
+      pendingBytes: 0,
+    };
     this.#sides[ticket.side] = side;
     this.#save(side);
     this.#pair();
@@ -72,7 +87,8 @@ export class RelayChannel extends DurableObject<Env> {
 
   override webSocketMessage(socket: WebSocket, message: ArrayBuffer | string): void {
     const [first, second] = this.#sides;
-    const from = first?.socket === socket ? first : second?.socket === socket ? second : this.#restore(socket);
+    const from =
+      first?.socket === socket ? first : second?.socket === socket ? second : this.#restore(socket);
     if (from === undefined) return; // closed by us, and its last messages still come in
     if (typeof message === "string") {
       this.#acknowledge(from, message);
@@ -131,7 +147,10 @@ export class RelayChannel extends DurableObject<Env> {
   }
 
   #hold(from: Side, message: ArrayBuffer): void {
-    if (from.pendingBytes + message.byteLength > RELAY_PENDING_BYTES_MAX || from.pending.length >= PENDING_FRAMES_MAX) {
+    if (
+      from.pendingBytes + message.byteLength > RELAY_PENDING_BYTES_MAX ||
+      from.pending.length >= PENDING_FRAMES_MAX
+    ) {
       this.#fail(from, CLOSE.overCredit, "edge/relay-over-credit");
       return;
     }
@@ -147,7 +166,10 @@ export class RelayChannel extends DurableObject<Env> {
     first.socket.send("ready");
     second.socket.send("ready");
     this.#counters.add("relay_channels");
-    for (const [from, to] of [[first, second], [second, first]] as const) {
+    for (const [from, to] of [
+      [first, second],
+      [second, first],
+    ] as const) {
       const held = from.pending.splice(0);
       from.pendingBytes = 0;
       if (held.length > 0) this.#save(from);
@@ -203,7 +225,14 @@ export class RelayChannel extends DurableObject<Env> {
     const attachment = socket.deserializeAttachment() as Attachment | null;
     if (attachment === null || this.#sides[attachment.side] !== undefined) return undefined; // closed by us, or replaced
     const { side, channel } = attachment;
-    const restored: Side = { side, channel, socket, credit: new RelayCredit(attachment), pending: [], pendingBytes: 0 };
+    const restored: Side = {
+      side,
+      channel,
+      socket,
+      credit: new RelayCredit(attachment),
+      pending: [],
+      pendingBytes: 0,
+    };
     if (attachment.holding) {
       this.#end(restored, CLOSE.lost, "edge/relay-unavailable");
       return undefined;

@@ -39,7 +39,11 @@ export class RelayCredit {
 
   /** Counts a frame about to be sent; false, and nothing counted, when it is one too many. */
   spend(bytes: number): boolean {
-    if (this.#sent + bytes - this.#acked > RELAY_UNACKED_BYTES_MAX || this.#framesSinceAck >= RELAY_UNACKED_FRAMES_MAX) return false;
+    if (
+      this.#sent + bytes - this.#acked > RELAY_UNACKED_BYTES_MAX ||
+      this.#framesSinceAck >= RELAY_UNACKED_FRAMES_MAX
+    )
+      return false;
     this.#sent += bytes;
     this.#framesSinceAck += 1;
     return true;

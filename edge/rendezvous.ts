@@ -8,7 +8,13 @@
 import { DurableObject } from "cloudflare:workers";
 import { type ErrorCode, PeerloomError } from "../shared/errors.ts";
 import { sha256 } from "../shared/bytes.ts";
-import { CHANNEL_ID_BYTES, channelIdFrom, parseNetworkName, type PeerId, publicKeyOf } from "../shared/ids.ts";
+import {
+  CHANNEL_ID_BYTES,
+  channelIdFrom,
+  parseNetworkName,
+  type PeerId,
+  publicKeyOf,
+} from "../shared/ids.ts";
 import {
   BEACONS_MAX,
   PING_TEXT,
@@ -64,12 +70,18 @@ export class Rendezvous extends DurableObject<Env> {
     const network = parseNetworkName(new URL(request.url).pathname.split("/")[3] ?? "");
     if (network === undefined) return errorResponse("network/invalid-name", "This is not a network name.");
     if (this.#members.size >= RENDEZVOUS_SOCKETS_MAX) {
-      return errorResponse("edge/over-capacity", "This network's rendezvous is full. Raise RENDEZVOUS_SHARDS, or try again later.");
+      return errorResponse(
+        "edge/over-capacity",
+        "This network's rendezvous is full. Raise RENDEZVOUS_SHARDS, or try again later.",
+      );
     }
     const address = clientAddress(request);
     const prefix = addressPrefix(address);
     if (prefix !== undefined && this.ctx.getWebSockets(prefix).length >= SOCKETS_PER_PREFIX_MAX) {
-      return errorResponse("edge/too-many-sockets", `${prefix} has ${SOCKETS_PER_PREFIX_MAX} sockets open. Close some.`);
+      return errorResponse(
+        "edge/too-many-sockets",
+        `${prefix} has ${SOCKETS_PER_PREFIX_MAX} sockets open. Close some.`,
+      );
     }
     const { 0: client, 1: socket } = new WebSocketPair();
     this.ctx.acceptWebSocket(socket, prefix === undefined ? [] : [prefix]);
@@ -86,15 +98,26 @@ export class Rendezvous extends DurableObject<Env> {
     if (state === undefined) {
       // Closed by us, and its last messages still come in; or we slept while its join was checked.
       if (socket.readyState !== WebSocket.READY_STATE_OPEN) return;
-      this.#refuse(socket, CLOSE.restart, "edge/not-member", "The edge restarted during the join. Connect again.");
+      this.#refuse(
+        socket,
+        CLOSE.restart,
+        "edge/not-member",
+        "The edge restarted during the join. Connect again.",
+      );
     } else if (!this.#members.spend(socket, Date.now())) {
-      this.#refuse(socket, CLOSE.policy, "edge/rate-limited", "Too many messages. Slow down and connect again.");
+      this.#refuse(
+        socket,
+        CLOSE.policy,
+        "edge/rate-limited",
+        "Too many messages. Slow down and connect again.",
+      );
     } else {
       const decoded = this.#decode(socket, message);
       if (decoded === undefined) return;
       if (state.phase === "greeted" && decoded.kind === "join") await this.#join(socket, state, decoded);
       else if (state.phase === "joined" && decoded.kind !== "join") await this.#serve(socket, state, decoded);
-      else this.#refuse(socket, CLOSE.policy, "edge/not-member", "Join first, once, and wait for the answer.");
+      else
+        this.#refuse(socket, CLOSE.policy, "edge/not-member", "Join first, once, and wait for the answer.");
     }
   }
 
@@ -122,7 +145,12 @@ export class Rendezvous extends DurableObject<Env> {
   retire(id: PeerId): void {
     const member = this.#members.get(id);
     if (member === undefined) return;
-    this.#refuse(member.socket, CLOSE.replaced, "edge/replaced", "The same peer has joined again on another socket.");
+    this.#refuse(
+      member.socket,
+      CLOSE.replaced,
+      "edge/replaced",
+      "The same peer has joined again on another socket.",
+    );
   }
 
   /** For the tally. */
@@ -133,13 +161,15 @@ export class Rendezvous extends DurableObject<Env> {
 
   #decode(socket: WebSocket, message: ArrayBuffer | string): ToRendezvous | undefined {
     try {
-      if (typeof message === "string") throw new PeerloomError("wire/malformed", `Text other than "${PING_TEXT}" is not spoken here.`);
+      if (typeof message === "string")
+        throw new PeerloomError("wire/malformed", `Text other than "${PING_TEXT}" is not spoken here.`);
       if (message.byteLength > RENDEZVOUS_MESSAGE_BYTES_MAX) {
         throw new PeerloomError("wire/too-large", `At most ${RENDEZVOUS_MESSAGE_BYTES_MAX} bytes a message.`);
       }
       return decodeToRendezvous(new Uint8Array(message));
     } catch (error) {
-      const { code, message: text } = error instanceof PeerloomError ? error : new PeerloomError("wire/malformed", "Malformed message.");
+      const { code, message: text } =
+        error instanceof PeerloomError ? error : new PeerloomError("wire/malformed", "Malformed message.");
       this.#refuse(socket, code === "wire/too-large" ? CLOSE.tooLarge : CLOSE.policy, code, text);
       return undefined;
     }
@@ -159,15 +189,34 @@ export class Rendezvous extends DurableObject<Env> {
     const known = this.#members.beacons();
     const beacons = pickBeacons(known.length >= BEACONS_MAX ? known : this.#members.all(), key, randomUnit);
     const keep = join.beacon && this.#members.beaconCount < BEACONS_KEPT_MAX;
-    const joined: Joined = { phase: "joined", network, shard, id: join.id, key, beacon: keep, addresses: join.addresses };
+    const joined: Joined = {
+      phase: "joined",
+      network,
+      shard,
+      id: join.id,
+      key,
+      beacon: keep,
+      addresses: join.addresses,
+    };
     this.#members.join(socket, joined, Date.now());
     const members = this.#members.joinedCount;
-    this.#send(socket, { kind: "joined", beacons: beacons.map(contactOf), keep, relay: true, members, address });
+    this.#send(socket, {
+      kind: "joined",
+      beacons: beacons.map(contactOf),
+      keep,
+      relay: true,
+      members,
+      address,
+    });
     this.#counted(joined, "joins");
     if (this.#others.any) await this.#others.retire(network, shard, join.id);
   }
 
-  async #serve(socket: WebSocket, member: Joined, message: Exclude<ToRendezvous, { readonly kind: "join" }>): Promise<void> {
+  async #serve(
+    socket: WebSocket,
+    member: Joined,
+    message: Exclude<ToRendezvous, { readonly kind: "join" }>,
+  ): Promise<void> {
     switch (message.kind) {
       case "signal":
         return this.#signal(socket, member, message);
@@ -190,7 +239,12 @@ export class Rendezvous extends DurableObject<Env> {
 
   async #relay(socket: WebSocket, member: Joined, { request, to, sealed }: Ask<"relay">): Promise<void> {
     if (to === member.id) {
-      this.#send(socket, { kind: "error", request, code: "connect/self", message: "A relay channel has two peers." });
+      this.#send(socket, {
+        kind: "error",
+        request,
+        code: "connect/self",
+        message: "A relay channel has two peers.",
+      });
       return;
     }
     const channel = channelIdFrom(crypto.getRandomValues(new Uint8Array(CHANNEL_ID_BYTES)));
@@ -201,7 +255,13 @@ export class Rendezvous extends DurableObject<Env> {
       mintTicket({ channel, side: 0, peer: member.id, network, expiresMs }, key),
       mintTicket({ channel, side: 1, peer: to, network, expiresMs }, key),
     ]);
-    const offer = encodeFromRendezvous({ kind: "relay-offer", from: member.id, channel, ticket: other, sealed });
+    const offer = encodeFromRendezvous({
+      kind: "relay-offer",
+      from: member.id,
+      channel,
+      ticket: other,
+      sealed,
+    });
     if (this.deliver(to, offer) || (await this.#deliverElsewhere(member, to, offer))) {
       this.#send(socket, { kind: "relay-ready", request, channel, ticket: own });
     } else this.#notFound(socket, request);
@@ -209,7 +269,8 @@ export class Rendezvous extends DurableObject<Env> {
 
   async #find(socket: WebSocket, member: Joined, { request, id }: Ask<"find">): Promise<void> {
     let contact = this.locate(id);
-    if (contact === undefined && this.#others.any) contact = await this.#others.locate(member.network, member.shard, id);
+    if (contact === undefined && this.#others.any)
+      contact = await this.#others.locate(member.network, member.shard, id);
     this.#send(socket, { kind: "found", request, contact });
     this.#counted(member, "finds");
   }
@@ -219,7 +280,12 @@ export class Rendezvous extends DurableObject<Env> {
   }
 
   #notFound(socket: WebSocket, request: number): void {
-    this.#send(socket, { kind: "error", request, code: "peer/not-found", message: "No member of that id is here." });
+    this.#send(socket, {
+      kind: "error",
+      request,
+      code: "peer/not-found",
+      message: "No member of that id is here.",
+    });
   }
 
   /** Tells the socket why, closes it, and forgets it. */
@@ -253,7 +319,12 @@ export class Rendezvous extends DurableObject<Env> {
   }
 
   #report({ network, shard }: Pick<Joined, "network" | "shard">): void {
-    sendReport(this.ctx, this.env, { kind: "rendezvous", name: rendezvousName(network, shard) }, this.drainCounters());
+    sendReport(
+      this.ctx,
+      this.env,
+      { kind: "rendezvous", name: rendezvousName(network, shard) },
+      this.drainCounters(),
+    );
   }
 
   #send(socket: WebSocket, message: FromRendezvous): void {

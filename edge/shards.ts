@@ -49,7 +49,9 @@ export class OtherShards {
   }
 
   #stubs(network: NetworkName, shard: number): DurableObjectStub<Rendezvous>[] {
-    const others = Array.from({ length: shardCount(this.#env) }, (_, index) => index).filter((index) => index !== shard);
+    const others = Array.from({ length: shardCount(this.#env) }, (_, index) => index).filter(
+      (index) => index !== shard,
+    );
     return others.map((index) => this.#env.RENDEZVOUS.getByName(rendezvousName(network, index)));
   }
 }

@@ -55,7 +55,9 @@ export class EdgeTally extends DurableObject<Env> {
   }
 
   async #readNow(nowMs: number): Promise<Totals> {
-    const awake = [...this.#reporters.values()].filter(({ atMs }) => nowMs - atMs < REPORT_EVERY_MS).slice(-ASKED_MAX);
+    const awake = [...this.#reporters.values()]
+      .filter(({ atMs }) => nowMs - atMs < REPORT_EVERY_MS)
+      .slice(-ASKED_MAX);
     await Promise.all(awake.map((reporter) => this.#ask(reporter.from)));
     this.#saveIfDue(nowMs);
     const sockets = { rendezvous: 0, relay: 0 };
@@ -81,7 +83,8 @@ export class EdgeTally extends DurableObject<Env> {
     const key = keyOf(from);
     this.#reporters.delete(key);
     if (sockets > 0) this.#reporters.set(key, { from, sockets, members, atMs });
-    if (this.#reporters.size > REPORTERS_MAX) this.#reporters.delete(this.#reporters.keys().next().value ?? "");
+    if (this.#reporters.size > REPORTERS_MAX)
+      this.#reporters.delete(this.#reporters.keys().next().value ?? "");
   }
 
   #saveIfDue(nowMs: number): void {

@@ -2,5 +2,8 @@
 import { bufferSource } from "../shared/bytes.ts";
 
 export function importTicketKey(secret: Uint8Array): Promise<CryptoKey> {
-  return crypto.subtle.importKey("raw", bufferSource(secret), { name: "HMAC", hash: "SHA-256" }, false, ["sign", "verify"]);
+  return crypto.subtle.importKey("raw", bufferSource(secret), { name: "HMAC", hash: "SHA-256" }, false, [
+    "sign",
+    "verify",
+  ]);
 }

@@ -2,7 +2,15 @@
  * Relay tickets: what lets one peer open one side of one channel for a minute. Stateless, so that the Worker checks them without
  * waking an object. Layout in WIRE.md; the text is base64url of the fields and their HMAC-SHA256.
  */
-import { bufferSource, concatBytes, fromBase32, fromBase64Url, toBase64Url, utf8, utf8Decode } from "../shared/bytes.ts";
+import {
+  bufferSource,
+  concatBytes,
+  fromBase32,
+  fromBase64Url,
+  toBase64Url,
+  utf8,
+  utf8Decode,
+} from "../shared/bytes.ts";
 import {
   CHANNEL_ID_BYTES,
   type ChannelId,

@@ -12,7 +12,10 @@ import { build, type BuildOptions } from "esbuild";
 const root: string = fileURLToPath(new URL("..", import.meta.url));
 
 /** Modules served to browsers, by the name they are served under. */
-const WEB_MODULES: Readonly<Record<string, string>> = { "peer.js": "peer/browser.ts", "page.js": "peer/web/page.ts" };
+const WEB_MODULES: Readonly<Record<string, string>> = {
+  "peer.js": "peer/browser.ts",
+  "page.js": "peer/web/page.ts",
+};
 const WEB_FILES: readonly string[] = ["peer/web/index.html", "peer/web/page.css"];
 
 const SHARED_OPTIONS: BuildOptions & { readonly write: false } = {
@@ -42,10 +45,16 @@ export async function bundleWeb(outdir: string): Promise<void> {
   await mkdir(outdir, { recursive: true });
   for (const [name, source] of Object.entries(WEB_MODULES)) {
     if (!(await exists(join(root, source)))) continue;
-    const { outputFiles } = await build({ ...SHARED_OPTIONS, entryPoints: [source], platform: "browser", external: ["node:*"] });
+    const { outputFiles } = await build({
+      ...SHARED_OPTIONS,
+      entryPoints: [source],
+      platform: "browser",
+      external: ["node:*"],
+    });
     await writeFile(join(outdir, name), textOf(outputFiles));
   }
-  for (const source of WEB_FILES) await copyFile(join(root, source), join(outdir, source.slice(source.lastIndexOf("/") + 1)));
+  for (const source of WEB_FILES)
+    await copyFile(join(root, source), join(outdir, source.slice(source.lastIndexOf("/") + 1)));
 }
 
 function textOf(files: readonly { readonly text: string }[]): string {
@@ -73,7 +82,9 @@ async function main(): Promise<void> {
 
 function printSize(name: string, text: string): void {
   const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
-  console.log(`${name.padEnd(16)} ${kib(Buffer.byteLength(text)).padStart(10)}  gzip ${kib(gzipSync(text).length).padStart(9)}`);
+  console.log(
+    `${name.padEnd(16)} ${kib(Buffer.byteLength(text)).padStart(10)}  gzip ${kib(gzipSync(text).length).padStart(9)}`,
+  );
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -67,7 +67,9 @@ export async function startEmbeddedEdge(options: EmbeddedEdgeOptions = {}): Prom
     await mkdir(stateDir, { recursive: true });
     throwIfAborted(signal);
     const runtimeOptions = { ...files, host, port, stateDir, vars: options.vars ?? {} };
-    runtime = withTemporaryFolder(folder, () => withoutSignalHandlers(() => createRuntime(tools, runtimeOptions)));
+    runtime = withTemporaryFolder(folder, () =>
+      withoutSignalHandlers(() => createRuntime(tools, runtimeOptions)),
+    );
     const url = (await runtime.ready).origin;
     throwIfAborted(signal);
     signal?.addEventListener("abort", onAbort, { once: true });
@@ -109,7 +111,10 @@ function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<
     }
   }
   const durableObjects = Object.fromEntries(
-    Object.entries(WORKER_CONFIGURATION.objects).map(([binding, className]) => [binding, { className, useSQLite: true }]),
+    Object.entries(WORKER_CONFIGURATION.objects).map(([binding, className]) => [
+      binding,
+      { className, useSQLite: true },
+    ]),
   );
   return new Miniflare(
     convertV4MiniflareOptions({
@@ -197,13 +202,16 @@ function isLoopback(host: string): boolean {
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new PeerloomError("aborted", "Stopped before the edge was up.", { cause: signal.reason });
+  if (signal?.aborted === true)
+    throw new PeerloomError("aborted", "Stopped before the edge was up.", { cause: signal.reason });
 }
 
 function explain(error: unknown, host: string, port: number): PeerloomError {
   if (error instanceof PeerloomError) return error;
   if (error instanceof Error && "code" in error && error.code === "ERR_ADDRESS_IN_USE") {
-    return new PeerloomError("link/failed", `Port ${port} on ${host} is taken. Choose another with --port.`, { cause: error });
+    return new PeerloomError("link/failed", `Port ${port} on ${host} is taken. Choose another with --port.`, {
+      cause: error,
+    });
   }
   const why = error instanceof Error ? error.message : String(error);
   return new PeerloomError("edge/unreachable", `The embedded edge did not start: ${why}`, { cause: error });

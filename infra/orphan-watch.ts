@@ -54,7 +54,8 @@ export function watchOrphans(folder: string): OrphanWatch {
 function begin(): void {
   // Node and Deno announce every child here, and Miniflare's own restarts of workerd are among them.
   subscribe("child_process", onChild);
-  const [command, words] = process.platform === "win32" ? [process.execPath, ["-e", NODE_WATCH]] : ["/bin/sh", ["-c", SHELL_WATCH]];
+  const [command, words] =
+    process.platform === "win32" ? [process.execPath, ["-e", NODE_WATCH]] : ["/bin/sh", ["-c", SHELL_WATCH]];
   watch = spawn(command, words, { stdio: ["pipe", "ignore", "ignore"], windowsHide: true });
   watch.on("error", () => undefined); // no shell: then there is no watch, as without this file
   watch.stdin?.on("error", () => undefined);
@@ -65,7 +66,8 @@ async function end(): Promise<void> {
   unsubscribe("child_process", onChild);
   const child = watch;
   watch = undefined;
-  if (child === undefined || child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null || child.pid === undefined)
+    return;
   const exited = once(child, "exit");
   child.ref();
   child.kill("SIGKILL"); // before its input ends: there is nothing left to do for it

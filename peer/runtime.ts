@@ -59,9 +59,17 @@ export interface AeadKey {
    * @param parts plaintext in pieces, sealed as if joined; not kept
    * @returns header is not included; the pieces joined are ciphertext and tag
    */
-  seal(nonce: Uint8Array, header: Uint8Array, parts: readonly Uint8Array[]): Uint8Array[] | Promise<Uint8Array[]>;
+  seal(
+    nonce: Uint8Array,
+    header: Uint8Array,
+    parts: readonly Uint8Array[],
+  ): Uint8Array[] | Promise<Uint8Array[]>;
   /** @returns the plaintext, in memory of its own, or undefined when it was not sealed with this key, nonce and header */
-  open(nonce: Uint8Array, header: Uint8Array, sealed: Uint8Array): Uint8Array | undefined | Promise<Uint8Array | undefined>;
+  open(
+    nonce: Uint8Array,
+    header: Uint8Array,
+    sealed: Uint8Array,
+  ): Uint8Array | undefined | Promise<Uint8Array | undefined>;
 }
 
 /** A connected byte pipe. The link layer puts frames on it. */
@@ -105,7 +113,10 @@ export interface MessageSocket {
 
 export interface TcpHost {
   /** @throws PeerloomError `link/failed`, `aborted` */
-  connect(address: { readonly host: string; readonly port: number }, signal: AbortSignal): Promise<ByteSocket>;
+  connect(
+    address: { readonly host: string; readonly port: number },
+    signal: AbortSignal,
+  ): Promise<ByteSocket>;
   /**
    * One port for TCP and WebSocket: the first bytes tell (an HTTP request line means WebSocket).
    * @throws PeerloomError `link/failed` when the port is taken
@@ -190,7 +201,11 @@ export type StoredValue = Uint8Array | CryptoKey;
 /** Paths are absolute and in the host's own notation. Every failure is a PeerloomError. */
 export interface FileSystem {
   /** @throws `files/not-found` */
-  stat(path: string): Promise<{ readonly kind: "file" | "directory" | "other"; readonly bytes: number; readonly modifiedMs: number }>;
+  stat(path: string): Promise<{
+    readonly kind: "file" | "directory" | "other";
+    readonly bytes: number;
+    readonly modifiedMs: number;
+  }>;
   exists(path: string): Promise<boolean>;
   /** Names in a directory, sorted by code unit. Symbolic links are reported as `other` by `stat`. */
   list(path: string): Promise<readonly string[]>;

@@ -3,7 +3,8 @@
  */
 
 const textEncoder = new TextEncoder();
-const textDecoder = new TextDecoder("utf-8", { fatal: true });
+// Without `ignoreBOM` a leading U+FEFF is swallowed, and text would not come back as it was.
+const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export function utf8(text: string): Uint8Array {
   return textEncoder.encode(text);

@@ -1,10 +1,12 @@
 /**
  * msgpack for strangers. msgpackr obeys record definitions found in its input even with `useRecords: false`, decodes a
  * dozen extension types whatever it is told, and recurses as deep as the bytes say. So `scan` walks the headers first
- * (depth, items, string lengths, no extensions, nothing missing, nothing left over), and only then msgpackr runs.
+ * (depth, items, string lengths, UTF-8, map keys, no extensions, nothing missing, nothing left over), and only then
+ * msgpackr runs.
  * Messages are positional arrays; the field readers below turn `unknown` into types once, at the door.
  */
 import { Packr } from "msgpackr/pack";
+import { utf8Decode } from "./bytes.ts";
 import { PeerloomError } from "./errors.ts";
 
 /** What a message may look like before it is decoded. */
@@ -19,25 +21,40 @@ export interface ScanLimits {
   readonly textBytesMax?: number;
 }
 
-const packr = new Packr({ useRecords: false, moreTypes: false, mapsAsObjects: true, variableMapSize: true });
+const packr = new Packr({
+  useRecords: false,
+  moreTypes: false,
+  mapsAsObjects: true,
+  variableMapSize: true,
+  // We write integers past 32 bits as float64; other implementations write them as int64, which is the same number.
+  int64AsType: "auto",
+});
 
-/** Encodes one value: null, booleans, finite numbers, strings, Uint8Array, arrays and plain objects of these. */
+/**
+ * Encodes one value: null, booleans, finite numbers, well-formed strings, Uint8Array, arrays and plain objects of these.
+ * A lone surrogate would be refused by whoever decodes it.
+ */
 export function encode(value: unknown): Uint8Array {
   // pack() hands out a view of a pooled buffer that the next call may overwrite.
   return Uint8Array.from(packr.pack(value));
 }
 
 /**
- * Decodes one stranger's message. Byte fields are copies, so that a small field does not pin a large frame.
+ * Decodes one stranger's message. Byte fields are copies, so that a small field does not pin a large frame. Text of more
+ * than 64 bytes loses a byte order mark at its start (msgpackr's TextDecoder); carry such text as bytes.
  * @throws PeerloomError `wire/too-large`, `wire/malformed`
  */
 export function decode(bytes: Uint8Array, limits: ScanLimits): unknown {
   if (bytes.length > limits.bytesMax) {
-    throw new PeerloomError("wire/too-large", `Message of ${bytes.length} bytes; at most ${limits.bytesMax} are allowed.`);
+    throw new PeerloomError(
+      "wire/too-large",
+      `Message of ${bytes.length} bytes; at most ${limits.bytesMax} are allowed.`,
+    );
   }
   scan(bytes, limits);
   try {
-    return packr.unpack(bytes.slice());
+    // Not `bytes.slice()`: that of a Buffer is a view.
+    return packr.unpack(new Uint8Array(bytes));
   } catch (cause) {
     throw new PeerloomError("wire/malformed", "Message is not valid msgpack.", { cause });
   }
@@ -50,8 +67,9 @@ export function decode(bytes: Uint8Array, limits: ScanLimits): unknown {
 export function scan(bytes: Uint8Array, limits: ScanLimits): void {
   const { depthMax = 6, itemsMax = 512, textBytesMax = 4096 } = limits;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  /** Values still expected at each depth. */
+  /** Values still expected at each depth; of a map, keys and values. */
   const pending: number[] = [1];
+  const maps: boolean[] = [false];
   let offset = 0;
   let items = 0;
 
@@ -61,14 +79,20 @@ export function scan(bytes: Uint8Array, limits: ScanLimits): void {
     offset += count;
     return start;
   };
-  const enter = (count: number): void => {
+  const enter = (count: number, isMap: boolean): void => {
     if (pending.length > depthMax) throw malformed("nested too deep");
     if (count > itemsMax) throw malformed("too many items");
     pending.push(count);
+    maps.push(isMap);
   };
-  const text = (length: number): void => {
+  const text = (length: number, isKey: boolean): void => {
     if (length > textBytesMax) throw malformed("text too long");
-    need(length);
+    const start = need(length);
+    const isAscii = checkText(bytes, start, offset);
+    // msgpackr would rename it, and so change what was signed or hashed.
+    if (isKey && isAscii && length === 9 && utf8Decode(bytes.subarray(start, offset)) === "__proto__") {
+      throw malformed("a map key is __proto__");
+    }
   };
 
   while (pending.length > 0) {
@@ -76,15 +100,18 @@ export function scan(bytes: Uint8Array, limits: ScanLimits): void {
     const left = pending[depth] as number;
     if (left === 0) {
       pending.pop();
+      maps.pop();
       continue;
     }
     pending[depth] = left - 1;
     if (++items > itemsMax) throw malformed("too many items");
     const head = view.getUint8(need(1));
+    const isKey = maps[depth] === true && left % 2 === 0;
+    if (isKey && !isText(head)) throw malformed("a map key is not text");
     if (head <= 0x7f || head >= 0xe0) continue;
-    if (head <= 0x8f) enter((head & 0x0f) * 2);
-    else if (head <= 0x9f) enter(head & 0x0f);
-    else if (head <= 0xbf) text(head & 0x1f);
+    if (head <= 0x8f) enter((head & 0x0f) * 2, true);
+    else if (head <= 0x9f) enter(head & 0x0f, false);
+    else if (head <= 0xbf) text(head & 0x1f, isKey);
     else if (head === 0xc0 || head === 0xc2 || head === 0xc3) continue;
     else if (head === 0xc4) need(view.getUint8(need(1)));
     else if (head === 0xc5) need(view.getUint16(need(2)));
@@ -93,13 +120,13 @@ export function scan(bytes: Uint8Array, limits: ScanLimits): void {
     else if (head === 0xcb) need(8);
     else if (head >= 0xcc && head <= 0xcf) need(1 << (head - 0xcc));
     else if (head >= 0xd0 && head <= 0xd3) need(1 << (head - 0xd0));
-    else if (head === 0xd9) text(view.getUint8(need(1)));
-    else if (head === 0xda) text(view.getUint16(need(2)));
-    else if (head === 0xdb) text(view.getUint32(need(4)));
-    else if (head === 0xdc) enter(view.getUint16(need(2)));
-    else if (head === 0xdd) enter(view.getUint32(need(4)));
-    else if (head === 0xde) enter(view.getUint16(need(2)) * 2);
-    else if (head === 0xdf) enter(view.getUint32(need(4)) * 2);
+    else if (head === 0xd9) text(view.getUint8(need(1)), isKey);
+    else if (head === 0xda) text(view.getUint16(need(2)), isKey);
+    else if (head === 0xdb) text(view.getUint32(need(4)), isKey);
+    else if (head === 0xdc) enter(view.getUint16(need(2)), false);
+    else if (head === 0xdd) enter(view.getUint32(need(4)), false);
+    else if (head === 0xde) enter(view.getUint16(need(2)) * 2, true);
+    else if (head === 0xdf) enter(view.getUint32(need(4)) * 2, true);
     else throw malformed("extension types are not allowed"); // c1, c7-c9, d4-d8
   }
   if (offset !== bytes.length) throw malformed("bytes after the end");
@@ -184,7 +211,8 @@ export class FieldReader {
 
   /** Nothing may follow. */
   end(): void {
-    if (this.#next !== this.#values.length) throw malformed(`${this.#what} has ${this.#values.length} fields`);
+    if (this.#next !== this.#values.length)
+      throw malformed(`${this.#what} has ${this.#values.length} fields`);
   }
 
   #take(): unknown {
@@ -195,6 +223,27 @@ export class FieldReader {
   #bad(expected: string): PeerloomError {
     return malformed(`field ${this.#next - 1} of ${this.#what} is not ${expected}`);
   }
+}
+
+function isText(head: number): boolean {
+  return (head >= 0xa0 && head <= 0xbf) || (head >= 0xd9 && head <= 0xdb);
+}
+
+/**
+ * msgpackr repairs invalid UTF-8 silently, so that two texts become one, and one may grow past its limit.
+ * @returns whether all of it is ASCII
+ */
+function checkText(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) {
+    if ((bytes[i] as number) < 0x80) continue;
+    try {
+      utf8Decode(bytes.subarray(i, end));
+      return false;
+    } catch (cause) {
+      throw new PeerloomError("wire/malformed", "Malformed message: text is not UTF-8.", { cause });
+    }
+  }
+  return true;
 }
 
 function malformed(why: string): PeerloomError {

@@ -104,5 +104,6 @@ export function toPeerloomError(error: unknown, code: ErrorCode, message: string
 
 /** Stops the operation loudly when our own reasoning was wrong; never for a stranger's mistake. */
 export function assert(condition: boolean, claim: string): asserts condition {
-  if (!condition) throw new PeerloomError("internal/assertion", `Broken invariant: ${claim}. Please report this.`);
+  if (!condition)
+    throw new PeerloomError("internal/assertion", `Broken invariant: ${claim}. Please report this.`);
 }

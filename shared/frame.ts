@@ -67,7 +67,8 @@ const REFUSE_BYTES_MAX = 64;
 
 /** @throws PeerloomError `wire/malformed`, `wire/too-large` */
 export function parseFrame(bytes: Uint8Array): Frame {
-  if (bytes.length > FRAME_BYTES_MAX) throw new PeerloomError("wire/too-large", `Frame of ${bytes.length} bytes.`);
+  if (bytes.length > FRAME_BYTES_MAX)
+    throw new PeerloomError("wire/too-large", `Frame of ${bytes.length} bytes.`);
   const type = bytes[0];
   if (type === undefined) throw malformed("empty");
   const sealedType = SEALED_TYPES[type];
@@ -85,7 +86,8 @@ export function parseFrame(bytes: Uint8Array): Frame {
       if (bytes.length > HANDSHAKE_BYTES_MAX) throw malformed("hello too long");
       return { type: "hello", noise: bytes.subarray(1) };
     case FRAME.welcome:
-      if (bytes.length > HANDSHAKE_BYTES_MAX || bytes.length < 1 + LINK_NONCE_BYTES) throw malformed("welcome length");
+      if (bytes.length > HANDSHAKE_BYTES_MAX || bytes.length < 1 + LINK_NONCE_BYTES)
+        throw malformed("welcome length");
       return {
         type: "welcome",
         linkNonce: bytes.subarray(1, 1 + LINK_NONCE_BYTES),
@@ -93,7 +95,8 @@ export function parseFrame(bytes: Uint8Array): Frame {
       };
     case FRAME.attach: {
       const headerBytes = HEADER_BYTES + SESSION_ID_BYTES;
-      if (bytes.length < headerBytes + TAG_BYTES || bytes.length > HANDSHAKE_BYTES_MAX) throw malformed("attach length");
+      if (bytes.length < headerBytes + TAG_BYTES || bytes.length > HANDSHAKE_BYTES_MAX)
+        throw malformed("attach length");
       return {
         type: "attach",
         sessionId: bytes.subarray(1, 1 + SESSION_ID_BYTES),

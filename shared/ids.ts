@@ -28,7 +28,10 @@ export function parsePeerId(text: string): PeerId | undefined {
 export function requirePeerId(text: string): PeerId {
   const id = parsePeerId(text);
   if (id === undefined) {
-    throw new PeerloomError("id/invalid", `"${text.slice(0, 60)}" is not a peer id: 52 characters of a-z and 2-7 are expected.`);
+    throw new PeerloomError(
+      "id/invalid",
+      `"${text.slice(0, 60)}" is not a peer id: 52 characters of a-z and 2-7 are expected.`,
+    );
   }
   return id;
 }

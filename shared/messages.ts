@@ -7,7 +7,13 @@ import { concatBytes, utf8 } from "./bytes.ts";
 import { decode, encode, FieldReader } from "./codec.ts";
 import { PeerloomError } from "./errors.ts";
 import { type ChannelId, type NetworkName, parseChannelId, parsePeerId, type PeerId } from "./ids.ts";
-import { ADDRESS_BYTES_MAX, ADDRESSES_MAX, BEACONS_MAX, RENDEZVOUS_MESSAGE_BYTES_MAX, SIGNAL_BYTES_MAX } from "./limits.ts";
+import {
+  ADDRESS_BYTES_MAX,
+  ADDRESSES_MAX,
+  BEACONS_MAX,
+  RENDEZVOUS_MESSAGE_BYTES_MAX,
+  SIGNAL_BYTES_MAX,
+} from "./limits.ts";
 
 /** A peer and where it can be dialled: `tcp://HOST:PORT`, `ws://HOST:PORT`, `wss://…`. Addresses may be none. */
 export interface Contact {
@@ -39,7 +45,12 @@ export type ToRendezvous =
 /** From a rendezvous to a peer. */
 export type FromRendezvous =
   /** First message on the socket. The peer signs nonce, time and the origin it dialled. */
-  | { readonly kind: "challenge"; readonly version: number; readonly nonce: Uint8Array; readonly timeMs: number }
+  | {
+      readonly kind: "challenge";
+      readonly version: number;
+      readonly nonce: Uint8Array;
+      readonly timeMs: number;
+    }
   /** The join is accepted. `keep`: stay connected as a beacon. `address`: where the edge sees the peer, or "". */
   | {
       readonly kind: "joined";
@@ -59,7 +70,12 @@ export type FromRendezvous =
       readonly sealed: Uint8Array;
     }
   /** The answer to `relay`. */
-  | { readonly kind: "relay-ready"; readonly request: number; readonly channel: ChannelId; readonly ticket: string }
+  | {
+      readonly kind: "relay-ready";
+      readonly request: number;
+      readonly channel: ChannelId;
+      readonly ticket: string;
+    }
   /** The answer to `find`; `contact` is undefined when nobody of that id is here. */
   | { readonly kind: "found"; readonly request: number; readonly contact: Contact | undefined }
   /** The socket may close now, or must stay: beacons come and go. */
@@ -84,7 +100,10 @@ export function joinClaim(claim: {
   readonly network: NetworkName;
   readonly timeMs: number;
 }): Uint8Array {
-  return concatBytes(utf8(`${JOIN_DOMAIN}\n${claim.origin}\n${claim.network}\n${claim.timeMs}\n`), claim.nonce);
+  return concatBytes(
+    utf8(`${JOIN_DOMAIN}\n${claim.origin}\n${claim.network}\n${claim.timeMs}\n`),
+    claim.nonce,
+  );
 }
 
 export function encodeToRendezvous(message: ToRendezvous): Uint8Array {
@@ -167,7 +186,11 @@ export function encodeFromRendezvous(message: FromRendezvous): Uint8Array {
     case "relay-ready":
       return encode(["relay-ready", message.request, message.channel, message.ticket]);
     case "found":
-      return encode(["found", message.request, message.contact === undefined ? null : contactFields(message.contact)]);
+      return encode([
+        "found",
+        message.request,
+        message.contact === undefined ? null : contactFields(message.contact),
+      ]);
     case "release":
       return encode(["release"]);
     case "error":
@@ -203,7 +226,11 @@ function readFromRendezvous(kind: string, fields: FieldReader): FromRendezvous {
         address: fields.text(ADDRESS_BYTES_MAX),
       };
     case "signal":
-      return { kind, from: fields.parsed(parsePeerId, "a peer id"), sealed: fields.bytes(1, SIGNAL_BYTES_MAX) };
+      return {
+        kind,
+        from: fields.parsed(parsePeerId, "a peer id"),
+        sealed: fields.bytes(1, SIGNAL_BYTES_MAX),
+      };
     case "relay-offer":
       return {
         kind,
@@ -228,7 +255,12 @@ function readFromRendezvous(kind: string, fields: FieldReader): FromRendezvous {
     case "release":
       return { kind };
     case "error":
-      return { kind, request: fields.integer(0, REQUEST_MAX), code: fields.text(64), message: fields.text(500) };
+      return {
+        kind,
+        request: fields.integer(0, REQUEST_MAX),
+        code: fields.text(64),
+        message: fields.text(500),
+      };
     default:
       throw new PeerloomError("wire/malformed", "Malformed message: unknown kind.");
   }
@@ -247,7 +279,10 @@ function readContact(fields: FieldReader): Contact {
 function readAddresses(fields: FieldReader): string[] {
   return fields.list(ADDRESSES_MAX, (item) => {
     if (typeof item !== "string" || item.length > ADDRESS_BYTES_MAX) {
-      throw new PeerloomError("wire/malformed", `Malformed message: an address is not text of at most ${ADDRESS_BYTES_MAX}.`);
+      throw new PeerloomError(
+        "wire/malformed",
+        `Malformed message: an address is not text of at most ${ADDRESS_BYTES_MAX}.`,
+      );
     }
     return item;
   });

@@ -53,7 +53,10 @@ export function checkOptions(options: PeerOptions): CheckedOptions {
 function checkEdge(text: string): string {
   const url = URL.parse(text);
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    throw new PeerloomError("usage/invalid", `"${text.slice(0, 100)}" is not an edge: give its URL, as https://edge.example.`);
+    throw new PeerloomError(
+      "usage/invalid",
+      `"${text.slice(0, 100)}" is not an edge: give its URL, as https://edge.example.`,
+    );
   }
   return url.origin;
 }

@@ -121,7 +121,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       rtc: this.#rtc,
     });
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
-    this.files = new Files(this.#serviceHost());
+    this.files = new Files(this.#serviceHost(), options.edge);
   }
 
   /** Origin of the edge, or undefined in pure mode. */
@@ -183,7 +183,9 @@ export class Peer extends EventTarget implements AsyncDisposable {
     const { listen: where, signal } = this.#options;
     signal?.throwIfAborted();
     if (where !== undefined) {
-      this.#listener = await listen(this.#runtime, parseListenAddress(where), (link) => this.#sessions.accept(link));
+      this.#listener = await listen(this.#runtime, parseListenAddress(where), (link) =>
+        this.#sessions.accept(link),
+      );
     }
     const rendezvous = this.#rendezvous;
     const introducer = this.#introducer;
@@ -240,7 +242,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   #receiveSignal(from: PeerId, message: SignalMessage, answer: (message: SignalMessage) => void): void {
     if (message.kind === "rtc") this.#rtc?.receive(from, message.connectionId, message.signal, answer);
-    else if (message.kind === "dial" && message.addresses.length > 0) this.#connector.remember(from, message.addresses);
+    else if (message.kind === "dial" && message.addresses.length > 0)
+      this.#connector.remember(from, message.addresses);
   }
 
   #serviceHost(): ServiceHost {

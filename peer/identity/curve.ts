@@ -75,5 +75,8 @@ function power(base: bigint, exponent: bigint): bigint {
 }
 
 function invalidKey(): PeerloomError {
-  return new PeerloomError("id/invalid", "That is not the public key of a peer: check that the peer id was copied whole.");
+  return new PeerloomError(
+    "id/invalid",
+    "That is not the public key of a peer: check that the peer id was copied whole.",
+  );
 }

@@ -14,14 +14,27 @@
 import { bufferSource, concatBytes, toBase32, utf8 } from "../../shared/bytes.ts";
 import { decode, encode, FieldReader } from "../../shared/codec.ts";
 import { PeerloomError } from "../../shared/errors.ts";
-import { type NetworkName, parseNetworkName, type PeerId, peerIdFromKey, PUBLIC_KEY_BYTES, publicKeyOf } from "../../shared/ids.ts";
+import {
+  type NetworkName,
+  parseNetworkName,
+  type PeerId,
+  peerIdFromKey,
+  PUBLIC_KEY_BYTES,
+  publicKeyOf,
+} from "../../shared/ids.ts";
 import { SIGNAL_BYTES_MAX } from "../../shared/limits.ts";
 import type { Clock, Random } from "../runtime.ts";
 import { x25519PublicOf } from "./curve.ts";
 import type { Identity } from "./identity.ts";
 import { ReplayGuard } from "./replay-guard.ts";
 import { SIGNATURE_BYTES, verify } from "./verify.ts";
-import { agreementPublicOf, agreeWith, importAgreementKey, SECRET_BYTES, X25519_PUBLIC_BYTES } from "./x25519.ts";
+import {
+  agreementPublicOf,
+  agreeWith,
+  importAgreementKey,
+  SECRET_BYTES,
+  X25519_PUBLIC_BYTES,
+} from "./x25519.ts";
 
 const DOMAIN = "peerloom/signal/1";
 const MESSAGE_ID_BYTES = 12;
@@ -49,11 +62,15 @@ export async function sealEnvelope(
   const ephemeralKey = await importAgreementKey(random.bytes(SECRET_BYTES));
   const ephemeral = await agreementPublicOf(ephemeralKey);
   const messageId = random.bytes(MESSAGE_ID_BYTES);
-  const claim = envelopeClaim({ from: identity.id, to, network, timeMs: nowMs, messageId, ephemeral, content });
+  const timeMs = Math.trunc(nowMs);
+  const claim = envelopeClaim({ from: identity.id, to, network, timeMs, messageId, ephemeral, content });
   const signature = await identity.sign(claim);
-  const inside = encode([identity.publicKey, network, nowMs, messageId, content, signature]);
+  const inside = encode([identity.publicKey, network, timeMs, messageId, content, signature]);
   if (X25519_PUBLIC_BYTES + inside.length + TAG_BYTES > SIGNAL_BYTES_MAX) {
-    throw new PeerloomError("wire/too-large", `A signal of ${content.length} bytes does not fit into ${SIGNAL_BYTES_MAX}.`);
+    throw new PeerloomError(
+      "wire/too-large",
+      `A signal of ${content.length} bytes does not fit into ${SIGNAL_BYTES_MAX}.`,
+    );
   }
   const key = await sealingKey(await agreeWith(ephemeralKey, target), ephemeral, to, "encrypt");
   const parameters = { name: "AES-GCM", iv: bufferSource(NONCE), additionalData: bufferSource(ephemeral) };
@@ -98,7 +115,10 @@ export class EnvelopeOpener {
 
   async #open(sealed: Uint8Array): Promise<{ readonly from: PeerId; readonly content: Uint8Array }> {
     if (sealed.length > SIGNAL_BYTES_MAX) {
-      throw new PeerloomError("wire/too-large", `A signal of ${sealed.length} bytes; at most ${SIGNAL_BYTES_MAX} are allowed.`);
+      throw new PeerloomError(
+        "wire/too-large",
+        `A signal of ${sealed.length} bytes; at most ${SIGNAL_BYTES_MAX} are allowed.`,
+      );
     }
     if (sealed.length <= X25519_PUBLIC_BYTES + TAG_BYTES) {
       throw new PeerloomError("wire/malformed", "A signal is too short to hold anything.");
@@ -109,7 +129,8 @@ export class EnvelopeOpener {
     this.#replays.checkFresh(inside.timeMs, this.#clock.nowMs());
     const from = peerIdFromKey(inside.publicKey);
     const claim = envelopeClaim({ ...inside, from, to: this.#identity.id, ephemeral });
-    if (!(await verify(inside.publicKey, claim, inside.signature))) throw forged("does not bear its sender's signature");
+    if (!(await verify(inside.publicKey, claim, inside.signature)))
+      throw forged("does not bear its sender's signature");
     this.#replays.take(`${from}${toBase32(inside.messageId)}`, inside.timeMs, this.#clock.nowMs());
     return { from, content: inside.content };
   }

@@ -56,7 +56,8 @@ export async function loadOrCreateIdentity(
       await host.storage.set(IDENTITY_SEED_NAME, seed);
     }
     const stored = await load(host.storage);
-    if (stored === undefined) throw unreadable("what was just written is not there; its storage does not keep data");
+    if (stored === undefined)
+      throw unreadable("what was just written is not there; its storage does not keep data");
     return stored;
   });
 }
@@ -92,7 +93,8 @@ async function storeKeys(storage: KeyValueStorage, keys: IdentityKeys): Promise<
     await storage.set(SIGN_NAME_PREFIX + id, keys.signing);
     await storage.set(AGREE_NAME_PREFIX + id, keys.agreement);
     // Some hosts take a key and give back an empty object.
-    if (!isKey(await storage.get(SIGN_NAME_PREFIX + id)) || !isKey(await storage.get(AGREE_NAME_PREFIX + id))) return false;
+    if (!isKey(await storage.get(SIGN_NAME_PREFIX + id)) || !isKey(await storage.get(AGREE_NAME_PREFIX + id)))
+      return false;
   } catch {
     return false;
   }

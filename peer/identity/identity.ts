@@ -58,7 +58,24 @@ export function identityFromKeys({ publicKey, signing, agreement }: IdentityKeys
 }
 
 /** PKCS #8 of RFC 8410 around the seed, as in x25519.ts, with id-Ed25519. */
-const PKCS8_PREFIX: Uint8Array = Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20);
+const PKCS8_PREFIX: Uint8Array = Uint8Array.of(
+  0x30,
+  0x2e,
+  2,
+  1,
+  0,
+  0x30,
+  5,
+  6,
+  3,
+  0x2b,
+  0x65,
+  0x70,
+  4,
+  0x22,
+  4,
+  0x20,
+);
 
 export async function keysFromSeed(seed: Uint8Array): Promise<IdentityKeys> {
   assert(seed.length === SEED_BYTES, "a seed has 32 bytes");

@@ -14,7 +14,11 @@ export const VERIFY_KEYS_MAX = 256;
 const keys = new Map<PeerId, CryptoKey>();
 
 /** True when `signer` signed these bytes. Never throws: whatever is wrong with a stranger's key or signature is "no". */
-export async function verify(signer: PeerId | Uint8Array, bytes: Uint8Array, signature: Uint8Array): Promise<boolean> {
+export async function verify(
+  signer: PeerId | Uint8Array,
+  bytes: Uint8Array,
+  signature: Uint8Array,
+): Promise<boolean> {
   if (signature.length !== SIGNATURE_BYTES) return false;
   const publicKey = typeof signer === "string" ? publicKeyOf(signer) : signer;
   if (publicKey.length !== PUBLIC_KEY_BYTES) return false;
@@ -42,7 +46,9 @@ async function importedKey(publicKey: Uint8Array): Promise<CryptoKey | undefined
   }
   if (!isPeerKey(publicKey)) return undefined;
   try {
-    const key = await crypto.subtle.importKey("raw", bufferSource(publicKey), { name: "Ed25519" }, false, ["verify"]);
+    const key = await crypto.subtle.importKey("raw", bufferSource(publicKey), { name: "Ed25519" }, false, [
+      "verify",
+    ]);
     keys.set(id, key);
     if (keys.size > VERIFY_KEYS_MAX) keys.delete(keys.keys().next().value as PeerId);
     return key;

@@ -9,7 +9,24 @@ export const SECRET_BYTES = 32;
 export const X25519_PUBLIC_BYTES = 32;
 
 /** OneAsymmetricKey, version 0, algorithm id-X25519, an octet string of 32 bytes. */
-const PKCS8_PREFIX: Uint8Array = Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x6e, 4, 0x22, 4, 0x20);
+const PKCS8_PREFIX: Uint8Array = Uint8Array.of(
+  0x30,
+  0x2e,
+  2,
+  1,
+  0,
+  0x30,
+  5,
+  6,
+  3,
+  0x2b,
+  0x65,
+  0x6e,
+  4,
+  0x22,
+  4,
+  0x20,
+);
 /** The base point, u = 9: agreeing with it gives one's own public key. */
 const BASE_POINT: Uint8Array = Uint8Array.of(9, ...new Uint8Array(X25519_PUBLIC_BYTES - 1));
 
@@ -30,7 +47,13 @@ export function importAgreementKey(secret: Uint8Array): Promise<CryptoKey> {
  */
 export async function agreeWith(key: CryptoKey, theirPublic: Uint8Array): Promise<Uint8Array> {
   try {
-    const theirs = await crypto.subtle.importKey("raw", bufferSource(theirPublic), { name: "X25519" }, false, []);
+    const theirs = await crypto.subtle.importKey(
+      "raw",
+      bufferSource(theirPublic),
+      { name: "X25519" },
+      false,
+      [],
+    );
     return new Uint8Array(await crypto.subtle.deriveBits({ name: "X25519", public: theirs }, key, 256));
   } catch (cause) {
     throw new PeerloomError("wire/malformed", "The other side's X25519 key is unusable.", { cause });

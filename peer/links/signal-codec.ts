@@ -22,7 +22,12 @@ export const MID_BYTES_MAX = 64;
 export const CODE_BYTES_MAX = 64;
 
 const MESSAGE_BYTES_MAX: number = SDP_BYTES_MAX + 64;
-const LIMITS = { bytesMax: MESSAGE_BYTES_MAX, depthMax: 2, itemsMax: 16, textBytesMax: SDP_BYTES_MAX } as const;
+const LIMITS = {
+  bytesMax: MESSAGE_BYTES_MAX,
+  depthMax: 2,
+  itemsMax: 16,
+  textBytesMax: SDP_BYTES_MAX,
+} as const;
 
 /**
  * Addresses past `ADDRESSES_MAX`, and those that are too long, are left out: dialling the others still helps.
@@ -88,7 +93,8 @@ function readText(fields: FieldReader, bytesMax: number): string {
 
 function readAddresses(fields: FieldReader): string[] {
   return fields.list(ADDRESSES_MAX, (item) => {
-    if (typeof item !== "string" || !fits(item, ADDRESS_BYTES_MAX)) throw malformed("an address is not short text");
+    if (typeof item !== "string" || !fits(item, ADDRESS_BYTES_MAX))
+      throw malformed("an address is not short text");
     return item;
   });
 }
@@ -98,14 +104,18 @@ function addressFields(addresses: readonly string[]): string[] {
 }
 
 function rtcFields(signal: RtcSignal): string[] {
-  if (signal.kind !== "candidate") return [signal.kind, bounded(signal.sdp, SDP_BYTES_MAX, "A session description")];
+  if (signal.kind !== "candidate")
+    return [signal.kind, bounded(signal.sdp, SDP_BYTES_MAX, "A session description")];
   const candidate = bounded(signal.candidate, CANDIDATE_BYTES_MAX, "An ICE candidate");
   return [signal.kind, candidate, bounded(signal.mid, MID_BYTES_MAX, "A media section's name")];
 }
 
 function bounded(text: string, bytesMax: number, what: string): string {
   if (fits(text, bytesMax)) return text;
-  throw new PeerloomError("wire/too-large", `${what} of ${text.length} characters; at most ${bytesMax} bytes are allowed.`);
+  throw new PeerloomError(
+    "wire/too-large",
+    `${what} of ${text.length} characters; at most ${bytesMax} bytes are allowed.`,
+  );
 }
 
 /** At most so many bytes of UTF-8, at least one a character and at most three a UTF-16 unit. */

@@ -84,11 +84,15 @@ export class Connector {
     if (addresses.length === 0) return;
     this.#remembered.delete(peerId);
     this.#remembered.set(peerId, addresses);
-    if (this.#remembered.size > REMEMBERED_MAX) this.#remembered.delete(this.#remembered.keys().next().value as PeerId);
+    if (this.#remembered.size > REMEMBERED_MAX)
+      this.#remembered.delete(this.#remembered.keys().next().value as PeerId);
   }
 
   /** Another member asks for a relay channel; its dial was opened and proved before. */
-  async acceptRelay(from: PeerId, offer: { readonly channel: ChannelId; readonly ticket: string }): Promise<void> {
+  async acceptRelay(
+    from: PeerId,
+    offer: { readonly channel: ChannelId; readonly ticket: string },
+  ): Promise<void> {
     const { introducer, policy, sessions, runtime } = this.#options;
     if (introducer === undefined || policy === "direct") return;
     try {
@@ -104,7 +108,10 @@ export class Connector {
    */
   async dialAddresses(peerId: PeerId, signal: AbortSignal): Promise<Link> {
     const { runtime } = this.#options;
-    let failure = new PeerloomError("link/unavailable", `No address of ${short(peerId)} can be dialled from here.`);
+    let failure = new PeerloomError(
+      "link/unavailable",
+      `No address of ${short(peerId)} can be dialled from here.`,
+    );
     for (const text of this.#remembered.get(peerId) ?? []) {
       const address = parseAddress(text);
       if (address === undefined || (address.scheme === "tcp" && runtime.tcp === undefined)) continue;
@@ -161,7 +168,10 @@ export class Connector {
     if (!this.#remembered.has(peerId) && introducer !== undefined) {
       const contact = await introducer.find(peerId, signal);
       if (contact === undefined) {
-        throw new PeerloomError("peer/not-found", `The edge does not know ${short(peerId)}. Is it running, in this network?`);
+        throw new PeerloomError(
+          "peer/not-found",
+          `The edge does not know ${short(peerId)}. Is it running, in this network?`,
+        );
       }
       this.remember(peerId, contact.addresses);
     }

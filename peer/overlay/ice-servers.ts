@@ -50,7 +50,8 @@ export class IceServers {
 
 /** Takes only what is well formed. */
 export function parseIceServers(value: unknown): IceServer[] {
-  const list = typeof value === "object" && value !== null && "iceServers" in value ? value.iceServers : undefined;
+  const list =
+    typeof value === "object" && value !== null && "iceServers" in value ? value.iceServers : undefined;
   if (!Array.isArray(list)) return [];
   return list.slice(0, SERVERS_MAX).flatMap((item: unknown) => parseIceServer(item));
 }
@@ -58,10 +59,13 @@ export function parseIceServers(value: unknown): IceServer[] {
 function parseIceServer(item: unknown): IceServer[] {
   if (typeof item !== "object" || item === null || !("urls" in item)) return [];
   const listed: unknown[] = Array.isArray(item.urls) ? item.urls : [item.urls];
-  const urls = listed.filter((url): url is string => typeof url === "string" && /^(stun|turns?):[^\s]{1,200}$/.test(url));
+  const urls = listed.filter(
+    (url): url is string => typeof url === "string" && /^(stun|turns?):[^\s]{1,200}$/.test(url),
+  );
   if (urls.length === 0) return [];
   const username = "username" in item && typeof item.username === "string" ? item.username : undefined;
-  const credential = "credential" in item && typeof item.credential === "string" ? item.credential : undefined;
+  const credential =
+    "credential" in item && typeof item.credential === "string" ? item.credential : undefined;
   return [
     {
       urls: urls.slice(0, URLS_MAX),

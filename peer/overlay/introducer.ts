@@ -6,7 +6,7 @@ import type { PeerloomError } from "../../shared/errors.ts";
 import type { ChannelId, NetworkName, PeerId } from "../../shared/ids.ts";
 import type { Contact } from "../../shared/messages.ts";
 import type { Identity } from "../identity/identity.ts";
-import { sealSignal, SignalOpener } from "../identity/sealed-signal.ts";
+import { sealSignal, SignalOpener } from "../links/sealed-signal.ts";
 import type { SignalMessage } from "../links/signaller.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Rendezvous } from "./rendezvous.ts";

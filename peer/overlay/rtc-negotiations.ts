@@ -96,7 +96,9 @@ export class RtcNegotiations {
     this.#running.set(key, running);
     if (first !== undefined) this.#pass(running, first);
     try {
-      return await (await negotiation).link;
+      return await (
+        await negotiation
+      ).link;
     } finally {
       this.#running.delete(key);
     }

@@ -72,7 +72,8 @@ export class Upgrader {
 
   announceAddresses(session: PeerSession): void {
     const addresses = this.#options.listenAddresses();
-    if (addresses.length > 0 && this.#options.policy !== "relay") this.#send(session, { kind: "addresses", addresses });
+    if (addresses.length > 0 && this.#options.policy !== "relay")
+      this.#send(session, { kind: "addresses", addresses });
   }
 
   #run(session: PeerSession, name: string, task: Promise<void>): void {
@@ -89,7 +90,11 @@ export class Upgrader {
       if (session.path.kind !== "none") await this.#tryDirect(session, signal);
       const settled = session.path.kind === "direct";
       if (settled) attempt = 0;
-      await this.#change(session, settled ? undefined : backoffMs(attempt, runtime.random, UPGRADE_BACKOFF), signal);
+      await this.#change(
+        session,
+        settled ? undefined : backoffMs(attempt, runtime.random, UPGRADE_BACKOFF),
+        signal,
+      );
     }
   }
 
@@ -103,9 +108,16 @@ export class Upgrader {
   async #tryAddresses(session: PeerSession, signal: AbortSignal): Promise<void> {
     const { connector, sessions } = this.#options;
     try {
-      await sessions.connectOver(session.peerId, await connector.dialAddresses(session.peerId, signal), signal);
+      await sessions.connectOver(
+        session.peerId,
+        await connector.dialAddresses(session.peerId, signal),
+        signal,
+      );
     } catch (error) {
-      this.#options.runtime.log.debug("no direct address", { peer: short(session.peerId), error: String(error) });
+      this.#options.runtime.log.debug("no direct address", {
+        peer: short(session.peerId),
+        error: String(error),
+      });
     }
   }
 

@@ -34,13 +34,21 @@ export function encodeControl(operations: readonly ControlOperation[]): Uint8Arr
       }
       case "ping":
       case "pong":
-        bytes.push((operation.id >>> 24) & 255, (operation.id >>> 16) & 255, (operation.id >>> 8) & 255, operation.id & 255);
+        bytes.push(
+          (operation.id >>> 24) & 255,
+          (operation.id >>> 16) & 255,
+          (operation.id >>> 8) & 255,
+          operation.id & 255,
+        );
         break;
       case "prove":
         bytes.push(...operation.linkNonce, operation.binding.length, ...operation.binding);
         break;
       case "bye":
-        bytes.push(operation.code.length, ...Array.from(operation.code, (letter) => letter.charCodeAt(0) & 0x7f));
+        bytes.push(
+          operation.code.length,
+          ...Array.from(operation.code, (letter) => letter.charCodeAt(0) & 0x7f),
+        );
         break;
     }
   }
@@ -76,7 +84,11 @@ export function decodeControl(bytes: Uint8Array): ControlOperation[] {
         const length = bytes[take(1)] as number;
         if (length > BINDING_BYTES_MAX) throw malformed("binding too long");
         const bindingStart = take(length);
-        operations.push({ kind: "prove", linkNonce, binding: bytes.slice(bindingStart, bindingStart + length) });
+        operations.push({
+          kind: "prove",
+          linkNonce,
+          binding: bytes.slice(bindingStart, bindingStart + length),
+        });
         break;
       }
       case OPERATION.bye: {
@@ -116,7 +128,8 @@ export function encodeAttachProof(proof: AttachProof): Uint8Array {
 /** @throws PeerloomError `wire/malformed` */
 export function decodeAttachProof(bytes: Uint8Array): AttachProof {
   const bindingStart = 2 * LINK_NONCE_BYTES + COUNTER_BYTES;
-  if (bytes.length < bindingStart || bytes.length > bindingStart + BINDING_BYTES_MAX) throw malformed("attach proof length");
+  if (bytes.length < bindingStart || bytes.length > bindingStart + BINDING_BYTES_MAX)
+    throw malformed("attach proof length");
   return {
     linkNonce: bytes.slice(0, LINK_NONCE_BYTES),
     echo: bytes.slice(LINK_NONCE_BYTES, 2 * LINK_NONCE_BYTES),

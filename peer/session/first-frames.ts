@@ -50,7 +50,10 @@ export class FirstFrames {
     const frame = this.#frames.shift();
     if (frame !== undefined) return frame;
     signal.throwIfAborted();
-    throw this.#closed ?? new PeerloomError("link/timeout", "The other side did not answer the handshake in time.");
+    throw (
+      this.#closed ??
+      new PeerloomError("link/timeout", "The other side did not answer the handshake in time.")
+    );
   }
 
   /** Gives what came meanwhile to the link's new handlers. Call it right after they were set. */

@@ -65,7 +65,10 @@ export async function acceptHello(context: HandshakeContext, noise: Uint8Array):
   requireVersion(hello.version);
   // The key that was proved is an X25519 key; the peer id claims the Ed25519 key that it must follow from.
   if (!equalBytes(x25519PublicOf(hello.publicKey), handshake.theirStatic)) {
-    throw new PeerloomError("session/handshake-failed", "The peer id is not that of the key that was proved.");
+    throw new PeerloomError(
+      "session/handshake-failed",
+      "The peer id is not that of the key that was proved.",
+    );
   }
   const peerId = peerIdFromKey(hello.publicKey);
   if (peerId === identity.id) throw new PeerloomError("connect/self", "A peer does not connect to itself.");

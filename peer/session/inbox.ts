@@ -78,7 +78,11 @@ export class Inbox {
     }
     this.#next += 1;
     this.#options.deliver(plaintext);
-    for (let following = this.#ahead.get(this.#next); following !== undefined; following = this.#ahead.get(this.#next)) {
+    for (
+      let following = this.#ahead.get(this.#next);
+      following !== undefined;
+      following = this.#ahead.get(this.#next)
+    ) {
       this.#ahead.delete(this.#next);
       this.#aheadBytes -= following.length;
       this.#next += 1;

@@ -2,7 +2,13 @@
  * One stream of a session: Web streams towards the application, credit and a bounded queue towards the mux. The
  * receiver grants bytes; the window it grants doubles while the reader keeps up, so that a long path is filled.
  */
-import { assert, type ErrorCode, parseErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
+import {
+  assert,
+  type ErrorCode,
+  parseErrorCode,
+  PeerloomError,
+  toPeerloomError,
+} from "../../shared/errors.ts";
 import { ByteQueue } from "./byte-queue.ts";
 import type { Stream, StreamPriority } from "./contract.ts";
 
@@ -155,7 +161,10 @@ export class MuxStream implements Stream {
   /** The other side reads no more. */
   stop(): void {
     if (this.#sending === "ended") return;
-    const error = new PeerloomError("stream/cancelled", `The other side of ${this.protocol} stopped reading.`);
+    const error = new PeerloomError(
+      "stream/cancelled",
+      `The other side of ${this.protocol} stopped reading.`,
+    );
     this.#abandonSending(error);
     this.#checkFinished();
   }
@@ -169,7 +178,10 @@ export class MuxStream implements Stream {
   receiveBytes(bytes: Uint8Array): void {
     if (this.#receiving !== "open") return;
     if (bytes.length > this.#receiveCredit) {
-      throw new PeerloomError("session/over-credit", `The other side sent more on ${this.protocol} than was granted.`);
+      throw new PeerloomError(
+        "session/over-credit",
+        `The other side sent more on ${this.protocol} than was granted.`,
+      );
     }
     this.#receiveCredit -= bytes.length;
     this.#received.push(bytes);
@@ -185,7 +197,12 @@ export class MuxStream implements Stream {
   }
 
   receiveReset(code: string): void {
-    this.fail(new PeerloomError(parseErrorCode(code, "stream/reset"), `The other side reset ${this.protocol}: ${code}.`));
+    this.fail(
+      new PeerloomError(
+        parseErrorCode(code, "stream/reset"),
+        `The other side reset ${this.protocol}: ${code}.`,
+      ),
+    );
   }
 
   /** Both directions end with this error. */
@@ -217,7 +234,8 @@ export class MuxStream implements Stream {
     }
     let offset = 0;
     while (offset < chunk.length) {
-      if (this.#sending !== "open") throw this.#error ?? new PeerloomError("stream/cancelled", "The stream is closed.");
+      if (this.#sending !== "open")
+        throw this.#error ?? new PeerloomError("stream/cancelled", "The stream is closed.");
       offset += this.#queue.write(chunk.subarray(offset));
       if (this.sendable > 0) this.#owner.ready(this);
       if (offset < chunk.length) {

@@ -6,7 +6,13 @@
 import { type ErrorCode, parseErrorCode, PeerloomError } from "../../shared/errors.ts";
 import type { StreamPriority } from "./contract.ts";
 import { MuxStream, type StreamOwner } from "./mux-stream.ts";
-import { BYTES_HEAD_BYTES, bytesHead, encodeStreamFrame, readStreamFrames, type StreamFrame } from "./stream-frames.ts";
+import {
+  BYTES_HEAD_BYTES,
+  bytesHead,
+  encodeStreamFrame,
+  readStreamFrames,
+  type StreamFrame,
+} from "./stream-frames.ts";
 
 /** Streams open at once that one side has opened. */
 export const STREAMS_MAX = 256;
@@ -166,7 +172,10 @@ export class Mux implements StreamOwner {
 
   #queueControl(frame: Exclude<StreamFrame, { kind: "bytes" }>): void {
     if (this.#control.length >= CONTROL_QUEUE_MAX) {
-      throw new PeerloomError("session/protocol-violation", "The other side asks for answers and takes none.");
+      throw new PeerloomError(
+        "session/protocol-violation",
+        "The other side asks for answers and takes none.",
+      );
     }
     this.#control.push(encodeStreamFrame(frame));
     this.#options.wake();
@@ -219,7 +228,8 @@ export class Mux implements StreamOwner {
     const stream = this.#streams.get(frame.id);
     if (stream === undefined) {
       const known = this.#isOwn(frame.id) ? frame.id < this.#nextId : frame.id <= this.#lastRemoteId;
-      if (!known) throw new PeerloomError("session/protocol-violation", `Stream ${frame.id} was never opened.`);
+      if (!known)
+        throw new PeerloomError("session/protocol-violation", `Stream ${frame.id} was never opened.`);
       return; // It has ended here while this frame was under way.
     }
     switch (frame.kind) {
@@ -238,11 +248,18 @@ export class Mux implements StreamOwner {
 
   #receiveOpen({ id, protocol, priority }: Extract<StreamFrame, { kind: "open" }>): void {
     if (this.#isOwn(id) || id <= this.#lastRemoteId) {
-      throw new PeerloomError("session/protocol-violation", `Stream ${id} cannot be opened by the other side.`);
+      throw new PeerloomError(
+        "session/protocol-violation",
+        `Stream ${id} cannot be opened by the other side.`,
+      );
     }
     this.#lastRemoteId = id;
     if (this.#remoteOpen >= STREAMS_MAX) {
-      this.#queueControl({ kind: "reset", id, code: parseErrorCode("session/too-many-streams", "stream/refused") });
+      this.#queueControl({
+        kind: "reset",
+        id,
+        code: parseErrorCode("session/too-many-streams", "stream/refused"),
+      });
       return;
     }
     this.#remoteOpen += 1;

@@ -34,7 +34,9 @@ export async function ephemeralKey(): Promise<KeyAgreement> {
     publicKey,
     async agree(theirs) {
       const key = await crypto.subtle.importKey("raw", bufferSource(theirs), { name: "X25519" }, false, []);
-      return new Uint8Array(await crypto.subtle.deriveBits({ name: "X25519", public: key }, pair.privateKey, 256));
+      return new Uint8Array(
+        await crypto.subtle.deriveBits({ name: "X25519", public: key }, pair.privateKey, 256),
+      );
     },
   };
 }
@@ -94,7 +96,12 @@ export class NoiseAcceptor {
   readonly theirStatic: Uint8Array;
   readonly payload: Uint8Array;
 
-  private constructor(state: SymmetricState, theirEphemeral: Uint8Array, theirStatic: Uint8Array, payload: Uint8Array) {
+  private constructor(
+    state: SymmetricState,
+    theirEphemeral: Uint8Array,
+    theirStatic: Uint8Array,
+    payload: Uint8Array,
+  ) {
     this.#state = state;
     this.#theirEphemeral = theirEphemeral;
     this.theirStatic = theirStatic;
@@ -206,7 +213,12 @@ class SymmetricState {
 }
 
 /** HKDF-SHA-256 (RFC 5869), which is Noise's HKDF when `info` is empty. */
-export async function hkdf(secret: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Promise<Uint8Array> {
+export async function hkdf(
+  secret: Uint8Array,
+  salt: Uint8Array,
+  info: Uint8Array,
+  length: number,
+): Promise<Uint8Array> {
   const key = await crypto.subtle.importKey("raw", bufferSource(secret), "HKDF", false, ["deriveBits"]);
   const algorithm = { name: "HKDF", hash: "SHA-256", salt: bufferSource(salt), info: bufferSource(info) };
   return new Uint8Array(await crypto.subtle.deriveBits(algorithm, key, length * 8));

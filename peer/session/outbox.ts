@@ -3,7 +3,14 @@
  * each until it is acknowledged, and sends again, the very same bytes, what was under way on a path that is lost.
  */
 import { assert } from "../../shared/errors.ts";
-import { COUNTER_MAX, DATA_BYTES_MAX, FRAME, frameHeader, HEADER_BYTES, TAG_BYTES } from "../../shared/frame.ts";
+import {
+  COUNTER_MAX,
+  DATA_BYTES_MAX,
+  FRAME,
+  frameHeader,
+  HEADER_BYTES,
+  TAG_BYTES,
+} from "../../shared/frame.ts";
 import { LINK_BUFFER_HIGH_BYTES } from "../links/link.ts";
 import type { AeadKey } from "../runtime.ts";
 import type { Plaintext } from "./mux.ts";
@@ -117,7 +124,8 @@ export class Outbox {
 
   #maySend(path: Path): boolean {
     return (
-      path.window.inFlightBytes < path.window.bytes(path.rttMsMin) && path.link.bufferedBytes < LINK_BUFFER_HIGH_BYTES
+      path.window.inFlightBytes < path.window.bytes(path.rttMsMin) &&
+      path.link.bufferedBytes < LINK_BUFFER_HIGH_BYTES
     );
   }
 

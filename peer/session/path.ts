@@ -12,7 +12,13 @@ import { SendWindow } from "./send-window.ts";
 export type PathState = "proving" | "usable" | "suspect" | "dead";
 
 /** Lower is better. TCP moves ten times more than WebRTC between the same two processes. */
-const RANK: { readonly [kind in LinkKind]: number } = { tcp: 0, webrtc: 1, websocket: 2, relay: 3, overlay: 4 };
+const RANK: { readonly [kind in LinkKind]: number } = {
+  tcp: 0,
+  webrtc: 1,
+  websocket: 2,
+  relay: 3,
+  overlay: 4,
+};
 
 const RTT_SMOOTHING = 0.2;
 /** Silence with an answer due: from here on other paths go first. */
@@ -49,7 +55,10 @@ export class Path {
     this.link = options.link;
     this.state = options.state;
     this.linkNonce = options.linkNonce;
-    this.window = new SendWindow({ bytesMax: options.link.unackedBytesMax, frameBytesMax: options.plaintextBytesMax });
+    this.window = new SendWindow({
+      bytesMax: options.link.unackedBytesMax,
+      frameBytesMax: options.plaintextBytesMax,
+    });
     this.#heardAtMs = options.nowMs;
     this.#pingedAtMs = options.nowMs;
   }

@@ -32,6 +32,8 @@ const STALL_MS = 5_000;
 const STALL_ROUND_TRIPS = 8;
 /** `close` waits so long for what was written to arrive. */
 const CLOSE_FLUSH_MS = 2_000;
+/** Bytes under way from which on writes are gathered for a turn of the event loop. */
+const COMPANY_BYTES: number = 64 * 1024;
 /** Links of one session; more is a mistake or an attack. */
 const PATHS_MAX = 8;
 
@@ -95,7 +97,10 @@ export class PeerSession extends EventTarget implements Session {
       wake: () => this.#planPump(),
       failed: (error) => this.end(toPeerloomError(error, "session/closed", "Sealing failed.")),
     });
-    this.#inbox = new Inbox({ key: options.keys.receiveData, deliver: (plaintext) => this.#mux.receive(plaintext) });
+    this.#inbox = new Inbox({
+      key: options.keys.receiveData,
+      deliver: (plaintext) => this.#mux.receive(plaintext),
+    });
     this.#acks = new AckSchedule(this.#runtime.clock, () => this.#acknowledge());
   }
 
@@ -145,12 +150,19 @@ export class PeerSession extends EventTarget implements Session {
   async open(protocol: string, { signal, priority = "normal" }: OpenOptions = {}): Promise<Stream> {
     signal?.throwIfAborted();
     if (this.#ended !== undefined) {
-      throw new PeerloomError("session/closed", `The session with ${short(this.peerId)} is over. Connect again.`, {
-        cause: this.#ended,
-      });
+      throw new PeerloomError(
+        "session/closed",
+        `The session with ${short(this.peerId)} is over. Connect again.`,
+        {
+          cause: this.#ended,
+        },
+      );
     }
     if (protocol.length === 0 || protocol.length > PROTOCOL_BYTES_MAX || !/^[\x21-\x7e]+$/.test(protocol)) {
-      throw new PeerloomError("usage/invalid", "A protocol name is 1 to 128 printable ASCII characters, as in \"echo/1\".");
+      throw new PeerloomError(
+        "usage/invalid",
+        'A protocol name is 1 to 128 printable ASCII characters, as in "echo/1".',
+      );
     }
     const stream = this.#mux.open(protocol, priority);
     signal?.addEventListener("abort", () => stream.reset("aborted"), { once: true });
@@ -207,7 +219,8 @@ export class PeerSession extends EventTarget implements Session {
     if (state === "proving") {
       path.expectAnswer(nowMs);
       this.#runtime.clock.setTimer(PROVE_TIMEOUT_MS, () => {
-        if (path.state === "proving") this.#dropPath(path, new PeerloomError("link/timeout", "No proof came."));
+        if (path.state === "proving")
+          this.#dropPath(path, new PeerloomError("link/timeout", "No proof came."));
       });
     } else {
       const id = path.startPing(nowMs);
@@ -237,7 +250,9 @@ export class PeerSession extends EventTarget implements Session {
   /** The other side said so while a link was attached. */
   acknowledgedBelow(next: number): void {
     if (!this.#outbox.acknowledge(next)) {
-      this.end(new PeerloomError("session/protocol-violation", "The other side acknowledged what was never sent."));
+      this.end(
+        new PeerloomError("session/protocol-violation", "The other side acknowledged what was never sent."),
+      );
     }
   }
 
@@ -247,7 +262,11 @@ export class PeerSession extends EventTarget implements Session {
     this.#paths.splice(index, 1);
     path.state = "dead";
     this.#closeLink(path, error === undefined ? "close" : "destroy");
-    this.#runtime.log.debug("path lost", { peer: short(this.peerId), transport: path.link.kind, code: error?.code });
+    this.#runtime.log.debug("path lost", {
+      peer: short(this.peerId),
+      transport: path.link.kind,
+      code: error?.code,
+    });
     this.#outbox.release(path);
     this.#choosePath();
   }
@@ -296,7 +315,8 @@ export class PeerSession extends EventTarget implements Session {
       const frame = parseFrame(bytes);
       if (frame.type === "data") this.#receiveData(path, frame);
       else if (frame.type === "control") this.#receiveControl(path, frame);
-      else if (frame.type !== "welcome") throw new PeerloomError("wire/malformed", `A ${frame.type} frame comes first only.`);
+      else if (frame.type !== "welcome")
+        throw new PeerloomError("wire/malformed", `A ${frame.type} frame comes first only.`);
     } catch (error) {
       this.#blame(path, error);
     }
@@ -304,14 +324,22 @@ export class PeerSession extends EventTarget implements Session {
 
   /** A link that carries what cannot be from the other side is cut; the session goes on elsewhere. */
   #blame(path: Path, error: unknown): void {
-    const reason = toPeerloomError(error, "wire/malformed", "The link carried what the other side cannot have sent.");
+    const reason = toPeerloomError(
+      error,
+      "wire/malformed",
+      "The link carried what the other side cannot have sent.",
+    );
     if (reason.code === "session/over-credit" || reason.code === "session/protocol-violation") {
       // Sealed by the other side itself: it is the peer that is at fault, and no other link would help.
       if (this.#active !== undefined) this.#sendControl(this.#active, [{ kind: "bye", code: reason.code }]);
       this.end(reason);
       return;
     }
-    this.#runtime.log.warn("bad frame", { peer: short(this.peerId), transport: path.link.kind, code: reason.code });
+    this.#runtime.log.warn("bad frame", {
+      peer: short(this.peerId),
+      transport: path.link.kind,
+      code: reason.code,
+    });
     this.#dropPath(path, reason);
   }
 
@@ -329,7 +357,8 @@ export class PeerSession extends EventTarget implements Session {
 
   #dataReceived(path: Path, bytes: number, received: Received): void {
     if (this.#ended !== undefined) return;
-    if (received === "forged") throw new PeerloomError("wire/malformed", "A data frame was not sealed by the other side.");
+    if (received === "forged")
+      throw new PeerloomError("wire/malformed", "A data frame was not sealed by the other side.");
     if (received === "refused") return;
     path.heard(this.#runtime.clock.monotonicMs());
     if (received === "accepted") {
@@ -354,7 +383,8 @@ export class PeerSession extends EventTarget implements Session {
 
   #controlReceived(path: Path, plaintext: Uint8Array | undefined): void {
     if (this.#ended !== undefined || path.state === "dead") return;
-    if (plaintext === undefined) throw new PeerloomError("wire/malformed", "A control frame was not sealed by the other side.");
+    if (plaintext === undefined)
+      throw new PeerloomError("wire/malformed", "A control frame was not sealed by the other side.");
     const nowMs = this.#runtime.clock.monotonicMs();
     path.heard(nowMs);
     for (const operation of decodeControl(plaintext)) this.#operate(path, operation, nowMs);
@@ -387,9 +417,13 @@ export class PeerSession extends EventTarget implements Session {
 
   #prove(path: Path, linkNonce: Uint8Array, binding: Uint8Array, nowMs: number): void {
     if (path.state !== "proving") return;
-    if (!equalBytes(linkNonce, path.linkNonce)) throw new PeerloomError("wire/malformed", "A proof for another link.");
+    if (!equalBytes(linkNonce, path.linkNonce))
+      throw new PeerloomError("wire/malformed", "A proof for another link.");
     if (!equalBytes(binding, path.link.binding)) {
-      throw new PeerloomError("session/handshake-failed", "Somebody sits in the middle of this link: its certificates differ.");
+      throw new PeerloomError(
+        "session/handshake-failed",
+        "Somebody sits in the middle of this link: its certificates differ.",
+      );
     }
     path.state = "usable";
     this.#sendControl(path, [{ kind: "ping", id: path.startPing(nowMs) }]);
@@ -431,7 +465,7 @@ export class PeerSession extends EventTarget implements Session {
     this.#drained = undefined;
   }
 
-  /** The first write goes out at once; while something is under way the next ones wait for company. */
+  /** Small writes go out at once; while much is under way the next ones wait for company in larger frames. */
   #planPump(): void {
     if (this.#pumpPlanned || this.#ended !== undefined) return;
     this.#pumpPlanned = true;
@@ -439,7 +473,7 @@ export class PeerSession extends EventTarget implements Session {
       this.#pumpPlanned = false;
       this.#pump();
     };
-    if (this.#outbox.isEmpty) queueMicrotask(run);
+    if (this.#outbox.bytes < COMPANY_BYTES) queueMicrotask(run);
     else this.#runtime.clock.defer(run);
   }
 
@@ -451,7 +485,8 @@ export class PeerSession extends EventTarget implements Session {
 
   #acknowledge(): void {
     const path = this.#active ?? this.#paths[0];
-    if (path !== undefined && path.state !== "proving") this.#sendControl(path, [{ kind: "ack", next: this.#inbox.next }]);
+    if (path !== undefined && path.state !== "proving")
+      this.#sendControl(path, [{ kind: "ack", next: this.#inbox.next }]);
   }
 
   #sendControl(path: Path, operations: readonly ControlOperation[]): void {
@@ -494,7 +529,9 @@ export class PeerSession extends EventTarget implements Session {
     if (nowMs - tick.dueAtMs > TICK_LATE_MS) for (const path of this.#paths) path.forgive(nowMs);
     for (const path of [...this.#paths]) this.#watch(path, nowMs, tick.busy);
     if (this.#pathlessSinceMs !== undefined && nowMs - this.#pathlessSinceMs > RESUME_MS) {
-      this.end(new PeerloomError("session/lost", `No path to ${short(this.peerId)} for ${RESUME_MS / 1000} s.`));
+      this.end(
+        new PeerloomError("session/lost", `No path to ${short(this.peerId)} for ${RESUME_MS / 1000} s.`),
+      );
       return;
     }
     const stallMs = Math.max(STALL_MS, STALL_ROUND_TRIPS * (this.#active?.rttMs ?? 0));

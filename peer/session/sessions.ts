@@ -5,13 +5,26 @@
  */
 import { equalBytes, toHex } from "../../shared/bytes.ts";
 import { parseErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
-import { attachHeader, FRAME, frameHeader, LINK_NONCE_BYTES, parseFrame, refuseFrame } from "../../shared/frame.ts";
+import {
+  attachHeader,
+  FRAME,
+  frameHeader,
+  LINK_NONCE_BYTES,
+  parseFrame,
+  refuseFrame,
+} from "../../shared/frame.ts";
 import { type PeerId, short } from "../../shared/ids.ts";
 import type { Link } from "../links/link.ts";
 import type { StreamHandler } from "./contract.ts";
 import { type AttachProof, decodeAttachProof, encodeAttachProof } from "./control.ts";
 import { FirstFrames } from "./first-frames.ts";
-import { acceptHello, type AcceptedHello, beginHello, type HandshakeContext, type PendingHello } from "./handshake.ts";
+import {
+  acceptHello,
+  type AcceptedHello,
+  beginHello,
+  type HandshakeContext,
+  type PendingHello,
+} from "./handshake.ts";
 import { nonceOf } from "./seal.ts";
 import { PeerSession } from "./session.ts";
 
@@ -118,7 +131,8 @@ export class Sessions {
       const session = await this.#waitFor(peerId, signal);
       return this.#attach(session, frames, signal);
     }
-    if (answer.type !== "welcome") throw new PeerloomError("wire/malformed", "The answer to a hello is a welcome.");
+    if (answer.type !== "welcome")
+      throw new PeerloomError("wire/malformed", "The answer to a hello is a welcome.");
     const noise = answer.noise.slice();
     const linkNonce = answer.linkNonce.slice();
     dial.finished ??= this.#finish(peerId, dial, noise);
@@ -169,15 +183,21 @@ export class Sessions {
       binding: link.binding,
     };
     const header = attachHeader(session.sessionId, counter);
-    link.send([header, ...(await session.keys.sendControl.seal(nonceOf(counter), header, [encodeAttachProof(proof)]))]);
+    link.send([
+      header,
+      ...(await session.keys.sendControl.seal(nonceOf(counter), header, [encodeAttachProof(proof)])),
+    ]);
     const answer = parseFrame(await frames.next(clock, HANDSHAKE_TIMEOUT_MS, signal));
     if (answer.type === "refuse") {
       if (answer.code === "session/unknown") {
-        session.end(new PeerloomError("session/lost", `${short(session.peerId)} no longer knows this session.`));
+        session.end(
+          new PeerloomError("session/lost", `${short(session.peerId)} no longer knows this session.`),
+        );
       }
       throw refused(session.peerId, answer.code);
     }
-    if (answer.type !== "attached") throw new PeerloomError("wire/malformed", "The answer to an attach is an attached.");
+    if (answer.type !== "attached")
+      throw new PeerloomError("wire/malformed", "The answer to an attach is an attached.");
     const theirs = await openProof(session, answer);
     if (!equalBytes(theirs.echo, linkNonce) || !equalBytes(theirs.binding, link.binding)) {
       throw new PeerloomError("session/handshake-failed", "Somebody sits in the middle of this link.");
@@ -320,7 +340,9 @@ export class Sessions {
       return await new Promise<PeerSession>((resolve, reject) => {
         waiting.add(resolve);
         const timer = clock.setTimer(HANDSHAKE_TIMEOUT_MS, () => {
-          reject(new PeerloomError("link/timeout", `${short(peerId)} began a session and did not finish it.`));
+          reject(
+            new PeerloomError("link/timeout", `${short(peerId)} began a session and did not finish it.`),
+          );
         });
         waiting.add(() => timer.cancel());
         signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });

@@ -8,7 +8,12 @@ import type { StreamPriority } from "./contract.ts";
 
 export type StreamFrame =
   /** A new stream: its protocol, and the class that both directions are sent in. */
-  | { readonly kind: "open"; readonly id: number; readonly protocol: string; readonly priority: StreamPriority }
+  | {
+      readonly kind: "open";
+      readonly id: number;
+      readonly protocol: string;
+      readonly priority: StreamPriority;
+    }
   | { readonly kind: "bytes"; readonly id: number; readonly bytes: Uint8Array }
   /** The sender of bytes may send this many more. */
   | { readonly kind: "credit"; readonly id: number; readonly bytes: number }

@@ -38,7 +38,9 @@ async function ask(path: string): Promise<Response> {
 
 /** Adds up all samples of one metric in Prometheus text. */
 function sum(text: string, metric: string): string {
-  const lines = text.split("\n").filter((line) => line.startsWith(`${metric} `) || line.startsWith(`${metric}{`));
+  const lines = text
+    .split("\n")
+    .filter((line) => line.startsWith(`${metric} `) || line.startsWith(`${metric}{`));
   return String(lines.reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" "))), 0));
 }
 

@@ -5,7 +5,13 @@
 import { env, exports } from "cloudflare:workers";
 import { evictDurableObject } from "cloudflare:test";
 import { bufferSource } from "../../shared/bytes.ts";
-import { type ChannelId, type NetworkName, type PeerId, peerIdFromKey, requireNetworkName } from "../../shared/ids.ts";
+import {
+  type ChannelId,
+  type NetworkName,
+  type PeerId,
+  peerIdFromKey,
+  requireNetworkName,
+} from "../../shared/ids.ts";
 import { WIRE_VERSION } from "../../shared/limits.ts";
 import {
   decodeFromRendezvous,
@@ -115,7 +121,12 @@ export class TestPeer {
   readonly ear: Ear;
   readonly challenge: Extract<FromRendezvous, { readonly kind: "challenge" }>;
 
-  private constructor(identity: TestIdentity, network: NetworkName, ear: Ear, challenge: TestPeer["challenge"]) {
+  private constructor(
+    identity: TestIdentity,
+    network: NetworkName,
+    ear: Ear,
+    challenge: TestPeer["challenge"],
+  ) {
     this.identity = identity;
     this.network = network;
     this.ear = ear;
@@ -130,7 +141,11 @@ export class TestPeer {
     return new TestPeer(identity ?? (await makeIdentity()), network, ear, challenge);
   }
 
-  static async joined(network: NetworkName, forgery: JoinForgery = {}, identity?: TestIdentity): Promise<TestPeer> {
+  static async joined(
+    network: NetworkName,
+    forgery: JoinForgery = {},
+    identity?: TestIdentity,
+  ): Promise<TestPeer> {
     const peer = await TestPeer.connect(network, identity);
     await peer.join(forgery);
     await peer.expect("joined");
@@ -142,7 +157,12 @@ export class TestPeer {
   }
 
   async join(forgery: JoinForgery = {}): Promise<void> {
-    const { origin = ORIGIN, network = this.network, timeMs = this.challenge.timeMs, nonce = this.challenge.nonce } = forgery;
+    const {
+      origin = ORIGIN,
+      network = this.network,
+      timeMs = this.challenge.timeMs,
+      nonce = this.challenge.nonce,
+    } = forgery;
     const { version = WIRE_VERSION, id = this.id, beacon = true, addresses = [] } = forgery;
     const signature = await this.identity.sign(joinClaim({ nonce, origin, network, timeMs }));
     this.send({ kind: "join", version, id, timeMs, signature, beacon, addresses });
@@ -152,7 +172,9 @@ export class TestPeer {
     this.ear.socket.send(encodeToRendezvous(message));
   }
 
-  async expect<Kind extends FromRendezvous["kind"]>(kind: Kind): Promise<Extract<FromRendezvous, { readonly kind: Kind }>> {
+  async expect<Kind extends FromRendezvous["kind"]>(
+    kind: Kind,
+  ): Promise<Extract<FromRendezvous, { readonly kind: Kind }>> {
     const message = decodeFromRendezvous(new Uint8Array((await this.ear.next()) as ArrayBuffer));
     if (message.kind !== kind) throw new Error(`expected ${kind}, got ${JSON.stringify(message)}`);
     return message as Extract<FromRendezvous, { readonly kind: Kind }>;

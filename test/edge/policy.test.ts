@@ -21,10 +21,11 @@ describe("address prefixes", () => {
     "127.0.0.1": undefined,
     "::1": undefined,
     "": undefined,
-    "nonsense": undefined,
+    nonsense: undefined,
   };
   for (const [address, prefix] of Object.entries(prefixes)) {
-    test(`${address || "(none)"} is in ${prefix ?? "no prefix"}`, () => expect(addressPrefix(address)).toBe(prefix));
+    test(`${address || "(none)"} is in ${prefix ?? "no prefix"}`, () =>
+      expect(addressPrefix(address)).toBe(prefix));
   }
 });
 
@@ -38,7 +39,8 @@ describe("the token bucket", () => {
 });
 
 describe("beacons", () => {
-  const member = (first: number): Member => ({ key: new Uint8Array(32).fill(first, 0, 1), id: String(first) }) as unknown as Member;
+  const member = (first: number): Member =>
+    ({ key: new Uint8Array(32).fill(first, 0, 1), id: String(first) }) as unknown as Member;
 
   test("half are the nearest by XOR, the rest are others, none twice", () => {
     const all = Array.from({ length: 200 }, (_, index) => member(index));
@@ -84,11 +86,19 @@ describe("ICE", () => {
   });
 
   test("STUN and coturn come from the configuration", async () => {
-    const some = vars({ STUN_URLS: "stun:a:3478, stun:b:3478", TURN_URLS: "turn:c:3478", TURN_SECRET: "north" });
+    const some = vars({
+      STUN_URLS: "stun:a:3478, stun:b:3478",
+      TURN_URLS: "turn:c:3478",
+      TURN_SECRET: "north",
+    });
     const servers = await iceServers(some, { nowMs: 1_000_000, fetch: noFetch });
     expect(servers).toMatchObject([
       { urls: ["stun:a:3478", "stun:b:3478"] },
-      { urls: ["turn:c:3478"], username: "87400:peerloom", credential: expect.stringMatching(/^[A-Za-z0-9+/]{27}=$/) },
+      {
+        urls: ["turn:c:3478"],
+        username: "87400:peerloom",
+        credential: expect.stringMatching(/^[A-Za-z0-9+/]{27}=$/),
+      },
     ]);
     expect(await iceServers(vars({ TURN_URLS: "turn:c:3478" }), { nowMs: 0, fetch: noFetch })).toEqual([]);
   });
@@ -98,7 +108,11 @@ describe("ICE", () => {
     const answer: { iceServers: IceServer[] } = {
       iceServers: [
         { urls: ["stun:stun.cloudflare.com:3478", "stun:stun.cloudflare.com:53"] },
-        { urls: ["turn:turn.cloudflare.com:53?transport=udp", "turns:turn.cloudflare.com:443?transport=tcp"], username: "u", credential: "c" },
+        {
+          urls: ["turn:turn.cloudflare.com:53?transport=udp", "turns:turn.cloudflare.com:443?transport=tcp"],
+          username: "u",
+          credential: "c",
+        },
       ],
     };
     const fetch = async (url: string, init: RequestInit): Promise<Response> => {
@@ -112,8 +126,14 @@ describe("ICE", () => {
     ];
     expect(await iceServers(some, { nowMs: 0, fetch })).toEqual(expected);
     expect(await iceServers(some, { nowMs: 43_000_000, fetch })).toEqual(expected);
-    expect(asked.map(({ url }) => url)).toEqual(["https://rtc.live.cloudflare.com/v1/turn/keys/key-one/credentials/generate-ice-servers"]);
-    expect(asked[0]?.init).toMatchObject({ method: "POST", body: '{"ttl":86400}', headers: { authorization: "Bearer token" } });
+    expect(asked.map(({ url }) => url)).toEqual([
+      "https://rtc.live.cloudflare.com/v1/turn/keys/key-one/credentials/generate-ice-servers",
+    ]);
+    expect(asked[0]?.init).toMatchObject({
+      method: "POST",
+      body: '{"ttl":86400}',
+      headers: { authorization: "Bearer token" },
+    });
     await iceServers(some, { nowMs: 43_200_001, fetch });
     expect(asked).toHaveLength(2);
   });
@@ -125,14 +145,18 @@ describe("ICE", () => {
       return new Response("no", { status: 500 });
     };
     const some = vars({ STUN_URLS: "stun:a:3478", TURN_KEY_ID: "key-two", TURN_KEY_API_TOKEN: "token" });
-    for (const nowMs of [0, 1_000, 31_000]) expect(await iceServers(some, { nowMs, fetch })).toEqual([{ urls: ["stun:a:3478"] }]);
+    for (const nowMs of [0, 1_000, 31_000])
+      expect(await iceServers(some, { nowMs, fetch })).toEqual([{ urls: ["stun:a:3478"] }]);
     expect(asked).toBe(2);
   });
 
   test("the route answers to any page", async () => {
     const response = await exports.default.fetch(`${ORIGIN}/v1/ice`);
     expect(response.headers.get("access-control-allow-origin")).toBe("*");
-    expect(await response.json()).toEqual({ iceServers: [{ urls: ["stun:stun.cloudflare.com:3478"] }], ttlSeconds: 3_600 });
+    expect(await response.json()).toEqual({
+      iceServers: [{ urls: ["stun:stun.cloudflare.com:3478"] }],
+      ttlSeconds: 3_600,
+    });
   });
 });
 
@@ -140,18 +164,30 @@ describe("what the edge tells of itself", () => {
   const metrics = async (): Promise<Map<string, number>> => {
     const text = await (await exports.default.fetch(`${ORIGIN}/metrics`)).text();
     const samples = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-    return new Map(samples.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]));
+    return new Map(
+      samples.map((line) => [
+        line.slice(0, line.lastIndexOf(" ")),
+        Number(line.slice(line.lastIndexOf(" ") + 1)),
+      ]),
+    );
   };
-  const difference = (before: Map<string, number>, after: Map<string, number>, name: string): number => (after.get(name) ?? 0) - (before.get(name) ?? 0);
+  const difference = (before: Map<string, number>, after: Map<string, number>, name: string): number =>
+    (after.get(name) ?? 0) - (before.get(name) ?? 0);
 
   test("health", async () => {
     const response = await exports.default.fetch(`${ORIGIN}/health`);
-    expect([response.status, await response.json()]).toEqual([200, { ok: true, service: "peerloom-edge", wireVersion: 1 }]);
+    expect([response.status, await response.json()]).toEqual([
+      200,
+      { ok: true, service: "peerloom-edge", wireVersion: 1 },
+    ]);
   });
 
   test("a preflight is answered", async () => {
     const response = await exports.default.fetch(`${ORIGIN}/v1/ice`, { method: "OPTIONS" });
-    expect([response.status, response.headers.get("access-control-allow-methods")]).toEqual([204, "GET, HEAD, OPTIONS"]);
+    expect([response.status, response.headers.get("access-control-allow-methods")]).toEqual([
+      204,
+      "GET, HEAD, OPTIONS",
+    ]);
   });
 
   test("joins, signals, errors, sockets and what the relay carried are counted", async () => {
@@ -166,19 +202,22 @@ describe("what the edge tells of itself", () => {
     await rude.ear.closed();
     a.send({ kind: "relay", request: 2, to: b.id, sealed: new Uint8Array(4) });
     const [ready, offer] = [await a.expect("relay-ready"), await b.expect("relay-offer")];
-    const responses = [await request(`/v1/relay/${ready.channel}?ticket=${ready.ticket}`), await request(`/v1/relay/${ready.channel}?ticket=${offer.ticket}`)];
+    const responses = [
+      await request(`/v1/relay/${ready.channel}?ticket=${ready.ticket}`),
+      await request(`/v1/relay/${ready.channel}?ticket=${offer.ticket}`),
+    ];
     const [left, right] = responses.map((response) => new Ear(response));
     expect([await left?.next(), await right?.next()]).toEqual(["ready", "ready"]);
     for (let i = 0; i < 3; i++) left?.socket.send(new Uint8Array(1_000));
     for (let i = 0; i < 3; i++) await right?.next();
     const expected = {
-      "peerloom_joins_total": 2,
-      "peerloom_signals_total": 1,
+      peerloom_joins_total: 2,
+      peerloom_signals_total: 1,
       'peerloom_errors_total{code="wire/malformed"}': 1,
-      "peerloom_relay_channels_total": 1,
-      "peerloom_relay_frames_total": 3,
-      "peerloom_relay_bytes_total": 3_000,
-      "peerloom_members": 2,
+      peerloom_relay_channels_total: 1,
+      peerloom_relay_frames_total: 3,
+      peerloom_relay_bytes_total: 3_000,
+      peerloom_members: 2,
       'peerloom_open_sockets{object="relay"}': 2,
     };
     // Answers are kept for a second.
@@ -194,6 +233,8 @@ describe("what the edge tells of itself", () => {
   test("refusals at the door are counted by code", async () => {
     const before = await metrics();
     await request("/v1/net/UPPER/join");
-    expect(difference(before, await metrics(), 'peerloom_refused_total{code="network/invalid-name"}')).toBe(1);
+    expect(difference(before, await metrics(), 'peerloom_refused_total{code="network/invalid-name"}')).toBe(
+      1,
+    );
   });
 });

@@ -6,7 +6,12 @@ import { ticketKey } from "../../edge/edge-keys.ts";
 import { RELAY_UNACKED_FRAMES_MAX } from "../../edge/relay-credit.ts";
 import { mintTicket, type RelaySide } from "../../edge/tickets.ts";
 import { type ChannelId, channelIdFrom, DEFAULT_NETWORK } from "../../shared/ids.ts";
-import { FRAME_BYTES_MAX, RELAY_ACK_EVERY_BYTES, RELAY_PENDING_BYTES_MAX, RELAY_UNACKED_BYTES_MAX } from "../../shared/limits.ts";
+import {
+  FRAME_BYTES_MAX,
+  RELAY_ACK_EVERY_BYTES,
+  RELAY_PENDING_BYTES_MAX,
+  RELAY_UNACKED_BYTES_MAX,
+} from "../../shared/limits.ts";
 import { Ear, freshNetwork, makeIdentity, request, sleepRelay, TestPeer } from "./harness.ts";
 
 const frame = (fill: number, length = 16): Uint8Array => new Uint8Array(length).fill(fill);
@@ -17,7 +22,10 @@ class Channel {
 
   async ticket(side: RelaySide, expiresMs: number = Date.now() + 60_000): Promise<string> {
     const { id: peer } = await makeIdentity();
-    return mintTicket({ channel: this.id, side, peer, network: DEFAULT_NETWORK, expiresMs }, await ticketKey(env));
+    return mintTicket(
+      { channel: this.id, side, peer, network: DEFAULT_NETWORK, expiresMs },
+      await ticketKey(env),
+    );
   }
 
   async open(side: RelaySide): Promise<Ear> {
@@ -129,7 +137,7 @@ describe("credit", () => {
     for (let sent = 0; sent < bytes; sent += FRAME_BYTES_MAX) ear.socket.send(frame(1, FRAME_BYTES_MAX));
   };
   const drain = async (ear: Ear, bytes: number): Promise<void> => {
-    for (let got = 0; got < bytes; ) got += (await bytesOf(ear)).length;
+    for (let got = 0; got < bytes;) got += (await bytesOf(ear)).length;
   };
 
   test("a receiver that says nothing stops its sender at the bound", async () => {
@@ -183,7 +191,8 @@ describe("credit", () => {
       await channel.sleep();
       // As an honest receiver does: each time a quarter of a MiB is full.
       const before = Math.floor((i * 100_000) / RELAY_ACK_EVERY_BYTES);
-      if (Math.floor(((i + 1) * 100_000) / RELAY_ACK_EVERY_BYTES) > before) b.socket.send(`ack:${(i + 1) * 100_000}`);
+      if (Math.floor(((i + 1) * 100_000) / RELAY_ACK_EVERY_BYTES) > before)
+        b.socket.send(`ack:${(i + 1) * 100_000}`);
     }
   });
 
@@ -209,12 +218,20 @@ describe("credit", () => {
 
 describe("bad input and bad manners", () => {
   const rude: Record<string, { message: Uint8Array | string; code: number; reason: string }> = {
-    "a frame too large": { message: frame(1, FRAME_BYTES_MAX + 1), code: 1009, reason: "link/frame-too-large" },
+    "a frame too large": {
+      message: frame(1, FRAME_BYTES_MAX + 1),
+      code: 1009,
+      reason: "link/frame-too-large",
+    },
     "an empty frame": { message: new Uint8Array(0), code: 1008, reason: "wire/malformed" },
     "unknown text": { message: "hello", code: 1008, reason: "wire/malformed" },
     "a negative acknowledgement": { message: "ack:-1", code: 1008, reason: "wire/malformed" },
     "an acknowledgement that is no number": { message: "ack:1e9", code: 1008, reason: "wire/malformed" },
-    "an acknowledgement beyond all numbers": { message: `ack:${"9".repeat(40)}`, code: 1008, reason: "wire/malformed" },
+    "an acknowledgement beyond all numbers": {
+      message: `ack:${"9".repeat(40)}`,
+      code: 1008,
+      reason: "wire/malformed",
+    },
     "a megabyte of text": { message: "x".repeat(2 ** 20), code: 1008, reason: "wire/malformed" },
   };
   for (const [what, { message, code, reason }] of Object.entries(rude)) {
@@ -276,7 +293,10 @@ describe("tickets at the door", () => {
     const good = await channel.ticket(0);
     const altered = `${good.slice(0, 60)}${good[60] === "A" ? "B" : "A"}${good.slice(61)}`;
     const forged = `${good.slice(0, -8)}AAAAAAAA`;
-    expect(await status(channel, await channel.ticket(0, Date.now() - 1))).toEqual([403, "edge/ticket-expired"]);
+    expect(await status(channel, await channel.ticket(0, Date.now() - 1))).toEqual([
+      403,
+      "edge/ticket-expired",
+    ]);
     expect(await status(channel, await new Channel().ticket(0))).toEqual([403, "edge/ticket-invalid"]);
     expect(await status(channel, altered)).toEqual([403, "edge/ticket-invalid"]);
     expect(await status(channel, forged)).toEqual([403, "edge/ticket-invalid"]);
@@ -304,7 +324,9 @@ async function poll(channel: Channel, isSo: (attachments: readonly Attached[]) =
   const deadline = Date.now() + 5_000;
   const stub = env.RELAY.getByName(channel.id);
   for (;;) {
-    const attachments = await runInDurableObject(stub, (_, ctx) => ctx.getWebSockets().map((one) => one.deserializeAttachment() as Attached | null));
+    const attachments = await runInDurableObject(stub, (_, ctx) =>
+      ctx.getWebSockets().map((one) => one.deserializeAttachment() as Attached | null),
+    );
     if (isSo(attachments.filter((one) => one !== null))) return;
     if (Date.now() > deadline) throw new Error("the object never got there");
   }

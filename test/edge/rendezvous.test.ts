@@ -3,8 +3,21 @@ import { exports } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { encode } from "../../shared/codec.ts";
 import { channelIdFrom, type NetworkName } from "../../shared/ids.ts";
-import { BEACONS_MAX, CLOCK_SKEW_MS_MAX, RENDEZVOUS_MESSAGE_BYTES_MAX, RENDEZVOUS_MESSAGES_BURST } from "../../shared/limits.ts";
-import { freshNetwork, type JoinForgery, makeIdentity, ORIGIN, request, sleepRendezvous, TestPeer } from "./harness.ts";
+import {
+  BEACONS_MAX,
+  CLOCK_SKEW_MS_MAX,
+  RENDEZVOUS_MESSAGE_BYTES_MAX,
+  RENDEZVOUS_MESSAGES_BURST,
+} from "../../shared/limits.ts";
+import {
+  freshNetwork,
+  type JoinForgery,
+  makeIdentity,
+  ORIGIN,
+  request,
+  sleepRendezvous,
+  TestPeer,
+} from "./harness.ts";
 
 const sealed = (byte: number): Uint8Array => new Uint8Array([byte, 1, 2, 3]);
 
@@ -16,7 +29,12 @@ describe("join", () => {
     const second = await TestPeer.connect(network);
     await second.join();
     const joined = await second.expect("joined");
-    expect(joined).toMatchObject({ keep: true, relay: true, members: 2, beacons: [{ id: first.id, addresses: ["tcp://192.0.2.1:4000"] }] });
+    expect(joined).toMatchObject({
+      keep: true,
+      relay: true,
+      members: 2,
+      beacons: [{ id: first.id, addresses: ["tcp://192.0.2.1:4000"] }],
+    });
   });
 
   test("the object may sleep between challenge and answer", async () => {
@@ -37,18 +55,26 @@ describe("join", () => {
     const last = await TestPeer.connect(network);
     await last.join({ beacon: false });
     const { beacons, keep, members } = await last.expect("joined");
-    expect([beacons.length, new Set(beacons.map(({ id }) => id)).size, keep, members]).toEqual([BEACONS_MAX, BEACONS_MAX, false, BEACONS_MAX + 5]);
+    expect([beacons.length, new Set(beacons.map(({ id }) => id)).size, keep, members]).toEqual([
+      BEACONS_MAX,
+      BEACONS_MAX,
+      false,
+      BEACONS_MAX + 5,
+    ]);
   });
 
-  const refused: Record<string, (network: NetworkName) => Promise<{ forgery: JoinForgery; code?: string }>> = {
-    "another key's id": async () => ({ forgery: { id: (await makeIdentity()).id } }),
-    "another edge's origin": async () => ({ forgery: { origin: "https://evil.example" } }),
-    "another network": async () => ({ forgery: { network: freshNetwork() } }),
-    "a time in the past": async () => ({ forgery: { timeMs: Date.now() - CLOCK_SKEW_MS_MAX - 5_000 } }),
-    "a time in the future": async () => ({ forgery: { timeMs: Date.now() + CLOCK_SKEW_MS_MAX + 5_000 } }),
-    "the nonce of another socket": async (network) => ({ forgery: { nonce: (await TestPeer.connect(network)).challenge.nonce } }),
-    "another wire version": async () => ({ forgery: { version: 2 }, code: "wire/version" }),
-  };
+  const refused: Record<string, (network: NetworkName) => Promise<{ forgery: JoinForgery; code?: string }>> =
+    {
+      "another key's id": async () => ({ forgery: { id: (await makeIdentity()).id } }),
+      "another edge's origin": async () => ({ forgery: { origin: "https://evil.example" } }),
+      "another network": async () => ({ forgery: { network: freshNetwork() } }),
+      "a time in the past": async () => ({ forgery: { timeMs: Date.now() - CLOCK_SKEW_MS_MAX - 5_000 } }),
+      "a time in the future": async () => ({ forgery: { timeMs: Date.now() + CLOCK_SKEW_MS_MAX + 5_000 } }),
+      "the nonce of another socket": async (network) => ({
+        forgery: { nonce: (await TestPeer.connect(network)).challenge.nonce },
+      }),
+      "another wire version": async () => ({ forgery: { version: 2 }, code: "wire/version" }),
+    };
   for (const [what, forge] of Object.entries(refused)) {
     test(`a join with ${what} is refused`, async () => {
       const network = freshNetwork();
@@ -116,10 +142,18 @@ describe("members", () => {
     const [a, b] = [await TestPeer.joined(network), await TestPeer.joined(network)];
     b.send({ kind: "addresses", addresses: ["tcp://192.0.2.9:1"] });
     b.send({ kind: "find", request: 5, id: a.id });
-    expect(await b.expect("found")).toEqual({ kind: "found", request: 5, contact: { id: a.id, addresses: [] } });
+    expect(await b.expect("found")).toEqual({
+      kind: "found",
+      request: 5,
+      contact: { id: a.id, addresses: [] },
+    });
     await sleepRendezvous(network);
     a.send({ kind: "find", request: 6, id: b.id });
-    expect(await a.expect("found")).toEqual({ kind: "found", request: 6, contact: { id: b.id, addresses: ["tcp://192.0.2.9:1"] } });
+    expect(await a.expect("found")).toEqual({
+      kind: "found",
+      request: 6,
+      contact: { id: b.id, addresses: ["tcp://192.0.2.9:1"] },
+    });
     a.send({ kind: "find", request: 7, id: (await makeIdentity()).id });
     expect(await a.expect("found")).toEqual({ kind: "found", request: 7, contact: undefined });
   });
@@ -175,21 +209,37 @@ describe("bad input costs the sender its socket, and nobody else", () => {
   const bad: Record<string, { message: Uint8Array | string; code: string; close: number }> = {
     "no msgpack": { message: new Uint8Array([0xc1]), code: "wire/malformed", close: 1008 },
     "nothing at all": { message: new Uint8Array(0), code: "wire/malformed", close: 1008 },
-    "text": { message: "hello", code: "wire/malformed", close: 1008 },
+    text: { message: "hello", code: "wire/malformed", close: 1008 },
     "an unknown kind": { message: encode(["shout", 1]), code: "wire/malformed", close: 1008 },
     "a field too many": { message: encode(["addresses", [], 1]), code: "wire/malformed", close: 1008 },
     "the wrong type": { message: encode(["find", "1", 2]), code: "wire/malformed", close: 1008 },
     "deep nesting": { message: encode(deep(200)), code: "wire/malformed", close: 1008 },
-    "a hundred thousand arrays in each other": { message: new Uint8Array(30_000).fill(0x91), code: "wire/malformed", close: 1008 },
-    "a record extension": { message: new Uint8Array([0x92, 0xd4, 0x72, 0x40, 0x01]), code: "wire/malformed", close: 1008 },
-    "one byte too many": { message: new Uint8Array(RENDEZVOUS_MESSAGE_BYTES_MAX + 1), code: "wire/too-large", close: 1009 },
+    "a hundred thousand arrays in each other": {
+      message: new Uint8Array(30_000).fill(0x91),
+      code: "wire/malformed",
+      close: 1008,
+    },
+    "a record extension": {
+      message: new Uint8Array([0x92, 0xd4, 0x72, 0x40, 0x01]),
+      code: "wire/malformed",
+      close: 1008,
+    },
+    "one byte too many": {
+      message: new Uint8Array(RENDEZVOUS_MESSAGE_BYTES_MAX + 1),
+      code: "wire/too-large",
+      close: 1009,
+    },
     "a megabyte": { message: new Uint8Array(2 ** 20), code: "wire/too-large", close: 1009 },
   };
   for (const phase of ["joined", "connect"] as const) {
     for (const [what, { message, code, close }] of Object.entries(bad)) {
       test(`${what}, ${phase === "joined" ? "joined" : "not yet joined"}`, async () => {
         const network = freshNetwork();
-        const [good, other, rude] = [await TestPeer.joined(network), await TestPeer.joined(network), await TestPeer[phase](network)];
+        const [good, other, rude] = [
+          await TestPeer.joined(network),
+          await TestPeer.joined(network),
+          await TestPeer[phase](network),
+        ];
         await sleepRendezvous(network);
         rude.ear.socket.send(message);
         expect(await rude.expect("error")).toMatchObject({ request: 0, code });
@@ -219,10 +269,23 @@ describe("bad input costs the sender its socket, and nobody else", () => {
 describe("the door", () => {
   const cases: Record<string, { path: string; status: number; code: string; upgrade?: boolean }> = {
     "a bad network name": { path: "/v1/net/UPPER/join", status: 400, code: "network/invalid-name" },
-    "a network name that is too long": { path: `/v1/net/${"a".repeat(65)}/join`, status: 400, code: "network/invalid-name" },
-    "a join that is no WebSocket": { path: "/v1/net/main/join", status: 426, code: "usage/invalid", upgrade: false },
+    "a network name that is too long": {
+      path: `/v1/net/${"a".repeat(65)}/join`,
+      status: 400,
+      code: "network/invalid-name",
+    },
+    "a join that is no WebSocket": {
+      path: "/v1/net/main/join",
+      status: 426,
+      code: "usage/invalid",
+      upgrade: false,
+    },
     "a bad channel": { path: "/v1/relay/UPPER", status: 404, code: "edge/ticket-invalid" },
-    "a channel without a ticket": { path: `/v1/relay/${channelIdFrom(new Uint8Array(16))}`, status: 403, code: "edge/ticket-invalid" },
+    "a channel without a ticket": {
+      path: `/v1/relay/${channelIdFrom(new Uint8Array(16))}`,
+      status: 403,
+      code: "edge/ticket-invalid",
+    },
     "an unknown path": { path: "/v2/nothing", status: 404, code: "usage/invalid", upgrade: false },
   };
   for (const [what, { path, status, code, upgrade = true }] of Object.entries(cases)) {

@@ -9,10 +9,21 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import WebSocket from "ws";
-import { type EmbeddedEdge, type EmbeddedEdgeOptions, startEmbeddedEdge, WORKER_CONFIGURATION } from "../../infra/embedded-edge.ts";
+import {
+  type EmbeddedEdge,
+  type EmbeddedEdgeOptions,
+  startEmbeddedEdge,
+  WORKER_CONFIGURATION,
+} from "../../infra/embedded-edge.ts";
 import { type PeerId, peerIdFromKey, requireNetworkName } from "../../shared/ids.ts";
 import { FRAME_BYTES_MAX, RELAY_UNACKED_BYTES_MAX, WIRE_VERSION } from "../../shared/limits.ts";
-import { decodeFromRendezvous, encodeToRendezvous, type FromRendezvous, joinClaim, type ToRendezvous } from "../../shared/messages.ts";
+import {
+  decodeFromRendezvous,
+  encodeToRendezvous,
+  type FromRendezvous,
+  joinClaim,
+  type ToRendezvous,
+} from "../../shared/messages.ts";
 
 const DEADLINE_MS = 15_000;
 const NETWORK = requireNetworkName("demo");
@@ -101,7 +112,15 @@ class Peer extends Client {
     peer.id = peerIdFromKey(new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey)));
     const claim = Uint8Array.from(joinClaim({ nonce, origin, network: NETWORK, timeMs }));
     const signature = new Uint8Array(await crypto.subtle.sign("Ed25519", pair.privateKey, claim));
-    peer.send({ kind: "join", version: WIRE_VERSION, id: peer.id, timeMs, signature, beacon: true, addresses: ["tcp://192.0.2.1:1"] });
+    peer.send({
+      kind: "join",
+      version: WIRE_VERSION,
+      id: peer.id,
+      timeMs,
+      signature,
+      beacon: true,
+      addresses: ["tcp://192.0.2.1:1"],
+    });
     await peer.expect("joined");
     return peer;
   }
@@ -110,7 +129,9 @@ class Peer extends Client {
     this.socket.send(encodeToRendezvous(message));
   }
 
-  async expect<Kind extends FromRendezvous["kind"]>(kind: Kind): Promise<Extract<FromRendezvous, { readonly kind: Kind }>> {
+  async expect<Kind extends FromRendezvous["kind"]>(
+    kind: Kind,
+  ): Promise<Extract<FromRendezvous, { readonly kind: Kind }>> {
     const heard = await this.next();
     const message = decodeFromRendezvous(Uint8Array.from(heard as Buffer));
     if (message.kind !== kind) throw new Error(`expected ${kind}, got ${JSON.stringify(message)}`);
@@ -138,7 +159,9 @@ async function relay(origin: string): Promise<[Client, Client]> {
 async function workers(parent: number): Promise<number[]> {
   const { stdout } = await run("ps", ["-A", "-o", "pid=,ppid=,args="]);
   const rows = stdout.split("\n").map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line));
-  return rows.filter((row) => Number(row?.[2]) === parent && row?.[3]?.includes("--control-fd=")).map((row) => Number(row?.[1]));
+  return rows
+    .filter((row) => Number(row?.[2]) === parent && row?.[3]?.includes("--control-fd="))
+    .map((row) => Number(row?.[1]));
 }
 
 function isAlive(pid: number): boolean {
@@ -191,9 +214,16 @@ describe("it serves", () => {
     const toml = readFileSync(new URL("../../wrangler.toml", import.meta.url), "utf8");
     const { compatibilityDate, compatibilityFlags, objects, limit } = WORKER_CONFIGURATION;
     expect(toml).toContain(`compatibility_date = "${compatibilityDate}"`);
-    expect(toml).toContain(`compatibility_flags = [${compatibilityFlags.map((flag) => `"${flag}"`).join(", ")}]`);
-    for (const [name, className] of Object.entries(objects)) expect(toml).toContain(`name = "${name}"\nclass_name = "${className}"`);
-    expect(toml).toContain(`new_sqlite_classes = [${Object.values(objects).map((name) => `"${name}"`).join(", ")}]`);
+    expect(toml).toContain(
+      `compatibility_flags = [${compatibilityFlags.map((flag) => `"${flag}"`).join(", ")}]`,
+    );
+    for (const [name, className] of Object.entries(objects))
+      expect(toml).toContain(`name = "${name}"\nclass_name = "${className}"`);
+    expect(toml).toContain(
+      `new_sqlite_classes = [${Object.values(objects)
+        .map((name) => `"${name}"`)
+        .join(", ")}]`,
+    );
     expect(toml).toContain(`simple = { limit = ${limit.simple.limit}, period = ${limit.simple.period} }`);
   });
 
@@ -219,10 +249,17 @@ describe("memory", () => {
     receiver.socket.pause();
     const beforeMiB = residentMiB(pid);
     const frame = new Uint8Array(FRAME_BYTES_MAX);
-    for (let sent = 0; sent < FLOOD_BYTES && sender.socket.readyState === WebSocket.OPEN; sent += frame.length) {
+    for (
+      let sent = 0;
+      sent < FLOOD_BYTES && sender.socket.readyState === WebSocket.OPEN;
+      sent += frame.length
+    ) {
       await new Promise<void>((resolve) => sender.socket.send(frame, () => resolve()));
     }
-    expect(await within(sender.closed, "the sender's close")).toEqual({ code: 4003, reason: "edge/relay-over-credit" });
+    expect(await within(sender.closed, "the sender's close")).toEqual({
+      code: 4003,
+      reason: "edge/relay-over-credit",
+    });
     expect(residentMiB(pid) - beforeMiB).toBeLessThan(64);
     await relay(url); // others go on
   });
@@ -239,7 +276,8 @@ describe("memory", () => {
     const done = within(
       (async () => {
         while (got < FLOOD_BYTES) {
-          for (; sent < FLOOD_BYTES && sent - got + frame.length <= window; sent += frame.length) sender.socket.send(frame);
+          for (; sent < FLOOD_BYTES && sent - got + frame.length <= window; sent += frame.length)
+            sender.socket.send(frame);
           got += (await receiver.next()).length;
           receiver.socket.send(`ack:${got}`);
           if (got % (window * 4) === 0) peakMiB = Math.max(peakMiB, residentMiB(pid));
@@ -278,14 +316,19 @@ describe("it stops", () => {
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as { port: number };
-    await expect(startEmbeddedEdge({ port })).rejects.toMatchObject({ code: "link/failed", message: expect.stringContaining(String(port)) });
+    await expect(startEmbeddedEdge({ port })).rejects.toMatchObject({
+      code: "link/failed",
+      message: expect.stringContaining(String(port)),
+    });
     server.close();
     expect(await workers(process.pid)).toEqual([]);
     expect(readdirSync(ownFolder)).toEqual([]);
   });
 
   test("the signal stops it, also before it is up", async () => {
-    await expect(startEmbeddedEdge({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "aborted" });
+    await expect(startEmbeddedEdge({ signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: "aborted",
+    });
     const early = new AbortController();
     const starting = startEmbeddedEdge({ signal: early.signal });
     early.abort();
@@ -308,15 +351,23 @@ describe("its parent ends", () => {
 
   async function startChild(): Promise<{ child: ChildProcess; url: string; pids: number[] }> {
     const cwd = fileURLToPath(new URL("../..", import.meta.url));
-    const child = spawn(process.execPath, ["--input-type=module", "-e", program], { cwd, stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
+      cwd,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     children.push(child);
-    const [line] = (await within(once(child.stdout as NodeJS.ReadableStream, "data"), "the child's edge")) as [Buffer];
+    const [line] = (await within(
+      once(child.stdout as NodeJS.ReadableStream, "data"),
+      "the child's edge",
+    )) as [Buffer];
     return { child, url: line.toString().trim(), pids: await workers(child.pid ?? 0) };
   }
 
   test("killed without a chance: workerd and files go too", async () => {
     const { child, url, pids } = await startChild();
-    expect([pids.length, (await fetch(`${url}/health`)).status, readdirSync(ownFolder).length]).toEqual([1, 200, 1]);
+    expect([pids.length, (await fetch(`${url}/health`)).status, readdirSync(ownFolder).length]).toEqual([
+      1, 200, 1,
+    ]);
     child.kill("SIGKILL");
     await within(once(child, "exit"), "the child's end");
     await until(() => !pids.some(isAlive), "workerd's end");

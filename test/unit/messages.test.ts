@@ -25,13 +25,18 @@ interface Vector {
 }
 
 interface Vectors {
-  readonly claim: Record<"seed" | "id" | "nonce" | "origin" | "claim" | "signature", string> & { network: NetworkName; timeMs: number };
+  readonly claim: Record<"seed" | "id" | "nonce" | "origin" | "claim" | "signature", string> & {
+    network: NetworkName;
+    timeMs: number;
+  };
   readonly tickets: readonly (RelayTicket & { readonly secret: string; readonly text: string })[];
   readonly toRendezvous: readonly Vector[];
   readonly fromRendezvous: readonly Vector[];
 }
 
-const vectors = JSON.parse(readFileSync(new URL("./vectors/rendezvous.json", import.meta.url), "utf8")) as Vectors;
+const vectors = JSON.parse(
+  readFileSync(new URL("./vectors/rendezvous.json", import.meta.url), "utf8"),
+) as Vectors;
 
 function bytes(hex: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(fromHex(hex) ?? []);
@@ -39,8 +44,11 @@ function bytes(hex: string): Uint8Array<ArrayBuffer> {
 
 /** The message a vector shows: `{hex}` is bytes. */
 function revive(message: Record<string, unknown>): unknown {
-  const isBytes = (value: unknown): value is { hex: string } => typeof value === "object" && value !== null && "hex" in value;
-  return Object.fromEntries(Object.entries(message).map(([name, value]) => [name, isBytes(value) ? bytes(value.hex) : value]));
+  const isBytes = (value: unknown): value is { hex: string } =>
+    typeof value === "object" && value !== null && "hex" in value;
+  return Object.fromEntries(
+    Object.entries(message).map(([name, value]) => [name, isBytes(value) ? bytes(value.hex) : value]),
+  );
 }
 
 describe("vectors", () => {
@@ -61,7 +69,13 @@ describe("vectors", () => {
     const { claim, signature, nonce, id, ...rest } = vectors.claim;
     const signed = Uint8Array.from(joinClaim({ ...rest, nonce: bytes(nonce) }));
     expect(toHex(signed)).toBe(claim);
-    const key = await crypto.subtle.importKey("raw", Uint8Array.from(publicKeyOf(requirePeerId(id))), "Ed25519", false, ["verify"]);
+    const key = await crypto.subtle.importKey(
+      "raw",
+      Uint8Array.from(publicKeyOf(requirePeerId(id))),
+      "Ed25519",
+      false,
+      ["verify"],
+    );
     expect(await crypto.subtle.verify("Ed25519", key, bytes(signature), signed)).toBe(true);
   });
 
@@ -99,16 +113,22 @@ describe("strangers' bytes", () => {
   test("a vector with one byte changed, cut short or continued is a message or a typed error", () => {
     const all = [...vectors.toRendezvous, ...vectors.fromRendezvous].map(({ hex }) => bytes(hex));
     fc.assert(
-      fc.property(fc.constantFrom(...all), fc.nat(), fc.nat(255), fc.nat(400), (vector, at, value, length) => {
-        const input = vector.slice();
-        input[at % input.length] = value;
-        const longer = new Uint8Array(length);
-        longer.set(input.subarray(0, length));
-        for (const decode of [decodeToRendezvous, decodeFromRendezvous]) {
-          expect(["decoded", "wire/malformed"]).toContain(outcome(decode, input));
-          expect(["decoded", "wire/malformed"]).toContain(outcome(decode, longer));
-        }
-      }),
+      fc.property(
+        fc.constantFrom(...all),
+        fc.nat(),
+        fc.nat(255),
+        fc.nat(400),
+        (vector, at, value, length) => {
+          const input = vector.slice();
+          input[at % input.length] = value;
+          const longer = new Uint8Array(length);
+          longer.set(input.subarray(0, length));
+          for (const decode of [decodeToRendezvous, decodeFromRendezvous]) {
+            expect(["decoded", "wire/malformed"]).toContain(outcome(decode, input));
+            expect(["decoded", "wire/malformed"]).toContain(outcome(decode, longer));
+          }
+        },
+      ),
     );
   });
 
@@ -129,11 +149,14 @@ describe("strangers' bytes", () => {
     "a number": 1,
   };
   for (const [what, value] of Object.entries(refused)) {
-    test(`${what} is malformed`, () => expect(outcome(decodeToRendezvous, encode(value))).toBe("wire/malformed"));
+    test(`${what} is malformed`, () =>
+      expect(outcome(decodeToRendezvous, encode(value))).toBe("wire/malformed"));
   }
 
   test("a message that is too long is not looked at", () => {
-    expect(outcome(decodeToRendezvous, new Uint8Array(RENDEZVOUS_MESSAGE_BYTES_MAX + 1))).toBe("wire/too-large");
+    expect(outcome(decodeToRendezvous, new Uint8Array(RENDEZVOUS_MESSAGE_BYTES_MAX + 1))).toBe(
+      "wire/too-large",
+    );
   });
 
   test("any text is no ticket, and a damaged ticket is no crash", () => {

@@ -1,0 +1,25 @@
+/** A page as a host. */
+import type { Log, Runtime } from "../../runtime.ts";
+import { browserAead } from "./aead.ts";
+import { browserClock } from "./clock.ts";
+import { browserRandom } from "./random.ts";
+import { browserStorage } from "./storage.ts";
+import { browserWebRtc } from "./webrtc.ts";
+import { browserWebSocket } from "./websocket.ts";
+
+const silent: Log = { debug: () => {}, warn: () => {} };
+
+export function browserRuntime(): Runtime {
+  return {
+    name: "browser",
+    clock: browserClock,
+    random: browserRandom,
+    aead: browserAead,
+    tcp: undefined,
+    websocket: browserWebSocket,
+    webrtc: browserWebRtc(),
+    storage: browserStorage,
+    files: undefined,
+    log: silent,
+  };
+}

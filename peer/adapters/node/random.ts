@@ -1,0 +1,7 @@
+/** Randomness from the operating system. */
+import type { Random } from "../../runtime.ts";
+
+export const nodeRandom: Random = {
+  bytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+  unit: () => (crypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32,
+};

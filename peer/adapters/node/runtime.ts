@@ -1,0 +1,31 @@
+/** Node as a host. */
+import type { Runtime, WebRtcHost } from "../../runtime.ts";
+import { nodeAead } from "./aead.ts";
+import { nodeClock } from "./clock.ts";
+import { nodeFiles } from "./files.ts";
+import { nodeLog } from "./log.ts";
+import { nodeRandom } from "./random.ts";
+import { folderStorage, memoryStorage } from "./storage.ts";
+import { nodeTcp } from "./tcp.ts";
+import { nodeWebSocket } from "./websocket.ts";
+
+export interface NodeRuntimeOptions {
+  /** Folder of the identity and what else is remembered. Without it nothing is. */
+  readonly dataDir: string | undefined;
+  readonly webrtc: WebRtcHost | undefined;
+}
+
+export function nodeRuntime({ dataDir, webrtc }: NodeRuntimeOptions): Runtime {
+  return {
+    name: "Deno" in globalThis ? "deno" : "node",
+    clock: nodeClock,
+    random: nodeRandom,
+    aead: nodeAead,
+    tcp: nodeTcp,
+    websocket: nodeWebSocket,
+    webrtc,
+    storage: dataDir === undefined ? memoryStorage() : folderStorage(dataDir),
+    files: nodeFiles,
+    log: nodeLog(process.env["PEERLOOM_LOG"]),
+  };
+}

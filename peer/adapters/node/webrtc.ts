@@ -1,0 +1,265 @@
+/**
+ * WebRTC by node-datachannel (libdatachannel, usrsctp, OpenSSL). Its native callbacks abort the process when anything
+ * throws inside, and it believes the SDP it is given, so both are fenced here.
+ */
+import type { DataChannel, IceServer as NativeIceServer, PeerConnection } from "node-datachannel";
+import { concatBytes } from "../../../shared/bytes.ts";
+import { PeerloomError } from "../../../shared/errors.ts";
+import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
+import type { IceServer, RtcConnection, RtcSignal, WebRtcHost } from "../../runtime.ts";
+
+type Native = typeof import("node-datachannel");
+
+/** The window is what limits one connection over distance: 8 MiB give 58 MB/s at 50 ms where 1 MiB gives 10. */
+const SCTP_SETTINGS = {
+  recvBufferSize: 8 * 1024 * 1024,
+  sendBufferSize: 8 * 1024 * 1024,
+  maxChunksOnQueue: 65_536,
+  initialCongestionWindow: 64,
+} as const;
+const BUFFER_LOW_BYTES: number = 256 * 1024;
+const SDP_CHARACTERS_MAX = 16_384;
+/** libjuice uses two of each at most. */
+const STUN_MAX = 2;
+const TURN_MAX = 2;
+/** Closing gives what was sent this long to leave. */
+const CLOSE_FLUSH_MS = 1_000;
+const FLUSH_STEP_MS = 5;
+
+export interface NodeWebRtcOptions {
+  /** Gather candidates on this address only, for tests. @default all interfaces */
+  readonly bindAddress?: string;
+}
+
+/** Undefined where there is no binary for the platform, or Deno runs without `--allow-ffi`. */
+export async function loadNodeWebRtc(options: NodeWebRtcOptions = {}): Promise<WebRtcHost | undefined> {
+  let native: Native;
+  try {
+    native = await import("node-datachannel");
+    settleOnce(native);
+  } catch {
+    return undefined;
+  }
+  return { open: (connection) => new NodeRtcConnection(native, { ...connection, ...options }) };
+}
+
+let settled = false;
+
+/** Process-wide, and only before the first connection. */
+function settleOnce(native: Native): void {
+  if (settled) return;
+  native.setSctpSettings(SCTP_SETTINGS);
+  settled = true;
+}
+
+/** Native objects that JavaScript forgets are collected and closed, even while bytes are under way. */
+const alive = new Set<NodeRtcConnection>();
+let connections = 0;
+
+class NodeRtcConnection implements RtcConnection {
+  readonly #peer: PeerConnection;
+  readonly #channel: DataChannel;
+  readonly #role: "offerer" | "answerer";
+  #waiting: Extract<RtcSignal, { kind: "candidate" }>[] = [];
+  #described = false;
+  #open = false;
+  #over = false;
+  #wasHigh = false;
+  onOpen: () => void = () => {};
+  onMessage: (bytes: Uint8Array) => void = () => {};
+  onDrain: () => void = () => {};
+  onClose: (error: PeerloomError | undefined) => void = () => {};
+
+  constructor(native: Native, options: Parameters<WebRtcHost["open"]>[0] & NodeWebRtcOptions) {
+    this.#role = options.role;
+    this.#peer = new native.PeerConnection(`peerloom-${connections++}`, {
+      iceServers: options.iceServers.flatMap(nativeIceServers).slice(0, STUN_MAX + TURN_MAX),
+      maxMessageSize: FRAME_BYTES_MAX,
+      disableAutoNegotiation: true,
+      ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
+    });
+    alive.add(this);
+    this.#peer.onLocalDescription(
+      this.#guarded((sdp: string, kind: string) => {
+        if (kind === "offer" || kind === "answer") options.onSignal({ kind, sdp });
+      }),
+    );
+    this.#peer.onLocalCandidate(
+      this.#guarded((candidate: string, mid: string) =>
+        options.onSignal({ kind: "candidate", candidate, mid }),
+      ),
+    );
+    this.#peer.onStateChange(
+      this.#guarded((state: string) => {
+        if (state === "failed" || state === "closed" || state === "disconnected")
+          this.#end(`its state is "${state}"`);
+      }),
+    );
+    this.#channel = this.#peer.createDataChannel("peerloom", { negotiated: true, id: 0 });
+    this.#channel.setBufferedAmountLowThreshold(BUFFER_LOW_BYTES);
+    this.#channel.onOpen(this.#guarded(() => this.#opened()));
+    this.#channel.onMessage(
+      this.#guarded((message: string | Buffer | ArrayBuffer) => this.#received(message)),
+    );
+    this.#channel.onBufferedAmountLow(
+      this.#guarded(() => {
+        if (!this.#wasHigh) return;
+        this.#wasHigh = false;
+        this.onDrain();
+      }),
+    );
+    this.#channel.onClosed(this.#guarded(() => this.#end("the channel was closed")));
+    this.#channel.onError(this.#guarded((error: string) => this.#end(error)));
+    if (options.role === "offerer") this.#peer.setLocalDescription();
+  }
+
+  accept(signal: RtcSignal): void {
+    if (this.#over) return;
+    try {
+      if (signal.kind !== "candidate") this.#describe(signal);
+      else if (this.#described) this.#peer.addRemoteCandidate(signal.candidate, signal.mid);
+      else this.#waiting.push(signal);
+    } catch (cause) {
+      this.#end("the other side's description was refused", cause);
+    }
+  }
+
+  get bufferedBytes(): number {
+    return this.#over ? 0 : this.#channel.bufferedAmount();
+  }
+
+  get messageBytesMax(): number {
+    return this.#over ? 0 : this.#channel.maxMessageSize();
+  }
+
+  send(parts: readonly Uint8Array[]): void {
+    if (this.#over) return;
+    try {
+      const message = parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(...parts);
+      this.#channel.sendMessageBinary(message);
+      if (this.#channel.bufferedAmount() > BUFFER_LOW_BYTES) this.#wasHigh = true;
+    } catch (cause) {
+      this.#end("sending failed", cause);
+    }
+  }
+
+  fingerprints(): { readonly local: string; readonly remote: string } {
+    return {
+      local: fingerprintOf(this.#peer.localDescription()?.sdp ?? ""),
+      remote: this.#peer.remoteFingerprint().value.toLowerCase(),
+    };
+  }
+
+  describe(): string {
+    const pair = this.#peer.getSelectedCandidatePair();
+    return pair === null ? "" : `webrtc ${pair.remote.type} ${pair.remote.address}:${pair.remote.port}`;
+  }
+
+  close(): void {
+    if (this.#over) return;
+    const deadlineMs = performance.now() + (this.#open ? CLOSE_FLUSH_MS : 0);
+    const flush = (): void => {
+      if (this.#over) return;
+      if (this.#channel.bufferedAmount() > 0 && performance.now() < deadlineMs)
+        setTimeout(flush, FLUSH_STEP_MS);
+      else this.#end(undefined);
+    };
+    this.onMessage = () => {};
+    flush();
+  }
+
+  #describe({ kind, sdp }: Extract<RtcSignal, { kind: "offer" | "answer" }>): void {
+    if (this.#described || kind !== (this.#role === "offerer" ? "answer" : "offer")) return;
+    checkSdp(sdp);
+    // The answerer becomes DTLS server. As a client its first flight often comes before the offerer's ICE is up, and
+    // OpenSSL sends it again after a second: a third of all connections stalled so.
+    this.#peer.setRemoteDescription(
+      sdp.replace("a=setup:actpass", "a=setup:active"),
+      kind === "offer" ? "offer" : "answer",
+    );
+    this.#described = true;
+    if (this.#role === "answerer") this.#peer.setLocalDescription();
+    for (const { candidate, mid } of this.#waiting.splice(0)) this.#peer.addRemoteCandidate(candidate, mid);
+  }
+
+  #opened(): void {
+    if (this.#over || this.#open) return;
+    this.#open = true;
+    this.onOpen();
+  }
+
+  #received(message: string | Buffer | ArrayBuffer): void {
+    if (typeof message === "string" || this.#over) return;
+    // The message may come in before the event that says the channel is open.
+    this.#opened();
+    this.onMessage(message instanceof ArrayBuffer ? new Uint8Array(message) : message);
+  }
+
+  /** Undefined: closed on purpose. */
+  #end(why: string | undefined, cause?: unknown): void {
+    if (this.#over) return;
+    this.#over = true;
+    const error =
+      why === undefined
+        ? undefined
+        : new PeerloomError("link/failed", `The WebRTC connection ended: ${why}.`, { cause });
+    try {
+      this.#channel.close();
+      this.#peer.close();
+    } catch {
+      // Closed by the other side meanwhile.
+    }
+    alive.delete(this);
+    this.onClose(error);
+  }
+
+  #guarded<Arguments extends unknown[]>(
+    callback: (...values: Arguments) => void,
+  ): (...values: Arguments) => void {
+    return (...values) => {
+      try {
+        callback(...values);
+      } catch (error) {
+        // Out of the native callback, or the process aborts; a defect of ours must still be seen.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    };
+  }
+}
+
+/** What reaches native code is one application section with one fingerprint and plain ICE credentials. */
+function checkSdp(sdp: string): void {
+  const count = (pattern: RegExp): number => (sdp.match(pattern) ?? []).length;
+  const credential = /^[A-Za-z0-9+/]{4,256}$/;
+  const ufrag = /^a=ice-ufrag:(\S+)\r?$/m.exec(sdp)?.[1] ?? "";
+  const password = /^a=ice-pwd:(\S+)\r?$/m.exec(sdp)?.[1] ?? "";
+  const isSound =
+    sdp.length <= SDP_CHARACTERS_MAX &&
+    count(/^m=/gm) === 1 &&
+    /^m=application /m.test(sdp) &&
+    count(/^a=fingerprint:/gm) === 1 &&
+    /^a=fingerprint:sha-256 /im.test(sdp) &&
+    credential.test(ufrag) &&
+    credential.test(password) &&
+    password.length >= 22;
+  if (!isSound) throw new PeerloomError("wire/malformed", "That is no description of a data channel.");
+}
+
+function fingerprintOf(sdp: string): string {
+  return (/^a=fingerprint:sha-256 ([0-9A-Fa-f:]+)/m.exec(sdp)?.[1] ?? "").toLowerCase();
+}
+
+/** Host and port apart, since an IPv6 address in URL form is refused; TURN over UDP only, the rest is ignored there. */
+function nativeIceServers({ urls, username, credential }: IceServer): NativeIceServer[] {
+  return urls.flatMap((url) => {
+    const match = /^(stun|turn):(\[[^\]]+\]|[^:?]+)(?::(\d+))?(?:\?transport=(\w+))?$/.exec(url);
+    if (match === null || (match[4] !== undefined && match[4] !== "udp")) return [];
+    const [, scheme, host = "", port = "3478"] = match;
+    const hostname = host.replace(/^\[|\]$/g, "");
+    if (scheme === "stun") return [{ hostname, port: Number(port) }];
+    if (username === undefined || credential === undefined) return [];
+    return [{ hostname, port: Number(port), username, password: credential, relayType: "TurnUdp" as const }];
+  });
+}

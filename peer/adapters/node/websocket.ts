@@ -1,0 +1,108 @@
+/** WebSockets by `ws`: the only client here that does not offer compression, which sealed bytes pay for and never use. */
+import { WebSocket } from "ws";
+import { PeerloomError } from "../../../shared/errors.ts";
+import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
+import type { MessageSocket, WebSocketHost } from "../../runtime.ts";
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const BUFFER_LOW_BYTES: number = 256 * 1024;
+/** A closing handshake that does not end in this time is cut. */
+const CLOSE_TIMEOUT_MS = 3_000;
+
+export const SOCKET_OPTIONS: { readonly perMessageDeflate: boolean; readonly maxPayload: number } = {
+  perMessageDeflate: false,
+  maxPayload: FRAME_BYTES_MAX,
+};
+
+export const nodeWebSocket: WebSocketHost = {
+  connect(url, signal) {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(signal.reason as Error);
+        return;
+      }
+      const socket = new WebSocket(url, { ...SOCKET_OPTIONS, handshakeTimeout: CONNECT_TIMEOUT_MS });
+      const abort = (): void => {
+        socket.terminate();
+        reject(signal.reason as Error);
+      };
+      signal.addEventListener("abort", abort, { once: true });
+      let refusal = "";
+      socket.once("unexpected-response", (_request, response) => {
+        refusal = ` (HTTP ${response.statusCode})`;
+        response.resume();
+        socket.terminate();
+      });
+      socket.once("open", () => {
+        signal.removeEventListener("abort", abort);
+        resolve(messageSocket(socket, url));
+      });
+      socket.on("error", (cause) => {
+        signal.removeEventListener("abort", abort);
+        const origin = new URL(url).host;
+        reject(
+          new PeerloomError("link/failed", `${origin} cannot be reached${refusal}: ${cause.message}`, {
+            cause,
+          }),
+        );
+      });
+    });
+  },
+};
+
+/** Wraps an open socket, dialled or accepted. */
+export function messageSocket(socket: WebSocket, remoteAddress: string): MessageSocket {
+  let wasHigh = false;
+  let onMessage: MessageSocket["onMessage"] | undefined;
+  // What comes in with the upgrade is delivered before a promise's continuation runs: it waits for its handler.
+  socket.pause();
+  let closeTimer: NodeJS.Timeout | undefined;
+  const wrapped: MessageSocket = {
+    remoteAddress,
+    get bufferedBytes() {
+      return socket.bufferedAmount;
+    },
+    send(parts) {
+      if (socket.readyState !== WebSocket.OPEN) return;
+      socket.send(parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts), () => {
+        if (wasHigh && socket.bufferedAmount <= BUFFER_LOW_BYTES) {
+          wasHigh = false;
+          wrapped.onDrain();
+        }
+      });
+      if (socket.bufferedAmount > BUFFER_LOW_BYTES) wasHigh = true;
+    },
+    sendText(text) {
+      if (socket.readyState === WebSocket.OPEN) socket.send(text);
+    },
+    close(code, reason) {
+      closeTimer ??= setTimeout(() => socket.terminate(), CLOSE_TIMEOUT_MS);
+      closeTimer.unref();
+      socket.close(code, reason);
+    },
+    destroy() {
+      socket.terminate();
+    },
+    get onMessage() {
+      return onMessage ?? (() => {});
+    },
+    set onMessage(handler) {
+      if (onMessage === undefined) setImmediate(() => socket.resume());
+      onMessage = handler;
+    },
+    onText: () => {},
+    onDrain: () => {},
+    onClose: () => {},
+  };
+  socket.binaryType = "nodebuffer";
+  socket.on("message", (data: Buffer, isBinary) => {
+    if (isBinary) wrapped.onMessage(data);
+    else wrapped.onText(data.toString("utf8"));
+  });
+  socket.on("error", () => {}); // "close" follows and tells.
+  socket.on("close", (code, reason) => {
+    clearTimeout(closeTimer);
+    wrapped.onClose(code, reason.toString("utf8"));
+  });
+  return wrapped;
+}

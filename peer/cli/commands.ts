@@ -1,0 +1,13 @@
+/** Every command there is, in the order help shows them. */
+import type { Command } from "./command.ts";
+import { demo } from "./demo.ts";
+import { edgeDeploy } from "./edge-deploy.ts";
+import { edgeDev } from "./edge-dev.ts";
+import { get } from "./get.ts";
+import { id } from "./id.ts";
+import { ping } from "./ping.ts";
+import { share } from "./share.ts";
+import { status } from "./status.ts";
+import { up } from "./up.ts";
+
+export const COMMANDS: readonly Command[] = [demo, edgeDev, edgeDeploy, up, share, get, ping, status, id];

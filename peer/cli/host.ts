@@ -1,0 +1,68 @@
+/** The real host of the command line: peers of this runtime, the embedded edge, and how to start this program again. */
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { PeerloomError } from "../../shared/errors.ts";
+import type { CliHost, EdgeOptions, RunningEdge } from "./command.ts";
+import { isCheckout, toolSpec } from "./package-info.ts";
+import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
+
+export function cliHost(
+  surroundings: Pick<CliHost, "environment" | "homeFolder" | "workingFolder">,
+): CliHost {
+  return { ...surroundings, openPeer, startEdge, self: selfCommand() };
+}
+
+/** The error for an edge command without the tools that only those who run an edge install. */
+export function toolsMissing(name: "miniflare" | "wrangler", cause?: unknown): PeerloomError {
+  const spec = toolSpec(name);
+  const words = name === "miniflare" ? "edge dev" : "edge deploy";
+  return new PeerloomError(
+    "edge/tools-missing",
+    `This command needs ${name}, which is not installed with peerloom. Run: npm install ${spec}   or: npx -p peerloom -p ${spec} peerloom ${words}`,
+    { cause },
+  );
+}
+
+const runsOnDeno = "Deno" in globalThis;
+
+// Adapters and the edge are loaded by the commands that need them, so that `help` and `status` start at once.
+async function openPeer(options: PeerOpenOptions): Promise<CliPeer> {
+  const { Peer } = await (runsOnDeno ? import("../deno.ts") : import("../node.ts"));
+  return Peer.open(options);
+}
+
+async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
+  try {
+    const { startEmbeddedEdge } = await import("../../infra/embedded-edge.ts");
+    return await startEmbeddedEdge(options);
+  } catch (error) {
+    if (isMissingModule(error)) throw toolsMissing("miniflare", error);
+    if (addressInUse(error)) {
+      throw new PeerloomError(
+        "link/failed",
+        `Port ${options.port} on ${options.host} is taken. Choose another with --port.`,
+        { cause: error },
+      );
+    }
+    throw error;
+  }
+}
+
+function isMissingModule(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    "code" in error &&
+    error.code === "ERR_MODULE_NOT_FOUND" &&
+    error.message.includes("miniflare")
+  );
+}
+
+function addressInUse(error: unknown): boolean {
+  return error instanceof Error && "code" in error && /ADDRESS_IN_USE|EADDRINUSE/.test(String(error.code));
+}
+
+function selfCommand(): readonly string[] {
+  const entry = fileURLToPath(new URL(isCheckout() ? "./main.ts" : "./main.js", import.meta.url));
+  if (runsOnDeno) return [process.execPath, "run", "-A", entry];
+  return [process.execPath, ...process.execArgv, entry];
+}

@@ -1,0 +1,161 @@
+/**
+ * A peer for the length of one command: its data folder, the peer itself, the control socket of an owner, and the notes
+ * about edge and paths that every command owes the user. Everything is closed in reverse order however the command
+ * ends, and a `process.exit` in between leaves neither lock nor socket behind.
+ */
+import { PeerloomError } from "../../shared/errors.ts";
+import { short } from "../../shared/ids.ts";
+import type { PathInfo, Session } from "../session/contract.ts";
+import type { CommandContext } from "./command.ts";
+import { type ControlServer, serveControl } from "./control-socket.ts";
+import { dataFolderPath, openDataFolder } from "./data-folder.ts";
+import type { EdgeState } from "../api/peer.ts";
+import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
+
+export interface PeerScopeOptions {
+  /** `owner`: a server. `any`: a command that ends by itself; it comes as a guest when the folder is taken. */
+  readonly role: "owner" | "any";
+  /** What the command knows better than the user's options, e.g. the network that a ticket names. */
+  readonly defaults?: Pick<PeerOpenOptions, "edge" | "network">;
+  /** Called when a session starts, moves or ends. */
+  readonly onPath?: (session: Session) => void;
+}
+
+/** Closing a peer may have to wait for a farewell on a dead path; longer than this is not worth a user's time. */
+const CLOSE_TIMEOUT_MS = 5000;
+
+/**
+ * Runs `body` with a peer made from the command's options.
+ * @throws PeerloomError `aborted` when the user stops the command, and whatever `body` throws
+ */
+export async function withPeer(
+  context: CommandContext,
+  scope: PeerScopeOptions,
+  body: (peer: CliPeer) => Promise<void>,
+): Promise<void> {
+  const folder = await openDataFolder(
+    dataFolderPath(context.options.data, context.host),
+    context.command.name,
+    scope.role,
+  );
+  let control: ControlServer | undefined;
+  let peer: CliPeer | undefined;
+  const onExit = (): void => {
+    control?.closeNow();
+    folder.closeNow();
+  };
+  process.on("exit", onExit);
+  try {
+    const opening = context.host.openPeer(peerOptions(context, scope, folder.statePath));
+    peer = await untilAborted(opening, context.signal).catch(async (error: unknown) => {
+      // Stopped while it opened: what still comes out of it is closed too.
+      if (context.signal.aborted)
+        await within(
+          CLOSE_TIMEOUT_MS,
+          opening.then((late) => late.close()).catch(() => undefined),
+        );
+      throw error;
+    });
+    const open = peer;
+    if (folder.role === "owner") {
+      control = await serveControl(folder.path, (ask) =>
+        ask === "status" ? statusOf(open, context) : undefined,
+      );
+    }
+    tellEdge(open, context);
+    tellPaths(open, context, scope.onPath);
+    await untilAborted(body(open), context.signal);
+  } finally {
+    await control?.close();
+    if (peer !== undefined) await within(CLOSE_TIMEOUT_MS, peer.close());
+    await folder.close();
+    process.off("exit", onExit);
+  }
+}
+
+/** Resolves never; the command runs until it is stopped. */
+export function untilStopped(signal: AbortSignal): Promise<void> {
+  return untilAborted(new Promise<void>(() => undefined), signal).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+}
+
+/** @throws PeerloomError `aborted` as soon as the signal is; the promise's own failure otherwise */
+export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(new PeerloomError("aborted", "Interrupted."));
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+/** `direct (tcp)`, `relay through the edge`, for people. */
+export function describePath(path: PathInfo): string {
+  if (path.kind === "none") return "no path";
+  if (path.kind === "direct") return `direct (${path.transport})`;
+  if (path.kind === "overlay") return `through other peers (${path.why})`;
+  return `relayed by the edge (${path.why})`;
+}
+
+function peerOptions(context: CommandContext, scope: PeerScopeOptions, dataDir: string): PeerOpenOptions {
+  const { edge, network, listen, bootstrap, only } = context.options;
+  return {
+    ...scope.defaults,
+    ...(edge !== undefined ? { edge } : {}),
+    ...(network !== undefined ? { network } : {}),
+    ...(listen !== undefined ? { listen } : {}),
+    ...(only !== undefined ? { only } : {}),
+    ...(bootstrap.length > 0 ? { bootstrap } : {}),
+    dataDir,
+    signal: context.signal,
+  };
+}
+
+function statusOf(peer: CliPeer, context: CommandContext): unknown {
+  return { ...peer.status(), command: context.command.name, pid: process.pid };
+}
+
+function tellEdge(peer: CliPeer, { output }: CommandContext): void {
+  peer.addEventListener("edge", (event) => {
+    const change = (event as CustomEvent<EdgeState>).detail;
+    const text = change.connected
+      ? `edge: connected to ${peer.edge ?? "the edge"}`
+      : `edge: not connected${change.error === undefined ? "" : `: ${change.error.message}`}; trying again`;
+    output.note(text, {
+      event: "edge",
+      connected: change.connected,
+      ...(change.error === undefined ? {} : { code: change.error.code, message: change.error.message }),
+    });
+  });
+}
+
+function tellPaths(
+  peer: CliPeer,
+  { output }: CommandContext,
+  onPath: ((session: Session) => void) | undefined,
+): void {
+  const known = new WeakSet<Session>();
+  const tell = (session: Session): void => {
+    output.note(`${short(session.peerId)}: ${session.closed ? "gone" : describePath(session.path)}`);
+    onPath?.(session);
+  };
+  peer.addEventListener("session", (event) => {
+    const session = (event as CustomEvent<Session>).detail;
+    if (!known.has(session)) {
+      known.add(session);
+      session.addEventListener("close", () => tell(session));
+    }
+    tell(session);
+  });
+}
+
+/** Waits for a promise, but not longer; a failure to close is no failure of the command. */
+async function within(timeoutMs: number, promise: Promise<unknown>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const deadline = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  await Promise.race([promise.catch(() => undefined), deadline]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,119 @@
+/**
+ * A relay channel as a link: a WebSocket to the edge, whose object passes binary messages on to the other side. Texts are
+ * between this side and the object: `ready` (both are there), `ack:TOTAL` (bytes taken, so that the object may count
+ * what is under way), `ping` and `pong` (answered without waking the object).
+ */
+import { parseErrorCode, PeerloomError } from "../../shared/errors.ts";
+import type { ChannelId } from "../../shared/ids.ts";
+import { PING_TEXT, PONG_TEXT, RELAY_ACK_EVERY_BYTES, RELAY_UNACKED_BYTES_MAX } from "../../shared/limits.ts";
+import type { Clock, MessageSocket, Runtime, Timer } from "../runtime.ts";
+import { BaseLink } from "./base-link.ts";
+import type { Link } from "./link.ts";
+
+/** Silence after which the edge is asked whether it is still there; NATs forget TCP later than that. */
+const PING_AFTER_MS = 25_000;
+const PINGS_UNANSWERED_MAX = 2;
+const CLOSE_NORMAL = 1000;
+
+export interface RelayAddress {
+  /** Origin of the edge. */
+  readonly edge: string;
+  readonly channel: ChannelId;
+  readonly ticket: string;
+}
+
+/** @throws PeerloomError `link/failed`, `aborted` */
+export async function dialRelay(runtime: Runtime, address: RelayAddress, signal: AbortSignal): Promise<Link> {
+  const url = new URL(`/v1/relay/${address.channel}`, address.edge.replace(/^http/, "ws"));
+  url.searchParams.set("ticket", address.ticket);
+  return new RelayLink(await runtime.websocket.connect(url.href, signal), runtime.clock, address.edge);
+}
+
+class RelayLink extends BaseLink {
+  readonly #socket: MessageSocket;
+  readonly #clock: Clock;
+  #receivedBytes = 0;
+  #acknowledgedBytes = 0;
+  #closing = false;
+  #heardAtMs: number;
+  #unanswered = 0;
+  #timer: Timer | undefined;
+
+  constructor(socket: MessageSocket, clock: Clock, edge: string) {
+    super({ kind: "relay", description: `relay ${edge}`, unackedBytesMax: RELAY_UNACKED_BYTES_MAX / 2 });
+    this.#socket = socket;
+    this.#clock = clock;
+    this.#heardAtMs = clock.monotonicMs();
+    socket.onMessage = (bytes) => this.#receive(bytes);
+    socket.onText = (text) => {
+      this.#heard();
+      if (text === PONG_TEXT) this.#unanswered = 0;
+    };
+    socket.onDrain = () => this.onDrain();
+    socket.onClose = (code, reason) => this.#closed(code, reason);
+    this.#watch();
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.bufferedBytes;
+  }
+
+  send(parts: readonly Uint8Array[]): void {
+    if (!this.#closing && !this.isEnded) this.#socket.send(parts);
+  }
+
+  close(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#timer?.cancel();
+    this.#socket.close(CLOSE_NORMAL);
+  }
+
+  destroy(): void {
+    this.#closing = true;
+    this.#timer?.cancel();
+    this.#socket.destroy();
+  }
+
+  #receive(bytes: Uint8Array): void {
+    this.#heard();
+    this.#receivedBytes += bytes.length;
+    if (this.#receivedBytes - this.#acknowledgedBytes >= RELAY_ACK_EVERY_BYTES) {
+      this.#acknowledgedBytes = this.#receivedBytes;
+      this.#socket.sendText(`ack:${this.#receivedBytes}`);
+    }
+    this.receiveFrame(bytes);
+  }
+
+  #heard(): void {
+    this.#heardAtMs = this.#clock.monotonicMs();
+  }
+
+  #watch(): void {
+    this.#timer = this.#clock.setTimer(PING_AFTER_MS, () => {
+      if (this.isEnded || this.#closing) return;
+      if (this.#clock.monotonicMs() - this.#heardAtMs >= PING_AFTER_MS) {
+        if (this.#unanswered === PINGS_UNANSWERED_MAX) {
+          this.end(new PeerloomError("link/timeout", "The edge has gone silent."));
+          this.destroy();
+          return;
+        }
+        this.#unanswered += 1;
+        this.#socket.sendText(PING_TEXT);
+      }
+      this.#watch();
+    });
+  }
+
+  #closed(code: number, reason: string): void {
+    this.#timer?.cancel();
+    this.end(
+      this.#closing || code === CLOSE_NORMAL
+        ? undefined
+        : new PeerloomError(
+            parseErrorCode(reason, "link/failed"),
+            `The relay closed the channel: ${code} ${reason}`.trim(),
+          ),
+    );
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * A WebRTC data channel as a link, and the negotiation that makes one. The host opens the connection; offers, answers
+ * and candidates go through whoever the caller names. The digest of both certificates is the link's binding, so that
+ * the session above can prove that nobody sits between two DTLS ends.
+ */
+import { concatBytes, sha256, utf8 } from "../../shared/bytes.ts";
+import { PeerloomError, toPeerloomError } from "../../shared/errors.ts";
+import { FRAME_BYTES_MAX } from "../../shared/limits.ts";
+import type { Clock, IceServer, RtcConnection, RtcSignal, WebRtcHost } from "../runtime.ts";
+import { BaseLink } from "./base-link.ts";
+import type { Link } from "./link.ts";
+
+/** ICE agents go on for 40 s where UDP is blocked; what has not opened by now will not. */
+export const NEGOTIATION_TIMEOUT_MS = 10_000;
+/** An honest side has a handful; SDP and candidates are the other peer's words. */
+const SIGNALS_MAX = 64;
+
+export interface NegotiationOptions {
+  readonly host: WebRtcHost;
+  readonly role: "offerer" | "answerer";
+  readonly iceServers: readonly IceServer[];
+  readonly clock: Clock;
+  /** Gives up. */
+  readonly signal: AbortSignal;
+  /** Carries a signal to the other side. */
+  send(signal: RtcSignal): void;
+}
+
+export interface WebRtcNegotiation {
+  /** Takes a signal of the other side. Never throws. */
+  accept(signal: RtcSignal): void;
+  /** @throws PeerloomError `link/timeout`, `link/failed`, `aborted` */
+  readonly link: Promise<Link>;
+}
+
+/** Begins to negotiate at once. */
+export function negotiateWebRtc(options: NegotiationOptions): WebRtcNegotiation {
+  const { host, role, iceServers, clock, signal } = options;
+  let accepted = 0;
+  const connection = host.open({ role, iceServers, onSignal: (each) => options.send(each) });
+  const link = new Promise<Link>((resolve, reject) => {
+    const fail = (error: PeerloomError): void => {
+      over();
+      connection.close();
+      reject(error);
+    };
+    const abort = (): void =>
+      fail(toPeerloomError(signal.reason, "aborted", "The negotiation was given up."));
+    const timer = clock.setTimer(NEGOTIATION_TIMEOUT_MS, () => {
+      fail(new PeerloomError("link/timeout", "No direct WebRTC path was found in time: UDP may be blocked."));
+    });
+    const over = (): void => {
+      timer.cancel();
+      signal.removeEventListener("abort", abort);
+    };
+    connection.onClose = (error) =>
+      fail(error ?? new PeerloomError("link/failed", "WebRTC closed before it was open."));
+    connection.onOpen = () => {
+      over();
+      if (connection.messageBytesMax < FRAME_BYTES_MAX) {
+        fail(
+          new PeerloomError(
+            "link/failed",
+            `The other side takes messages of ${connection.messageBytesMax} bytes only.`,
+          ),
+        );
+        return;
+      }
+      webrtcLink(connection).then(resolve, reject);
+    };
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+  });
+  return {
+    link,
+    accept(each) {
+      accepted += 1;
+      if (accepted <= SIGNALS_MAX) connection.accept(each);
+    },
+  };
+}
+
+async function webrtcLink(connection: RtcConnection): Promise<Link> {
+  // Set before anything is awaited: the first frame may be here already.
+  const early: Uint8Array[] = [];
+  connection.onMessage = (bytes) => early.push(bytes.slice());
+  const { local, remote } = connection.fingerprints();
+  const [first, second] = [local, remote].toSorted();
+  const binding = await sha256(concatBytes(utf8(first ?? ""), utf8(second ?? "")));
+  return new WebRtcLink(connection, binding, early);
+}
+
+class WebRtcLink extends BaseLink {
+  readonly #connection: RtcConnection;
+  #closing = false;
+
+  constructor(connection: RtcConnection, binding: Uint8Array, early: readonly Uint8Array[]) {
+    super({ kind: "webrtc", description: connection.describe(), binding });
+    this.#connection = connection;
+    connection.onMessage = (bytes) => {
+      if (bytes.length > FRAME_BYTES_MAX) {
+        this.end(new PeerloomError("link/frame-too-large", `A frame of ${bytes.length} bytes.`));
+        this.destroy();
+      } else this.receiveFrame(bytes);
+    };
+    connection.onDrain = () => this.onDrain();
+    connection.onClose = (error) => this.end(this.#closing ? undefined : error);
+    for (const frame of early) this.receiveFrame(frame);
+  }
+
+  get bufferedBytes(): number {
+    return this.#connection.bufferedBytes;
+  }
+
+  send(parts: readonly Uint8Array[]): void {
+    if (!this.#closing && !this.isEnded) this.#connection.send(parts);
+  }
+
+  close(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#connection.close();
+  }
+
+  destroy(): void {
+    this.close();
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Where a peer stands with its rendezvous, and what follows from a loss. Pure: rendezvous.ts acts on it.
+ */
+import type { ErrorCode, PeerloomError } from "../../shared/errors.ts";
+import type { FromRendezvous } from "../../shared/messages.ts";
+import type { Random } from "../runtime.ts";
+import { backoffMs } from "./backoff.ts";
+
+/** What the edge says to a newcomer it accepts. */
+export type Welcome = Extract<FromRendezvous, { kind: "joined" }>;
+
+export type RendezvousState =
+  /** Not opened yet. */
+  | { readonly phase: "idle" }
+  /** A socket is being made. `attempt` counts the failures in a row before it. */
+  | { readonly phase: "joining"; readonly attempt: number }
+  | {
+      readonly phase: "joined";
+      readonly attempt: number;
+      readonly sinceMs: number;
+      readonly welcome: Welcome;
+    }
+  /** Tries again after `delayMs`. */
+  | {
+      readonly phase: "waiting";
+      readonly attempt: number;
+      readonly delayMs: number;
+      readonly error: PeerloomError;
+    }
+  /** Trying again would not help: somebody must act on `error`. */
+  | { readonly phase: "stopped"; readonly error: PeerloomError }
+  | { readonly phase: "closed" };
+
+/** Who was joined for this long is healthy: the next loss starts with a short wait again. */
+export const HEALTHY_AFTER_MS = 60_000;
+
+/** What the same peer, asking again in the same way, would be told again. */
+const INCURABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "wire/version",
+  "edge/replaced",
+  "network/invalid-name",
+  "id/invalid",
+]);
+
+/**
+ * Incurable at the first join: a wrong clock, or an edge that knows itself under another origin. Who was let in before
+ * has neither; it was too slow to answer, as after a sleep in the middle of a join.
+ */
+const INCURABLE_AT_FIRST: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["edge/challenge-failed"]);
+
+export interface Loss {
+  readonly error: PeerloomError;
+  readonly nowMs: number;
+  /** The edge has let this peer in at least once. */
+  readonly everJoined: boolean;
+}
+
+/** The state after a socket ended. */
+export function afterLoss(
+  state: RendezvousState,
+  { error, nowMs, everJoined }: Loss,
+  random: Pick<Random, "unit">,
+): Extract<RendezvousState, { phase: "waiting" | "stopped" }> {
+  if (INCURABLE.has(error.code) || (!everJoined && INCURABLE_AT_FIRST.has(error.code)))
+    return { phase: "stopped", error };
+  const healthy = state.phase === "joined" && nowMs - state.sinceMs >= HEALTHY_AFTER_MS;
+  const attempt = healthy || !("attempt" in state) ? 0 : state.attempt;
+  return { phase: "waiting", attempt: attempt + 1, delayMs: backoffMs(attempt, random), error };
+}

@@ -1,0 +1,309 @@
+/**
+ * A peer's side of its rendezvous: where it meets members and has sealed signals carried to them. One socket at a time,
+ * made again with growing waits when it is lost, until `close` or until the edge says what trying again cannot cure.
+ * Everything that comes is handed on as it is: what is sealed is opened, and its sender proved, above.
+ */
+import { PeerloomError } from "../../shared/errors.ts";
+import type { ChannelId, NetworkName, PeerId } from "../../shared/ids.ts";
+import type { Contact, FromRendezvous } from "../../shared/messages.ts";
+import type { Identity } from "../identity/identity.ts";
+import type { Runtime } from "../runtime.ts";
+import { abortError } from "./abort.ts";
+import { type RendezvousAnswer, RendezvousRequests } from "./rendezvous-requests.ts";
+import { boundedAddresses, edgeError, type MemberMessage, RendezvousSocket } from "./rendezvous-socket.ts";
+import { afterLoss, type RendezvousState, type Welcome } from "./rendezvous-state.ts";
+
+/** How long one waits for a rendezvous that is being joined again. */
+export const JOIN_WAIT_MS = 10_000;
+
+export type RelayOffer = Omit<Extract<FromRendezvous, { kind: "relay-offer" }>, "kind">;
+
+export interface RendezvousOptions {
+  readonly runtime: Runtime;
+  readonly identity: Identity;
+  readonly network: NetworkName;
+  /** `http:` or `https:`; only its origin counts. */
+  readonly edge: string;
+  /** Where this peer listens. */
+  addresses(): readonly string[];
+  /** Willing to keep the socket for newcomers. @default true */
+  readonly beacon?: boolean;
+  /** Goes on trying when the first join fails, until closed. @default true */
+  readonly runOn?: boolean;
+}
+
+export class Rendezvous {
+  /** Origin of the edge as it is dialled. */
+  readonly edge: string;
+  readonly #options: RendezvousOptions;
+  readonly #requests: RendezvousRequests;
+  readonly #closing = new AbortController();
+  /** Told after each change of state. */
+  readonly #watchers = new Set<() => void>();
+  #state: RendezvousState = { phase: "idle" };
+  #socket: RendezvousSocket | undefined;
+  #running: Promise<void> | undefined;
+  /** Why the last socket ended, until the next one joins. */
+  #lastError: PeerloomError | undefined;
+
+  /** The edge let us in; `welcome.beacons` are members to meet. */
+  onJoined: (welcome: Welcome) => void = () => {};
+  /** The edge says that `from` sent this; only opening it proves it. */
+  onSignal: (from: PeerId, sealed: Uint8Array) => void = () => {};
+  onRelayOffer: (offer: RelayOffer) => void = () => {};
+  /** A signal to `to` went nowhere: `peer/not-found`, `edge/unreachable`, `edge/rate-limited`. */
+  onSignalError: (to: PeerId, error: PeerloomError) => void = () => {};
+  /** The edge would not mind if the socket were closed. */
+  onRelease: () => void = () => {};
+  /** Joined, or lost and why. */
+  onState: (connected: boolean, error?: PeerloomError) => void = () => {};
+
+  /** @throws PeerloomError `usage/invalid` when `edge` is not the URL of one */
+  constructor(options: RendezvousOptions) {
+    this.#options = options;
+    const url = URL.parse(options.edge);
+    if (url === null || !/^https?:$/.test(url.protocol)) {
+      throw new PeerloomError("usage/invalid", "The edge is not a URL such as https://edge.example.");
+    }
+    this.edge = url.origin;
+    this.#requests = new RendezvousRequests(options.runtime.clock);
+  }
+
+  get state(): RendezvousState {
+    return this.#state;
+  }
+
+  /**
+   * Begins to run. Resolves when joined, rejects when the first attempt failed (at most `JOIN_TIMEOUT_MS` later); it
+   * goes on trying behind that unless `runOn` is false.
+   * @throws PeerloomError `edge/unreachable`, what the edge says (`wire/version`, …), `peer/closed`, `aborted`
+   */
+  async open(signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) throw abortError(signal);
+    if (this.#state.phase === "idle") this.#running = this.#run();
+    await this.#until((state) => (state.phase === "waiting" ? state.error : undefined), signal);
+  }
+
+  /**
+   * Resolves at once when joined, else waits for it.
+   * @throws PeerloomError `edge/unreachable` after `JOIN_WAIT_MS`, what stopped it, `peer/closed`, `aborted`
+   */
+  async waitUntilJoined(signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) throw abortError(signal);
+    if (this.#state.phase === "joined") return;
+    const waiting = new AbortController();
+    const timer = this.#options.runtime.clock.setTimer(JOIN_WAIT_MS, () =>
+      waiting.abort(this.#unreachable()),
+    );
+    try {
+      await this.#until(
+        () => undefined,
+        signal === undefined ? waiting.signal : AbortSignal.any([signal, waiting.signal]),
+      );
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  /** Has `sealed` carried to a member. Never throws: what goes wrong, now or later, is told to `onSignalError`. */
+  signal(to: PeerId, sealed: Uint8Array): void {
+    const socket = this.#joinedSocket();
+    if (socket === undefined) this.onSignalError(to, this.#unreachable());
+    else if (!socket.send({ kind: "signal", request: this.#requests.noteSignal(to), to, sealed })) {
+      this.onSignalError(to, tooMuchUnsent());
+    }
+  }
+
+  /**
+   * Has a relay channel made with a member, who is shown `sealed`.
+   * @throws PeerloomError `peer/not-found`, `edge/relay-unavailable`, `edge/rate-limited`, `edge/unreachable`, `aborted`
+   */
+  async relay(
+    to: PeerId,
+    sealed: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<{ readonly channel: ChannelId; readonly ticket: string }> {
+    const answer = await this.#ask(
+      (socket, request) => socket.send({ kind: "relay", request, to, sealed }),
+      signal,
+    );
+    if (answer.kind !== "relay-ready") throw this.#wrongAnswer();
+    return { channel: answer.channel, ticket: answer.ticket };
+  }
+
+  /**
+   * Where a member can be dialled, or undefined when no member has that id.
+   * @throws PeerloomError `edge/rate-limited`, `edge/unreachable`, `aborted`
+   */
+  async find(id: PeerId, signal?: AbortSignal): Promise<Contact | undefined> {
+    const answer = await this.#ask((socket, request) => socket.send({ kind: "find", request, id }), signal);
+    if (answer.kind !== "found" || (answer.contact !== undefined && answer.contact.id !== id))
+      throw this.#wrongAnswer();
+    return answer.contact;
+  }
+
+  /** Tells the edge where this peer listens now. A join does so by itself. */
+  updateAddresses(): void {
+    this.#joinedSocket()?.send({ kind: "addresses", addresses: boundedAddresses(this.#options.addresses()) });
+  }
+
+  /** Says goodbye; nothing runs when it resolves. Twice is harmless. */
+  async close(): Promise<void> {
+    this.#closing.abort(closedError());
+    await this.#running;
+    this.#socket = undefined;
+    this.#move({ phase: "closed" });
+  }
+
+  async #run(): Promise<void> {
+    const { runtime, runOn = true } = this.#options;
+    const { signal } = this.#closing;
+    let everJoined = false;
+    for (let attempt = 0; !signal.aborted;) {
+      this.#move({ phase: "joining", attempt });
+      const error = await this.#newSocket().run(signal);
+      everJoined ||= this.#state.phase === "joined";
+      this.#socket = undefined;
+      this.#lastError = error;
+      this.#requests.failAll(signal.aborted ? error : this.#unreachable());
+      if (signal.aborted) return;
+      const next = afterLoss(
+        this.#state,
+        { error, nowMs: runtime.clock.monotonicMs(), everJoined },
+        runtime.random,
+      );
+      const stops = next.phase === "stopped" || (!runOn && !everJoined);
+      runtime.log.debug("rendezvous lost", { edge: this.edge, code: error.code, stops });
+      this.#move(stops ? { phase: "stopped", error } : next);
+      this.onState(false, error);
+      if (stops) return;
+      attempt = next.attempt;
+      await runtime.clock.sleep(next.delayMs, signal).catch(() => {}); // The loop sees that it was aborted.
+    }
+  }
+
+  #newSocket(): RendezvousSocket {
+    const { runtime, identity, network, beacon = true } = this.#options;
+    const socket = new RendezvousSocket({
+      runtime,
+      identity,
+      network,
+      origin: this.edge,
+      beacon,
+      addresses: () => this.#options.addresses(),
+      onJoined: (welcome) => {
+        const attempt = this.#state.phase === "joining" ? this.#state.attempt : 0;
+        this.#socket = socket;
+        this.#lastError = undefined;
+        this.#move({ phase: "joined", attempt, sinceMs: runtime.clock.monotonicMs(), welcome });
+        runtime.log.debug("rendezvous joined", { edge: this.edge, members: welcome.members });
+        this.onState(true);
+        this.onJoined(welcome);
+      },
+      onMessage: (message) => this.#receive(message),
+    });
+    return socket;
+  }
+
+  #receive(message: MemberMessage): void {
+    switch (message.kind) {
+      case "signal":
+        this.onSignal(message.from, message.sealed);
+        return;
+      case "relay-offer": {
+        const { from, channel, ticket, sealed } = message;
+        this.onRelayOffer({ from, channel, ticket, sealed });
+        return;
+      }
+      case "relay-ready":
+      case "found":
+        this.#requests.answer(message);
+        return;
+      case "release":
+        this.onRelease();
+        return;
+      case "error": {
+        const error = edgeError(message.code, message.message);
+        const to = this.#requests.fail(message.request, error);
+        if (to !== undefined) this.onSignalError(to, error);
+      }
+    }
+  }
+
+  async #ask(
+    send: (socket: RendezvousSocket, request: number) => boolean,
+    signal?: AbortSignal,
+  ): Promise<RendezvousAnswer> {
+    const socket = this.#joinedSocket();
+    if (socket === undefined) throw this.#unreachable();
+    return this.#requests.ask((request) => {
+      if (!send(socket, request)) throw tooMuchUnsent();
+    }, signal);
+  }
+
+  /** A socket that has just ended is not used again, even before its loss is dealt with. */
+  #joinedSocket(): RendezvousSocket | undefined {
+    return this.#socket?.isJoined ? this.#socket : undefined;
+  }
+
+  /** Waits until joined; `failure` says which other states end the wait beside `stopped` and `closed`. */
+  async #until(
+    failure: (state: RendezvousState) => PeerloomError | undefined,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const look = (): void => {
+      const state = this.#state;
+      if (state.phase === "joined") resolve();
+      else if (this.#closing.signal.aborted || state.phase === "closed") reject(closedError());
+      else if (state.phase === "stopped") reject(state.error);
+      else {
+        const error = failure(state);
+        if (error !== undefined) reject(error);
+      }
+    };
+    const abort = (): void => {
+      if (signal !== undefined) reject(abortError(signal));
+    };
+    this.#watchers.add(look);
+    this.#closing.signal.addEventListener("abort", look, { once: true });
+    signal?.addEventListener("abort", abort, { once: true });
+    look();
+    try {
+      await promise;
+    } finally {
+      this.#watchers.delete(look);
+      this.#closing.signal.removeEventListener("abort", look);
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  #move(state: RendezvousState): void {
+    this.#state = state;
+    for (const look of this.#watchers) look();
+  }
+
+  #unreachable(): PeerloomError {
+    if (this.#closing.signal.aborted) return closedError();
+    if (this.#state.phase === "stopped") return this.#state.error;
+    const text = `The edge ${this.edge} is not connected now. It is tried again; check the network if this lasts.`;
+    return new PeerloomError("edge/unreachable", text, { cause: this.#lastError });
+  }
+
+  #wrongAnswer(): PeerloomError {
+    const error = new PeerloomError("wire/malformed", "The edge gave an answer to another question.");
+    this.#socket?.fail(error);
+    return error;
+  }
+}
+
+function closedError(): PeerloomError {
+  return new PeerloomError("peer/closed", "This peer was closed.");
+}
+
+function tooMuchUnsent(): PeerloomError {
+  return new PeerloomError(
+    "edge/rate-limited",
+    "The edge does not take messages as fast as they come. Try again later.",
+  );
+}

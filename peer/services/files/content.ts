@@ -1,0 +1,200 @@
+/**
+ * The content of a share as one run of bytes: a file, a folder's files in the order of their paths, or a Blob.
+ */
+import { PeerloomError } from "../../../shared/errors.ts";
+import type { FileHandle, FileSystem } from "../../runtime.ts";
+import { ENTRIES_MAX, type ManifestEntry } from "./manifest.ts";
+import { CONTENT_BYTES_MAX } from "./merkle.ts";
+import { PATH_SEGMENTS_MAX } from "./names.ts";
+
+export interface Content {
+  readonly kind: "file" | "folder";
+  readonly name: string;
+  readonly entries: readonly ManifestEntry[];
+  readonly bytes: number;
+  /**
+   * Fills `into` from `offset` on.
+   * @throws PeerloomError `files/changed` when there is less than there was, or it was written to
+   */
+  read(into: Uint8Array, offset: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Files of a folder held open at once. */
+const OPEN_FILES_MAX = 16;
+
+export function blobContent(blob: Blob, name: string): Content {
+  return {
+    kind: "file",
+    name,
+    entries: [{ path: "", bytes: blob.size }],
+    bytes: blob.size,
+    async read(into, offset) {
+      const bytes = new Uint8Array(await blob.slice(offset, offset + into.length).arrayBuffer());
+      if (bytes.length < into.length) throw changed(name);
+      into.set(bytes);
+    },
+    async close() {},
+  };
+}
+
+/**
+ * Symbolic links and devices are left out: a share shows nothing from outside its folder.
+ * @throws PeerloomError `files/not-found`, `usage/invalid` (neither file nor folder, too many files, too large)
+ */
+export async function pathContent(files: FileSystem, path: string): Promise<Content> {
+  const stat = await files.stat(path);
+  const name = files.baseName(path);
+  if (stat.kind === "file") {
+    const entry = { path: "", bytes: stat.bytes, source: path, modifiedMs: stat.modifiedMs };
+    return new FileContent(files, "file", name, [entry]);
+  }
+  if (stat.kind !== "directory")
+    throw new PeerloomError("usage/invalid", `${path} is neither a file nor a folder.`);
+  const entries: SourceEntry[] = [];
+  await walk(files, path, [], entries);
+  entries.sort((a, b) => (a.path < b.path ? -1 : 1));
+  return new FileContent(files, "folder", name, entries);
+}
+
+interface SourceEntry extends ManifestEntry {
+  readonly source: string;
+  readonly modifiedMs: number;
+}
+
+async function walk(
+  files: FileSystem,
+  folder: string,
+  segments: readonly string[],
+  into: SourceEntry[],
+): Promise<void> {
+  if (segments.length >= PATH_SEGMENTS_MAX)
+    throw new PeerloomError("usage/invalid", `${folder} is nested too deep to share.`);
+  for (const name of await files.list(folder)) {
+    const source = files.join(folder, name);
+    const stat = await files.stat(source);
+    const below = [...segments, name];
+    if (stat.kind === "directory") await walk(files, source, below, into);
+    else if (stat.kind === "file") {
+      if (into.length === ENTRIES_MAX) {
+        throw new PeerloomError(
+          "usage/invalid",
+          `The folder has more than ${ENTRIES_MAX} files. Share parts of it, or an archive.`,
+        );
+      }
+      into.push({ path: below.join("/"), bytes: stat.bytes, source, modifiedMs: stat.modifiedMs });
+    }
+  }
+}
+
+class FileContent implements Content {
+  readonly kind: "file" | "folder";
+  readonly name: string;
+  readonly entries: readonly SourceEntry[];
+  readonly bytes: number;
+  readonly #files: FileSystem;
+  readonly #starts: readonly number[];
+  /** The most recently used last. */
+  readonly #open = new Map<number, Promise<FileHandle>>();
+
+  constructor(files: FileSystem, kind: "file" | "folder", name: string, entries: readonly SourceEntry[]) {
+    this.#files = files;
+    this.kind = kind;
+    this.name = name;
+    this.entries = entries;
+    const starts: number[] = [];
+    let total = 0;
+    for (const { bytes } of entries) {
+      starts.push(total);
+      total += bytes;
+    }
+    if (total > CONTENT_BYTES_MAX) throw new PeerloomError("usage/invalid", "A share holds at most 1 TiB.");
+    this.#starts = starts;
+    this.bytes = total;
+  }
+
+  async read(into: Uint8Array, offset: number): Promise<void> {
+    for (const piece of pieces(this.entries, this.#starts, offset, into.length)) {
+      const handle = await this.#handle(piece.entry);
+      const view = into.subarray(piece.at, piece.at + piece.bytes);
+      if ((await handle.read(view, piece.offset)) < view.length) throw changed(this.name);
+    }
+  }
+
+  async close(): Promise<void> {
+    const handles = [...this.#open.values()];
+    this.#open.clear();
+    for (const handle of handles) await (await handle.catch(() => undefined))?.close();
+  }
+
+  async #handle(index: number): Promise<FileHandle> {
+    const known = this.#open.get(index);
+    if (known !== undefined) return known;
+    const entry = this.entries[index] as SourceEntry;
+    const opening = this.#openUnchanged(entry);
+    this.#open.set(index, opening);
+    opening.catch(() => this.#open.delete(index));
+    if (this.#open.size > OPEN_FILES_MAX) {
+      const [oldest, handle] = this.#open.entries().next().value as [number, Promise<FileHandle>];
+      this.#open.delete(oldest);
+      await (await handle).close();
+    }
+    return opening;
+  }
+
+  async #openUnchanged(entry: SourceEntry): Promise<FileHandle> {
+    const stat = await this.#files.stat(entry.source);
+    if (stat.bytes !== entry.bytes || stat.modifiedMs !== entry.modifiedMs) throw changed(this.name);
+    return this.#files.open(entry.source, "read");
+  }
+}
+
+/** A run of the content inside one file. */
+export interface Piece {
+  /** Index of the file. */
+  readonly entry: number;
+  /** In that file. */
+  readonly offset: number;
+  /** In the run asked for. */
+  readonly at: number;
+  readonly bytes: number;
+}
+
+/** Cuts a run of the content where files end. `starts` are the files' offsets in the content, rising. */
+export function pieces(
+  entries: readonly ManifestEntry[],
+  starts: readonly number[],
+  offset: number,
+  bytes: number,
+): Piece[] {
+  const cut: Piece[] = [];
+  let index = lastStartAtOrBelow(starts, offset);
+  let at = 0;
+  while (at < bytes && index < entries.length) {
+    const start = starts[index] as number;
+    const inside = offset + at - start;
+    const count = Math.min((entries[index] as ManifestEntry).bytes - inside, bytes - at);
+    if (count > 0) cut.push({ entry: index, offset: inside, at, bytes: count });
+    at += Math.max(count, 0);
+    index += 1;
+  }
+  return cut;
+}
+
+function lastStartAtOrBelow(starts: readonly number[], offset: number): number {
+  let low = 0;
+  let high = starts.length - 1;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if ((starts[middle] as number) <= offset) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+function changed(name: string): PeerloomError {
+  return new PeerloomError(
+    "files/changed",
+    `${name} has changed since it was shared. Share it again for a new ticket.`,
+  );
+}

@@ -1,0 +1,211 @@
+/**
+ * The session's main claim: every byte arrives exactly once and in order, whatever links die and however they do it, as
+ * long as a new one comes in time. Scripts of links, streams and accidents are random; a failing one is shrunk.
+ */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Noticed } from "../../../peer/adapters/sim/link.ts";
+import { RESUME_MS } from "../../../peer/session/session.ts";
+import type { StreamPriority } from "../../../peer/session/contract.ts";
+import { firstDifference, readAll, writeAll } from "./traffic.ts";
+import { inWorld, type PeerName, type Wire, type World } from "./world.ts";
+
+interface Flow {
+  readonly opener: PeerName;
+  readonly priority: StreamPriority;
+  /** Bytes from the opener, and back. */
+  readonly there: number;
+  readonly back: number;
+  readonly pieceBytesMax: number;
+  readonly readerRestsMs: number;
+}
+
+type Accident = { readonly afterMs: number; readonly link: number } & (
+  | { readonly kind: "cut"; readonly noticed: Noticed }
+  | { readonly kind: "pause"; readonly forMs: number }
+  | { readonly kind: "close" | "destroy"; readonly by: "first" | "second" }
+  | { readonly kind: "add"; readonly wire: Wire }
+);
+
+interface Script {
+  readonly seed: number;
+  readonly sealingMsMax: number;
+  readonly wires: readonly Wire[];
+  readonly flows: readonly Flow[];
+  readonly accidents: readonly Accident[];
+  /** A new link is dialled so long after both sides were without. */
+  readonly relinkMs: number;
+}
+
+const peerName = fc.constantFrom<PeerName>("alice", "bob");
+const wire: fc.Arbitrary<Wire> = fc.record({
+  dialler: peerName,
+  kind: fc.constantFrom("tcp", "webrtc", "websocket", "relay", "overlay"),
+  latencyMs: fc.integer({ min: 0, max: 150 }),
+  jitterMs: fc.integer({ min: 0, max: 40 }),
+  bytesPerSecond: fc.constantFrom(200_000, 1_000_000, 10_000_000, Infinity),
+  unackedBytesMax: fc.constantFrom(256 * 1024, 16 * 1024 * 1024),
+});
+const bytes = fc.oneof(
+  fc.constant(0),
+  fc.integer({ min: 1, max: 2_000 }),
+  fc.integer({ min: 1, max: 600_000 }),
+);
+const flow: fc.Arbitrary<Flow> = fc.record({
+  opener: peerName,
+  priority: fc.constantFrom("interactive", "normal", "bulk"),
+  there: bytes,
+  back: bytes,
+  pieceBytesMax: fc.constantFrom(1_000, 65_536, 300_000),
+  readerRestsMs: fc.constantFrom(0, 0, 50),
+});
+const when = { afterMs: fc.integer({ min: 0, max: 4_000 }), link: fc.nat(5) };
+const accident: fc.Arbitrary<Accident> = fc.oneof(
+  fc.record({
+    ...when,
+    kind: fc.constant("cut" as const),
+    noticed: fc.constantFrom<Noticed>("both", "first", "second", "neither"),
+  }),
+  fc.record({ ...when, kind: fc.constant("pause" as const), forMs: fc.integer({ min: 1, max: 8_000 }) }),
+  fc.record({ ...when, kind: fc.constantFrom("close", "destroy"), by: fc.constantFrom("first", "second") }),
+  fc.record({ ...when, kind: fc.constant("add" as const), wire }),
+);
+const script: fc.Arbitrary<Script> = fc.record({
+  seed: fc.nat(),
+  sealingMsMax: fc.constantFrom(0, 0, 3),
+  wires: fc.array(wire, { minLength: 1, maxLength: 3 }),
+  flows: fc.array(flow, { minLength: 1, maxLength: 5 }),
+  accidents: fc.array(accident, { maxLength: 6 }),
+  relinkMs: fc.integer({ min: 0, max: 20_000 }),
+});
+
+/** Long enough for the slowest wire, all waits for dead paths and all resumptions of one script. */
+const TRANSFER_MS_MAX = 600_000;
+
+test("every byte arrives once and in order, whatever links die", () =>
+  fc.assert(
+    fc.asyncProperty(script, (each) => play(each)),
+    { numRuns: 60, interruptAfterTimeLimit: 20_000 },
+  ));
+
+test("the same, on links that die all the time", () =>
+  fc.assert(
+    fc.asyncProperty(
+      fc.record({
+        seed: fc.nat(),
+        everyMs: fc.integer({ min: 300, max: 3_000 }),
+        noticed: fc.constantFrom<Noticed>("both", "first", "second", "neither"),
+        wire,
+      }),
+      ({ seed, everyMs, noticed, wire: only }) =>
+        play({
+          seed,
+          sealingMsMax: 0,
+          wires: [only],
+          flows: [
+            {
+              opener: "alice",
+              priority: "bulk",
+              there: 400_000,
+              back: 100_000,
+              pieceBytesMax: 65_536,
+              readerRestsMs: 0,
+            },
+          ],
+          accidents: Array.from({ length: 8 }, (_, i) => ({
+            kind: "cut" as const,
+            afterMs: i * everyMs,
+            link: i,
+            noticed,
+          })),
+          relinkMs: 100,
+        }),
+    ),
+    { numRuns: 12, interruptAfterTimeLimit: 8_000 },
+  ));
+
+test("frames that were sealed late do not wait for a window that waits for them (seed 47514)", () =>
+  play({
+    seed: 0,
+    sealingMsMax: 3,
+    wires: [{ latencyMs: 0, bytesPerSecond: 200_000, unackedBytesMax: 262_144 }],
+    flows: [
+      {
+        opener: "alice",
+        priority: "interactive",
+        there: 0,
+        back: 360_037,
+        pieceBytesMax: 1_000,
+        readerRestsMs: 0,
+      },
+    ],
+    accidents: [],
+    relinkMs: 0,
+  }));
+
+/** Plays one script; all flows must be complete at its end. */
+function play({ seed, sealingMsMax, wires, flows, accidents, relinkMs }: Script): Promise<void> {
+  return inWorld({ seed, sealingMsMax }, async (world) => {
+    expect(relinkMs).toBeLessThan(RESUME_MS);
+    await world.connect(wires[0]);
+    for (const more of wires.slice(1)) world.link(more);
+    relinkWhenAlone(world, relinkMs);
+    const running = flows.map((each, index) => run(world, each, `flow/${index}`));
+    for (const each of accidents) world.clock.schedule(each.afterMs, () => happen(world, each));
+    const outcomes = await world.until(Promise.all(running), TRANSFER_MS_MAX);
+    expect(outcomes.filter((outcome) => outcome !== undefined)).toEqual([]);
+    expect([...world.alice.told, ...world.bob.told]).not.toContain("end");
+  });
+}
+
+/** What a connector does in a real peer: a session without a path gets a new one; a failed dial is tried again. */
+function relinkWhenAlone(world: World, afterMs: number): void {
+  for (const peer of [world.alice, world.bob]) {
+    const relink = (): void => {
+      world.clock.schedule(afterMs, () => {
+        if (world.sessionOf(peer.name)?.path.kind !== "none") return;
+        const { connected } = world.link({ dialler: peer.name, kind: "relay", latencyMs: 30 });
+        connected.catch(() => relink());
+      });
+    };
+    peer.onPathless = relink;
+  }
+}
+
+function happen(world: World, accident: Accident): void {
+  const link = world.links[accident.link];
+  if (accident.kind === "add") world.link(accident.wire);
+  else if (link === undefined) return;
+  else if (accident.kind === "cut") link.cut(accident.noticed);
+  else if (accident.kind === "pause") {
+    link.pause();
+    world.clock.schedule(accident.forMs, () => link.resume());
+  } else if (accident.kind === "close") link[accident.by].close();
+  else link[accident.by].destroy();
+}
+
+/** Carries one flow both ways. @returns what was wrong with what arrived */
+async function run(world: World, flow: Flow, name: string): Promise<string | undefined> {
+  const random = world.random.fork(name);
+  const [there, back] = [random.bytes(flow.there), random.bytes(flow.back)];
+  const rest =
+    flow.readerRestsMs === 0 ? undefined : { clock: world.clock, random, msMax: flow.readerRestsMs };
+  const { pieceBytesMax } = flow;
+  const answered = Promise.withResolvers<Uint8Array>();
+  const answerer = flow.opener === "alice" ? world.bob : world.alice;
+  answerer.handlers.set(name, async (stream) => {
+    const reading = readAll(stream.readable, rest);
+    await writeAll(stream.writable, back, { random, pieceBytesMax });
+    answered.resolve(await reading);
+  });
+  const session = world.sessionOf(flow.opener);
+  if (session === undefined) return "no session";
+  const stream = await session.open(name, { priority: flow.priority });
+  const [returned, arrived] = await Promise.all([
+    readAll(stream.readable, rest),
+    answered.promise,
+    writeAll(stream.writable, there, { random, pieceBytesMax }),
+  ]);
+  await stream.closed;
+  return firstDifference(there, arrived) ?? firstDifference(back, returned);
+}

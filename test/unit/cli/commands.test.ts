@@ -1,0 +1,217 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { COMMANDS } from "../../../peer/cli/commands.ts";
+import { openDataFolder } from "../../../peer/cli/data-folder.ts";
+import { PeerloomError } from "../../../shared/errors.ts";
+import { FakePeer, ID_A, ID_B, start, temporaryFolder, TICKET } from "./fakes.ts";
+
+test("up says it is ready, names peers as they come, and being stopped is success", async () => {
+  const data = await temporaryFolder();
+  const running = start(["up", "--json", "--only", "relay", "--listen", "127.0.0.1:0"], { data });
+  await running.stdout.contains('"ready"');
+  const [peer] = running.peers;
+  peer?.dispatchEvent(new CustomEvent("session", { detail: peer.session }));
+  await peer?.session.close();
+  running.stop();
+  expect(await running.exitCode).toBe(0);
+  expect(running.stdout.events()).toMatchObject([
+    { event: "ready", id: ID_A, edge: "http://edge.test", listen: ["tcp://127.0.0.1:4000"] },
+    { event: "peer", id: ID_B, path: "relay", transport: "relay" },
+    { event: "peer", id: ID_B, path: "none", transport: "none" },
+  ]);
+  expect(peer?.options).toMatchObject({ only: "relay", listen: "127.0.0.1:0", dataDir: data });
+  expect(peer?.closed).toBe(1);
+});
+
+test("share prints a ticket for each path and keeps serving", async () => {
+  const data = await temporaryFolder();
+  const running = start(["share", "a.txt", "/abs/b.txt", "--json"], { data });
+  await running.stdout.contains("b.txt");
+  running.stop();
+  expect(await running.exitCode).toBe(0);
+  expect(running.stdout.events()).toEqual([
+    { event: "shared", ticket: TICKET, hash: "hash1", bytes: 10, name: "a.txt" },
+    { event: "shared", ticket: TICKET, hash: "hash1", bytes: 10, name: "b.txt" },
+  ]);
+});
+
+test("get shows progress and says which path carried the bytes", async () => {
+  const data = await temporaryFolder();
+  const running = start(["get", TICKET, "-o", "out.bin", "--json"], { data });
+  expect(await running.exitCode).toBe(0);
+  expect(running.stdout.events()).toEqual([
+    { event: "progress", bytes: 0, total: 10, sources: 1 },
+    { event: "progress", bytes: 10, total: 10, sources: 1 },
+    {
+      event: "done",
+      path: "/here/out.bin",
+      bytes: 10,
+      seconds: 0.5,
+      sources: 1,
+      hash: "hash1",
+      by: { direct: 4, relay: 6 },
+    },
+  ]);
+  const forPeople = start(["get", TICKET], { data });
+  expect(await forPeople.exitCode).toBe(0);
+  expect(forPeople.stdout.text).toContain("4 B direct, 6 B relayed");
+});
+
+test("ping measures on one stream and says which path was taken", async () => {
+  const data = await temporaryFolder();
+  const running = start(["ping", ID_B, "--count", "3", "--interval", "0", "--json"], { data });
+  expect(await running.exitCode).toBe(0);
+  const events = running.stdout.events();
+  const pong = { event: "pong", rttMs: expect.any(Number) as number, path: "relay", transport: "relay" };
+  expect(events.slice(0, 3)).toEqual([1, 2, 3].map((seq) => ({ ...pong, seq })));
+  expect(events[3]).toMatchObject({ event: "done", sent: 3, received: 3 });
+  for (const field of ["p50Ms", "p99Ms", "connectMs"]) expect(events[3]?.[field]).toBeGreaterThanOrEqual(0);
+});
+
+test("share in one terminal, get in another, status and id in a third, all on one folder", async () => {
+  const data = await temporaryFolder();
+  const sharing = start(["share", "a.txt", "--json"], { data });
+  await sharing.stdout.contains("shared");
+  const getting = start(["get", TICKET, "--json"], { data });
+  expect(await getting.exitCode).toBe(0);
+  expect(getting.peers[0]?.options.dataDir).toContain(join(data, "guests"));
+
+  const status = start(["status", "--json"], { data });
+  expect(await status.exitCode).toBe(0);
+  expect(status.stdout.events()).toMatchObject([
+    {
+      event: "status",
+      id: ID_A,
+      peers: [{ id: ID_B, why: "direct-pending", rttMs: 1.5 }],
+      command: "share",
+      shares: [],
+    },
+  ]);
+  const id = start(["id"], { data });
+  expect(await id.exitCode).toBe(0);
+  expect(id.stdout.text).toBe(`${ID_A}\n`);
+  expect(id.peers).toEqual([]);
+
+  const second = start(["up", "--json"], { data });
+  expect(await second.exitCode).toBe(1);
+  expect(second.stdout.events()).toMatchObject([{ event: "error", code: "data/locked" }]);
+  sharing.stop();
+  expect(await sharing.exitCode).toBe(0);
+  expect(await start(["status"], { data }).exitCode).toBe(1);
+});
+
+test("id needs neither edge nor network", async () => {
+  const data = await temporaryFolder();
+  const running = start(["id", "--json"], { data });
+  expect(await running.exitCode).toBe(0);
+  expect(running.stdout.events()).toEqual([{ event: "id", id: ID_A }]);
+  expect(running.peers[0]?.options).toMatchObject({ edge: null, webrtc: false });
+});
+
+test("a failure is one event with its code, exit 1, and everything is closed", async () => {
+  const data = await temporaryFolder();
+  const makePeer = (): FakePeer => {
+    const peer = new FakePeer();
+    peer.connect = () => Promise.reject(new PeerloomError("connect/no-path", "No path."));
+    return peer;
+  };
+  const running = start(["ping", ID_B, "--json"], { data, makePeer });
+  expect(await running.exitCode).toBe(1);
+  expect(running.stdout.events()).toEqual([{ event: "error", code: "connect/no-path", message: "No path." }]);
+  expect(running.peers[0]?.closed).toBe(1);
+  await (await openDataFolder(data, "up", "owner")).close();
+});
+
+test("an interrupted get exits 130 and closes its peer", async () => {
+  const data = await temporaryFolder();
+  const makePeer = (): FakePeer => {
+    const peer = new FakePeer();
+    peer.connect = () => new Promise(() => undefined);
+    return peer;
+  };
+  const running = start(["ping", ID_B, "--json"], { data, makePeer });
+  await expect.poll(() => running.peers.length).toBe(1);
+  running.stop();
+  expect(await running.exitCode).toBe(130);
+  expect(running.stdout.events()).toMatchObject([{ event: "error", code: "aborted" }]);
+  expect(running.peers[0]?.closed).toBe(1);
+});
+
+test("a peer that opens after the interruption is closed too", async () => {
+  const data = await temporaryFolder();
+  const late = Promise.withResolvers<FakePeer>();
+  const running = start(["up"], { data, makePeer: () => late.promise });
+  await expect.poll(() => running.stderr.text).toBe("");
+  running.stop();
+  const peer = new FakePeer();
+  late.resolve(peer);
+  expect(await running.exitCode).toBe(0);
+  await expect.poll(() => peer.closed).toBe(1);
+});
+
+test("edge dev says where it is and stops what it started", async () => {
+  let stopped = 0;
+  const running = start(["edge", "dev", "--port", "0", "--json"], {
+    startEdge: (options) => {
+      expect(options).toEqual({ host: "127.0.0.1", port: 0 });
+      return Promise.resolve({
+        url: "http://127.0.0.1:5000/",
+        stop: () => {
+          stopped += 1;
+          return Promise.resolve();
+        },
+      });
+    },
+  });
+  await running.stdout.contains("ready");
+  running.stop();
+  expect(await running.exitCode).toBe(0);
+  expect(running.stdout.events()).toEqual([{ event: "ready", url: "http://127.0.0.1:5000" }]);
+  expect(stopped).toBe(1);
+});
+
+test("the unexpected is reported as such, without a stack", async () => {
+  const running = start(["edge", "dev"]);
+  expect(await running.exitCode).toBe(1);
+  expect(running.stderr.text).toContain(
+    "Unexpected failure: no edge in this test. Please report this. (internal/assertion)\n",
+  );
+});
+
+test.each([
+  ["gett"],
+  ["get"],
+  ["up --only tcp"],
+  ["ping nonsense"],
+  ["edge dev --port x"],
+  ["help nonsense"],
+])("peerloom %s is wrong usage: one line on standard error, exit 2", async (line) => {
+  const running = start(line.split(" "), { data: await temporaryFolder() });
+  const { stdout, stderr } = running;
+  expect(await running.exitCode).toBe(2);
+  expect(stdout.text).toBe("");
+  expect(stderr.text.trimEnd().split("\n")).toHaveLength(1);
+});
+
+test("help names every command and option, exit 0", async () => {
+  const overview = start(["help"]);
+  expect(await overview.exitCode).toBe(0);
+  for (const command of COMMANDS) {
+    expect(overview.stdout.text).toContain(`  ${command.name}`);
+    const page = start(["help", ...command.name.split(" ")]);
+    expect(await page.exitCode).toBe(0);
+    for (const option of Object.keys(command.options)) expect(page.stdout.text).toContain(`--${option}`);
+  }
+  const version = start(["--version"]);
+  expect(await version.exitCode).toBe(0);
+  expect(version.stdout.text).toBe("1.2.3\n");
+});
+
+test("an unwritable data folder is a clear error", async () => {
+  const data = join(await temporaryFolder(), "data");
+  await mkdir(join(data, "lock"), { recursive: true });
+  const running = start(["up", "--json"], { data });
+  expect(await running.exitCode).toBe(1);
+  expect(running.stdout.events()).toMatchObject([{ event: "error" }]);
+});

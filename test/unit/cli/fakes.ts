@@ -1,0 +1,207 @@
+/** A command line without a process: streams that keep what they get, a peer without a network, signals by hand. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import { COMMANDS } from "../../../peer/cli/commands.ts";
+import type { CliHost } from "../../../peer/cli/command.ts";
+import type { TextSink } from "../../../peer/cli/output.ts";
+import { DEFAULT_NETWORK } from "../../../shared/ids.ts";
+import { formatTicket } from "../../../peer/services/files/ticket.ts";
+import type { CliPeer, Download, PeerOpenOptions } from "../../../peer/cli/peer-contract.ts";
+import { run } from "../../../peer/cli/run.ts";
+import type { PathInfo, Session, Stream } from "../../../peer/session/contract.ts";
+import { requirePeerId } from "../../../shared/ids.ts";
+
+export const ID_A = requirePeerId(`${"a".repeat(51)}q`);
+export const ID_B = requirePeerId(`${"b".repeat(51)}a`);
+
+export class TextKeeper implements TextSink {
+  text = "";
+  readonly isTTY: boolean;
+  readonly columns = 80;
+  #waiting: { readonly words: string; readonly resolve: () => void }[] = [];
+
+  constructor(isTTY = false) {
+    this.isTTY = isTTY;
+  }
+
+  write(text: string): void {
+    this.text += text;
+    for (const { words, resolve } of this.#waiting) if (this.text.includes(words)) resolve();
+  }
+
+  /** Resolves as soon as the words have been written; the test's own deadline bounds it. */
+  contains(words: string): Promise<void> {
+    if (this.text.includes(words)) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push({ words, resolve }));
+  }
+
+  events(): Record<string, unknown>[] {
+    return this.text
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+}
+
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "peerloom-test-"));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A session whose streams echo. */
+export class FakeSession extends EventTarget implements Session {
+  readonly peerId = ID_B;
+  readonly bytesReceived = { direct: 0, relay: 0, overlay: 0 };
+  closed = false;
+  path: PathInfo = {
+    kind: "relay",
+    transport: "relay",
+    why: "direct-pending",
+    rttMs: 1.5,
+    description: "fake",
+  };
+
+  open(protocol: string): Promise<Stream> {
+    const pipe = new TransformStream<Uint8Array, Uint8Array>();
+    return Promise.resolve({
+      id: 1,
+      protocol,
+      readable: pipe.readable,
+      writable: pipe.writable,
+      reset: () => undefined,
+      closed: Promise.resolve(),
+    });
+  }
+
+  close(): Promise<void> {
+    this.closed = true;
+    this.dispatchEvent(new CustomEvent("close", { detail: "session/closed" }));
+    return Promise.resolve();
+  }
+}
+
+/** A ticket as `get` reads it. */
+export const TICKET: string = formatTicket({
+  hash: new Uint8Array(32),
+  network: DEFAULT_NETWORK,
+  name: "a.txt",
+  bytes: 10,
+  providers: [],
+  edge: undefined,
+});
+
+export class FakePeer extends EventTarget implements CliPeer {
+  readonly id = ID_A;
+  readonly edge = "http://edge.test";
+  readonly network = DEFAULT_NETWORK;
+  readonly listenAddresses = ["tcp://127.0.0.1:4000"];
+  readonly session = new FakeSession();
+  readonly options: PeerOpenOptions;
+  closed = 0;
+  files: CliPeer["files"] = {
+    share: (path, options) => {
+      options?.onProgress?.({ bytes: 10, total: 10 });
+      return Promise.resolve({
+        ticket: TICKET,
+        hash: "hash1",
+        bytes: 10,
+        name: path.split("/").at(-1) ?? "",
+        close: () => Promise.resolve(),
+      });
+    },
+    get: () => new FakeDownload(),
+  };
+
+  constructor(options: PeerOpenOptions = {}) {
+    super();
+    this.options = options;
+  }
+
+  connect(): Promise<Session> {
+    return Promise.resolve(this.session);
+  }
+
+  handle(): () => void {
+    return () => undefined;
+  }
+
+  sessions(): Session[] {
+    return [this.session];
+  }
+
+  status(): ReturnType<CliPeer["status"]> {
+    const { kind, transport, why, rttMs } = this.session.path;
+    const peers = [{ id: ID_B, path: kind, transport, why, rttMs: rttMs ?? null }];
+    return {
+      id: this.id,
+      edge: this.edge,
+      network: this.network,
+      peers,
+      listen: this.listenAddresses,
+      shares: [],
+    };
+  }
+
+  close(): Promise<void> {
+    this.closed += 1;
+    return Promise.resolve();
+  }
+}
+
+export class FakeDownload extends EventTarget implements Download {
+  saveTo(path = "/here/name"): ReturnType<Download["saveTo"]> {
+    for (const bytes of [0, 10]) {
+      this.dispatchEvent(new CustomEvent("progress", { detail: { bytes, total: 10, sources: 1 } }));
+    }
+    const by = { direct: 4, relay: 6 };
+    return Promise.resolve({ path, bytes: 10, seconds: 0.5, sources: 1, hash: "hash1", by });
+  }
+}
+
+export interface Running {
+  readonly stdout: TextKeeper;
+  readonly stderr: TextKeeper;
+  readonly exitCode: Promise<number>;
+  readonly peers: readonly FakePeer[];
+  /** As Ctrl-C does. */
+  stop(): void;
+}
+
+export interface RunOptions extends Partial<CliHost> {
+  readonly data?: string;
+  readonly makePeer?: (options: PeerOpenOptions) => FakePeer | Promise<FakePeer>;
+}
+
+/** Starts one command line with fakes all around. */
+export function start(argv: readonly string[], options: RunOptions = {}): Running {
+  const stdout = new TextKeeper();
+  const stderr = new TextKeeper();
+  const controller = new AbortController();
+  const peers: FakePeer[] = [];
+  const host: CliHost = {
+    environment: {},
+    homeFolder: options.data ?? "/nonexistent",
+    workingFolder: "/here",
+    self: [],
+    openPeer: async (peerOptions) => {
+      const peer = await (options.makePeer?.(peerOptions) ?? new FakePeer(peerOptions));
+      peers.push(peer);
+      return peer;
+    },
+    startEdge: () => Promise.reject(new Error("no edge in this test")),
+    ...options,
+  };
+  const words = options.data === undefined ? argv : [...argv, "--data", options.data];
+  const exitCode = run(
+    words,
+    COMMANDS,
+    { stdout, stderr },
+    host,
+    { begin: () => controller.signal },
+    "1.2.3",
+  );
+  return { stdout, stderr, exitCode, peers, stop: () => controller.abort() };
+}

@@ -1,0 +1,43 @@
+/**
+ * One project per kind of test. Unit and property tests are many and short; integration and browser tests start
+ * processes, so they run one file after the other, each in a process of its own because native addons are loaded.
+ */
+import { defineConfig } from "vitest/config";
+
+const short = { testTimeout: 10_000, hookTimeout: 10_000 };
+const long = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, maxWorkers: 1 };
+
+export default defineConfig({
+  test: {
+    pool: "forks",
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts", "test/contract/**/*.test.ts", "test/sim/**/*.test.ts"],
+          ...short,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "property",
+          include: ["test/property/**/*.test.ts"],
+          setupFiles: ["test/property/seed.ts"],
+          ...short,
+          testTimeout: 30_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "integration",
+          include: ["test/integration/**/*.test.ts", "test/examples/**/*.test.ts"],
+          ...long,
+        },
+      },
+      { extends: true, test: { name: "browser", include: ["test/browser/**/*.test.ts"], ...long } },
+    ],
+  },
+});

@@ -4,8 +4,10 @@
  * window follows the measured delivery rate and the smallest round trip, not loss.
  */
 
-/** Queueing that bulk may cause on top of the round trip; a frame takes as long at most. */
+/** Queueing that bulk may cause on top of the round trip. */
 const QUEUE_MS = 25;
+/** A frame takes so long at most: nothing comes between its bytes. */
+const FRAME_MS = 10;
 /** More than one, so that the window grows until the path is full. */
 const ROUND_TRIPS = 1.5;
 /** Before anything was measured. */
@@ -50,10 +52,10 @@ export class SendWindow {
     return Math.min(Math.max(wanted, WINDOW_BYTES_MIN), this.#bytesMax);
   }
 
-  /** A frame's plaintext: at most what the path delivers in the queueing time, so that others get their turn. */
+  /** A frame's plaintext: at most what the path delivers in a short time, so that others get their turn. */
   frameBytes(): number {
     if (this.#bytesPerMs === undefined) return Math.min(this.#frameBytesMax, FIRST_FRAME_BYTES);
-    return Math.min(Math.max(Math.floor(this.#bytesPerMs * QUEUE_MS), FRAME_BYTES_MIN), this.#frameBytesMax);
+    return Math.min(Math.max(Math.floor(this.#bytesPerMs * FRAME_MS), FRAME_BYTES_MIN), this.#frameBytesMax);
   }
 
   sent(bytes: number, rttMsMin: number | undefined, nowMs: number): DeliveryMark {

@@ -53,7 +53,7 @@ export class Mux implements StreamOwner {
   };
   #normalTurns = 0;
   /** The stream whose turn the end of a frame cut short: it goes first in the next one, or it would be cut every time. */
-  #cutShort: MuxStream | undefined;
+  #cutShort: { readonly stream: MuxStream; readonly bytesLeft: number } | undefined;
   #nextId: number;
   #lastRemoteId: number;
   #ownOpen = 0;
@@ -186,9 +186,8 @@ export class Mux implements StreamOwner {
 
   #nextStream(): MuxStream | undefined {
     const { interactive, normal, bulk } = this.#waiting;
-    const cutShort = this.#cutShort;
-    this.#cutShort = undefined;
     if (interactive.size > 0) return first(interactive);
+    const cutShort = this.#cutShort?.stream;
     if (cutShort !== undefined && this.#waiting[cutShort.priority].has(cutShort)) return cutShort;
     if (normal.size > 0 && (bulk.size === 0 || this.#normalTurns < NORMAL_TURNS)) {
       this.#normalTurns += 1;
@@ -204,7 +203,9 @@ export class Mux implements StreamOwner {
     // Leaving and coming back puts the stream behind the others of its class.
     waiting.delete(stream);
     const alone = waiting.size === 0;
-    const length = Math.min(stream.sendable, room - BYTES_HEAD_BYTES, alone ? room : TURN_BYTES);
+    const turnBytes = this.#cutShort?.stream === stream ? this.#cutShort.bytesLeft : TURN_BYTES;
+    if (stream.priority !== "interactive") this.#cutShort = undefined;
+    const length = Math.min(stream.sendable, room - BYTES_HEAD_BYTES, alone ? room : turnBytes);
     let used = 0;
     if (length > 0) {
       parts.push(bytesHead(stream.id, length), ...stream.takeBytes(length));
@@ -221,7 +222,7 @@ export class Mux implements StreamOwner {
       waiting.add(stream);
     } else if (stream.sendable > 0) {
       waiting.add(stream);
-      if (!alone && length < TURN_BYTES) this.#cutShort = stream;
+      if (!alone && length < turnBytes) this.#cutShort = { stream, bytesLeft: turnBytes - length };
     }
     // A stream that could not use the room that is left must not be asked again for this frame.
     return used === 0 && waiting.has(stream) ? room : used;

@@ -71,6 +71,7 @@ export class PeerSession extends EventTarget implements Session {
   #tick: { readonly timer: Timer; readonly dueAtMs: number; readonly busy: boolean } | undefined;
   #pathlessSinceMs: number | undefined;
   #proved: boolean;
+  #proofTimer: Timer | undefined;
   #ended: PeerloomError | undefined;
   readonly #begunAtMs: number;
   #drained: (() => void) | undefined;
@@ -104,6 +105,12 @@ export class PeerSession extends EventTarget implements Session {
       deliver: (plaintext) => this.#mux.receive(plaintext),
     });
     this.#acks = new AckSchedule(this.#runtime.clock, () => this.#acknowledge());
+    if (!this.#proved) {
+      // Its first link may die before the proof arrives; the dialler then comes with another.
+      this.#proofTimer = this.#runtime.clock.setTimer(2 * PROVE_TIMEOUT_MS, () => {
+        this.end(new PeerloomError("session/lost", "The other side never proved itself."));
+      });
+    }
   }
 
   get closed(): boolean {
@@ -193,6 +200,7 @@ export class PeerSession extends EventTarget implements Session {
     if (this.#ended !== undefined) return;
     this.#ended = error;
     this.#acks.stop();
+    this.#proofTimer?.cancel();
     this.#tick?.timer.cancel();
     this.#tick = undefined;
     this.#mux.fail(error);
@@ -299,10 +307,6 @@ export class PeerSession extends EventTarget implements Session {
       if (this.#pathlessSinceMs === undefined && this.#proved) {
         this.#pathlessSinceMs = this.#runtime.clock.monotonicMs();
         this.#options.onPathless(this);
-      }
-      if (!this.#proved && this.#paths.length === 0) {
-        this.end(new PeerloomError("session/lost", "The other side never proved itself."));
-        return;
       }
       this.#planTick();
       return;
@@ -439,6 +443,7 @@ export class PeerSession extends EventTarget implements Session {
     this.#sendControl(path, [{ kind: "ping", id: path.startPing(nowMs) }]);
     if (!this.#proved) {
       this.#proved = true;
+      this.#proofTimer?.cancel();
       this.#options.onProved(this);
     }
     this.#choosePath();

@@ -303,10 +303,8 @@ export class Sessions {
 
   #forget(session: PeerSession): void {
     this.#byId.delete(toHex(session.sessionId));
-    if (this.#byPeer.get(session.peerId) === session) {
-      this.#byPeer.delete(session.peerId);
-      this.#options.onEnd(session);
-    }
+    if (this.#byPeer.get(session.peerId) === session) this.#byPeer.delete(session.peerId);
+    this.#options.onEnd(session);
   }
 
   /** The session with a peer, once there is one. */

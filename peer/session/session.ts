@@ -302,6 +302,8 @@ export class PeerSession extends EventTarget implements Session {
       this.#active = best;
       this.#runtime.log.debug("path moved", { peer: short(this.peerId), from, to: best?.link.kind });
       this.#announcePath();
+      // The last acknowledgement may have died with the path before, and a full window sends nothing to acknowledge.
+      if (best !== undefined && this.#inbox.next > 0) this.#acks.now();
     }
     if (best === undefined) {
       if (this.#pathlessSinceMs === undefined && this.#proved) {

@@ -369,10 +369,8 @@ export class Sessions {
 
   #forget(session: PeerSession): void {
     this.#byId.delete(toHex(session.sessionId));
-    if (this.#byPeer.get(session.peerId) === session) {
-      this.#byPeer.delete(session.peerId);
-      this.#options.onEnd(session);
-    }
+    if (this.#byPeer.get(session.peerId) === session) this.#byPeer.delete(session.peerId);
+    this.#options.onEnd(session);
   }
 
   /** That peer's hello was answered and it has not proved itself yet: it is about to, or it was a replay. */

@@ -55,12 +55,13 @@ export const nodeTcp: TcpHost = {
         .writeHead(426, { Connection: "close" })
         .end("This is a peerloom peer: WebSocket or TCP only.\n");
     });
+    const silent = new Map<Socket, () => void>();
     http.on("upgrade", (request, socket, head) => {
+      silent.get(request.socket)?.();
       websockets.handleUpgrade(request, socket, head, (websocket) => {
         accept.websocket(messageSocket(websocket, request.socket.remoteAddress ?? ""));
       });
     });
-    const silent = new Set<Socket>();
     const server = createServer(
       { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 },
       (socket) => {
@@ -79,9 +80,8 @@ export const nodeTcp: TcpHost = {
   },
 };
 
-/** Reads the first bytes and decides what the stranger speaks. */
-function sniff(socket: Socket, silent: Set<Socket>, http: HttpServer, accept: Accept): void {
-  silent.add(socket);
+/** Reads the first bytes and decides what the stranger speaks. `silent` has what takes a stranger out of it. */
+function sniff(socket: Socket, silent: Map<Socket, () => void>, http: HttpServer, accept: Accept): void {
   const timer = setTimeout(() => socket.destroy(), FIRST_BYTES_TIMEOUT_MS);
   timer.unref();
   const ignore = (): void => {};
@@ -90,18 +90,20 @@ function sniff(socket: Socket, silent: Set<Socket>, http: HttpServer, accept: Ac
     clearTimeout(timer);
     silent.delete(socket);
   };
+  silent.set(socket, over);
   socket.once("close", over);
   socket.once("data", (first: Buffer) => {
-    over();
-    socket.off("close", over);
     socket.off("error", ignore);
     socket.pause();
     if (first.toString("latin1", 0, HTTP_REQUEST.length) === HTTP_REQUEST) {
+      // Silent until it has upgraded: the HTTP server, which does not listen itself, would wait for ever.
       socket.unshift(first);
       http.emit("connection", socket);
       socket.resume();
       return;
     }
+    over();
+    socket.off("close", over);
     accept.tcp(byteSocket(socket), first);
     socket.resume();
   });
@@ -149,7 +151,12 @@ function byteSocket(socket: Socket): ByteSocket {
   return wrapped;
 }
 
-function listener(server: Server, http: HttpServer, silent: ReadonlySet<Socket>, host: string): Listener {
+function listener(
+  server: Server,
+  http: HttpServer,
+  silent: ReadonlyMap<Socket, unknown>,
+  host: string,
+): Listener {
   const { address, port } = server.address() as AddressInfo;
   return {
     host: address,
@@ -158,7 +165,7 @@ function listener(server: Server, http: HttpServer, silent: ReadonlySet<Socket>,
       hostsOf(host, address).map((each) => `tcp://${each.includes(":") ? `[${each}]` : each}:${port}`),
     close() {
       http.close();
-      for (const socket of silent) socket.destroy();
+      for (const socket of silent.keys()) socket.destroy();
       return new Promise((resolve) => {
         // Sockets that became links are theirs; the port is free at once, so nobody waits for them.
         server.close();

@@ -1,0 +1,214 @@
+/** What the edge can see and do: every byte that passes it is recorded, and it is made to lie. */
+import { randomBytes } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { nodeRandom } from "../../peer/adapters/node/random.ts";
+import { nodeRuntime } from "../../peer/adapters/node/runtime.ts";
+import { loadOrCreateIdentity } from "../../peer/identity/identity-store.ts";
+import { sealSignal } from "../../peer/links/sealed-signal.ts";
+import { FRAME } from "../../shared/frame.ts";
+import { DEFAULT_NETWORK } from "../../shared/ids.ts";
+import { decodeFromRendezvous, encodeFromRendezvous, type FromRendezvous } from "../../shared/messages.ts";
+import { temporaryFolder } from "./command.ts";
+import { checkEcho, codeOf, openPeer, Transfer } from "./peers.ts";
+import { type Recorded, WebSocketProxy } from "./websocket-proxy.ts";
+
+/** Fails when one of the words stands anywhere in what the proxy saw, message borders or not. */
+function checkUnseen(proxy: WebSocketProxy, words: readonly (string | Buffer)[]): void {
+  const runs = proxy.runs();
+  for (const word of words) {
+    for (const run of runs) expect(run.includes(word), `the edge has seen ${String(word)}`).toBe(false);
+  }
+}
+
+describe("what the edge sees", () => {
+  test("of a relayed transfer and a relayed file: neither content, names, addresses nor keys", async () => {
+    const proxy = await WebSocketProxy.open();
+    const folder = await temporaryFolder();
+    const plaintext = Buffer.alloc(4_000_000, "PLAINTEXT-MARKER");
+    const name = "very-secret-file-name.txt";
+    await writeFile(join(folder, name), plaintext);
+    const common = { edge: proxy.url, only: "relay", listen: "127.0.0.1:0" } as const;
+    const a = await openPeer({ ...common, dataDir: join(folder, "a") });
+    const b = await openPeer({ ...common, dataDir: join(folder, "b") });
+    const session = await a.connect(b.id);
+    const transfer = await Transfer.begin(session, b, "secret-protocol-name/1");
+    await transfer.writeBytes(plaintext);
+    await transfer.finish();
+    const { ticket, hash } = await b.files.share(join(folder, name));
+    const download = a.files.get(ticket);
+    await download.saveTo(join(folder, "copy"));
+    expect((await readFile(join(folder, "copy"))).equals(plaintext)).toBe(true);
+
+    // The proxy does record: ids, which the edge must know, and as many bytes as were moved.
+    const all = Buffer.concat(proxy.recorded.map(({ bytes }) => bytes));
+    expect(all.includes(a.id)).toBe(true);
+    expect(all.length).toBeGreaterThan(2 * 2 * plaintext.length);
+    const seeds = await Promise.all(["a", "b"].map((each) => readFile(join(folder, each, "identity-seed"))));
+    for (const seed of seeds) expect(seed).toHaveLength(32);
+    checkUnseen(proxy, [
+      ...["PLAINTEXT", "MARKER", "secret-protocol", "secret-file", "ping/1", "files", "tcp://", "ws://"],
+      ...[ticket, hash, Buffer.from(hash, "hex"), ...seeds],
+    ]);
+  });
+
+  test("of a WebRTC negotiation: neither description, fingerprint nor candidate", async () => {
+    const proxy = await WebSocketProxy.open();
+    const a = await openPeer({ edge: proxy.url, only: "direct" });
+    const b = await openPeer({ edge: proxy.url, only: "direct" });
+    const session = await a.connect(b.id);
+    expect(session.path.transport).toBe("webrtc");
+    await checkEcho(session, randomBytes(100_000));
+    const signals = proxy.recorded.filter(
+      ({ direction, bytes }) => direction === "to-peer" && kindOf(bytes) === "signal",
+    );
+    expect(signals.length).toBeGreaterThanOrEqual(2);
+    expect(proxy.opened.filter((path) => path.includes("/relay/"))).toEqual([]);
+    const words = [
+      "v=0",
+      "a=",
+      "fingerprint",
+      "sha-256",
+      "ufrag",
+      "ice-",
+      "candidate",
+      "typ host",
+      "UDP",
+      "sctp",
+    ];
+    checkUnseen(proxy, [...words, "offer", "answer", "rtc"]);
+  });
+});
+
+describe("a relay that changes frames", () => {
+  /** Flips one bit in the middle of a sealed frame. */
+  const flipped = (bytes: Buffer): Buffer => {
+    const copy = Buffer.from(bytes);
+    const at = copy.length >> 1;
+    copy[at] = (copy[at] ?? 0) ^ 4;
+    return copy;
+  };
+  // On the second half of the way only: what is flipped twice is whole again.
+  const isRelayed = ({ path, direction }: Recorded): boolean =>
+    path.includes("/relay/") && direction === "to-peer";
+  const isData = (message: Recorded): boolean => isRelayed(message) && message.bytes[0] === FRAME.data;
+
+  test("now and then: the transfer recovers, and every byte is right", async () => {
+    const proxy = await WebSocketProxy.open();
+    let frames = 0;
+    let changed = 0;
+    proxy.change = (message) => {
+      if (!isData(message)) return message.bytes;
+      frames += 1;
+      if (frames % 20 !== 19 || changed === 3) return message.bytes;
+      changed += 1;
+      return flipped(message.bytes);
+    };
+    const a = await openPeer({ edge: proxy.url, only: "relay" });
+    const b = await openPeer({ edge: proxy.url, only: "relay" });
+    const transfer = await Transfer.begin(await a.connect(b.id), b);
+    await transfer.write(20);
+    await transfer.finish();
+    expect(changed).toBe(3);
+  });
+
+  test("always: nothing wrong comes out, and the end has a name", async () => {
+    const proxy = await WebSocketProxy.open();
+    const a = await openPeer({ edge: proxy.url, only: "relay" });
+    const b = await openPeer({ edge: proxy.url, only: "relay" });
+    const session = await a.connect(b.id);
+    const transfer = await Transfer.begin(session, b);
+    await transfer.write(2);
+    await transfer.arrived(2_000_000);
+    let changed = 0;
+    const enough = new Promise<void>((resolve) => {
+      proxy.change = (message) => {
+        if (!isData(message)) return message.bytes;
+        changed += 1;
+        if (changed > 3) resolve();
+        return flipped(message.bytes);
+      };
+    });
+    const writing = codeOf(transfer.write(4));
+    await enough;
+    expect(transfer.bytesReceived).toBe(2_000_000);
+    await a.close();
+    expect(await writing).toMatch(/^(session|peer)\//);
+    await b.close();
+    expect(await codeOf(transfer.received)).toMatch(/^(session|peer)\//);
+    expect(transfer.bytesReceived).toBe(2_000_000);
+  });
+
+  test("in the handshake: no session", async () => {
+    const proxy = await WebSocketProxy.open();
+    proxy.change = (message, isBinary) =>
+      isBinary && isRelayed(message) ? flipped(message.bytes) : message.bytes;
+    const a = await openPeer({ edge: proxy.url, only: "relay" });
+    const b = await openPeer({ edge: proxy.url, only: "relay" });
+    expect(await codeOf(a.connect(b.id, { timeoutMs: 4_000 }))).toMatch(/^connect\/(no-path|timeout)$/);
+    expect([a.sessions(), b.sessions()]).toEqual([[], []]);
+  });
+});
+
+type Carried = Extract<FromRendezvous, { readonly kind: "signal" | "relay-offer" }>;
+const mallory = await loadOrCreateIdentity(nodeRuntime({ dataDir: undefined, webrtc: undefined }));
+
+describe("a rendezvous that lies", () => {
+  const lies: { readonly name: string; readonly lie: (message: Carried, to: string) => Promise<Carried> }[] =
+    [
+      { name: "about who sent it", lie: async (message) => ({ ...message, from: mallory.id }) },
+      {
+        name: "by a bit of the sealed signal",
+        lie: async (message) => {
+          const sealed = message.sealed.slice();
+          sealed[sealed.length >> 1] = (sealed[sealed.length >> 1] ?? 0) ^ 1;
+          return { ...message, sealed };
+        },
+      },
+      {
+        name: "with a signal of its own in the sender's place",
+        lie: async (message, to) => {
+          const signal = { kind: "dial", dialId: randomBytes(8), addresses: [] } as const;
+          const id = to as Carried["from"];
+          return {
+            ...message,
+            sealed: await sealSignal(mallory, id, DEFAULT_NETWORK, signal, Date.now(), nodeRandom),
+          };
+        },
+      },
+    ];
+
+  test.each(lies)("$name: refused, relayed or direct", async ({ lie }) => {
+    const proxy = await WebSocketProxy.open();
+    for (const only of ["relay", "direct"] as const) {
+      const a = await openPeer({ edge: proxy.url, only });
+      const b = await openPeer({ edge: proxy.url, only });
+      let told = 0;
+      proxy.change = async ({ path, direction, bytes }, isBinary) => {
+        if (!isBinary || direction === "to-edge" || path.includes("/relay/")) return bytes;
+        const message = decodeFromRendezvous(bytes);
+        if (message.kind !== "signal" && message.kind !== "relay-offer") return bytes;
+        told += 1;
+        return Buffer.from(encodeFromRendezvous(await lie(message, b.id)));
+      };
+      const relaysBefore = proxy.opened.filter((path) => path.includes("/relay/")).length;
+      expect(await codeOf(a.connect(b.id, { timeoutMs: 2_000 }))).toMatch(/^connect\/(no-path|timeout)$/);
+      expect(told).toBeGreaterThan(0);
+      expect([a.sessions(), b.sessions()]).toEqual([[], []]);
+      const relays = proxy.opened.filter((path) => path.includes("/relay/")).length - relaysBefore;
+      expect(relays, "the one who was lied to opens no relay").toBeLessThanOrEqual(only === "relay" ? 1 : 0);
+      proxy.change = ({ bytes }) => bytes;
+      await a.close();
+      await b.close();
+    }
+  });
+});
+
+function kindOf(bytes: Buffer): string {
+  try {
+    return decodeFromRendezvous(bytes).kind;
+  } catch {
+    return "none";
+  }
+}

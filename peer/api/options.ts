@@ -2,7 +2,14 @@
  * What a peer can be told when it is opened, and the check of it.
  */
 import { PeerloomError } from "../../shared/errors.ts";
-import { DEFAULT_NETWORK, type NetworkName, requireNetworkName } from "../../shared/ids.ts";
+import {
+  DEFAULT_NETWORK,
+  type NetworkName,
+  parsePeerId,
+  type PeerId,
+  requireNetworkName,
+} from "../../shared/ids.ts";
+import { parseAddress } from "../links/address.ts";
 import type { PathPolicy } from "../overlay/connector.ts";
 import type { IceServer } from "../runtime.ts";
 
@@ -13,6 +20,11 @@ export interface PeerOptions {
   readonly network?: string;
   /** `HOST:PORT` to take TCP and WebSocket links on; port 0 lets the system choose. Node and Deno only. @default none */
   readonly listen?: string;
+  /**
+   * Peers to connect to at the start, for a network without an edge: `tcp://HOST:PORT/PEERID` or `ws://HOST:PORT/PEERID`. One that is
+   * not there is no error.
+   */
+  readonly bootstrap?: readonly string[];
   /** `direct`: never through a relay. `relay`: only through it, so that no peer learns an address. @default both */
   readonly only?: "direct" | "relay";
   /** @default true where the host has it */
@@ -23,12 +35,19 @@ export interface PeerOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A peer and where it listens. */
+export interface BootstrapPeer {
+  readonly id: PeerId;
+  readonly address: string;
+}
+
 /** The same with everything decided. */
 export interface CheckedOptions {
   /** Undefined: pure. */
   readonly edge: string | undefined;
   readonly network: NetworkName;
   readonly listen: string | undefined;
+  readonly bootstrap: readonly BootstrapPeer[];
   readonly policy: PathPolicy;
   readonly webrtc: boolean;
   readonly iceServers: readonly IceServer[] | undefined;
@@ -42,6 +61,7 @@ export function checkOptions(options: PeerOptions): CheckedOptions {
     edge: edge === undefined ? undefined : checkEdge(edge),
     network: options.network === undefined ? DEFAULT_NETWORK : requireNetworkName(options.network),
     listen: options.listen,
+    bootstrap: (options.bootstrap ?? []).map(parseBootstrap),
     policy: options.only ?? "any",
     webrtc: options.webrtc ?? true,
     iceServers: options.iceServers,
@@ -59,4 +79,18 @@ function checkEdge(text: string): string {
     );
   }
   return url.origin;
+}
+
+/** @throws PeerloomError `usage/invalid` */
+function parseBootstrap(text: string): BootstrapPeer {
+  const slash = text.lastIndexOf("/");
+  const id = parsePeerId(text.slice(slash + 1));
+  const address = text.slice(0, slash);
+  if (id === undefined || parseAddress(address) === undefined) {
+    throw new PeerloomError(
+      "usage/invalid",
+      `"${text.slice(0, 120)}" is no bootstrap address: give tcp://HOST:PORT/PEERID, with the id that the peer prints.`,
+    );
+  }
+  return { id, address };
 }

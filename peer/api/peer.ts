@@ -187,6 +187,11 @@ export class Peer extends EventTarget implements AsyncDisposable {
         this.#sessions.accept(link),
       );
     }
+    for (const { id, address } of this.#options.bootstrap) {
+      this.#connector.connect(id, { addresses: [address] }).catch((error: unknown) => {
+        this.#runtime.log.debug("bootstrap peer not reached", { error: String(error) });
+      });
+    }
     const rendezvous = this.#rendezvous;
     const introducer = this.#introducer;
     if (rendezvous === undefined || introducer === undefined) return;

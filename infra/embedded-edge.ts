@@ -32,16 +32,15 @@ export interface EmbeddedEdge {
 
 type Miniflare = typeof import("miniflare");
 
-/** As in wrangler.toml; a test compares the two. */
-const COMPATIBILITY = { date: "2026-10-23", flags: ["no_nodejs_compat", "no_nodejs_compat_v2"] } as const;
-const OBJECTS: Readonly<Record<string, string>> = {
-  RENDEZVOUS: "Rendezvous",
-  RELAY: "RelayChannel",
-  KEYS: "EdgeKeys",
-  TALLY: "EdgeTally",
-};
-const LIMIT = { namespace_id: "1001", simple: { limit: 1200, period: 60 } } as const;
+/** The same as in wrangler.toml; a test compares the two. */
+export const WORKER_CONFIGURATION = {
+  compatibilityDate: "2026-10-23",
+  compatibilityFlags: ["no_nodejs_compat", "no_nodejs_compat_v2"],
+  objects: { RENDEZVOUS: "Rendezvous", RELAY: "RelayChannel", KEYS: "EdgeKeys", TALLY: "EdgeTally" },
+  limit: { namespace_id: "1001", simple: { limit: 1200, period: 60 } },
+} as const;
 const STUN_DEFAULT = "stun:stun.cloudflare.com:3478";
+const TEMPORARY_VARIABLES = ["TMPDIR", "TEMP", "TMP"] as const;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
@@ -67,8 +66,9 @@ export async function startEmbeddedEdge(options: EmbeddedEdgeOptions = {}): Prom
     const stateDir = options.stateDir ?? join(folder, "state");
     await mkdir(stateDir, { recursive: true });
     throwIfAborted(signal);
-    runtime = withoutSignalHandlers(() =>
-      createRuntime(tools, { ...files, host, port, folder, stateDir, vars: options.vars ?? {} }),
+    const runtimeOptions = { ...files, host, port, stateDir, vars: options.vars ?? {} };
+    runtime = withTemporaryFolder(folder, () =>
+      withoutSignalHandlers(() => createRuntime(tools, runtimeOptions)),
     );
     const url = (await runtime.ready).origin;
     throwIfAborted(signal);
@@ -97,13 +97,12 @@ async function stopAll(
 interface RuntimeOptions extends EdgeFiles {
   readonly host: string;
   readonly port: number;
-  readonly folder: string;
   readonly stateDir: string;
   readonly vars: Readonly<Record<string, string>>;
 }
 
 function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<Miniflare["Miniflare"]> {
-  const { host, port, worker, webDir, folder, stateDir, vars } = options;
+  const { host, port, worker, webDir, stateDir, vars } = options;
   const { Miniflare, convertV4MiniflareOptions, Log, LogLevel } = tools;
   // Standard output belongs to whoever starts the edge.
   class ErrorLog extends Log {
@@ -112,7 +111,10 @@ function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<
     }
   }
   const durableObjects = Object.fromEntries(
-    Object.entries(OBJECTS).map(([binding, className]) => [binding, { className, useSQLite: true }]),
+    Object.entries(WORKER_CONFIGURATION.objects).map(([binding, className]) => [
+      binding,
+      { className, useSQLite: true },
+    ]),
   );
   return new Miniflare(
     convertV4MiniflareOptions({
@@ -125,12 +127,11 @@ function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<
         if (level === "error" || level === "warn") process.stderr.write(`${message}\n`);
       },
       modules: [{ type: "ESModule", path: "worker.js", contents: worker }],
-      compatibilityDate: COMPATIBILITY.date,
-      compatibilityFlags: [...COMPATIBILITY.flags],
+      compatibilityDate: WORKER_CONFIGURATION.compatibilityDate,
+      compatibilityFlags: [...WORKER_CONFIGURATION.compatibilityFlags],
       durableObjects,
       resourcePersistencePath: stateDir,
-      resourceTmpPath: join(folder, "tmp"),
-      ratelimits: { LIMIT },
+      ratelimits: { LIMIT: WORKER_CONFIGURATION.limit },
       bindings: { STUN_URLS: isLoopback(host) ? "" : STUN_DEFAULT, ...vars },
       assets: {
         directory: webDir,
@@ -152,6 +153,20 @@ function withoutSignalHandlers<T>(create: () => T): T {
     for (const listener of process.listeners(name)) if (!known.has(listener)) process.off(name, listener);
   }
   return created;
+}
+
+/** Miniflare asks the system for its temporary folder while it is constructed, and has no option for it; ours is the one removed. */
+function withTemporaryFolder<T>(folder: string, create: () => T): T {
+  const before = TEMPORARY_VARIABLES.map((name) => [name, process.env[name]] as const);
+  for (const name of TEMPORARY_VARIABLES) process.env[name] = folder;
+  try {
+    return create();
+  } finally {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  }
 }
 
 interface EdgeFiles {

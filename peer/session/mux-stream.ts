@@ -18,6 +18,8 @@ export const STREAM_WINDOW_BYTES: number = 256 * 1024;
 export const STREAM_WINDOW_BYTES_MAX: number = 4 * 1024 * 1024;
 /** Bytes written by the application and not yet in a frame; past that `write` waits. */
 export const STREAM_SEND_QUEUE_BYTES: number = 512 * 1024;
+/** Bytes that wait for their reader keep at most so many times their own length of memory. */
+const PINNED_TIMES_MAX = 4;
 /** Half a window read faster than this many round trips means the window is what limits. */
 const WINDOW_GROWTH_ROUND_TRIPS = 2;
 const WINDOW_GROWTH_MS_MIN = 20;
@@ -63,6 +65,8 @@ export class MuxStream implements Stream {
   #receiving: Receiving = "open";
   readonly #received: Uint8Array[] = [];
   #receivedBytes = 0;
+  /** What comes behind the last byte instead of an orderly end. */
+  #endError: PeerloomError | undefined;
   #window: number = STREAM_WINDOW_BYTES;
   #grown = 0;
   /** What the other side may still send. */
@@ -176,7 +180,7 @@ export class MuxStream implements Stream {
    * @throws PeerloomError `session/over-credit`
    */
   receiveBytes(bytes: Uint8Array): void {
-    if (this.#receiving !== "open") return;
+    if (this.#receiving !== "open" || bytes.length === 0) return;
     if (bytes.length > this.#receiveCredit) {
       throw new PeerloomError(
         "session/over-credit",
@@ -184,7 +188,8 @@ export class MuxStream implements Stream {
       );
     }
     this.#receiveCredit -= bytes.length;
-    this.#received.push(bytes);
+    // A few bytes must not keep the memory of the whole frame they came in.
+    this.#received.push(bytes.length * PINNED_TIMES_MAX < bytes.buffer.byteLength ? bytes.slice() : bytes);
     this.#receivedBytes += bytes.length;
     this.#wakeReader();
   }
@@ -203,6 +208,19 @@ export class MuxStream implements Stream {
         `The other side reset ${this.protocol}: ${code}.`,
       ),
     );
+  }
+
+  /** The session is over. What has arrived can still be read; the error comes behind it. */
+  endWith(error: PeerloomError): void {
+    if (this.#received.length === 0 || this.#receiving === "ended") {
+      this.fail(error);
+      return;
+    }
+    this.#error = error;
+    this.#endError = this.#receiving === "open" ? error : undefined;
+    this.#receiving = "ending";
+    this.#abandonSending(error);
+    this.#resolveClosed();
   }
 
   /** Both directions end with this error. */
@@ -322,7 +340,8 @@ export class MuxStream implements Stream {
 
   #closeReadable(): void {
     this.#receiving = "ended";
-    this.#reader.close();
+    if (this.#endError === undefined) this.#reader.close();
+    else this.#reader.error(this.#endError);
     this.#wakeReader();
     this.#checkFinished();
   }

@@ -52,6 +52,8 @@ export class Mux implements StreamOwner {
     bulk: new Set(),
   };
   #normalTurns = 0;
+  /** The stream whose turn the end of a frame cut short: it goes first in the next one, or it would be cut every time. */
+  #cutShort: MuxStream | undefined;
   #nextId: number;
   #lastRemoteId: number;
   #ownOpen = 0;
@@ -98,8 +100,9 @@ export class Mux implements StreamOwner {
   /**
    * The next plaintext of at most `bytesMax`, or undefined when nothing waits. Its views hold until the caller returns to
    * the event loop.
+   * @param urgentOnly control and interactive streams alone
    */
-  take(bytesMax: number): Plaintext | undefined {
+  take(bytesMax: number, urgentOnly: boolean): Plaintext | undefined {
     const parts: Uint8Array[] = [];
     const acknowledged: (() => void)[] = [];
     let room = bytesMax;
@@ -109,7 +112,7 @@ export class Mux implements StreamOwner {
       room -= frame.length;
     }
     while (room > BYTES_HEAD_BYTES) {
-      const stream = this.#nextStream();
+      const stream = urgentOnly ? first(this.#waiting.interactive) : this.#nextStream();
       if (stream === undefined) break;
       room -= this.#takeFrom(stream, room, parts, acknowledged);
     }
@@ -123,7 +126,7 @@ export class Mux implements StreamOwner {
 
   /** Every stream ends with this error. */
   fail(error: PeerloomError): void {
-    for (const stream of [...this.#streams.values()]) stream.fail(error);
+    for (const stream of [...this.#streams.values()]) stream.endWith(error);
     this.#control.length = 0;
   }
 
@@ -183,7 +186,10 @@ export class Mux implements StreamOwner {
 
   #nextStream(): MuxStream | undefined {
     const { interactive, normal, bulk } = this.#waiting;
+    const cutShort = this.#cutShort;
+    this.#cutShort = undefined;
     if (interactive.size > 0) return first(interactive);
+    if (cutShort !== undefined && this.#waiting[cutShort.priority].has(cutShort)) return cutShort;
     if (normal.size > 0 && (bulk.size === 0 || this.#normalTurns < NORMAL_TURNS)) {
       this.#normalTurns += 1;
       return first(normal);
@@ -215,6 +221,7 @@ export class Mux implements StreamOwner {
       waiting.add(stream);
     } else if (stream.sendable > 0) {
       waiting.add(stream);
+      if (!alone && length < TURN_BYTES) this.#cutShort = stream;
     }
     // A stream that could not use the room that is left must not be asked again for this frame.
     return used === 0 && waiting.has(stream) ? room : used;

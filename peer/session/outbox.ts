@@ -23,6 +23,10 @@ export const OUTBOX_BYTES_MAX: number = 16 * 1024 * 1024;
 /** Frames being sealed by a host that seals in the background. */
 const SEALING_MAX = 16;
 
+/** What may be under way beyond a full window when it is urgent, and in one frame. */
+const URGENT_BYTES_MAX: number = 32 * 1024;
+const URGENT_FRAME_BYTES: number = 4 * 1024;
+
 interface Entry {
   readonly seq: number;
   readonly bytes: number;
@@ -39,7 +43,7 @@ export interface OutboxOptions {
   readonly key: AeadKey;
   nowMs(): number;
   /** The next plaintext, or undefined. */
-  take(bytesMax: number): Plaintext | undefined;
+  take(bytesMax: number, urgentOnly: boolean): Plaintext | undefined;
   /** Sealing in the background failed or has made room: pump again. */
   wake(): void;
   failed(error: unknown): void;
@@ -54,6 +58,7 @@ export class Outbox {
   #nextSeq = 0;
   #bytes = 0;
   #sealing = 0;
+  #sealingBytes = 0;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -69,14 +74,24 @@ export class Outbox {
 
   /** Sends as much as the path takes now. */
   pump(path: Path): void {
-    while (this.#maySend(path)) {
-      const again = this.#waiting.shift();
+    while (path.link.bufferedBytes < LINK_BUFFER_HIGH_BYTES) {
+      const again = this.#waiting[0];
+      const room = path.window.bytes(path.rttMsMin) - path.window.inFlightBytes;
       if (again !== undefined) {
+        // The oldest frame goes whatever the window says: nothing behind it is acknowledged before it has arrived.
+        if (room <= 0 && again !== this.#entries[0]) return;
+        this.#waiting.shift();
         this.#send(again, path);
         continue;
       }
       if (this.#bytes >= OUTBOX_BYTES_MAX || this.#sealing >= SEALING_MAX) return;
-      const plaintext = this.#options.take(Math.min(path.window.frameBytes(), DATA_BYTES_MAX));
+      // What is urgent is small and does not wait for bulk to be acknowledged.
+      const urgentOnly = room - this.#sealingBytes <= 0;
+      if (urgentOnly && room - this.#sealingBytes <= -URGENT_BYTES_MAX) return;
+      const plaintext = this.#options.take(
+        urgentOnly ? URGENT_FRAME_BYTES : Math.min(path.window.frameBytes(), DATA_BYTES_MAX),
+        urgentOnly,
+      );
       if (plaintext === undefined) return;
       this.#seal(plaintext, path);
     }
@@ -122,13 +137,6 @@ export class Outbox {
     this.#bytes = 0;
   }
 
-  #maySend(path: Path): boolean {
-    return (
-      path.window.inFlightBytes < path.window.bytes(path.rttMsMin) &&
-      path.link.bufferedBytes < LINK_BUFFER_HIGH_BYTES
-    );
-  }
-
   #seal(plaintext: Plaintext, path: Path): void {
     assert(this.#nextSeq < COUNTER_MAX, "a session ends before its numbers do");
     const seq = this.#nextSeq++;
@@ -153,9 +161,11 @@ export class Outbox {
       return;
     }
     this.#sealing += 1;
+    this.#sealingBytes += bytes;
     sealed.then(
       (parts) => {
         this.#sealing -= 1;
+        this.#sealingBytes -= bytes;
         entry.sealed = [header, ...parts];
         this.#wait([entry]);
         this.#options.wake();

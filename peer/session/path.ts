@@ -3,6 +3,7 @@
  * which one carries the session; everything here only measures.
  */
 import type { Link, LinkKind } from "../links/link.ts";
+import type { Timer } from "../runtime.ts";
 import { SendWindow } from "./send-window.ts";
 
 /**
@@ -33,6 +34,8 @@ export class Path {
   readonly link: Link;
   readonly window: SendWindow;
   state: PathState;
+  /** Until the other end has proved itself. */
+  proofTimer: Timer | undefined;
   /** Smoothed round trip. */
   rttMs: number | undefined;
   rttMsMin: number | undefined;

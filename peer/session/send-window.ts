@@ -4,15 +4,18 @@
  * window follows the measured delivery rate and the smallest round trip, not loss.
  */
 
-/** Queueing that bulk may cause on top of the round trip. */
-const QUEUE_MS = 50;
+/** Queueing that bulk may cause on top of the round trip; a frame takes as long at most. */
+const QUEUE_MS = 25;
+/** More than one, so that the window grows until the path is full. */
+const ROUND_TRIPS = 1.5;
 /** Before anything was measured. */
-const FIRST_WINDOW_BYTES: number = 512 * 1024;
-const WINDOW_BYTES_MIN: number = 64 * 1024;
+const FIRST_WINDOW_BYTES: number = 64 * 1024;
+const WINDOW_BYTES_MIN: number = 16 * 1024;
 const FIRST_RTT_MS = 100;
 /** A rate that is not confirmed fades by this share with every acknowledgement of a full window. */
-const RATE_FADE = 0.97;
-const FRAME_BYTES_MIN: number = 16 * 1024;
+const RATE_FADE = 0.9;
+const FRAME_BYTES_MIN: number = 4 * 1024;
+const FIRST_FRAME_BYTES: number = 16 * 1024;
 const ELAPSED_MS_MIN = 0.2;
 
 /** What the sender remembers of each frame to learn the rate when it is acknowledged. */
@@ -43,13 +46,13 @@ export class SendWindow {
   /** Bytes that may be in flight, given the smallest round trip seen. */
   bytes(rttMsMin: number | undefined): number {
     if (this.#bytesPerMs === undefined) return Math.min(FIRST_WINDOW_BYTES, this.#bytesMax);
-    const wanted = this.#bytesPerMs * (2 * (rttMsMin ?? FIRST_RTT_MS) + QUEUE_MS);
+    const wanted = this.#bytesPerMs * (ROUND_TRIPS * (rttMsMin ?? FIRST_RTT_MS) + QUEUE_MS);
     return Math.min(Math.max(wanted, WINDOW_BYTES_MIN), this.#bytesMax);
   }
 
   /** A frame's plaintext: at most what the path delivers in the queueing time, so that others get their turn. */
   frameBytes(): number {
-    if (this.#bytesPerMs === undefined) return Math.min(this.#frameBytesMax, 64 * 1024);
+    if (this.#bytesPerMs === undefined) return Math.min(this.#frameBytesMax, FIRST_FRAME_BYTES);
     return Math.min(Math.max(Math.floor(this.#bytesPerMs * QUEUE_MS), FRAME_BYTES_MIN), this.#frameBytesMax);
   }
 

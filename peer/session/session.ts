@@ -6,7 +6,7 @@ import { equalBytes } from "../../shared/bytes.ts";
 import { type ErrorCode, parseErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import { DATA_BYTES_MAX, FRAME, frameHeader, parseFrame, type SealedFrame } from "../../shared/frame.ts";
 import { type PeerId, short } from "../../shared/ids.ts";
-import { type Link, pathKindOf } from "../links/link.ts";
+import { type Link, LINK_BUFFER_LOW_BYTES, pathKindOf } from "../links/link.ts";
 import type { Runtime, Timer } from "../runtime.ts";
 import { AckSchedule } from "./ack-schedule.ts";
 import type { BytesByPath, OpenOptions, PathInfo, Session, Stream, StreamHandler } from "./contract.ts";
@@ -72,6 +72,7 @@ export class PeerSession extends EventTarget implements Session {
   #pathlessSinceMs: number | undefined;
   #proved: boolean;
   #ended: PeerloomError | undefined;
+  readonly #begunAtMs: number;
   #drained: (() => void) | undefined;
 
   constructor(options: SessionOptions) {
@@ -82,6 +83,7 @@ export class PeerSession extends EventTarget implements Session {
     this.sessionId = options.sessionId;
     this.#proved = options.role === "dialler";
     const nowMs = (): number => this.#runtime.clock.monotonicMs();
+    this.#begunAtMs = nowMs();
     this.#mux = new Mux({
       role: options.role,
       nowMs,
@@ -93,7 +95,7 @@ export class PeerSession extends EventTarget implements Session {
     this.#outbox = new Outbox({
       key: options.keys.sendData,
       nowMs,
-      take: (bytesMax) => this.#mux.take(bytesMax),
+      take: (bytesMax, urgentOnly) => this.#mux.take(bytesMax, urgentOnly),
       wake: () => this.#planPump(),
       failed: (error) => this.end(toPeerloomError(error, "session/closed", "Sealing failed.")),
     });
@@ -111,6 +113,10 @@ export class PeerSession extends EventTarget implements Session {
   /** Who began it: leads where both could act. */
   get role(): "dialler" | "acceptor" {
     return this.#options.role;
+  }
+
+  get ageMs(): number {
+    return this.#runtime.clock.monotonicMs() - this.#begunAtMs;
   }
 
   get bytesReceived(): BytesByPath {
@@ -218,7 +224,7 @@ export class PeerSession extends EventTarget implements Session {
     link.onClose = (error) => this.#dropPath(path, error);
     if (state === "proving") {
       path.expectAnswer(nowMs);
-      this.#runtime.clock.setTimer(PROVE_TIMEOUT_MS, () => {
+      path.proofTimer = this.#runtime.clock.setTimer(PROVE_TIMEOUT_MS, () => {
         if (path.state === "proving")
           this.#dropPath(path, new PeerloomError("link/timeout", "No proof came."));
       });
@@ -272,6 +278,7 @@ export class PeerSession extends EventTarget implements Session {
   }
 
   #closeLink(path: Path, how: "close" | "destroy"): void {
+    path.proofTimer?.cancel();
     path.link.onFrame = () => {};
     path.link.onDrain = () => {};
     path.link.onClose = () => {};
@@ -398,7 +405,9 @@ export class PeerSession extends EventTarget implements Session {
         this.#choosePath();
         return;
       case "ping":
-        this.#sendControl(path, [{ kind: "pong", id: operation.id }]);
+        // Who asks without taking answers gets none; an honest side asks once a second.
+        if (path.link.bufferedBytes < LINK_BUFFER_LOW_BYTES)
+          this.#sendControl(path, [{ kind: "pong", id: operation.id }]);
         return;
       case "pong":
         path.pong(operation.id, nowMs);
@@ -426,6 +435,7 @@ export class PeerSession extends EventTarget implements Session {
       );
     }
     path.state = "usable";
+    path.proofTimer?.cancel();
     this.#sendControl(path, [{ kind: "ping", id: path.startPing(nowMs) }]);
     if (!this.#proved) {
       this.#proved = true;

@@ -32,6 +32,10 @@ import { PeerSession } from "./session.ts";
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Links that have not said anything valid yet; past that new ones are closed. */
 const UNCLAIMED_MAX = 256;
+/** Sessions that were answered and not proved; past that new hellos are refused. */
+const HALF_OPEN_MAX = 256;
+/** A hello of theirs that was answered is given so long before we send one of our own. */
+const HALF_OPEN_WAIT_MS = 2_000;
 /** Hellos remembered, so that the same one on another link meets the same answer; past that the oldest goes. */
 const HELLOS_MAX = 256;
 /** Said to a dialler whose hello crossed ours: the session of the lower peer id stands. */
@@ -49,6 +53,8 @@ interface Dial {
   readonly hello: Promise<PendingHello>;
   /** Set when the first answer came. */
   finished: Promise<PeerSession> | undefined;
+  /** Links on which it waits for an answer. */
+  links: number;
 }
 
 export class Sessions {
@@ -81,12 +87,16 @@ export class Sessions {
   async connectOver(peerId: PeerId, link: Link, signal: AbortSignal): Promise<PeerSession> {
     const frames = new FirstFrames(link);
     const either = AbortSignal.any([signal, this.#closing.signal]);
+    const session = this.#byPeer.get(peerId);
     try {
-      const session = this.#byPeer.get(peerId);
       if (session !== undefined) return await this.#attach(session, frames, either);
       return await this.#greet(peerId, frames, either);
     } catch (error) {
       link.destroy();
+      // Its link may have gone with a session that gave way to another, made at the same moment.
+      const standing = this.#byPeer.get(peerId);
+      if (session === undefined && !either.aborted && standing !== undefined && standing.path.kind !== "none")
+        return standing;
       throw toPeerloomError(error, "aborted", "Connecting was given up.");
     }
   }
@@ -121,14 +131,35 @@ export class Sessions {
   // --- dialling ---
 
   async #greet(peerId: PeerId, frames: FirstFrames, signal: AbortSignal): Promise<PeerSession> {
-    const { clock } = this.#options.runtime;
+    if (this.#isGreetedBy(peerId)) {
+      const begun = await this.#waitFor(peerId, HALF_OPEN_WAIT_MS, signal).catch(() => undefined);
+      if (begun !== undefined) return this.#attach(begun, frames, signal);
+      signal.throwIfAborted();
+    }
     const dial = this.#dialTo(peerId);
+    dial.links += 1;
+    try {
+      return await this.#greetWith(dial, peerId, frames, signal);
+    } finally {
+      dial.links -= 1;
+      // Nobody waits for its answer: the next attempt makes its own, and the other side may dial meanwhile.
+      if (dial.links === 0 && this.#dials.get(peerId) === dial) this.#dials.delete(peerId);
+    }
+  }
+
+  async #greetWith(
+    dial: Dial,
+    peerId: PeerId,
+    frames: FirstFrames,
+    signal: AbortSignal,
+  ): Promise<PeerSession> {
+    const { clock } = this.#options.runtime;
     const { frame } = await dial.hello;
     frames.link.send([frame]);
     const answer = parseFrame(await frames.next(clock, HANDSHAKE_TIMEOUT_MS, signal));
     if (answer.type === "refuse") {
       if (answer.code !== CROSSED) throw refused(peerId, answer.code);
-      const session = await this.#waitFor(peerId, signal);
+      const session = await this.#waitFor(peerId, HANDSHAKE_TIMEOUT_MS, signal);
       return this.#attach(session, frames, signal);
     }
     if (answer.type !== "welcome")
@@ -137,6 +168,8 @@ export class Sessions {
     const linkNonce = answer.linkNonce.slice();
     dial.finished ??= this.#finish(peerId, dial, noise);
     const session = await dial.finished;
+    const standing = this.#byPeer.get(peerId);
+    if (session.closed && standing !== undefined) return this.#attach(standing, frames, signal);
     session.addPath(frames.link, "usable", linkNonce);
     frames.handOver();
     return session;
@@ -145,15 +178,9 @@ export class Sessions {
   #dialTo(peerId: PeerId): Dial {
     const running = this.#dials.get(peerId);
     if (running !== undefined) return running;
-    const dial: Dial = { hello: beginHello(this.#options, peerId), finished: undefined };
+    const dial: Dial = { hello: beginHello(this.#options, peerId), finished: undefined, links: 0 };
     this.#dials.set(peerId, dial);
-    // An unanswered hello is made anew by the next attempt; its keys are worth nothing by then.
-    this.#options.runtime.clock.setTimer(2 * HANDSHAKE_TIMEOUT_MS, () => this.#forgetDial(peerId, dial));
     return dial;
-  }
-
-  #forgetDial(peerId: PeerId, dial: Dial): void {
-    if (this.#dials.get(peerId) === dial) this.#dials.delete(peerId);
   }
 
   async #finish(peerId: PeerId, dial: Dial, noise: Uint8Array): Promise<PeerSession> {
@@ -166,8 +193,6 @@ export class Sessions {
       // A forged answer on one link must not spoil the attempt on another.
       dial.finished = undefined;
       throw error;
-    } finally {
-      if (dial.finished !== undefined) this.#forgetDial(peerId, dial);
     }
   }
 
@@ -236,6 +261,12 @@ export class Sessions {
     const key = toHex(noise);
     const known = this.#hellos.get(key);
     if (known !== undefined) return known;
+    if (this.#byId.size - this.#byPeer.size >= HALF_OPEN_MAX) {
+      throw new PeerloomError(
+        "link/too-many",
+        "Too many handshakes are unfinished here. Try again in a moment.",
+      );
+    }
     const accepted = await acceptHello(this.#options, noise);
     if (this.#dials.has(accepted.peerId) && this.#options.identity.id < accepted.peerId) {
       frames.link.send([refuseFrame(CROSSED)]);
@@ -313,12 +344,27 @@ export class Sessions {
 
   #establish(session: PeerSession): void {
     const before = this.#byPeer.get(session.peerId);
-    this.#byPeer.set(session.peerId, session);
     if (before !== undefined && before !== session) {
-      before.end(new PeerloomError("session/replaced", `${short(session.peerId)} began a new session.`));
+      const reason = new PeerloomError("session/replaced", `${short(session.peerId)} began a new session.`);
+      if (this.#crossed(before, session) && this.#dialledBy(before) < this.#dialledBy(session)) {
+        session.end(reason);
+        return;
+      }
+      this.#byPeer.set(session.peerId, session);
+      before.end(reason);
     }
+    this.#byPeer.set(session.peerId, session);
     this.#options.onSession(session);
     for (const resolve of this.#waiting.get(session.peerId) ?? []) resolve(session);
+  }
+
+  /** Both sides dialled at the same moment. Then both keep the session of the lower id, in whatever order they see them. */
+  #crossed(before: PeerSession, after: PeerSession): boolean {
+    return before.role !== after.role && before.ageMs < HANDSHAKE_TIMEOUT_MS && before.path.kind !== "none";
+  }
+
+  #dialledBy(session: PeerSession): PeerId {
+    return session.role === "dialler" ? this.#options.identity.id : session.peerId;
   }
 
   #forget(session: PeerSession): void {
@@ -329,26 +375,38 @@ export class Sessions {
     }
   }
 
+  /** That peer's hello was answered and it has not proved itself yet: it is about to, or it was a replay. */
+  #isGreetedBy(peerId: PeerId): boolean {
+    for (const session of this.#byId.values()) {
+      if (session.peerId === peerId && this.#byPeer.get(peerId) !== session) return true;
+    }
+    return false;
+  }
+
   /** The session with a peer, once there is one. */
-  async #waitFor(peerId: PeerId, signal: AbortSignal): Promise<PeerSession> {
+  async #waitFor(peerId: PeerId, timeoutMs: number, signal: AbortSignal): Promise<PeerSession> {
     const standing = this.#byPeer.get(peerId);
     if (standing !== undefined) return standing;
     const { clock } = this.#options.runtime;
     const waiting = this.#waiting.get(peerId) ?? new Set();
     this.#waiting.set(peerId, waiting);
+    const found = Promise.withResolvers<PeerSession>();
+    const abort = (): void =>
+      found.reject(toPeerloomError(signal.reason, "aborted", "Connecting was given up."));
+    const timer = clock.setTimer(timeoutMs, () => {
+      found.reject(
+        new PeerloomError("link/timeout", `${short(peerId)} began a session and did not finish it.`),
+      );
+    });
+    signal.addEventListener("abort", abort, { once: true });
+    waiting.add(found.resolve);
     try {
-      return await new Promise<PeerSession>((resolve, reject) => {
-        waiting.add(resolve);
-        const timer = clock.setTimer(HANDSHAKE_TIMEOUT_MS, () => {
-          reject(
-            new PeerloomError("link/timeout", `${short(peerId)} began a session and did not finish it.`),
-          );
-        });
-        waiting.add(() => timer.cancel());
-        signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
-      });
+      return await found.promise;
     } finally {
-      this.#waiting.delete(peerId);
+      timer.cancel();
+      signal.removeEventListener("abort", abort);
+      waiting.delete(found.resolve);
+      if (waiting.size === 0) this.#waiting.delete(peerId);
     }
   }
 }

@@ -73,4 +73,10 @@ process.on("message", (message) => {
     (error: unknown) => process.send?.({ id, error: error instanceof Error ? error.stack : String(error) }),
   );
 });
-process.on("disconnect", () => process.exit());
+process.on("disconnect", () => {
+  const stopped = stack.stop?.() ?? Promise.resolve();
+  stopped.then(
+    () => process.exit(),
+    () => process.exit(1),
+  );
+});

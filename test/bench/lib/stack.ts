@@ -23,6 +23,8 @@ export interface Stack {
   dial(address: string): Promise<Conn>;
   /** One more idle thing to hold, for the memory figures. @default a dialled connection that has echoed a byte */
   hold?(address: string): Promise<void>;
+  /** Ends what would outlive this process: another one that it started, temporary files. */
+  stop?(): Promise<void>;
   /** Bytes of a bulk write where the stack's best differs from the run's. */
   readonly chunkBytes?: number;
 }

@@ -2,7 +2,7 @@
  * peerloom through its public library: `tcp` (pure, a listening peer), `webrtc` (signalled by an embedded edge), `relay`
  * (through its relay channel), `joined` (peers that only hold their place at the edge).
  */
-import { startEmbeddedEdge } from "../../../infra/embedded-edge.ts";
+import { type EmbeddedEdge, startEmbeddedEdge } from "../../../infra/embedded-edge.ts";
 import { Peer } from "../../../peer/node.ts";
 import type { Conn, Stack } from "../lib/stack.ts";
 
@@ -27,6 +27,7 @@ export interface PeerloomStack extends Stack {
 export function createStack(variant: string): PeerloomStack {
   let own: Peer | undefined;
   let edge: string | null = null;
+  let embedded: EmbeddedEdge | undefined;
   const held: unknown[] = [];
 
   const open = (listening: boolean): Promise<Peer> => {
@@ -53,8 +54,11 @@ export function createStack(variant: string): PeerloomStack {
       if (own === undefined) throw new Error("This process has no peer yet.");
       return own;
     },
+    async stop() {
+      await embedded?.stop();
+    },
     async helper() {
-      const embedded = await startEmbeddedEdge();
+      embedded = await startEmbeddedEdge();
       return embedded.url;
     },
     async listen(accept, helper) {

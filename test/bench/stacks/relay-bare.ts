@@ -36,7 +36,9 @@ export function createStack(): Stack {
   let edge = "";
   let lobby: WebSocket | undefined;
   let dials = 0;
+  let stop = (): Promise<void> => Promise.resolve();
   return {
+    stop: () => stop(),
     async helper() {
       const { Miniflare, convertV4MiniflareOptions } = await import("miniflare");
       const runtime = new Miniflare(
@@ -51,7 +53,7 @@ export function createStack(): Stack {
           durableObjects: { PAIR: { className: "Pair", useSQLite: true } },
         }),
       );
-      process.once("exit", () => void runtime.dispose());
+      stop = () => runtime.dispose();
       return (await runtime.ready).origin.replace("http", "ws");
     },
     async listen(accept, helper) {

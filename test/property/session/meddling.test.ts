@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Meddler } from "../../../peer/adapters/sim/link.ts";
 import { seededRandom, type SimRandom } from "../../../peer/adapters/sim/random.ts";
+import { FRAME, refuseFrame } from "../../../shared/frame.ts";
 import { firstDifference, readAll, writeAll } from "./traffic.ts";
 import { inWorld, type World } from "./world.ts";
 
@@ -38,14 +39,17 @@ function flipped(random: SimRandom, frame: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** Lets most frames alone. Old frames are those of the same direction. */
+/**
+ * Lets most frames alone, and always an `attach`: who stands on the only path can make it name another session, and is
+ * told in the clear that there is none, which ends this one as cutting the path for good would.
+ */
 function meddler(seed: number, what: readonly Meddle[], share: number): Meddler {
   const random = seededRandom(`meddler ${seed}`);
   const old = { "to-first": [] as Uint8Array[], "to-second": [] as Uint8Array[] };
   return (frame, direction) => {
     const meddle = what[random.integer(0, what.length - 1)];
     const carried =
-      meddle === undefined || random.unit() > share
+      meddle === undefined || random.unit() > share || frame[0] === FRAME.attach
         ? [frame]
         : MEDDLES[meddle](random, frame, old[direction]);
     old[direction].push(frame.slice());
@@ -160,6 +164,19 @@ test("noise from strangers is refused and changes nothing for the session beside
     ),
     { numRuns: 15, interruptAfterTimeLimit: 8_000 },
   ));
+
+test("a forged refusal costs its link, not a session that has another: refusals are not sealed", () =>
+  inWorld({ seed: 4 }, async (world) => {
+    const { alice, bob } = await world.connect();
+    const refused = world.link({
+      kind: "relay",
+      meddler: (frame, direction) => (direction === "to-first" ? [refuseFrame("session/unknown")] : [frame]),
+    });
+    await world.until(refused.connected.catch(() => {}));
+    await world.clock.advance(100);
+    expect([alice.closed, bob.closed]).toEqual([false, false]);
+    expect(await world.until(world.link({ kind: "webrtc" }).connected)).toBe(alice);
+  }));
 
 test("ends that are bound to different certificates do not come together", () =>
   inWorld({ seed: 1 }, async (world) => {

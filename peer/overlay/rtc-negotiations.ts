@@ -48,7 +48,16 @@ export class RtcNegotiations {
     if (this.#running.size >= NEGOTIATIONS_MAX) {
       throw new PeerloomError("link/too-many", "Too many WebRTC connections are being negotiated.");
     }
-    return this.#run(peerId, "offerer", this.#options.runtime.random.bytes(SIGNAL_ID_BYTES), send, signal);
+    const attempt = (): Promise<Link> => {
+      return this.#run(peerId, "offerer", this.#options.runtime.random.bytes(SIGNAL_ID_BYTES), send, signal);
+    };
+    try {
+      return await attempt();
+    } catch (error) {
+      // A connection sometimes fails at once for no reason that lasts; a fresh one then does not.
+      if (signal.aborted || !(error instanceof PeerloomError) || error.code !== "link/failed") throw error;
+      return attempt();
+    }
   }
 
   /** Takes one signal from a proved sender. */

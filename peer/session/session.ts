@@ -73,6 +73,7 @@ export class PeerSession extends EventTarget implements Session {
   #proved: boolean;
   #proofTimer: Timer | undefined;
   #ended: PeerloomError | undefined;
+  #closing = false;
   readonly #begunAtMs: number;
   #drained: (() => void) | undefined;
 
@@ -111,6 +112,11 @@ export class PeerSession extends EventTarget implements Session {
         this.end(new PeerloomError("session/lost", "The other side never proved itself."));
       });
     }
+  }
+
+  /** `close` has been called: nothing new is begun on it. */
+  get closing(): boolean {
+    return this.#closing || this.#ended !== undefined;
   }
 
   get closed(): boolean {
@@ -188,7 +194,8 @@ export class PeerSession extends EventTarget implements Session {
   }
 
   async close(code: ErrorCode = "session/closed"): Promise<void> {
-    if (this.#ended !== undefined) return;
+    if (this.closing) return;
+    this.#closing = true;
     if (this.#active !== undefined && !this.#idle) await this.#flush();
     if (this.#active !== undefined) this.#sendControl(this.#active, [{ kind: "bye", code }]);
     await this.#controlSent;
@@ -220,6 +227,11 @@ export class PeerSession extends EventTarget implements Session {
    * @param linkNonce the acceptor's nonce for this link
    */
   addPath(link: Link, state: "proving" | "usable", linkNonce: Uint8Array): void {
+    if (this.#paths.length >= PATHS_MAX) {
+      // Attachments can be replayed, proofs cannot: who has not proved himself makes room.
+      const unproved = this.#paths.find((path) => path.state === "proving");
+      if (unproved !== undefined) this.#dropPath(unproved, new PeerloomError("link/too-many", "Made room."));
+    }
     if (this.#ended !== undefined || this.#paths.length >= PATHS_MAX) {
       link.close();
       return;

@@ -71,8 +71,10 @@ export class Sessions {
     this.#options = options;
   }
 
+  /** The session with a peer; not one that is being closed. */
   get(peerId: PeerId): PeerSession | undefined {
-    return this.#byPeer.get(peerId);
+    const session = this.#byPeer.get(peerId);
+    return session?.closing === false ? session : undefined;
   }
 
   all(): readonly PeerSession[] {
@@ -87,14 +89,14 @@ export class Sessions {
   async connectOver(peerId: PeerId, link: Link, signal: AbortSignal): Promise<PeerSession> {
     const frames = new FirstFrames(link);
     const either = AbortSignal.any([signal, this.#closing.signal]);
-    const session = this.#byPeer.get(peerId);
+    const session = this.get(peerId);
     try {
       if (session !== undefined) return await this.#attach(session, frames, either);
       return await this.#greet(peerId, frames, either);
     } catch (error) {
       link.destroy();
       // Its link may have gone with a session that gave way to another, made at the same moment.
-      const standing = this.#byPeer.get(peerId);
+      const standing = this.get(peerId);
       if (session === undefined && !either.aborted && standing !== undefined && standing.path.kind !== "none")
         return standing;
       throw toPeerloomError(error, "aborted", "Connecting was given up.");
@@ -168,7 +170,7 @@ export class Sessions {
     const linkNonce = answer.linkNonce.slice();
     dial.finished ??= this.#finish(peerId, dial, noise);
     const session = await dial.finished;
-    const standing = this.#byPeer.get(peerId);
+    const standing = this.get(peerId);
     if (session.closed && standing !== undefined) return this.#attach(standing, frames, signal);
     session.addPath(frames.link, "usable", linkNonce);
     frames.handOver();
@@ -214,7 +216,8 @@ export class Sessions {
     ]);
     const answer = parseFrame(await frames.next(clock, HANDSHAKE_TIMEOUT_MS, signal));
     if (answer.type === "refuse") {
-      if (answer.code === "session/unknown") {
+      // A refusal is not sealed. While another path lives it proves nothing; without one the session is lost anyway.
+      if (answer.code === "session/unknown" && session.path.kind === "none") {
         session.end(
           new PeerloomError("session/lost", `${short(session.peerId)} no longer knows this session.`),
         );
@@ -383,7 +386,7 @@ export class Sessions {
 
   /** The session with a peer, once there is one. */
   async #waitFor(peerId: PeerId, timeoutMs: number, signal: AbortSignal): Promise<PeerSession> {
-    const standing = this.#byPeer.get(peerId);
+    const standing = this.get(peerId);
     if (standing !== undefined) return standing;
     const { clock } = this.#options.runtime;
     const waiting = this.#waiting.get(peerId) ?? new Set();

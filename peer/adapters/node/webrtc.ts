@@ -91,8 +91,8 @@ class NodeRtcConnection implements RtcConnection {
     );
     this.#peer.onStateChange(
       this.#guarded((state: string) => {
-        if (state === "failed" || state === "closed" || state === "disconnected")
-          this.#end(`its state is "${state}"`);
+        // "disconnected" may pass; the session above notices silence by itself.
+        if (state === "failed" || state === "closed") this.#end(`its state is "${state}"`);
       }),
     );
     this.#channel = this.#peer.createDataChannel("peerloom", { negotiated: true, id: 0 });
@@ -117,7 +117,7 @@ class NodeRtcConnection implements RtcConnection {
     if (this.#over) return;
     try {
       if (signal.kind !== "candidate") this.#describe(signal);
-      else if (this.#described) this.#peer.addRemoteCandidate(signal.candidate, signal.mid);
+      else if (this.#described) this.#addCandidate(signal);
       else this.#waiting.push(signal);
     } catch (cause) {
       this.#end("the other side's description was refused", cause);
@@ -179,7 +179,16 @@ class NodeRtcConnection implements RtcConnection {
     );
     this.#described = true;
     if (this.#role === "answerer") this.#peer.setLocalDescription();
-    for (const { candidate, mid } of this.#waiting.splice(0)) this.#peer.addRemoteCandidate(candidate, mid);
+    for (const each of this.#waiting.splice(0)) this.#addCandidate(each);
+  }
+
+  /** One bad candidate (a name that does not resolve, a connection just closed) spoils nothing. */
+  #addCandidate({ candidate, mid }: Extract<RtcSignal, { kind: "candidate" }>): void {
+    try {
+      this.#peer.addRemoteCandidate(candidate, mid);
+    } catch {
+      // The others decide.
+    }
   }
 
   #opened(): void {

@@ -18,32 +18,47 @@ export interface HandshakeContext {
   readonly runtime: Runtime;
   readonly identity: Identity;
   readonly network: NetworkName;
+  /** Random, of this running peer. */
+  readonly instance: Uint8Array;
 }
 
 export interface PendingHello {
   /** The whole frame; the same on every link. */
   readonly frame: Uint8Array;
   /** @throws PeerloomError `session/handshake-failed`, `wire/version`, `wire/malformed` */
-  finish(noise: Uint8Array): Promise<{ readonly sessionId: Uint8Array; readonly keys: SessionKeys }>;
+  finish(noise: Uint8Array): Promise<{
+    readonly sessionId: Uint8Array;
+    readonly remoteInstance: Uint8Array;
+    readonly keys: SessionKeys;
+  }>;
 }
 
 export async function beginHello(context: HandshakeContext, peerId: PeerId): Promise<PendingHello> {
-  const { runtime, identity, network } = context;
+  const { runtime, identity, network, instance } = context;
   const sessionId = runtime.random.bytes(SESSION_ID_BYTES);
   const { handshake, message } = await NoiseDialler.begin({
     own: staticKey(identity),
     ephemeral: await ephemeralKey(),
     theirStatic: x25519PublicOf(publicKeyOf(peerId)),
     prologue: sessionPrologue(network),
-    payload: encodeHello({ publicKey: identity.publicKey, sessionId, aeads: runtime.aead.supported }),
+    payload: encodeHello({
+      publicKey: identity.publicKey,
+      sessionId,
+      instance,
+      aeads: runtime.aead.supported,
+    }),
   });
   return {
     frame: concatBytes(Uint8Array.of(FRAME.hello), message),
     async finish(noise) {
       const { payload, keys } = await handshake.finish(noise);
-      const { version, aead } = decodeWelcome(payload);
+      const { version, instance: remoteInstance, aead } = decodeWelcome(payload);
       requireVersion(version);
-      return { sessionId, keys: await deriveSessionKeys(runtime.aead, aead, keys, "dialler") };
+      return {
+        sessionId,
+        remoteInstance,
+        keys: await deriveSessionKeys(runtime.aead, aead, keys, "dialler"),
+      };
     },
   };
 }
@@ -51,6 +66,7 @@ export async function beginHello(context: HandshakeContext, peerId: PeerId): Pro
 export interface AcceptedHello {
   readonly peerId: PeerId;
   readonly sessionId: Uint8Array;
+  readonly remoteInstance: Uint8Array;
   /** Noise message 2; empty until finished. */
   readonly answer: Uint8Array;
   /** Makes the answer and the keys. */
@@ -75,10 +91,14 @@ export async function acceptHello(context: HandshakeContext, noise: Uint8Array):
   return {
     peerId,
     sessionId: hello.sessionId,
+    remoteInstance: hello.instance,
     answer: new Uint8Array(0),
     async finish() {
       const aead = chooseAead(runtime.aead.supported, hello.aeads);
-      const { message, keys } = await handshake.answer(await ephemeralKey(), encodeWelcome(aead));
+      const { message, keys } = await handshake.answer(
+        await ephemeralKey(),
+        encodeWelcome(context.instance, aead),
+      );
       return { answer: message, keys: await deriveSessionKeys(runtime.aead, aead, keys, "acceptor") };
     },
   };

@@ -7,17 +7,22 @@ import { PUBLIC_KEY_BYTES } from "../../shared/ids.ts";
 import { WIRE_VERSION } from "../../shared/limits.ts";
 import type { AeadName } from "../runtime.ts";
 
+export const INSTANCE_BYTES = 8;
+
 export interface Hello {
   readonly version: number;
   /** The dialler's Ed25519 key; its X25519 form must be the static key of the handshake. */
   readonly publicKey: Uint8Array;
   readonly sessionId: Uint8Array;
+  /** Random, the same for all sessions of one running peer: tells dials that cross from a peer that has started again. */
+  readonly instance: Uint8Array;
   /** The ciphers the dialler has, best first. */
   readonly aeads: readonly string[];
 }
 
 export interface Welcome {
   readonly version: number;
+  readonly instance: Uint8Array;
   readonly aead: AeadName;
 }
 
@@ -25,7 +30,7 @@ const LIMITS = { bytesMax: 512, depthMax: 2, itemsMax: 32, textBytesMax: 32 } as
 const AEADS_MAX = 8;
 
 export function encodeHello(hello: Omit<Hello, "version">): Uint8Array {
-  return encode([WIRE_VERSION, hello.publicKey, hello.sessionId, hello.aeads]);
+  return encode([WIRE_VERSION, hello.publicKey, hello.sessionId, hello.instance, hello.aeads]);
 }
 
 /** @throws PeerloomError `wire/malformed` */
@@ -35,23 +40,25 @@ export function decodeHello(bytes: Uint8Array): Hello {
     version: fields.integer(0, 255),
     publicKey: fields.bytes(PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES),
     sessionId: fields.bytes(SESSION_ID_BYTES, SESSION_ID_BYTES),
+    instance: fields.bytes(INSTANCE_BYTES, INSTANCE_BYTES),
     aeads: fields.list(AEADS_MAX, (item) => (typeof item === "string" ? item : "")),
   };
   fields.end();
   return hello;
 }
 
-export function encodeWelcome(aead: AeadName): Uint8Array {
-  return encode([WIRE_VERSION, aead]);
+export function encodeWelcome(instance: Uint8Array, aead: AeadName): Uint8Array {
+  return encode([WIRE_VERSION, instance, aead]);
 }
 
 /** @throws PeerloomError `wire/malformed` */
 export function decodeWelcome(bytes: Uint8Array): Welcome {
   const fields = new FieldReader(decode(bytes, LIMITS), "welcome");
   const version = fields.integer(0, 255);
+  const instance = fields.bytes(INSTANCE_BYTES, INSTANCE_BYTES);
   const aead = fields.parsed(parseAead, "a known cipher");
   fields.end();
-  return { version, aead };
+  return { version, instance, aead };
 }
 
 function parseAead(text: string): AeadName | undefined {

@@ -41,6 +41,8 @@ export interface SessionOptions {
   readonly runtime: Runtime;
   readonly peerId: PeerId;
   readonly sessionId: Uint8Array;
+  /** Which run of the other peer this is. */
+  readonly remoteInstance: Uint8Array;
   readonly role: "dialler" | "acceptor";
   readonly keys: SessionKeys;
   handler(protocol: string): StreamHandler | undefined;
@@ -55,6 +57,7 @@ export interface SessionOptions {
 export class PeerSession extends EventTarget implements Session {
   readonly peerId: PeerId;
   readonly sessionId: Uint8Array;
+  readonly remoteInstance: Uint8Array;
   readonly #options: SessionOptions;
   readonly #runtime: Runtime;
   readonly #mux: Mux;
@@ -74,7 +77,6 @@ export class PeerSession extends EventTarget implements Session {
   #proofTimer: Timer | undefined;
   #ended: PeerloomError | undefined;
   #closing = false;
-  readonly #begunAtMs: number;
   #drained: (() => void) | undefined;
 
   constructor(options: SessionOptions) {
@@ -83,9 +85,9 @@ export class PeerSession extends EventTarget implements Session {
     this.#runtime = options.runtime;
     this.peerId = options.peerId;
     this.sessionId = options.sessionId;
+    this.remoteInstance = options.remoteInstance;
     this.#proved = options.role === "dialler";
     const nowMs = (): number => this.#runtime.clock.monotonicMs();
-    this.#begunAtMs = nowMs();
     this.#mux = new Mux({
       role: options.role,
       nowMs,
@@ -126,10 +128,6 @@ export class PeerSession extends EventTarget implements Session {
   /** Who began it: leads where both could act. */
   get role(): "dialler" | "acceptor" {
     return this.#options.role;
-  }
-
-  get ageMs(): number {
-    return this.#runtime.clock.monotonicMs() - this.#begunAtMs;
   }
 
   get bytesReceived(): BytesByPath {

@@ -25,6 +25,7 @@ import {
   type HandshakeContext,
   type PendingHello,
 } from "./handshake.ts";
+import { INSTANCE_BYTES } from "./hello.ts";
 import { nonceOf } from "./seal.ts";
 import { PeerSession } from "./session.ts";
 
@@ -41,7 +42,7 @@ const HELLOS_MAX = 256;
 /** Said to a dialler whose hello crossed ours: the session of the lower peer id stands. */
 const CROSSED = "crossed";
 
-export interface SessionsOptions extends HandshakeContext {
+export interface SessionsOptions extends Omit<HandshakeContext, "instance"> {
   handler(protocol: string): StreamHandler | undefined;
   onSignal(session: PeerSession, message: Uint8Array): void;
   onSession(session: PeerSession): void;
@@ -58,7 +59,7 @@ interface Dial {
 }
 
 export class Sessions {
-  readonly #options: SessionsOptions;
+  readonly #options: SessionsOptions & HandshakeContext;
   readonly #byPeer = new Map<PeerId, PeerSession>();
   readonly #byId = new Map<string, PeerSession>();
   readonly #dials = new Map<PeerId, Dial>();
@@ -68,7 +69,7 @@ export class Sessions {
   #unclaimed = 0;
 
   constructor(options: SessionsOptions) {
-    this.#options = options;
+    this.#options = { ...options, instance: options.runtime.random.bytes(INSTANCE_BYTES) };
   }
 
   /** The session with a peer; not one that is being closed. */
@@ -187,8 +188,8 @@ export class Sessions {
 
   async #finish(peerId: PeerId, dial: Dial, noise: Uint8Array): Promise<PeerSession> {
     try {
-      const { sessionId, keys } = await (await dial.hello).finish(noise);
-      const session = this.#newSession({ peerId, sessionId, role: "dialler", keys });
+      const begun = await (await dial.hello).finish(noise);
+      const session = this.#newSession({ ...begun, peerId, role: "dialler" });
       this.#establish(session);
       return session;
     } catch (error) {
@@ -328,6 +329,7 @@ export class Sessions {
   #newSession(options: {
     readonly peerId: PeerId;
     readonly sessionId: Uint8Array;
+    readonly remoteInstance: Uint8Array;
     readonly role: "dialler" | "acceptor";
     readonly keys: PeerSession["keys"];
   }): PeerSession {
@@ -345,11 +347,12 @@ export class Sessions {
     return session;
   }
 
+  /** A later session replaces the one from before, which the other side has lost; unless their dials have crossed. */
   #establish(session: PeerSession): void {
     const before = this.#byPeer.get(session.peerId);
     if (before !== undefined && before !== session) {
       const reason = new PeerloomError("session/replaced", `${short(session.peerId)} began a new session.`);
-      if (this.#crossed(before, session) && this.#dialledBy(before) < this.#dialledBy(session)) {
+      if (hasCrossed(before, session) && this.#dialledBy(before) < this.#dialledBy(session)) {
         session.end(reason);
         return;
       }
@@ -359,11 +362,6 @@ export class Sessions {
     this.#byPeer.set(session.peerId, session);
     this.#options.onSession(session);
     for (const resolve of this.#waiting.get(session.peerId) ?? []) resolve(session);
-  }
-
-  /** Both sides dialled at the same moment. Then both keep the session of the lower id, in whatever order they see them. */
-  #crossed(before: PeerSession, after: PeerSession): boolean {
-    return before.role !== after.role && before.ageMs < HANDSHAKE_TIMEOUT_MS && before.path.kind !== "none";
   }
 
   #dialledBy(session: PeerSession): PeerId {
@@ -410,6 +408,11 @@ export class Sessions {
       if (waiting.size === 0) this.#waiting.delete(peerId);
     }
   }
+}
+
+/** Both dialled the same running peer at once. Then both keep the session of the lower id, in whatever order they see them. */
+function hasCrossed(before: PeerSession, after: PeerSession): boolean {
+  return before.role !== after.role && equalBytes(before.remoteInstance, after.remoteInstance);
 }
 
 async function openProof(

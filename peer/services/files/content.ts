@@ -6,6 +6,7 @@ import type { FileHandle, FileSystem } from "../../runtime.ts";
 import { ENTRIES_MAX, type ManifestEntry } from "./manifest.ts";
 import { CONTENT_BYTES_MAX } from "./merkle.ts";
 import { PATH_SEGMENTS_MAX } from "./names.ts";
+import { OpenFiles } from "./open-files.ts";
 
 export interface Content {
   readonly kind: "file" | "folder";
@@ -19,9 +20,6 @@ export interface Content {
   read(into: Uint8Array, offset: number): Promise<void>;
   close(): Promise<void>;
 }
-
-/** Files of a folder held open at once. */
-const OPEN_FILES_MAX = 16;
 
 export function blobContent(blob: Blob, name: string): Content {
   return {
@@ -94,8 +92,7 @@ class FileContent implements Content {
   readonly bytes: number;
   readonly #files: FileSystem;
   readonly #starts: readonly number[];
-  /** The most recently used last. */
-  readonly #open = new Map<number, Promise<FileHandle>>();
+  readonly #open = new OpenFiles((index) => this.#openUnchanged(this.entries[index] as SourceEntry));
 
   constructor(files: FileSystem, kind: "file" | "folder", name: string, entries: readonly SourceEntry[]) {
     this.#files = files;
@@ -115,31 +112,14 @@ class FileContent implements Content {
 
   async read(into: Uint8Array, offset: number): Promise<void> {
     for (const piece of pieces(this.entries, this.#starts, offset, into.length)) {
-      const handle = await this.#handle(piece.entry);
       const view = into.subarray(piece.at, piece.at + piece.bytes);
-      if ((await handle.read(view, piece.offset)) < view.length) throw changed(this.name);
+      const read = await this.#open.use(piece.entry, (handle) => handle.read(view, piece.offset));
+      if (read < view.length) throw changed(this.name);
     }
   }
 
-  async close(): Promise<void> {
-    const handles = [...this.#open.values()];
-    this.#open.clear();
-    for (const handle of handles) await (await handle.catch(() => undefined))?.close();
-  }
-
-  async #handle(index: number): Promise<FileHandle> {
-    const known = this.#open.get(index);
-    if (known !== undefined) return known;
-    const entry = this.entries[index] as SourceEntry;
-    const opening = this.#openUnchanged(entry);
-    this.#open.set(index, opening);
-    opening.catch(() => this.#open.delete(index));
-    if (this.#open.size > OPEN_FILES_MAX) {
-      const [oldest, handle] = this.#open.entries().next().value as [number, Promise<FileHandle>];
-      this.#open.delete(oldest);
-      await (await handle).close();
-    }
-    return opening;
+  close(): Promise<void> {
+    return this.#open.close();
   }
 
   async #openUnchanged(entry: SourceEntry): Promise<FileHandle> {

@@ -8,6 +8,7 @@ import type { FileHandle, FileSystem } from "../../runtime.ts";
 import { pieces } from "./content.ts";
 import type { Manifest } from "./manifest.ts";
 import { chunkCount, HASH_BYTES, LEAF_PREFIX, leafHash } from "./merkle.ts";
+import { OpenFiles } from "./open-files.ts";
 import { equalBytes } from "../../../shared/bytes.ts";
 
 export interface Store {
@@ -28,8 +29,6 @@ export interface Store {
 }
 
 const JOURNAL_ENTRY_BYTES = 4;
-/** Files of a folder written to and held open at once. */
-const OPEN_FILES_MAX = 16;
 
 export class PartStore implements Store {
   readonly below: number = Number.POSITIVE_INFINITY;
@@ -38,7 +37,7 @@ export class PartStore implements Store {
   readonly #target: string;
   readonly #part: string;
   readonly #starts: number[] = [];
-  readonly #open = new Map<number, Promise<FileHandle>>();
+  readonly #open = new OpenFiles((index) => this.#openPart(index));
   #journal: FileHandle | undefined;
   #journalBytes = 0;
 
@@ -78,8 +77,8 @@ export class PartStore implements Store {
   async write(index: number, bytes: Uint8Array): Promise<void> {
     const offset = index * this.#manifest.chunkBytes;
     for (const piece of pieces(this.#manifest.entries, this.#starts, offset, bytes.length)) {
-      const handle = await this.#handle(piece.entry);
-      await handle.write(bytes.subarray(piece.at, piece.at + piece.bytes), piece.offset);
+      const view = bytes.subarray(piece.at, piece.at + piece.bytes);
+      await this.#open.use(piece.entry, (handle) => handle.write(view, piece.offset));
     }
     const entry = new Uint8Array(JOURNAL_ENTRY_BYTES);
     new DataView(entry.buffer).setUint32(0, index);
@@ -93,9 +92,10 @@ export class PartStore implements Store {
     if (kind === "folder") await this.#files.makeDirectory(this.#part);
     for (const [index, entry] of entries.entries()) {
       // Empty files have no chunk that would have made them.
-      const handle = await this.#handle(index);
-      await handle.truncate(entry.bytes);
-      await handle.sync();
+      await this.#open.use(index, async (handle) => {
+        await handle.truncate(entry.bytes);
+        await handle.sync();
+      });
     }
     await this.#closeAll();
     if (await this.#files.exists(this.#target)) await this.#files.remove(this.#target);
@@ -144,9 +144,9 @@ export class PartStore implements Store {
 
   async #read(into: Uint8Array, offset: number): Promise<boolean> {
     for (const piece of pieces(this.#manifest.entries, this.#starts, offset, into.length)) {
-      const handle = await this.#handle(piece.entry);
       const view = into.subarray(piece.at, piece.at + piece.bytes);
-      if ((await handle.read(view, piece.offset)) < view.length) return false;
+      const read = await this.#open.use(piece.entry, (handle) => handle.read(view, piece.offset));
+      if (read < view.length) return false;
     }
     return true;
   }
@@ -154,20 +154,6 @@ export class PartStore implements Store {
   #pathOf(index: number): string {
     const path = this.#manifest.entries[index]?.path ?? "";
     return path === "" ? this.#part : this.#files.join(this.#part, ...path.split("/"));
-  }
-
-  async #handle(index: number): Promise<FileHandle> {
-    const known = this.#open.get(index);
-    if (known !== undefined) return known;
-    const opening = this.#openPart(index);
-    this.#open.set(index, opening);
-    opening.catch(() => this.#open.delete(index));
-    if (this.#open.size > OPEN_FILES_MAX) {
-      const [oldest, handle] = this.#open.entries().next().value as [number, Promise<FileHandle>];
-      this.#open.delete(oldest);
-      await (await handle).close();
-    }
-    return opening;
   }
 
   async #openPart(index: number): Promise<FileHandle> {
@@ -179,9 +165,7 @@ export class PartStore implements Store {
   }
 
   async #closeAll(): Promise<void> {
-    const handles = [...this.#open.values()];
-    this.#open.clear();
-    for (const handle of handles) await (await handle.catch(() => undefined))?.close();
+    await this.#open.close();
     await this.#journal?.close();
     this.#journal = undefined;
   }

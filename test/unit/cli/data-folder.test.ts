@@ -15,9 +15,9 @@ async function deadPid(): Promise<number> {
 }
 
 test("the default folder follows XDG_DATA_HOME, --data is relative to where one stands", () => {
-  const host = { environment: {}, homeFolder: "/home/ana", workingFolder: "/work" };
+  const host = { environment: {}, homeFolder: "/home/ana", workingFolder: "/cwd" };
   expect(dataFolderPath(undefined, host)).toBe("/home/ana/.peerloom");
-  expect(dataFolderPath("d", host)).toBe("/work/d");
+  expect(dataFolderPath("d", host)).toBe("/cwd/d");
   expect(dataFolderPath(undefined, { ...host, environment: { XDG_DATA_HOME: "/xdg" } })).toBe(
     "/xdg/peerloom",
   );

@@ -27,6 +27,8 @@ const SEALING_MAX = 16;
 const URGENT_BYTES_MAX: number = 32 * 1024;
 const URGENT_FRAME_BYTES: number = 4 * 1024;
 
+const BLOCK_BYTES = 16;
+
 interface Entry {
   readonly seq: number;
   readonly bytes: number;
@@ -47,6 +49,11 @@ export interface OutboxOptions {
   /** Sealing in the background failed or has made room: pump again. */
   wake(): void;
   failed(error: unknown): void;
+}
+
+/** Whole cipher blocks: OCB keeps back what is left over, and opening then copies the frame to put it together again. */
+function wholeBlocks(bytes: number): number {
+  return bytes - (bytes % BLOCK_BYTES);
 }
 
 export class Outbox {
@@ -89,7 +96,7 @@ export class Outbox {
       const urgentOnly = room - this.#sealingBytes <= 0;
       if (urgentOnly && room - this.#sealingBytes <= -URGENT_BYTES_MAX) return;
       const plaintext = this.#options.take(
-        urgentOnly ? URGENT_FRAME_BYTES : Math.min(path.window.frameBytes(), DATA_BYTES_MAX),
+        urgentOnly ? URGENT_FRAME_BYTES : wholeBlocks(Math.min(path.window.frameBytes(), DATA_BYTES_MAX)),
         urgentOnly,
       );
       if (plaintext === undefined) return;

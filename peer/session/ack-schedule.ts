@@ -6,7 +6,7 @@ import type { Clock, Timer } from "../runtime.ts";
 
 const DELAY_MS = 10;
 const EVERY_BYTES_MIN: number = 64 * 1024;
-const EVERY_BYTES_MAX: number = 1024 * 1024;
+const EVERY_BYTES_MAX: number = 512 * 1024;
 
 export class AckSchedule {
   readonly #clock: Clock;

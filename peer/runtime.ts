@@ -57,7 +57,7 @@ export interface AeadProvider {
 export interface AeadKey {
   /**
    * @param parts plaintext in pieces, sealed as if joined; not kept
-   * @returns header is not included; the pieces joined are ciphertext and tag
+   * @returns header is not included; the pieces joined are ciphertext and tag, each in memory of its own
    */
   seal(
     nonce: Uint8Array,
@@ -75,7 +75,7 @@ export interface AeadKey {
 /** A connected byte pipe. The link layer puts frames on it. */
 export interface ByteSocket {
   readonly remoteAddress: string;
-  /** Takes the pieces as one write; the memory must not change afterwards. */
+  /** Takes the pieces as one write, and copies them. */
   write(parts: readonly Uint8Array[]): void;
   /** Bytes taken and not yet given to the operating system. */
   readonly bufferedBytes: number;
@@ -96,6 +96,7 @@ export interface ByteSocket {
 /** A message socket: WebSocket, client or server side. Binary messages and short texts. */
 export interface MessageSocket {
   readonly remoteAddress: string;
+  /** Sends the pieces as one message, and copies them. */
   send(parts: readonly Uint8Array[]): void;
   sendText(text: string): void;
   readonly bufferedBytes: number;

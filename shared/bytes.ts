@@ -27,6 +27,20 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return joined;
 }
 
+/** Below this a collector is as quick. */
+const GIVE_BACK_BYTES_MIN = 4096;
+
+/**
+ * Gives memory back that nobody looks at again; all views of it become empty. What sockets read and ciphers make lies
+ * outside the heap, and only a full garbage collection would free it: at hundreds of MB/s one every 20 MB, up to half of
+ * a transfer's CPU time. Only bytes that fill their buffer are touched: the rest may be somebody else's.
+ */
+export function giveBack(bytes: Uint8Array): void {
+  const { buffer } = bytes;
+  if (bytes.byteLength < GIVE_BACK_BYTES_MIN || bytes.byteLength !== buffer.byteLength) return;
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
+}
+
 /** Equality whose duration does not depend on where the first difference is. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;

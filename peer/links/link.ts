@@ -31,8 +31,8 @@ export interface Link {
   /** Bytes accepted and not yet given to the network. */
   readonly bufferedBytes: number;
   /**
-   * Sends the pieces as one frame. Never blocks and never throws; after `close` it does nothing. The memory must not
-   * change afterwards. The session keeps `bufferedBytes` low by waiting for `onDrain`.
+   * Sends the pieces as one frame. Never blocks and never throws; after `close` it does nothing. The memory is copied and
+   * may be used again. The session keeps `bufferedBytes` low by waiting for `onDrain`.
    */
   send(parts: readonly Uint8Array[]): void;
   /** Gives what was sent to the network if it can, then closes. Twice is harmless. */

@@ -12,8 +12,6 @@ import type { Link } from "./link.ts";
 
 /** Sent first by both sides. The last byte is the version of this framing. */
 export const TCP_MAGIC: Uint8Array = utf8("ploom/t1");
-/** Below this the pieces are joined: one small write is cheaper than a vector of them. */
-const JOIN_BYTES_MAX = 4096;
 
 /** @throws PeerloomError `link/failed`, `link/unavailable`, `aborted` */
 export async function dialTcp(
@@ -56,20 +54,9 @@ class TcpLink extends BaseLink {
     if (this.#closing || this.isEnded) return;
     let length = 0;
     for (const part of parts) length += part.length;
-    if (length > JOIN_BYTES_MAX) {
-      const head = new Uint8Array(LENGTH_BYTES);
-      new DataView(head.buffer).setUint32(0, length);
-      this.#socket.write([head, ...parts]);
-      return;
-    }
-    const frame = new Uint8Array(LENGTH_BYTES + length);
-    new DataView(frame.buffer).setUint32(0, length);
-    let offset = LENGTH_BYTES;
-    for (const part of parts) {
-      frame.set(part, offset);
-      offset += part.length;
-    }
-    this.#socket.write([frame]);
+    const head = new Uint8Array(LENGTH_BYTES);
+    new DataView(head.buffer).setUint32(0, length);
+    this.#socket.write([head, ...parts]);
   }
 
   close(): void {

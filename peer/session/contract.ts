@@ -36,7 +36,10 @@ export interface OpenOptions {
 export interface Stream {
   readonly id: number;
   readonly protocol: string;
-  /** Ends after the other side's writable was closed; errors with `stream/reset` or the session's error. */
+  /**
+   * Ends after the other side's writable was closed; errors with `stream/reset` or the session's error. A byte stream: bulk is
+   * read fastest into one's own memory, `readable.getReader({ mode: "byob" })`, which leaves nothing to the garbage collector.
+   */
   readonly readable: ReadableStream<Uint8Array>;
   /** Writing waits while the other side does not read. Chunks are taken before the write's promise resolves. */
   readonly writable: WritableStream<Uint8Array>;

@@ -2,6 +2,7 @@
  * One stream of a session: Web streams towards the application, credit and a bounded queue towards the mux. The
  * receiver grants bytes; the window it grants doubles while the reader keeps up, so that a long path is filled.
  */
+import { bufferSource, giveBack } from "../../shared/bytes.ts";
 import {
   assert,
   type ErrorCode,
@@ -18,8 +19,6 @@ export const STREAM_WINDOW_BYTES: number = 256 * 1024;
 export const STREAM_WINDOW_BYTES_MAX: number = 4 * 1024 * 1024;
 /** Bytes written by the application and not yet in a frame; past that `write` waits. */
 export const STREAM_SEND_QUEUE_BYTES: number = 512 * 1024;
-/** Bytes that wait for their reader keep at most so many times their own length of memory. */
-const PINNED_TIMES_MAX = 4;
 /** Half a window read faster than this many round trips means the window is what limits. */
 const WINDOW_GROWTH_ROUND_TRIPS = 2;
 const WINDOW_GROWTH_MS_MIN = 20;
@@ -74,7 +73,7 @@ export class MuxStream implements Stream {
   #readUngranted = 0;
   #grantedAtMs: number;
   #readWaiter: (() => void) | undefined;
-  #reader!: ReadableStreamDefaultController<Uint8Array>;
+  #reader!: ReadableByteStreamController;
 
   constructor(options: {
     readonly id: number;
@@ -90,16 +89,14 @@ export class MuxStream implements Stream {
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    this.readable = new ReadableStream<Uint8Array>(
-      {
-        start: (controller) => {
-          this.#reader = controller;
-        },
-        pull: () => this.#pull(),
-        cancel: () => this.#cancel(),
+    this.readable = new ReadableStream({
+      type: "bytes",
+      start: (controller) => {
+        this.#reader = controller;
       },
-      { highWaterMark: 0 },
-    );
+      pull: () => this.#pull(),
+      cancel: () => this.#cancel(),
+    });
     this.writable = new WritableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -188,8 +185,8 @@ export class MuxStream implements Stream {
       );
     }
     this.#receiveCredit -= bytes.length;
-    // A few bytes must not keep the memory of the whole frame they came in.
-    this.#received.push(bytes.length * PINNED_TIMES_MAX < bytes.buffer.byteLength ? bytes.slice() : bytes);
+    // Reading takes memory over whole: only what is most of its frame's can have it, and a few bytes must not keep it.
+    this.#received.push(bytes.length * 2 > bytes.buffer.byteLength ? bytes : bytes.slice());
     this.#receivedBytes += bytes.length;
     this.#wakeReader();
   }
@@ -298,16 +295,43 @@ export class MuxStream implements Stream {
   }
 
   #deliver(): void {
-    const bytes = this.#received.shift();
-    assert(bytes !== undefined, "there are bytes to deliver");
-    this.#receivedBytes -= bytes.length;
-    this.#reader.enqueue(bytes);
+    const count = this.#handOut();
+    this.#receivedBytes -= count;
     if (this.#receiving === "ending") {
       if (this.#receivedBytes === 0) this.#closeReadable();
     } else if (this.#receiving === "open") {
-      this.#readUngranted += bytes.length;
+      this.#readUngranted += count;
       if (this.#readUngranted >= this.#window / 2) this.#grant();
     }
+  }
+
+  /** Copies into the reader's own memory if it brought some, else gives it the next piece. @returns bytes handed out */
+  #handOut(): number {
+    const request = this.#reader.byobRequest;
+    const view = request?.view ?? undefined;
+    if (view === undefined) {
+      const bytes = this.#received.shift();
+      assert(bytes !== undefined, "there are bytes to deliver");
+      const count = bytes.length;
+      this.#reader.enqueue(bufferSource(bytes));
+      return count;
+    }
+    const target = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+    let filled = 0;
+    while (filled < target.length) {
+      const bytes = this.#received[0];
+      if (bytes === undefined) break;
+      const count = Math.min(bytes.length, target.length - filled);
+      target.set(bytes.subarray(0, count), filled);
+      filled += count;
+      if (count < bytes.length) this.#received[0] = bytes.subarray(count);
+      else {
+        this.#received.shift();
+        giveBack(new Uint8Array(bytes.buffer));
+      }
+    }
+    request?.respond(filled);
+    return filled;
   }
 
   #grant(): void {
@@ -340,8 +364,10 @@ export class MuxStream implements Stream {
 
   #closeReadable(): void {
     this.#receiving = "ended";
-    if (this.#endError === undefined) this.#reader.close();
-    else this.#reader.error(this.#endError);
+    if (this.#endError === undefined) {
+      this.#reader.close();
+      this.#reader.byobRequest?.respond(0);
+    } else this.#reader.error(this.#endError);
     this.#wakeReader();
     this.#checkFinished();
   }

@@ -2,6 +2,7 @@
  * The sending half of a session: turns plaintexts into numbered, sealed frames, sends them on the path it is told, keeps
  * each until it is acknowledged, and sends again, the very same bytes, what was under way on a path that is lost.
  */
+import { giveBack } from "../../shared/bytes.ts";
 import { assert } from "../../shared/errors.ts";
 import {
   COUNTER_MAX,
@@ -117,6 +118,7 @@ export class Outbox {
         entry.path.window.acknowledged(entry.bytes, entry.mark, nowMs);
       }
       for (const acknowledged of entry.acknowledged) acknowledged();
+      for (const piece of entry.sealed ?? []) giveBack(piece);
     }
     if (count > 0) {
       this.#entries.splice(0, count);

@@ -16,6 +16,7 @@ import {
 } from "node:crypto";
 import { concatBytes } from "../../../shared/bytes.ts";
 import type { AeadKey, AeadName, AeadProvider } from "../../runtime.ts";
+import { plainView } from "./memory.ts";
 
 const TAG_BYTES = 16;
 const TAG = { authTagLength: TAG_BYTES } as const;
@@ -53,10 +54,10 @@ function nodeKey(name: AeadName, key: KeyObject): AeadKey {
       for (const part of parts) length += part.length;
       const pieces = length < JOIN_BYTES_MAX && parts.length > 1 ? [concatBytes(...parts)] : parts;
       const sealed: Uint8Array[] = [];
-      for (const piece of pieces) sealed.push(sealer.update(piece));
+      for (const piece of pieces) sealed.push(plainView(sealer.update(piece)));
       const rest = sealer.final();
-      if (rest.length > 0) sealed.push(rest);
-      sealed.push(sealer.getAuthTag());
+      if (rest.length > 0) sealed.push(plainView(rest));
+      sealed.push(plainView(sealer.getAuthTag()));
       return sealed;
     },
     open(nonce, header, sealed) {
@@ -67,7 +68,7 @@ function nodeKey(name: AeadName, key: KeyObject): AeadKey {
       const plaintext = opener.update(sealed.subarray(0, end));
       try {
         const rest = opener.final();
-        return rest.length === 0 ? plaintext : concatBytes(plaintext, rest);
+        return rest.length === 0 ? plainView(plaintext) : concatBytes(plaintext, rest);
       } catch {
         return undefined;
       }

@@ -5,8 +5,10 @@ import { createServer as createHttpServer, type Server as HttpServer } from "nod
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
 import { WebSocketServer } from "ws";
+import { giveBack } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { ByteSocket, Listener, TcpHost } from "../../runtime.ts";
+import { joinPooled, plainView } from "./memory.ts";
 import { messageSocket, SOCKET_OPTIONS } from "./websocket.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -15,6 +17,8 @@ const FIRST_BYTES_TIMEOUT_MS = 10_000;
 /** Strangers who have said nothing yet; past that new ones are cut. */
 const SILENT_MAX = 256;
 const HTTP_REQUEST = "GET ";
+/** Deno reads into one buffer again and again; Node makes a new one for every read. */
+const readsAreShared = "Deno" in globalThis;
 
 type Accept = Parameters<TcpHost["listen"]>[1];
 
@@ -104,7 +108,7 @@ function sniff(socket: Socket, silent: Map<Socket, () => void>, http: HttpServer
     }
     over();
     socket.off("close", over);
-    accept.tcp(byteSocket(socket), first);
+    accept.tcp(byteSocket(socket), plainView(first));
     socket.resume();
   });
 }
@@ -116,13 +120,11 @@ function byteSocket(socket: Socket): ByteSocket {
     remoteAddress: `${socket.remoteAddress ?? ""}:${socket.remotePort ?? ""}`,
     write(parts) {
       if (socket.destroyed) return;
-      if (parts.length === 1) {
-        socket.write(parts[0] as Uint8Array);
-        return;
-      }
-      socket.cork();
-      for (const part of parts) socket.write(part);
-      socket.uncork();
+      const { bytes, written } = joinPooled(parts);
+      // Called in any case; memory of a failed write is left to the collector.
+      socket.write(bytes, (error) => {
+        if (!error) written?.();
+      });
     },
     get bufferedBytes() {
       return socket.writableLength;
@@ -136,7 +138,12 @@ function byteSocket(socket: Socket): ByteSocket {
     },
     set onData(handler) {
       // Without a listener the socket does not read: nothing comes in before somebody takes it.
-      if (onData === undefined) socket.on("data", (bytes: Buffer) => wrapped.onData(bytes));
+      if (onData === undefined) {
+        socket.on("data", (bytes: Buffer) => {
+          wrapped.onData(plainView(bytes));
+          if (!readsAreShared) giveBack(bytes);
+        });
+      }
       onData = handler;
     },
     onDrain: () => {},

@@ -7,6 +7,7 @@ import { concatBytes } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
 import type { IceServer, RtcConnection, RtcSignal, WebRtcHost } from "../../runtime.ts";
+import { plainView } from "./memory.ts";
 
 type Native = typeof import("node-datachannel");
 
@@ -201,7 +202,7 @@ class NodeRtcConnection implements RtcConnection {
     if (typeof message === "string" || this.#over) return;
     // The message may come in before the event that says the channel is open.
     this.#opened();
-    this.onMessage(message instanceof ArrayBuffer ? new Uint8Array(message) : message);
+    this.onMessage(message instanceof ArrayBuffer ? new Uint8Array(message) : plainView(message));
   }
 
   /** Undefined: closed on purpose. */

@@ -3,6 +3,7 @@ import { WebSocket } from "ws";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
 import type { MessageSocket, WebSocketHost } from "../../runtime.ts";
+import { plainView } from "./memory.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const BUFFER_LOW_BYTES: number = 256 * 1024;
@@ -64,7 +65,7 @@ export function messageSocket(socket: WebSocket, remoteAddress: string): Message
     },
     send(parts) {
       if (socket.readyState !== WebSocket.OPEN) return;
-      socket.send(parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts), () => {
+      socket.send(Buffer.concat(parts), () => {
         if (wasHigh && socket.bufferedAmount <= BUFFER_LOW_BYTES) {
           wasHigh = false;
           wrapped.onDrain();
@@ -96,7 +97,7 @@ export function messageSocket(socket: WebSocket, remoteAddress: string): Message
   };
   socket.binaryType = "nodebuffer";
   socket.on("message", (data: Buffer, isBinary) => {
-    if (isBinary) wrapped.onMessage(data);
+    if (isBinary) wrapped.onMessage(plainView(data));
     else wrapped.onText(data.toString("utf8"));
   });
   socket.on("error", () => {}); // "close" follows and tells.

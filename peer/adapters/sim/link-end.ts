@@ -2,6 +2,7 @@
  * One end of a simulated path, and the direction that leads away from it. A frame waits until the bandwidth takes it
  * (`bufferedBytes`), then travels, then is delivered; cutting, pausing and closing act on these three places.
  */
+import { concatBytes } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { Timer } from "../../runtime.ts";
 import type { SimClock } from "./clock.ts";
@@ -47,7 +48,7 @@ export class SimLink<Kind extends string> {
   #paused = false;
 
   /** Not yet given to the network; held, not copied, so that a sender who changes its memory is found out. */
-  readonly #queue: (readonly Uint8Array[])[] = [];
+  readonly #queue: Uint8Array[] = [];
   #bufferedBytes = 0;
   #wasLarge = false;
   #departure: Timer | undefined;
@@ -79,8 +80,9 @@ export class SimLink<Kind extends string> {
 
   send(parts: readonly Uint8Array[]): void {
     if (this.#state !== "open") return;
-    this.#queue.push([...parts]);
-    this.#bufferedBytes += lengthOf(parts);
+    const frame = concatBytes(...parts);
+    this.#queue.push(frame);
+    this.#bufferedBytes += frame.length;
     if (this.#bufferedBytes > BUFFER_LOW_BYTES) this.#wasLarge = true;
     this.#planDeparture();
   }
@@ -164,7 +166,7 @@ export class SimLink<Kind extends string> {
   #planDeparture(): void {
     const next = this.#queue[0];
     if (next === undefined || this.#departure !== undefined || this.#paused || this.#lost) return;
-    const sendingMs = (lengthOf(next) / this.#options.bytesPerSecond) * 1000;
+    const sendingMs = (next.length / this.#options.bytesPerSecond) * 1000;
     this.#departure = this.#options.clock.schedule(sendingMs, () => {
       this.#departure = undefined;
       this.#depart();
@@ -172,8 +174,7 @@ export class SimLink<Kind extends string> {
   }
 
   #depart(): void {
-    const parts = this.#queue.shift() as readonly Uint8Array[];
-    const frame = joined(parts);
+    const frame = this.#queue.shift() as Uint8Array;
     this.#bufferedBytes -= frame.length;
     if (frame.length > this.frameBytesMax) {
       const error = new PeerloomError("link/frame-too-large", `A frame of ${frame.length} bytes.`);
@@ -251,20 +252,4 @@ export class SimLink<Kind extends string> {
     this.#end = { error };
     this.#onClose?.(error);
   }
-}
-
-function lengthOf(parts: readonly Uint8Array[]): number {
-  let length = 0;
-  for (const part of parts) length += part.length;
-  return length;
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const frame = new Uint8Array(lengthOf(parts));
-  let offset = 0;
-  for (const part of parts) {
-    frame.set(part, offset);
-    offset += part.length;
-  }
-  return frame;
 }

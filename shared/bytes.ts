@@ -27,6 +27,20 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return joined;
 }
 
+/** 32 bits, big-endian. Without a DataView, whose making moves a small array's memory out of the heap. */
+export function readUint32(bytes: Uint8Array, offset: number): number {
+  const octet = (at: number): number => bytes[offset + at] as number;
+  return ((octet(0) << 24) | (octet(1) << 16) | (octet(2) << 8) | octet(3)) >>> 0;
+}
+
+/** 32 bits, big-endian. */
+export function writeUint32(bytes: Uint8Array, offset: number, value: number): void {
+  bytes[offset] = value >>> 24;
+  bytes[offset + 1] = value >>> 16;
+  bytes[offset + 2] = value >>> 8;
+  bytes[offset + 3] = value;
+}
+
 /** Below this a collector is as quick. */
 const GIVE_BACK_BYTES_MIN = 4096;
 

@@ -2,6 +2,7 @@
  * Frames out of a byte stream: a 4-byte big-endian length before each. A frame that lies whole in what was read is
  * handed on as a view; only one cut in two is put together in a buffer that is used again and again.
  */
+import { readUint32 } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 
 export const LENGTH_BYTES = 4;
@@ -53,7 +54,7 @@ export class FrameAssembler {
   }
 
   #length(bytes: Uint8Array, offset: number): number {
-    const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(offset);
+    const length = readUint32(bytes, offset);
     if (length === 0) throw new PeerloomError("wire/malformed", "A frame of no bytes.");
     if (length > this.#frameBytesMax) {
       throw new PeerloomError(

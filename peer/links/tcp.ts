@@ -2,7 +2,7 @@
  * TCP as a link. Each side sends eight bytes of magic first, so that a stranger's protocol is told apart at once; then
  * every frame has its length before it.
  */
-import { equalBytes, utf8 } from "../../shared/bytes.ts";
+import { equalBytes, utf8, writeUint32 } from "../../shared/bytes.ts";
 import { PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../shared/limits.ts";
 import type { ByteSocket, Runtime } from "../runtime.ts";
@@ -55,7 +55,7 @@ class TcpLink extends BaseLink {
     let length = 0;
     for (const part of parts) length += part.length;
     const head = new Uint8Array(LENGTH_BYTES);
-    new DataView(head.buffer).setUint32(0, length);
+    writeUint32(head, 0, length);
     this.#socket.write([head, ...parts]);
   }
 

@@ -2,6 +2,7 @@
  * Control operations: what the two ends of a session tell each other about links and progress. Several fit one control
  * frame. They are not numbered with the data and never repeated: each is either overtaken by the next or asked again.
  */
+import { readUint32 } from "../../shared/bytes.ts";
 import { COUNTER_BYTES, LINK_NONCE_BYTES, readCounter, writeCounter } from "../../shared/frame.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 
@@ -74,7 +75,7 @@ export function decodeControl(bytes: Uint8Array): ControlOperation[] {
         break;
       case OPERATION.ping:
       case OPERATION.pong: {
-        const id = new DataView(bytes.buffer, bytes.byteOffset).getUint32(take(4));
+        const id = readUint32(bytes, take(4));
         operations.push({ kind: kind === OPERATION.ping ? "ping" : "pong", id });
         break;
       }

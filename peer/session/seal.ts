@@ -3,7 +3,7 @@
  * link carries them, so that a frame sent again on another link is the same bytes and no nonce ever meets two texts.
  * Control frames have keys and counters of their own.
  */
-import { concatBytes, utf8 } from "../../shared/bytes.ts";
+import { concatBytes, utf8, writeUint32 } from "../../shared/bytes.ts";
 import type { AeadKey, AeadName, AeadProvider } from "../runtime.ts";
 import { hkdf, type NoiseKeys } from "./noise.ts";
 
@@ -42,9 +42,8 @@ export async function deriveSessionKeys(
 /** The 12-byte nonce of a counter: four zero bytes, then 64 bits big-endian. */
 export function nonceOf(counter: number): Uint8Array {
   const nonce = new Uint8Array(12);
-  const view = new DataView(nonce.buffer);
-  view.setUint32(4, Math.floor(counter / 2 ** 32));
-  view.setUint32(8, counter >>> 0);
+  writeUint32(nonce, 4, Math.floor(counter / 2 ** 32));
+  writeUint32(nonce, 8, counter >>> 0);
   return nonce;
 }
 

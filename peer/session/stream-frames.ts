@@ -2,7 +2,7 @@
  * Stream frames: what the plaintext of a data frame is made of. Each has a 5-byte head (type, stream id) and, where
  * there is a body, its length. Bodies alias the plaintext; nothing is copied on the way to a stream's reader.
  */
-import { concatBytes, utf8, utf8Decode } from "../../shared/bytes.ts";
+import { concatBytes, readUint32, utf8, utf8Decode, writeUint32 } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import type { StreamPriority } from "./contract.ts";
 
@@ -42,10 +42,9 @@ export const SESSION_SIGNAL_BYTES_MAX = 24_576;
 /** The head of a `bytes` frame whose body follows. */
 export function bytesHead(id: number, length: number): Uint8Array {
   const head = new Uint8Array(BYTES_HEAD_BYTES);
-  const view = new DataView(head.buffer);
   head[0] = TYPE.bytes;
-  view.setUint32(1, id);
-  view.setUint32(5, length);
+  writeUint32(head, 1, id);
+  writeUint32(head, HEAD_BYTES, length);
   return head;
 }
 
@@ -75,7 +74,6 @@ export function encodeStreamFrame(frame: Exclude<StreamFrame, { kind: "bytes" }>
  * @throws PeerloomError `session/protocol-violation`
  */
 export function readStreamFrames(plaintext: Uint8Array, each: (frame: StreamFrame) => void): void {
-  const view = new DataView(plaintext.buffer, plaintext.byteOffset, plaintext.byteLength);
   let offset = 0;
   const take = (count: number): number => {
     const start = offset;
@@ -84,7 +82,7 @@ export function readStreamFrames(plaintext: Uint8Array, each: (frame: StreamFram
     return start;
   };
   const body = (lengthMax: number): Uint8Array => {
-    const length = view.getUint32(take(4));
+    const length = readUint32(plaintext, take(4));
     if (length > lengthMax) throw violation("body too long");
     const start = take(length);
     return plaintext.subarray(start, start + length);
@@ -92,13 +90,13 @@ export function readStreamFrames(plaintext: Uint8Array, each: (frame: StreamFram
   while (offset < plaintext.length) {
     const start = take(HEAD_BYTES);
     const type = plaintext[start];
-    const id = view.getUint32(start + 1);
+    const id = readUint32(plaintext, start + 1);
     switch (type) {
       case TYPE.bytes:
         each({ kind: "bytes", id, bytes: body(plaintext.length) });
         break;
       case TYPE.credit:
-        each({ kind: "credit", id, bytes: view.getUint32(take(4)) });
+        each({ kind: "credit", id, bytes: readUint32(plaintext, take(4)) });
         break;
       case TYPE.open:
         each(openFrame(id, body(1 + PROTOCOL_BYTES_MAX)));
@@ -129,20 +127,18 @@ function openFrame(id: number, body: Uint8Array): StreamFrame {
 
 function withBody(type: number, id: number, bytes: Uint8Array): Uint8Array {
   const frame = new Uint8Array(BYTES_HEAD_BYTES + bytes.length);
-  const view = new DataView(frame.buffer);
   frame[0] = type;
-  view.setUint32(1, id);
-  view.setUint32(HEAD_BYTES, bytes.length);
+  writeUint32(frame, 1, id);
+  writeUint32(frame, HEAD_BYTES, bytes.length);
   frame.set(bytes, BYTES_HEAD_BYTES);
   return frame;
 }
 
 function withWord(type: number, id: number, word: number | undefined): Uint8Array {
   const frame = new Uint8Array(HEAD_BYTES + (word === undefined ? 0 : 4));
-  const view = new DataView(frame.buffer);
   frame[0] = type;
-  view.setUint32(1, id);
-  if (word !== undefined) view.setUint32(HEAD_BYTES, word);
+  writeUint32(frame, 1, id);
+  if (word !== undefined) writeUint32(frame, HEAD_BYTES, word);
   return frame;
 }
 

@@ -1,5 +1,6 @@
 /** WebSockets by `ws`: the only client here that does not offer compression, which sealed bytes pay for and never use. */
-import { WebSocket } from "ws";
+import { type ClientOptions, WebSocket } from "ws";
+import { giveBack } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
 import type { MessageSocket, WebSocketHost } from "../../runtime.ts";
@@ -15,6 +16,15 @@ export const SOCKET_OPTIONS: { readonly perMessageDeflate: boolean; readonly max
   maxPayload: FRAME_BYTES_MAX,
 };
 
+/**
+ * RFC 6455 section 10.3 masks what a client sends so that a script in a page cannot choose the bytes that intermediaries see. No
+ * script chooses here: what is long is sealed, and sealed bytes are random. A mask of zeros saves most of a sender's time.
+ */
+export const CLIENT_OPTIONS: ClientOptions = {
+  ...SOCKET_OPTIONS,
+  generateMask: (mask) => void mask.fill(0),
+};
+
 export const nodeWebSocket: WebSocketHost = {
   connect(url, signal) {
     return new Promise((resolve, reject) => {
@@ -22,7 +32,7 @@ export const nodeWebSocket: WebSocketHost = {
         reject(signal.reason as Error);
         return;
       }
-      const socket = new WebSocket(url, { ...SOCKET_OPTIONS, handshakeTimeout: CONNECT_TIMEOUT_MS });
+      const socket = new WebSocket(url, { ...CLIENT_OPTIONS, handshakeTimeout: CONNECT_TIMEOUT_MS });
       const abort = (): void => {
         socket.terminate();
         reject(signal.reason as Error);
@@ -97,8 +107,10 @@ export function messageSocket(socket: WebSocket, remoteAddress: string): Message
   };
   socket.binaryType = "nodebuffer";
   socket.on("message", (data: Buffer, isBinary) => {
-    if (isBinary) wrapped.onMessage(plainView(data));
-    else wrapped.onText(data.toString("utf8"));
+    if (isBinary) {
+      wrapped.onMessage(plainView(data));
+      giveBack(data); // Put together for this message alone, where it is long.
+    } else wrapped.onText(data.toString("utf8"));
   });
   socket.on("error", () => {}); // "close" follows and tells.
   socket.on("close", (code, reason) => {

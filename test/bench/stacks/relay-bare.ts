@@ -1,9 +1,10 @@
 /**
  * The yardstick of the relay: an object that passes every message of one socket to the other and does nothing else, in
  * Miniflare without wrangler's proxy, hibernation API, no compression. Objects have no backpressure, so the ends keep to a
- * window: the receiver says what it has taken.
+ * window: the receiver says what it has taken. Its clients do not mask either: that would halve the ceiling.
  */
 import { WebSocket } from "ws";
+import { CLIENT_OPTIONS } from "../../../peer/adapters/node/websocket.ts";
 import type { Conn, Stack } from "../lib/stack.ts";
 
 const WORKER = `
@@ -83,7 +84,7 @@ export function createStack(): Stack {
 }
 
 function openSocket(url: string): WebSocket {
-  const socket = new WebSocket(url, { perMessageDeflate: false });
+  const socket = new WebSocket(url, CLIENT_OPTIONS);
   socket.on("error", () => {}); // The other side of a finished round is gone.
   return socket;
 }

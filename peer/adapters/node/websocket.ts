@@ -4,7 +4,7 @@ import { giveBack } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
 import type { MessageSocket, WebSocketHost } from "../../runtime.ts";
-import { plainView } from "./memory.ts";
+import { joinPooled, plainView } from "./memory.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const BUFFER_LOW_BYTES: number = 256 * 1024;
@@ -75,7 +75,9 @@ export function messageSocket(socket: WebSocket, remoteAddress: string): Message
     },
     send(parts) {
       if (socket.readyState !== WebSocket.OPEN) return;
-      socket.send(Buffer.concat(parts), () => {
+      const { bytes, written } = joinPooled(parts);
+      socket.send(bytes, (error) => {
+        if (!error) written?.();
         if (wasHigh && socket.bufferedAmount <= BUFFER_LOW_BYTES) {
           wasHigh = false;
           wrapped.onDrain();

@@ -10,6 +10,7 @@ export interface Runtime {
   readonly clock: Clock;
   readonly random: Random;
   readonly aead: AeadProvider;
+  readonly hash: HashProvider;
   /** Undefined where the host has no sockets of that kind. */
   readonly tcp: TcpHost | undefined;
   readonly websocket: WebSocketHost;
@@ -70,6 +71,18 @@ export interface AeadKey {
     header: Uint8Array,
     sealed: Uint8Array,
   ): Uint8Array | undefined | Promise<Uint8Array | undefined>;
+}
+
+/** Hashing for the handshake, at once where the host can: each wait for WebCrypto's threads costs more than the hash. */
+export interface HashProvider {
+  sha256(bytes: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /** HKDF-SHA-256 (RFC 5869), which is Noise's HKDF when `info` is empty. */
+  hkdf(
+    secret: Uint8Array,
+    salt: Uint8Array,
+    info: Uint8Array,
+    length: number,
+  ): Uint8Array | Promise<Uint8Array>;
 }
 
 /** A connected byte pipe. The link layer puts frames on it. */

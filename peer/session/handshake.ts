@@ -37,6 +37,7 @@ export async function beginHello(context: HandshakeContext, peerId: PeerId): Pro
   const { runtime, identity, network, instance } = context;
   const sessionId = runtime.random.bytes(SESSION_ID_BYTES);
   const { handshake, message } = await NoiseDialler.begin({
+    host: runtime,
     own: staticKey(identity),
     ephemeral: await ephemeralKey(),
     theirStatic: x25519PublicOf(publicKeyOf(peerId)),
@@ -57,7 +58,7 @@ export async function beginHello(context: HandshakeContext, peerId: PeerId): Pro
       return {
         sessionId,
         remoteInstance,
-        keys: await deriveSessionKeys(runtime.aead, aead, keys, "dialler"),
+        keys: await deriveSessionKeys(runtime, aead, keys, "dialler"),
       };
     },
   };
@@ -76,7 +77,7 @@ export interface AcceptedHello {
 /** @throws PeerloomError `session/handshake-failed`, `wire/version`, `wire/malformed` */
 export async function acceptHello(context: HandshakeContext, noise: Uint8Array): Promise<AcceptedHello> {
   const { runtime, identity, network } = context;
-  const handshake = await NoiseAcceptor.read(staticKey(identity), sessionPrologue(network), noise);
+  const handshake = await NoiseAcceptor.read(runtime, staticKey(identity), sessionPrologue(network), noise);
   const hello = decodeHello(handshake.payload);
   requireVersion(hello.version);
   // The key that was proved is an X25519 key; the peer id claims the Ed25519 key that it must follow from.
@@ -99,7 +100,7 @@ export async function acceptHello(context: HandshakeContext, noise: Uint8Array):
         await ephemeralKey(),
         encodeWelcome(context.instance, aead),
       );
-      return { answer: message, keys: await deriveSessionKeys(runtime.aead, aead, keys, "acceptor") };
+      return { answer: message, keys: await deriveSessionKeys(runtime, aead, keys, "acceptor") };
     },
   };
 }

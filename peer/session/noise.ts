@@ -1,10 +1,11 @@
 /**
- * Noise_IK_25519_AESGCM_SHA256 (noiseprotocol.org, revision 34, sections 5 and 7.5) on WebCrypto: mutual
- * authentication and fresh keys in one round trip, the dialler's identity hidden. The dialler knows the other's static
+ * Noise_IK_25519_AESGCM_SHA256 (noiseprotocol.org, revision 34, sections 5 and 7.5) with the host's ciphers:
+ * mutual authentication and fresh keys in one round trip, the dialler's identity hidden. The dialler knows the other's static
  * key because it follows from the peer id. Only this one pattern; the session above gives prologue and payloads.
  */
-import { bufferSource, concatBytes, sha256, utf8 } from "../../shared/bytes.ts";
+import { bufferSource, concatBytes, utf8 } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
+import type { AeadKey, Runtime } from "../runtime.ts";
 
 const PROTOCOL_NAME = "Noise_IK_25519_AESGCM_SHA256";
 const DH_BYTES = 32;
@@ -16,6 +17,9 @@ export interface KeyAgreement {
   readonly publicKey: Uint8Array;
   agree(theirPublicKey: Uint8Array): Promise<Uint8Array>;
 }
+
+/** What a handshake asks of its host. */
+export type NoiseHost = Pick<Runtime, "aead" | "hash">;
 
 export interface NoiseKeys {
   /** Seals what the dialler sends. */
@@ -55,18 +59,20 @@ export class NoiseDialler {
 
   /** @returns the handshake and its first message, `e, es, s, ss` and the sealed payload */
   static async begin(options: {
+    readonly host: NoiseHost;
     readonly own: KeyAgreement;
     readonly ephemeral: KeyAgreement;
     readonly theirStatic: Uint8Array;
     readonly prologue: Uint8Array;
     readonly payload: Uint8Array;
   }): Promise<{ readonly handshake: NoiseDialler; readonly message: Uint8Array }> {
-    const { own, ephemeral, theirStatic, prologue, payload } = options;
-    const state = await SymmetricState.create(prologue, theirStatic);
+    const { host, own, ephemeral, theirStatic, prologue, payload } = options;
+    const state = await SymmetricState.create(host, prologue, theirStatic);
     await state.mixHash(ephemeral.publicKey);
-    await state.mixKey(await ephemeral.agree(theirStatic));
+    const [es, ss] = await Promise.all([ephemeral.agree(theirStatic), own.agree(theirStatic)]);
+    await state.mixKey(es);
     const sealedStatic = await state.seal(own.publicKey);
-    await state.mixKey(await own.agree(theirStatic));
+    await state.mixKey(ss);
     const sealedPayload = await state.seal(payload);
     return {
       handshake: new NoiseDialler(state, ephemeral, own),
@@ -81,8 +87,12 @@ export class NoiseDialler {
     const state = this.#state.clone();
     const theirEphemeral = message.slice(0, DH_BYTES);
     await state.mixHash(theirEphemeral);
-    await state.mixKey(await agreeOrFail(this.#ephemeral, theirEphemeral));
-    await state.mixKey(await agreeOrFail(this.#own, theirEphemeral));
+    const [ee, se] = await Promise.all([
+      agreeOrFail(this.#ephemeral, theirEphemeral),
+      agreeOrFail(this.#own, theirEphemeral),
+    ]);
+    await state.mixKey(ee);
+    await state.mixKey(se);
     const payload = await state.open(message.subarray(DH_BYTES));
     return { payload, keys: await state.split() };
   }
@@ -109,11 +119,16 @@ export class NoiseAcceptor {
   }
 
   /** @throws PeerloomError `session/handshake-failed` */
-  static async read(own: KeyAgreement, prologue: Uint8Array, message: Uint8Array): Promise<NoiseAcceptor> {
+  static async read(
+    host: NoiseHost,
+    own: KeyAgreement,
+    prologue: Uint8Array,
+    message: Uint8Array,
+  ): Promise<NoiseAcceptor> {
     const sealedStaticEnd = DH_BYTES + DH_BYTES + TAG_BYTES;
     if (message.length < sealedStaticEnd + TAG_BYTES) throw failed("first message too short");
     const theirEphemeral = message.slice(0, DH_BYTES);
-    const state = await SymmetricState.create(prologue, own.publicKey);
+    const state = await SymmetricState.create(host, prologue, own.publicKey);
     await state.mixHash(theirEphemeral);
     await state.mixKey(await agreeOrFail(own, theirEphemeral));
     const theirStatic = await state.open(message.subarray(DH_BYTES, sealedStaticEnd));
@@ -129,8 +144,12 @@ export class NoiseAcceptor {
   ): Promise<{ readonly message: Uint8Array; readonly keys: NoiseKeys }> {
     const state = this.#state;
     await state.mixHash(ephemeral.publicKey);
-    await state.mixKey(await agreeOrFail(ephemeral, this.#theirEphemeral));
-    await state.mixKey(await agreeOrFail(ephemeral, this.theirStatic));
+    const [ee, se] = await Promise.all([
+      agreeOrFail(ephemeral, this.#theirEphemeral),
+      agreeOrFail(ephemeral, this.theirStatic),
+    ]);
+    await state.mixKey(ee);
+    await state.mixKey(se);
     const sealedPayload = await state.seal(payload);
     return { message: concatBytes(ephemeral.publicKey, sealedPayload), keys: await state.split() };
   }
@@ -140,88 +159,76 @@ export class NoiseAcceptor {
 class SymmetricState {
   #chainingKey: Uint8Array;
   #hash: Uint8Array;
-  #key: CryptoKey | undefined;
+  #key: AeadKey | undefined;
   #nonce = 0;
+  readonly #host: NoiseHost;
 
-  private constructor(chainingKey: Uint8Array, hash: Uint8Array) {
+  private constructor(host: NoiseHost, chainingKey: Uint8Array, hash: Uint8Array) {
+    this.#host = host;
     this.#chainingKey = chainingKey;
     this.#hash = hash;
   }
 
-  static async create(prologue: Uint8Array, acceptorStatic: Uint8Array): Promise<SymmetricState> {
+  static async create(
+    host: NoiseHost,
+    prologue: Uint8Array,
+    acceptorStatic: Uint8Array,
+  ): Promise<SymmetricState> {
     // The name is shorter than a hash, so it is padded instead of hashed.
     const name = new Uint8Array(32);
     name.set(utf8(PROTOCOL_NAME));
-    const state = new SymmetricState(name, name);
+    const state = new SymmetricState(host, name, name);
     await state.mixHash(prologue);
     await state.mixHash(acceptorStatic);
     return state;
   }
 
   clone(): SymmetricState {
-    const copy = new SymmetricState(this.#chainingKey, this.#hash);
+    const copy = new SymmetricState(this.#host, this.#chainingKey, this.#hash);
     copy.#key = this.#key;
     copy.#nonce = this.#nonce;
     return copy;
   }
 
   async mixHash(bytes: Uint8Array): Promise<void> {
-    this.#hash = await sha256(concatBytes(this.#hash, bytes));
+    this.#hash = await this.#host.hash.sha256(concatBytes(this.#hash, bytes));
   }
 
   async mixKey(secret: Uint8Array): Promise<void> {
-    const derived = await hkdf(secret, this.#chainingKey, EMPTY, 64);
+    const derived = await this.#host.hash.hkdf(secret, this.#chainingKey, EMPTY, 64);
     this.#chainingKey = derived.slice(0, 32);
-    this.#key = await crypto.subtle.importKey("raw", bufferSource(derived.slice(32)), "AES-GCM", false, [
-      "encrypt",
-      "decrypt",
-    ]);
+    this.#key = await this.#host.aead.importKey("aes-256-gcm", derived.slice(32));
     this.#nonce = 0;
   }
 
   async seal(plaintext: Uint8Array): Promise<Uint8Array> {
-    const { key, algorithm } = this.#cipher();
-    const sealed = new Uint8Array(await crypto.subtle.encrypt(algorithm, key, bufferSource(plaintext)));
+    const { key, nonce } = this.#cipher();
+    const sealed = concatBytes(...(await key.seal(nonce, this.#hash, [plaintext])));
     await this.mixHash(sealed);
     return sealed;
   }
 
   async open(sealed: Uint8Array): Promise<Uint8Array> {
-    const { key, algorithm } = this.#cipher();
-    let plaintext: ArrayBuffer;
-    try {
-      plaintext = await crypto.subtle.decrypt(algorithm, key, bufferSource(sealed));
-    } catch (cause) {
-      throw failed("not sealed for us, or by somebody else, or in another network", cause);
-    }
+    const { key, nonce } = this.#cipher();
+    const plaintext = await key.open(nonce, this.#hash, sealed);
+    if (plaintext === undefined)
+      throw failed("not sealed for us, or by somebody else, or in another network");
     await this.mixHash(sealed);
-    return new Uint8Array(plaintext);
+    return plaintext;
   }
 
   async split(): Promise<NoiseKeys> {
-    const derived = await hkdf(EMPTY, this.#chainingKey, EMPTY, 64);
+    const derived = await this.#host.hash.hkdf(EMPTY, this.#chainingKey, EMPTY, 64);
     return { fromDialler: derived.slice(0, 32), fromAcceptor: derived.slice(32), transcript: this.#hash };
   }
 
-  #cipher(): { key: CryptoKey; algorithm: AesGcmParams } {
+  #cipher(): { readonly key: AeadKey; readonly nonce: Uint8Array } {
     const key = this.#key;
     if (key === undefined) throw failed("no key yet");
-    const iv = new Uint8Array(12);
-    iv[11] = this.#nonce++;
-    return { key, algorithm: { name: "AES-GCM", iv, additionalData: bufferSource(this.#hash) } };
+    const nonce = new Uint8Array(12);
+    nonce[11] = this.#nonce++;
+    return { key, nonce };
   }
-}
-
-/** HKDF-SHA-256 (RFC 5869), which is Noise's HKDF when `info` is empty. */
-export async function hkdf(
-  secret: Uint8Array,
-  salt: Uint8Array,
-  info: Uint8Array,
-  length: number,
-): Promise<Uint8Array> {
-  const key = await crypto.subtle.importKey("raw", bufferSource(secret), "HKDF", false, ["deriveBits"]);
-  const algorithm = { name: "HKDF", hash: "SHA-256", salt: bufferSource(salt), info: bufferSource(info) };
-  return new Uint8Array(await crypto.subtle.deriveBits(algorithm, key, length * 8));
 }
 
 /** WebCrypto refuses points of small order by an exception of its own. */

@@ -4,8 +4,8 @@
  * Control frames have keys and counters of their own.
  */
 import { concatBytes, utf8, writeUint32 } from "../../shared/bytes.ts";
-import type { AeadKey, AeadName, AeadProvider } from "../runtime.ts";
-import { hkdf, type NoiseKeys } from "./noise.ts";
+import type { AeadKey, AeadName } from "../runtime.ts";
+import type { NoiseHost, NoiseKeys } from "./noise.ts";
 
 /** The four keys that one side of a session uses. */
 export interface SessionKeys {
@@ -19,14 +19,14 @@ const KEY_BYTES: { readonly [name in AeadName]: number } = { "aes-256-gcm": 32, 
 
 /** Derives a key for each direction and purpose from what the handshake gave. */
 export async function deriveSessionKeys(
-  provider: AeadProvider,
+  host: NoiseHost,
   name: AeadName,
   noise: NoiseKeys,
   role: "dialler" | "acceptor",
 ): Promise<SessionKeys> {
   const derive = async (secret: Uint8Array, purpose: string): Promise<AeadKey> => {
     const info = utf8(`peerloom/session/1 ${name} ${purpose}`);
-    return provider.importKey(name, await hkdf(secret, noise.transcript, info, KEY_BYTES[name]));
+    return host.aead.importKey(name, await host.hash.hkdf(secret, noise.transcript, info, KEY_BYTES[name]));
   };
   const [own, theirs] =
     role === "dialler" ? [noise.fromDialler, noise.fromAcceptor] : [noise.fromAcceptor, noise.fromDialler];

@@ -6,6 +6,7 @@ import { browserRandom } from "./random.ts";
 import { browserStorage } from "./storage.ts";
 import { browserWebRtc } from "./webrtc.ts";
 import { browserWebSocket } from "./websocket.ts";
+import { webCryptoHash } from "../web-crypto-hash.ts";
 
 const silent: Log = { debug: () => {}, warn: () => {} };
 
@@ -15,6 +16,7 @@ export function browserRuntime(): Runtime {
     clock: browserClock,
     random: browserRandom,
     aead: browserAead,
+    hash: webCryptoHash,
     tcp: undefined,
     websocket: browserWebSocket,
     webrtc: browserWebRtc(),

@@ -8,6 +8,7 @@ import { nodeRandom } from "./random.ts";
 import { folderStorage, memoryStorage } from "./storage.ts";
 import { nodeTcp } from "./tcp.ts";
 import { nodeWebSocket } from "./websocket.ts";
+import { nodeHash } from "./hash.ts";
 
 export interface NodeRuntimeOptions {
   /** Folder of the identity and what else is remembered. Without it nothing is. */
@@ -21,6 +22,7 @@ export function nodeRuntime({ dataDir, webrtc }: NodeRuntimeOptions): Runtime {
     clock: nodeClock,
     random: nodeRandom,
     aead: nodeAead,
+    hash: nodeHash,
     tcp: nodeTcp,
     websocket: nodeWebSocket,
     webrtc,

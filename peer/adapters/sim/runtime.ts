@@ -4,6 +4,7 @@ import type { AeadProvider, Log, Runtime, StoredValue } from "../../runtime.ts";
 import { simAead } from "./aead.ts";
 import type { SimClock } from "./clock.ts";
 import { seededRandom } from "./random.ts";
+import { webCryptoHash } from "../web-crypto-hash.ts";
 
 export interface SimRuntimeOptions {
   /** Peers of one run need different ones, e.g. `${seed}/alice`. */
@@ -27,6 +28,7 @@ export function simRuntime({ seed, clock, aead = simAead(), log = SILENT }: SimR
     clock,
     random: seededRandom(seed),
     aead,
+    hash: webCryptoHash,
     tcp: undefined,
     websocket: {
       connect: () =>

@@ -7,7 +7,19 @@ import { get } from "./get.ts";
 import { id } from "./id.ts";
 import { ping } from "./ping.ts";
 import { share } from "./share.ts";
+import { sim } from "./sim.ts";
 import { status } from "./status.ts";
 import { up } from "./up.ts";
 
-export const COMMANDS: readonly Command[] = [demo, edgeDev, edgeDeploy, up, share, get, ping, status, id];
+export const COMMANDS: readonly Command[] = [
+  demo,
+  edgeDev,
+  edgeDeploy,
+  up,
+  share,
+  get,
+  ping,
+  status,
+  id,
+  sim,
+];

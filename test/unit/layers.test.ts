@@ -31,7 +31,13 @@ const AREAS: readonly Area[] = [
     packages: ["node:", "ws", "node-datachannel"],
   },
   { name: "entries", owns: /^peer\/(node|deno|browser)\.ts$/, sees: [...CORE, "adapters"] },
-  { name: "cli", owns: /^peer\/cli\//, sees: [...CORE, "entries", "infra"], packages: ["node:"] },
+  { name: "simulation", owns: /^peer\/simulation\//, sees: [...CORE, "adapters"] },
+  {
+    name: "cli",
+    owns: /^peer\/cli\//,
+    sees: [...CORE, "entries", "simulation", "infra"],
+    packages: ["node:"],
+  },
   { name: "web", owns: /^peer\/web\//, sees: [...CORE, "entries"] },
   { name: "edge", owns: /^edge\//, sees: ["shared"], packages: ["hono", "cloudflare:workers"] },
   {

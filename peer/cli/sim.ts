@@ -1,0 +1,99 @@
+/** `sim`: thousands of peers in this process on a simulated clock, the very overlay code that real peers run, and its figures. */
+import { PeerloomError } from "../../shared/errors.ts";
+import { type ExperimentResult, runExperiment } from "../simulation/experiment.ts";
+import type { Command, CommandContext } from "./command.ts";
+
+const NODES_MAX = 200_000;
+const UNITS_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
+
+export const sim: Command = {
+  name: "sim",
+  synopsis: "",
+  summary: "simulate a network of thousands of peers and measure its lookups, joins and upkeep",
+  positionalsMin: 0,
+  positionalsMax: 0,
+  options: {
+    nodes: { type: "string", value: "N", help: "peers; default: 1000" },
+    seed: { type: "string", value: "S", help: "the same seed gives the same run; default: 1" },
+    churn: {
+      type: "string",
+      value: "MEDIAN",
+      help: "peers come and go; median session, as in 10m; default: none",
+    },
+    kill: {
+      type: "string",
+      value: "SHARE",
+      help: "share of peers that die at one instant, as in 0.5; default: 0",
+    },
+    malicious: {
+      type: "string",
+      value: "SHARE",
+      help: "share of peers that acknowledge and drop; default: 0",
+    },
+    links: { type: "string", value: "N", help: "links that each peer wants; default: 32" },
+    seconds: { type: "string", value: "N", help: "simulated time that is measured; default: 120" },
+    lookups: { type: "string", value: "N", help: "how many are measured; default: 2000" },
+  },
+  serves: false,
+  run: async (context) => {
+    const { values, output } = context;
+    const nodes = values.integer("nodes", { min: 10, max: NODES_MAX, default: 1_000 });
+    const startedMs = performance.now();
+    output.note(`Building a network of ${nodes} peers …`);
+    const result = await runExperiment({
+      nodes,
+      seed: values.text("seed") ?? "1",
+      links: values.integer("links", { min: 12, max: 96, default: 32 }),
+      churnMsMedian: duration(values.text("churn")),
+      kill: share(context, "kill"),
+      malicious: share(context, "malicious"),
+      durationMs: values.integer("seconds", { min: 1, max: 86_400, default: 120 }) * 1_000,
+      lookups: values.integer("lookups", { min: 1, max: 1_000_000, default: 2_000 }),
+      pause: () => new Promise((resolve) => setTimeout(resolve, 0)),
+      onProgress: (doneMs, totalMs) => {
+        if (doneMs % 10_000 === 0) output.note(`${doneMs / 1_000} of ${totalMs / 1_000} simulated seconds`);
+      },
+      signal: context.signal,
+    });
+    const wallSeconds = Math.round((performance.now() - startedMs) / 100) / 10;
+    output.result({ event: "done", ...result, wallSeconds }, describe(result, wallSeconds));
+  },
+};
+
+function describe(
+  { nodes, links, lookups, join, upkeepBytesPerSecond }: ExperimentResult,
+  wallSeconds: number,
+): string {
+  const percent = (part: number): string => `${Math.round(part * 10_000) / 100} %`;
+  const lines = [
+    `${nodes} peers with ${links.mean} links each, simulated in ${wallSeconds} s`,
+    `lookups   ${percent(lookups.firstTry)} at the first try, ${percent(lookups.success)} in the end`,
+    `          ${lookups.hopsMean} hops, answer after ${lookups.rttMsP50} ms (p99 ${lookups.rttMsP99} ms)`,
+    `upkeep    ${upkeepBytesPerSecond} bytes a second and peer`,
+  ];
+  if (join.count > 0)
+    lines.push(
+      `joining   ${join.msP50} ms (p95 ${join.msP95} ms), ${join.edgeMessages} messages through the edge`,
+    );
+  return lines.join("\n");
+}
+
+function duration(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const match = /^(\d+(?:\.\d+)?)([smh])$/.exec(text);
+  const ms = Number(match?.[1]) * (UNITS_MS[match?.[2] ?? ""] ?? Number.NaN);
+  if (!(ms >= 1_000))
+    throw new PeerloomError("usage/invalid", `--churn takes a time such as 90s, 10m or 2h, not "${text}".`);
+  return ms;
+}
+
+function share({ values }: CommandContext, name: string): number {
+  const text = values.text(name) ?? "0";
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value < 1))
+    throw new PeerloomError(
+      "usage/invalid",
+      `--${name} takes a share from 0 to below 1, such as 0.2, not "${text}".`,
+    );
+  return value;
+}

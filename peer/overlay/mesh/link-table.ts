@@ -1,0 +1,230 @@
+/**
+ * Which peers to be linked to. The closest eight (siblings) are always wanted; the rest of the budget is spread over the buckets, each bucket over
+ * its quarters, and in a quarter over the nearest in time (proximity neighbour selection, Gummadi et al., SIGCOMM
+ * 2003). XOR is symmetric, so one link serves the same bucket of both its ends.
+ */
+import { type Coordinate, predictRttMs } from "./coordinate.ts";
+import { distance, KEY_BITS, type MeshKey, sharedBits } from "./mesh-key.ts";
+import type { Neighbour } from "./neighbour.ts";
+
+export const SIBLINGS = 8;
+const QUARTERS = 4;
+/** Candidates of one quarter that are compared by round trip. */
+const CANDIDATES_COMPARED_MAX = 16;
+/** A link younger than this is not given up for being one too many. */
+const SURPLUS_AFTER_MS = 30_000;
+/** A nearer candidate replaces a neighbour only for this much. */
+const REPLACE_SHARE = 0.7;
+const REPLACE_MS_MIN = 15;
+
+export interface LinkBudget {
+  /** Links wanted. */
+  readonly target: number;
+  /** Links accepted when others want them. */
+  readonly max: number;
+}
+
+/** Budgets by platform: a browser's connections are dear, a server's cheap. */
+export const LINK_BUDGETS: { readonly browser: LinkBudget; readonly server: LinkBudget } = {
+  browser: { target: 32, max: 40 },
+  server: { target: 64, max: 80 },
+};
+
+/** Somebody a neighbour's digest names. */
+export interface Candidate {
+  readonly key: MeshKey;
+  /** The neighbour that is linked to it. */
+  readonly via: Neighbour;
+  readonly predictedRttMs: number;
+  readonly isSibling: boolean;
+}
+
+export class LinkTable {
+  readonly #own: MeshKey;
+  readonly #budget: LinkBudget;
+  readonly #neighbours = new Map<MeshKey, Neighbour>();
+  /** Of the last sibling; undefined when it must be found again. */
+  #siblingDistance: number | undefined;
+
+  constructor(own: MeshKey, budget: LinkBudget) {
+    this.#own = own;
+    this.#budget = budget;
+  }
+
+  get neighbours(): ReadonlyMap<MeshKey, Neighbour> {
+    return this.#neighbours;
+  }
+
+  get size(): number {
+    return this.#neighbours.size;
+  }
+
+  add(neighbour: Neighbour): void {
+    this.#neighbours.set(neighbour.key, neighbour);
+    this.#siblingDistance = undefined;
+  }
+
+  delete(key: MeshKey): void {
+    this.#neighbours.delete(key);
+    this.#siblingDistance = undefined;
+  }
+
+  clear(): void {
+    this.#neighbours.clear();
+    this.#siblingDistance = undefined;
+  }
+
+  get isFull(): boolean {
+    return this.size >= this.#budget.max;
+  }
+
+  /** Neighbours by rising distance, at most so many. */
+  closest(target: MeshKey, count: number): Neighbour[] {
+    return [...this.neighbours.values()]
+      .sort((a, b) => distance(a.key, target) - distance(b.key, target))
+      .slice(0, count);
+  }
+
+  /** Distance of the last sibling; whoever is closer is one. */
+  get siblingDistance(): number {
+    if (this.#siblingDistance === undefined) {
+      const last = this.closest(this.#own, SIBLINGS)[SIBLINGS - 1];
+      this.#siblingDistance = last === undefined ? Number.POSITIVE_INFINITY : distance(last.key, this.#own);
+    }
+    return this.#siblingDistance;
+  }
+
+  /** Would be among the closest. */
+  isSibling(key: MeshKey): boolean {
+    return distance(key, this.#own) <= this.siblingDistance;
+  }
+
+  /** Whom to link to next: siblings first, then the emptiest quarter of a bucket that is short. */
+  wanted(own: Coordinate, isOut: (key: MeshKey) => boolean): Candidate | undefined {
+    const limit = this.siblingDistance;
+    const shortage = this.size < this.#budget.target ? this.#shortage(limit) : undefined;
+    let sibling: Candidate | undefined;
+    let siblingDistance = limit;
+    let best: Candidate | undefined;
+    let bestCoverage = Number.POSITIVE_INFINITY;
+    let compared = 0;
+    for (const via of this.neighbours.values()) {
+      if (via.isSuspect) continue;
+      const { digest } = via;
+      for (let i = 0; i < digest.size; i++) {
+        const key = digest.key(i);
+        if (key === this.#own || this.neighbours.has(key)) continue;
+        const away = distance(key, this.#own);
+        if (away < siblingDistance && !isOut(key)) {
+          siblingDistance = away;
+          sibling = { key, via, predictedRttMs: 0, isSibling: true };
+        }
+        if (sibling !== undefined || shortage === undefined) continue;
+        const coverage = shortage[quarterOf(this.#own, key)] ?? Number.POSITIVE_INFINITY;
+        if (coverage > bestCoverage || isOut(key)) continue;
+        const predictedRttMs = predictRttMs(own, digest.coordinate(i));
+        if (coverage < bestCoverage) compared = 0;
+        else if (compared >= CANDIDATES_COMPARED_MAX || predictedRttMs >= (best?.predictedRttMs ?? 0)) {
+          compared += 1;
+          continue;
+        }
+        compared += 1;
+        bestCoverage = coverage;
+        best = { key, via, predictedRttMs, isSibling: false };
+      }
+    }
+    return sibling ?? best;
+  }
+
+  /** A neighbour one too many, or undefined: from the fullest bucket, nobody's sibling, the farthest in time. */
+  surplus(nowMs: number): Neighbour | undefined {
+    // Between the two a table rests: closing what the other side then opens again helps nobody.
+    if (this.size <= (this.#budget.target + this.#budget.max) / 2) return undefined;
+    const limit = this.siblingDistance;
+    const counts = new Map<number, number>();
+    const spare: Neighbour[] = [];
+    for (const neighbour of this.neighbours.values()) {
+      if (distance(neighbour.key, this.#own) <= limit) continue;
+      const bucket = sharedBits(this.#own, neighbour.key);
+      counts.set(bucket, (counts.get(bucket) ?? 0) + 1);
+      if (nowMs - neighbour.sinceMs > SURPLUS_AFTER_MS && !this.#isSiblingOf(neighbour))
+        spare.push(neighbour);
+    }
+    const fullness = (one: Neighbour): number => counts.get(sharedBits(this.#own, one.key)) ?? 0;
+    return spare.sort((a, b) => fullness(b) - fullness(a) || a.answered - b.answered || b.rttMs - a.rttMs)[0];
+  }
+
+  /** A candidate much nearer in time than the farthest neighbour of the same quarter, where the table is full. */
+  nearer(own: Coordinate, isOut: (key: MeshKey) => boolean): Candidate | undefined {
+    if (this.size < this.#budget.target) return undefined;
+    const farthest = new Map<number, number>();
+    const limit = this.siblingDistance;
+    for (const neighbour of this.neighbours.values()) {
+      if (distance(neighbour.key, this.#own) <= limit) continue;
+      const quarter = quarterOf(this.#own, neighbour.key);
+      farthest.set(quarter, Math.max(farthest.get(quarter) ?? 0, neighbour.rttMs));
+    }
+    let best: Candidate | undefined;
+    let bestGain = REPLACE_MS_MIN;
+    for (const via of this.neighbours.values()) {
+      const { digest } = via;
+      for (let i = 0; i < digest.size; i++) {
+        const key = digest.key(i);
+        const worst = farthest.get(quarterOf(this.#own, key));
+        if (worst === undefined || key === this.#own || this.neighbours.has(key)) continue;
+        const predictedRttMs = predictRttMs(own, digest.coordinate(i));
+        const gain = worst - predictedRttMs;
+        if (predictedRttMs > worst * REPLACE_SHARE || gain <= bestGain || isOut(key)) continue;
+        best = { key, via, predictedRttMs, isSibling: false };
+        bestGain = gain;
+      }
+    }
+    return best;
+  }
+
+  /** We may be one of its closest. */
+  #isSiblingOf(neighbour: Neighbour): boolean {
+    const own = distance(this.#own, neighbour.key);
+    let closer = 0;
+    const { digest } = neighbour;
+    for (let i = 0; i < digest.size; i++) {
+      if (distance(digest.key(i), neighbour.key) < own) closer += 1;
+    }
+    return closer < SIBLINGS;
+  }
+
+  /** For each quarter of a bucket that is short of links, how many it has; the budget without siblings is spread evenly. */
+  #shortage(siblingDistance: number): readonly (number | undefined)[] {
+    const deepest =
+      siblingDistance === Number.POSITIVE_INFINITY
+        ? 0
+        : Math.min(Math.max(KEY_BITS - Math.ceil(Math.log2(siblingDistance + 1)), 0), KEY_BITS - 1);
+    const spread = Math.max(this.#budget.target - SIBLINGS, 1);
+    const each = Math.max(Math.floor(spread / (deepest + 1)), 1);
+    const extra = Math.max(spread - each * (deepest + 1), 0);
+    const inBucket = new Uint8Array(KEY_BITS + 1);
+    const inQuarter = new Uint8Array((KEY_BITS + 1) * QUARTERS);
+    for (const neighbour of this.neighbours.values()) {
+      if (distance(neighbour.key, this.#own) <= siblingDistance && this.size > SIBLINGS) continue;
+      const bucket = sharedBits(this.#own, neighbour.key);
+      const quarter = quarterOf(this.#own, neighbour.key);
+      inBucket[bucket] = (inBucket[bucket] as number) + 1;
+      inQuarter[quarter] = (inQuarter[quarter] as number) + 1;
+    }
+    const shortage: (number | undefined)[] = [];
+    for (let bucket = 0; bucket <= deepest; bucket++) {
+      const wantedLinks = each + (bucket < extra ? 1 : 0);
+      if ((inBucket[bucket] as number) >= wantedLinks) continue;
+      for (let i = bucket * QUARTERS; i < (bucket + 1) * QUARTERS; i++) shortage[i] = inQuarter[i];
+    }
+    return shortage;
+  }
+}
+
+/** Bucket and the two bits behind it, as one index. */
+function quarterOf(own: MeshKey, key: MeshKey): number {
+  const bucket = sharedBits(own, key);
+  const shift = KEY_BITS - bucket - 3;
+  const bits = shift >= 0 ? Math.floor(key / 2 ** shift) % QUARTERS : 0;
+  return bucket * QUARTERS + bits;
+}

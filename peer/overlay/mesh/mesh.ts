@@ -1,0 +1,658 @@
+/**
+ * One peer's place in the overlay: neighbours come and go, each is told what the others are, the silent are found out, the missing are
+ * replaced by candidates that neighbours name, and requests are routed (router.ts). Synchronous and free of
+ * promises, so that the simulator runs tens of thousands of these very objects on one clock.
+ */
+import { decode, encode, FieldReader } from "../../../shared/codec.ts";
+import { PeerloomError } from "../../../shared/errors.ts";
+import type { Clock, Random, Timer } from "../../runtime.ts";
+import { OwnCoordinate, type Coordinate } from "./coordinate.ts";
+import type { DigestEntry } from "./digest.ts";
+import { type Candidate, type LinkBudget, LinkTable, SIBLINGS } from "./link-table.ts";
+import {
+  BODY_BYTES_MAX,
+  CONTACT_BYTES_MAX,
+  decodeMesh,
+  encodeMesh,
+  type Forward,
+  MESH_VERSION,
+  type MeshMessage,
+} from "./mesh-messages.ts";
+import { distance, isMeshKey, KEY_BITS, type MeshKey } from "./mesh-key.ts";
+import { type MeshLink, Neighbour } from "./neighbour.ts";
+import { type Answer, type RequestOptions, Router } from "./router.ts";
+
+/** An idle neighbour is asked whether it is there; spread by a fifth so that neighbours take turns. */
+const PING_AFTER_MS = 10_000;
+const TICK_MS = 1_000;
+/** A suspect is asked again so often, and given up after so long. */
+const PROBE_EVERY_MS = 400;
+const DEAD_AFTER_MS = 1_500;
+/** Changes of the table are told together. */
+const DELTA_DELAY_MS = 250;
+/** Others are told when a neighbour has moved so far, or its round trip has changed by this share. */
+const MOVED_MS = 30;
+const MOVED_SHARE = 0.5;
+const MOVED_AFTER_MS = 120_000;
+/** Opening links: at once, in a second, in a burst. */
+const OPENING_MAX = 4;
+const OPENING_MAX_FIRST = 12;
+const OPENS_PER_SECOND = 1;
+const OPENS_BURST = 8;
+const OPEN_TIMEOUT_MS = 15_000;
+/** A candidate that could not be reached is left alone for so long, doubling. */
+const BACKOFF_FIRST_MS = 30_000;
+const BACKOFF_MAX_MS = 600_000;
+const BACKOFFS_MAX = 512;
+const SIBLING_DELAY_MS = 50;
+const BUCKET_DELAY_MS = 500;
+/** Looks for itself through a random neighbour, so that two networks that touch grow together. */
+const SELF_LOOKUP_MS = 30_000;
+const REPLACE_EVERY_MS = 120_000;
+/** Candidates in back-off may be tried again. */
+const SEARCH_AGAIN_MS = 10_000;
+/** Enough links to be found by everybody and to find everybody. */
+export const READY_LINKS = 8;
+
+const SPREAD = 0.2;
+
+/** What a routed request asks. */
+const ASK = { closest: 0, deliver: 1, closestKeys: 2 } as const;
+const BODY_LIMITS = { bytesMax: BODY_BYTES_MAX, depthMax: 3, itemsMax: 64, textBytesMax: 0 } as const;
+
+/** A peer that can be linked to. */
+export interface MeshContact {
+  readonly key: MeshKey;
+  /** As its link told; opaque here. */
+  readonly contact: Uint8Array;
+}
+
+export type Traffic = "greet" | "delta" | "ping" | "forward" | "ack" | "reply" | "contact" | "bye";
+
+/** What the mesh asks of the peer it is part of. */
+export interface MeshHost {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly key: MeshKey;
+  readonly budget: LinkBudget;
+  /** How others reach this peer; at most 1 KiB. */
+  contact(): Uint8Array;
+  /** Makes a link; when it stands it is handed to `add`, on both sides. `done` is called once. */
+  open(contact: MeshContact, done: (opened: boolean) => void): void;
+  /** Somebody's message to this peer (`send`), and its answer. */
+  deliver(body: Uint8Array, from: MeshKey): Uint8Array | undefined;
+  /** Called for every message that leaves, with its kind. */
+  sent?(kind: Traffic, bytes: number): void;
+  /** The set of neighbours has changed. */
+  changed?(): void;
+}
+
+export class Mesh {
+  readonly #host: MeshHost;
+  readonly #table: LinkTable;
+  readonly #router: Router;
+  readonly #place: OwnCoordinate;
+  readonly #opening = new Map<MeshKey, Timer>();
+  readonly #backoffs = new Map<MeshKey, { untilMs: number; delayMs: number }>();
+  /** Contacts asked of a neighbour, and what is done with them. */
+  readonly #asked = new Map<MeshKey, (contact: Uint8Array | undefined) => void>();
+  readonly #changedEntries = new Set<MeshKey>();
+  readonly #gone = new Set<MeshKey>();
+  #timers: Timer[] = [];
+  #openTimer: Timer | undefined;
+  #openAtMs = 0;
+  #deltaTimer: Timer | undefined;
+  #openCredit = OPENS_BURST;
+  #openCreditAtMs: number;
+  #replacedAtMs: number;
+  #searchedAtMs = 0;
+  #nextPing = 1;
+  /** Something was learned since candidates were last looked for in vain. */
+  #maySearch = true;
+  #closed = false;
+
+  constructor(host: MeshHost) {
+    this.#host = host;
+    this.#table = new LinkTable(host.key, host.budget);
+    this.#place = new OwnCoordinate(host.random);
+    const nowMs = host.clock.monotonicMs();
+    this.#openCreditAtMs = nowMs;
+    this.#replacedAtMs = nowMs;
+    this.#router = new Router({
+      own: host.key,
+      clock: host.clock,
+      random: host.random,
+      table: this.#table,
+      serve: (body, request) => this.#serve(body, request),
+      send: (neighbour, message, what) => this.#sendBytes(neighbour, message, what),
+      suspect: (neighbour) => this.#suspect(neighbour),
+    });
+    this.#repeat(TICK_MS, () => this.#tick());
+    this.#repeat(SELF_LOOKUP_MS, () => this.#lookForSelf());
+  }
+
+  get key(): MeshKey {
+    return this.#host.key;
+  }
+
+  get size(): number {
+    return this.#table.size;
+  }
+
+  get isReady(): boolean {
+    return this.#table.size >= READY_LINKS;
+  }
+
+  get coordinate(): Coordinate {
+    return this.#place;
+  }
+
+  get dropped(): number {
+    return this.#router.dropped;
+  }
+
+  neighbours(): IterableIterator<Neighbour> {
+    return this.#table.neighbours.values();
+  }
+
+  has(key: MeshKey): boolean {
+    return this.#table.neighbours.has(key);
+  }
+
+  /** Whether a link that another peer asks for would be taken. */
+  accepts(key: MeshKey): boolean {
+    return !this.#closed && (!this.#table.isFull || this.#table.isSibling(key));
+  }
+
+  // --- links ---
+
+  /** A link stands. */
+  add(link: MeshLink): void {
+    const { key } = link;
+    if (this.#closed || key === this.#host.key) return;
+    const old = this.#table.neighbours.get(key);
+    if (old !== undefined) this.#drop(old);
+    const neighbour = new Neighbour(link, this.#host.clock.monotonicMs());
+    this.#table.add(neighbour);
+    this.#opened(key, true);
+    this.#send(neighbour, {
+      kind: "greet",
+      version: MESH_VERSION,
+      place: this.#place,
+      error: this.#place.error,
+      entries: this.#entries(key),
+    });
+    // Its first answer says how far and where it is; then the others are told.
+    this.#ping(neighbour);
+    this.#host.changed?.();
+    // Newly come: whoever is closest names those who belong beside us.
+    if (this.#table.size === 1) this.#lookForSelf();
+    this.#planOpen(SIBLING_DELAY_MS);
+  }
+
+  /** A link is gone, whoever ended it. */
+  remove(link: MeshLink): void {
+    const neighbour = this.#table.neighbours.get(link.key);
+    if (neighbour?.link === link) this.#drop(neighbour);
+  }
+
+  /** A message from a neighbour. Malformed ones cost the sender its link. */
+  receive(link: MeshLink, bytes: Uint8Array): void {
+    const neighbour = this.#table.neighbours.get(link.key);
+    if (neighbour?.link !== link || this.#closed) return;
+    let message: MeshMessage;
+    try {
+      message = decodeMesh(bytes);
+    } catch (error) {
+      if (!(error instanceof PeerloomError)) throw error;
+      this.#drop(neighbour);
+      link.close();
+      return;
+    }
+    neighbour.heard(this.#host.clock.monotonicMs());
+    this.#operate(neighbour, message);
+  }
+
+  // --- requests ---
+
+  /** The contacts of the peers closest to a key, as the closest of them tells it; undefined when no answer came. */
+  lookup(
+    target: MeshKey,
+    done: (found: { readonly contacts: readonly MeshContact[]; readonly answer: Answer } | undefined) => void,
+    options: RequestOptions = {},
+  ): void {
+    this.#router.request(target, false, encode([ASK.closest]), options, (answer) => {
+      const contacts = answer === undefined ? undefined : readContacts(answer.body);
+      done(answer === undefined || contacts === undefined ? undefined : { contacts, answer });
+    });
+  }
+
+  /** Carries a message to the peer of that key and its answer back. */
+  deliver(
+    target: MeshKey,
+    body: Uint8Array,
+    done: (answer: Answer | undefined) => void,
+    options: RequestOptions = {},
+  ): void {
+    this.#router.request(target, true, encode([ASK.deliver, body]), options, done);
+  }
+
+  /** First contacts, from an edge, a ticket or a remembered address. Ready once enough links stand. */
+  join(contacts: readonly MeshContact[]): void {
+    for (const contact of contacts) this.#open(contact);
+  }
+
+  /** Says goodbye and leaves nothing running. */
+  close(): void {
+    if (this.#closed) return;
+    for (const neighbour of this.#table.neighbours.values())
+      this.#send(neighbour, { kind: "bye", reason: "leaving" });
+    this.kill();
+  }
+
+  /** As close, without a word. */
+  kill(): void {
+    this.#closed = true;
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers = [];
+    this.#openTimer?.cancel();
+    this.#deltaTimer?.cancel();
+    for (const timer of this.#opening.values()) timer.cancel();
+    this.#opening.clear();
+    this.#router.close();
+    this.#table.clear();
+  }
+
+  // --- what neighbours say ---
+
+  #operate(from: Neighbour, message: MeshMessage): void {
+    switch (message.kind) {
+      case "greet":
+        from.place = message.place;
+        from.greeted = true;
+        this.#learn(from, message.entries, []);
+        return;
+      case "delta":
+        from.place = message.place;
+        this.#learn(from, message.entries, message.gone);
+        return;
+      case "ping":
+        this.#send(from, {
+          kind: "pong",
+          id: message.id,
+          place: this.#place,
+          error: this.#place.error,
+        });
+        return;
+      case "pong":
+        this.#pong(from, message);
+        return;
+      case "forward":
+        this.#router.receiveForward(from, message);
+        return;
+      case "ack":
+        this.#router.receiveAck(from, message.mids);
+        return;
+      case "reply":
+        this.#router.receiveReply(from, message);
+        return;
+      case "who": {
+        const contact = this.#table.neighbours.get(message.key)?.link.contact ?? new Uint8Array(0);
+        this.#send(from, { kind: "contact", key: message.key, contact });
+        return;
+      }
+      case "contact": {
+        const take = this.#asked.get(message.key);
+        this.#asked.delete(message.key);
+        take?.(message.contact.length === 0 ? undefined : message.contact);
+        return;
+      }
+      case "bye":
+        this.#drop(from);
+        from.link.close();
+        return;
+    }
+  }
+
+  #pong(from: Neighbour, { id, place, error }: Extract<MeshMessage, { kind: "pong" }>): void {
+    if (from.ping?.id !== id) return;
+    const rttMs = this.#host.clock.monotonicMs() - from.ping.sentAtMs;
+    const isFirst = from.told === undefined;
+    from.ping = undefined;
+    from.measured(rttMs);
+    from.place = place;
+    this.#place.measured(rttMs, place, error);
+    if (isFirst || hasMoved(from, this.#host.clock.monotonicMs())) this.#tellChanged(from.key);
+  }
+
+  #learn(from: Neighbour, entries: readonly DigestEntry[], gone: readonly MeshKey[]): void {
+    const limit = this.#table.siblingDistance;
+    let delayMs: number | undefined;
+    for (const key of gone) {
+      if (!from.digest.delete(key)) continue;
+      // Who has lost it may be right: ask at once instead of waiting for the next ping.
+      const shared = this.#table.neighbours.get(key);
+      if (shared !== undefined && !shared.isSuspect) this.#ping(shared);
+    }
+    for (const entry of entries) {
+      if (entry.key === this.#host.key || !from.digest.set(entry)) continue;
+      if (this.#table.neighbours.has(entry.key)) continue;
+      this.#maySearch = true;
+      if (distance(entry.key, this.#host.key) < limit) delayMs = SIBLING_DELAY_MS;
+      else delayMs ??= BUCKET_DELAY_MS;
+    }
+    if (delayMs !== undefined) this.#planOpen(delayMs);
+  }
+
+  #serve(body: Uint8Array, request: Forward): Uint8Array | undefined {
+    try {
+      const fields = new FieldReader(decode(body, BODY_LIMITS), "request");
+      const ask = fields.integer(0, 2);
+      if (ask === ASK.deliver) {
+        if (!request.exact) return undefined;
+        return this.#host.deliver(fields.bytes(0, BODY_BYTES_MAX), request.origin);
+      }
+      if (ask === ASK.closestKeys)
+        return encode(this.#table.closest(request.target, SIBLINGS).map(({ key }) => key));
+      return this.#closestTo(request.target);
+    } catch (error) {
+      if (error instanceof PeerloomError) return undefined;
+      throw error;
+    }
+  }
+
+  #closestTo(target: MeshKey): Uint8Array {
+    const own = [this.#host.key, this.#host.contact()];
+    const others = this.#table.closest(target, SIBLINGS).map(({ key, link }) => [key, link.contact]);
+    let room = BODY_BYTES_MAX - 16;
+    const fitting = [own, ...others].filter(([, contact]) => {
+      room -= (contact as Uint8Array).length + 16;
+      return room > 0;
+    });
+    return encode([fitting]);
+  }
+
+  // --- who is there ---
+
+  #tick(): void {
+    const nowMs = this.#host.clock.monotonicMs();
+    for (const neighbour of [...this.#table.neighbours.values()]) {
+      const idleMs = nowMs - neighbour.heardAtMs;
+      if (neighbour.ping === undefined && !neighbour.isSuspect && idleMs > this.#spread(PING_AFTER_MS))
+        this.#ping(neighbour);
+    }
+    const surplus = this.#table.surplus(nowMs);
+    if (surplus !== undefined) {
+      this.#send(surplus, { kind: "bye", reason: "surplus" });
+      this.#drop(surplus);
+      surplus.link.close();
+    }
+    this.#planOpen(BUCKET_DELAY_MS);
+  }
+
+  #ping(neighbour: Neighbour): void {
+    const sentAtMs = this.#host.clock.monotonicMs();
+    const id = this.#nextPing++;
+    neighbour.ping = { id, sentAtMs };
+    this.#send(neighbour, { kind: "ping", id });
+    this.#host.clock.setTimer(neighbour.timeoutMs, () => {
+      if (neighbour.ping?.id !== id || !this.#isLinked(neighbour)) return;
+      neighbour.ping = undefined;
+      this.#suspect(neighbour);
+    });
+  }
+
+  /** It owes an answer: it is asked again and again, passed over meanwhile, and given up when nothing comes. */
+  #suspect(neighbour: Neighbour): void {
+    if (!this.#isLinked(neighbour) || neighbour.isSuspect) return;
+    neighbour.suspectSinceMs = this.#host.clock.monotonicMs();
+    this.#probe(neighbour, neighbour.suspectSinceMs);
+  }
+
+  #probe(neighbour: Neighbour, sinceMs: number): void {
+    if (this.#closed || !this.#isLinked(neighbour) || neighbour.suspectSinceMs !== sinceMs) return;
+    if (this.#host.clock.monotonicMs() - sinceMs >= DEAD_AFTER_MS) {
+      this.#drop(neighbour);
+      neighbour.link.close();
+      return;
+    }
+    const id = this.#nextPing++;
+    neighbour.ping = { id, sentAtMs: this.#host.clock.monotonicMs() };
+    this.#send(neighbour, { kind: "ping", id });
+    this.#host.clock.setTimer(PROBE_EVERY_MS, () => this.#probe(neighbour, sinceMs));
+  }
+
+  #isLinked(neighbour: Neighbour): boolean {
+    return this.#table.neighbours.get(neighbour.key) === neighbour;
+  }
+
+  #drop(neighbour: Neighbour): void {
+    if (!this.#isLinked(neighbour)) return;
+    this.#table.delete(neighbour.key);
+    this.#changedEntries.delete(neighbour.key);
+    this.#gone.add(neighbour.key);
+    this.#planDelta();
+    this.#router.lost(neighbour);
+    this.#maySearch = true;
+    this.#host.changed?.();
+    this.#planOpen(SIBLING_DELAY_MS);
+  }
+
+  /** Finds out whether somebody is closer than the siblings known: through a random neighbour, which may know another part. */
+  #lookForSelf(): void {
+    const all = [...this.#table.neighbours.values()].filter((one) => !one.isSuspect);
+    const through = all[Math.floor(this.#host.random.unit() * all.length)];
+    if (through === undefined) return;
+    const { key } = this.#host;
+    if (!this.isReady) {
+      this.lookup(key, (found) => this.#meet(found?.contacts ?? []), { through });
+      return;
+    }
+    // Nearly always there is nobody new, so the contacts are asked for only then.
+    this.#router.request(key, false, encode([ASK.closestKeys]), { through }, (answer) => {
+      const isNew = (each: MeshKey): boolean =>
+        each !== key && !this.has(each) && distance(each, key) < this.#table.siblingDistance;
+      if (answer === undefined || !(readKeys(answer.body) ?? []).some(isNew)) return;
+      this.lookup(key, (found) => this.#meet(found?.contacts ?? []), { through });
+    });
+  }
+
+  #meet(contacts: readonly MeshContact[]): void {
+    for (const contact of contacts) {
+      if (contact.key === this.#host.key || this.has(contact.key)) continue;
+      if (distance(contact.key, this.#host.key) < this.#table.siblingDistance) this.#open(contact);
+    }
+  }
+
+  // --- opening links ---
+
+  /** Looks for the next candidate in about so long; an earlier plan stands. */
+  #planOpen(delayMs: number): void {
+    if (this.#closed) return;
+    const atMs = this.#host.clock.monotonicMs() + delayMs;
+    if (this.#openTimer !== undefined && this.#openAtMs <= atMs) return;
+    this.#openTimer?.cancel();
+    this.#openAtMs = atMs;
+    const jitterMs = delayMs * (1 + 2 * this.#host.random.unit());
+    this.#openTimer = this.#host.clock.setTimer(jitterMs, () => {
+      this.#openTimer = undefined;
+      this.#openNext();
+    });
+  }
+
+  #openNext(): void {
+    const nowMs = this.#host.clock.monotonicMs();
+    this.#openCredit = Math.min(
+      this.#openCredit + ((nowMs - this.#openCreditAtMs) / 1_000) * OPENS_PER_SECOND,
+      OPENS_BURST,
+    );
+    this.#openCreditAtMs = nowMs;
+    while (this.#opening.size < (this.isReady ? OPENING_MAX : OPENING_MAX_FIRST) && this.#openCredit >= 1) {
+      const candidate = this.#nextCandidate(nowMs);
+      if (candidate === undefined) return;
+      this.#openCredit -= 1;
+      this.#ask(candidate);
+    }
+  }
+
+  #nextCandidate(nowMs: number): Candidate | undefined {
+    if (!this.#maySearch && nowMs - this.#searchedAtMs < SEARCH_AGAIN_MS) return undefined;
+    this.#maySearch = true;
+    const isOut = (key: MeshKey): boolean =>
+      this.#opening.has(key) || (this.#backoffs.get(key)?.untilMs ?? 0) > nowMs;
+    const wanted = this.#table.wanted(this.#place, isOut);
+    if (wanted !== undefined) return wanted;
+    this.#maySearch = false;
+    this.#searchedAtMs = nowMs;
+    if (nowMs - this.#replacedAtMs < REPLACE_EVERY_MS) return undefined;
+    this.#replacedAtMs = nowMs;
+    return this.#table.nearer(this.#place, isOut);
+  }
+
+  /** Asks the neighbour that named it how it is reached. */
+  #ask({ key, via }: Candidate): void {
+    this.#began(key);
+    this.#asked.set(key, (contact) => {
+      if (contact === undefined) this.#opened(key, false);
+      else this.#host.open({ key, contact }, (opened) => this.#opened(key, opened));
+    });
+    this.#send(via, { kind: "who", key });
+  }
+
+  #open(contact: MeshContact): void {
+    const { key } = contact;
+    if (key === this.#host.key || this.has(key) || this.#opening.has(key)) return;
+    this.#began(key);
+    this.#host.open(contact, (opened) => this.#opened(key, opened));
+  }
+
+  #began(key: MeshKey): void {
+    this.#opening.set(
+      key,
+      this.#host.clock.setTimer(OPEN_TIMEOUT_MS, () => this.#opened(key, false)),
+    );
+  }
+
+  #opened(key: MeshKey, opened: boolean): void {
+    const timer = this.#opening.get(key);
+    if (timer === undefined || this.#closed) return;
+    timer.cancel();
+    this.#opening.delete(key);
+    this.#asked.delete(key);
+    if (opened) this.#backoffs.delete(key);
+    else this.#backOff(key);
+    this.#planOpen(SIBLING_DELAY_MS);
+  }
+
+  #backOff(key: MeshKey): void {
+    const delayMs = Math.min((this.#backoffs.get(key)?.delayMs ?? BACKOFF_FIRST_MS / 2) * 2, BACKOFF_MAX_MS);
+    this.#backoffs.delete(key);
+    this.#backoffs.set(key, { untilMs: this.#host.clock.monotonicMs() + this.#spread(delayMs), delayMs });
+    if (this.#backoffs.size > BACKOFFS_MAX)
+      this.#backoffs.delete(this.#backoffs.keys().next().value as MeshKey);
+  }
+
+  // --- telling neighbours ---
+
+  #entries(except: MeshKey): DigestEntry[] {
+    const entries: DigestEntry[] = [];
+    for (const neighbour of this.#table.neighbours.values()) {
+      if (neighbour.key !== except && neighbour.told !== undefined)
+        entries.push(tell(neighbour, this.#host.clock.monotonicMs()));
+    }
+    return entries;
+  }
+
+  #tellChanged(key: MeshKey): void {
+    this.#gone.delete(key);
+    this.#changedEntries.add(key);
+    this.#planDelta();
+  }
+
+  #planDelta(): void {
+    if (this.#closed) return;
+    this.#deltaTimer ??= this.#host.clock.setTimer(DELTA_DELAY_MS, () => {
+      this.#deltaTimer = undefined;
+      this.#sendDelta();
+    });
+  }
+
+  #sendDelta(): void {
+    const entries: DigestEntry[] = [];
+    for (const key of this.#changedEntries) {
+      const neighbour = this.#table.neighbours.get(key);
+      if (neighbour !== undefined) entries.push(tell(neighbour, this.#host.clock.monotonicMs()));
+    }
+    const gone = [...this.#gone];
+    this.#changedEntries.clear();
+    this.#gone.clear();
+    if (entries.length === 0 && gone.length === 0) return;
+    const bytes = encodeMesh({ kind: "delta", place: this.#place, entries, gone });
+    for (const neighbour of this.#table.neighbours.values()) this.#sendBytes(neighbour, bytes, "delta");
+  }
+
+  #send(neighbour: Neighbour, message: MeshMessage): void {
+    const { kind } = message;
+    const traffic = kind === "pong" ? "ping" : kind === "who" ? "contact" : kind;
+    this.#sendBytes(neighbour, encodeMesh(message), traffic);
+  }
+
+  #sendBytes(neighbour: Neighbour, bytes: Uint8Array, kind: Traffic): void {
+    this.#host.sent?.(kind, bytes.length);
+    neighbour.link.send(bytes);
+  }
+
+  #repeat(everyMs: number, action: () => void): void {
+    const { clock } = this.#host;
+    const index = this.#timers.length;
+    const again = (): void => {
+      this.#timers[index] = clock.setTimer(this.#spread(everyMs), () => {
+        if (this.#closed) return;
+        again();
+        action();
+      });
+    };
+    again();
+  }
+
+  #spread(ms: number): number {
+    return ms * (1 + SPREAD * (2 * this.#host.random.unit() - 1));
+  }
+}
+
+/** What others are told of a neighbour, remembered so that they are told again when it is no longer true. */
+function tell(neighbour: Neighbour, nowMs: number): DigestEntry {
+  const { key, rttMs } = neighbour;
+  const { x, y, height } = neighbour.place;
+  neighbour.told = { x, y, height, rttMs, atMs: nowMs };
+  return { key, rttMs: Math.round(rttMs), x, y, height };
+}
+
+function hasMoved({ told, place, rttMs }: Neighbour, nowMs: number): boolean {
+  if (told === undefined || nowMs - told.atMs < MOVED_AFTER_MS) return false;
+  const movedMs = Math.hypot(told.x - place.x, told.y - place.y) + Math.abs(told.height - place.height);
+  return movedMs > MOVED_MS || Math.abs(told.rttMs - rttMs) > Math.max(MOVED_SHARE * told.rttMs, MOVED_MS);
+}
+
+function readKeys(body: Uint8Array): MeshKey[] | undefined {
+  try {
+    const keys = decode(body, BODY_LIMITS);
+    return Array.isArray(keys) && keys.every((key) => isMeshKey(key)) ? keys : undefined;
+  } catch (error) {
+    if (error instanceof PeerloomError) return undefined;
+    throw error;
+  }
+}
+
+function readContacts(body: Uint8Array): MeshContact[] | undefined {
+  try {
+    const fields = new FieldReader(decode(body, BODY_LIMITS), "contacts");
+    return fields.list(SIBLINGS + 1, (item) => {
+      const each = new FieldReader(item, "contact");
+      return { key: each.integer(0, 2 ** KEY_BITS - 1), contact: each.bytes(1, CONTACT_BYTES_MAX) };
+    });
+  } catch (error) {
+    if (error instanceof PeerloomError) return undefined;
+    throw error;
+  }
+}

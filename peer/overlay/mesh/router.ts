@@ -1,0 +1,439 @@
+/**
+ * Requests on their way through the overlay: handed from neighbour to neighbour, each hop acknowledged, taken elsewhere when the
+ * acknowledgement does not come, answered along the path they came. A forwarder keeps no state of a request but what it
+ * waits for; one message in gives one message out, so nobody is made to send more than was sent to him.
+ */
+import type { Clock, Random, Timer } from "../../runtime.ts";
+import type { LinkTable } from "./link-table.ts";
+import {
+  ACKS_MAX,
+  BODY_BYTES_MAX,
+  DEAD_MAX,
+  encodeMesh,
+  type Forward,
+  PATH_MAX,
+  type Reply,
+} from "./mesh-messages.ts";
+import { distance, type MeshKey } from "./mesh-key.ts";
+import type { Neighbour } from "./neighbour.ts";
+import { chooseHop, closestHop, type RouteChoice } from "./next-hop.ts";
+
+const TTL_FIRST = 24;
+const BUDGET_MS = 4_000;
+const STRAYS_MAX = 3;
+/** Acknowledgements wait so long for company. */
+const ACK_DELAY_MS = 10;
+/** Requests remembered, so that one that comes again is acknowledged and not carried again. */
+const SEEN_MAX = 4096;
+/** Hops waiting for an acknowledgement; past that requests are dropped. */
+const HOPS_PENDING_MAX = 1024;
+/** Own requests under way; past that they fail at once. */
+const REQUESTS_MAX = 256;
+/** Frames a neighbour may have forwarded in a second, and at once. */
+const FORWARDS_PER_SECOND = 200;
+const FORWARDS_BURST = 400;
+
+/** When more copies go out, by other first hops: after so long, so many. */
+const RETRIES: readonly { readonly afterMs: number; readonly copies: number }[] = [
+  { afterMs: 400, copies: 2 },
+  { afterMs: 1_500, copies: 4 },
+];
+const GIVE_UP_MS = 5_000;
+const ROUND_TRIPS_BEFORE_RETRY = 3;
+
+const MID_COUNT: number = 2 ** 52;
+const UNBOUNDED: number = 2 ** 52;
+
+export interface Answer {
+  readonly body: Uint8Array;
+  readonly hops: number;
+  /** From the request to this answer. */
+  readonly rttMs: number;
+  /** The first copy of the request brought it. */
+  readonly firstTry: boolean;
+}
+
+export interface RequestOptions {
+  /** Copies sent at once by different first hops. @default 1 */
+  readonly copies?: number;
+  /** The first hop of the first copy. */
+  readonly through?: Neighbour;
+}
+
+export interface RouterOptions {
+  readonly own: MeshKey;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly table: LinkTable;
+  /** Answers a request that ends here; undefined: no answer. */
+  serve(body: Uint8Array, request: Forward): Uint8Array | undefined;
+  send(neighbour: Neighbour, message: Uint8Array, what: "forward" | "ack" | "reply"): void;
+  /** A neighbour did not acknowledge. */
+  suspect(neighbour: Neighbour): void;
+}
+
+interface Hop {
+  readonly neighbour: Neighbour;
+  readonly request: Forward;
+  readonly sentAtMs: number;
+  readonly timer: Timer;
+}
+
+interface OwnRequest {
+  readonly target: MeshKey;
+  readonly exact: boolean;
+  readonly body: Uint8Array;
+  readonly sentAtMs: number;
+  readonly done: (answer: Answer | undefined) => void;
+  readonly firstHops: Set<MeshKey>;
+  readonly mids: Map<number, Neighbour | undefined>;
+  tries: number;
+  timer: Timer | undefined;
+  end: Timer | undefined;
+  over: boolean;
+}
+
+export class Router {
+  readonly #options: RouterOptions;
+  readonly #hops = new Map<number, Hop>();
+  readonly #requests = new Map<number, OwnRequest>();
+  #seen = new Set<number>();
+  #seenBefore = new Set<number>();
+  #acksTimer: Timer | undefined;
+  readonly #ackers = new Set<Neighbour>();
+  readonly #credits = new Map<MeshKey, { left: number; atMs: number }>();
+  #rttMs = 150;
+  /** Forwards dropped: no way, too old, too many. */
+  dropped = 0;
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Sends a request to the peer of that key (`exact`), or to the one closest to it, and calls back once: with the answer, or
+   * undefined when none came in five seconds.
+   */
+  request(
+    target: MeshKey,
+    exact: boolean,
+    body: Uint8Array,
+    { copies = 1, through }: RequestOptions,
+    done: (answer: Answer | undefined) => void,
+  ): void {
+    const { clock } = this.#options;
+    if (this.#requests.size >= REQUESTS_MAX || body.length > BODY_BYTES_MAX) {
+      done(undefined);
+      return;
+    }
+    const request: OwnRequest = {
+      target,
+      exact,
+      body,
+      sentAtMs: clock.monotonicMs(),
+      done,
+      firstHops: new Set(),
+      mids: new Map(),
+      tries: 0,
+      timer: undefined,
+      end: undefined,
+      over: false,
+    };
+    request.end = clock.setTimer(GIVE_UP_MS, () => this.#finish(request, undefined));
+    for (let i = 0; i < copies; i++) this.#launch(request, i === 0 ? through : undefined);
+    this.#planRetry(request);
+  }
+
+  receiveForward(from: Neighbour, request: Forward): void {
+    if (!this.#spendCredit(from)) {
+      this.dropped += 1;
+      return;
+    }
+    this.#acknowledge(from, request.mid);
+    if (this.#seen.has(request.mid) || this.#seenBefore.has(request.mid)) return;
+    this.#remember(request.mid);
+    if (request.ttl === 0 || request.budgetMs <= 0 || request.path.length >= PATH_MAX) {
+      this.dropped += 1;
+      return;
+    }
+    // The path must end where the request came from, or replies would go to somebody who never asked.
+    if (request.path.at(-1) !== from.key) {
+      this.dropped += 1;
+      return;
+    }
+    this.#route({
+      ...request,
+      ttl: request.ttl - 1,
+      budgetMs: request.budgetMs - Math.round(from.rttMs / 2),
+    });
+  }
+
+  receiveAck(from: Neighbour, mids: readonly number[]): void {
+    for (const mid of mids) {
+      const hop = this.#hops.get(mid);
+      if (hop?.neighbour !== from) continue;
+      hop.timer.cancel();
+      this.#hops.delete(mid);
+      from.measured(this.#options.clock.monotonicMs() - hop.sentAtMs);
+    }
+  }
+
+  receiveReply(from: Neighbour, reply: Reply): void {
+    if (reply.origin === this.#options.own) {
+      this.#answered(reply);
+      return;
+    }
+    if (!this.#spendCredit(from)) {
+      this.dropped += 1;
+      return;
+    }
+    this.#passReply(reply);
+  }
+
+  /** What waits for it is taken elsewhere at once. */
+  lost(neighbour: Neighbour): void {
+    this.#ackers.delete(neighbour);
+    this.#credits.delete(neighbour.key);
+    for (const hop of [...this.#hops.values()]) if (hop.neighbour === neighbour) this.#reroute(hop);
+  }
+
+  close(): void {
+    this.#acksTimer?.cancel();
+    for (const { timer } of this.#hops.values()) timer.cancel();
+    this.#hops.clear();
+    for (const request of new Set(this.#requests.values())) this.#finish(request, undefined);
+  }
+
+  // --- own requests ---
+
+  #launch(request: OwnRequest, through?: Neighbour): void {
+    if (request.over) return; // The copy before was answered on the spot.
+    const { own, random } = this.#options;
+    const mid = Math.floor(random.unit() * MID_COUNT);
+    request.mids.set(mid, undefined);
+    this.#requests.set(mid, request);
+    this.#remember(mid);
+    const message: Forward = {
+      kind: "forward",
+      mid,
+      target: request.target,
+      exact: request.exact,
+      greedy: false,
+      strays: 0,
+      ttl: TTL_FIRST,
+      budgetMs: BUDGET_MS,
+      origin: own,
+      promise: UNBOUNDED,
+      path: [],
+      dead: [],
+      body: request.body,
+    };
+    const first = this.#route(message, request.firstHops, through);
+    if (first === undefined) return;
+    request.firstHops.add(first.key);
+    request.mids.set(mid, first);
+  }
+
+  #planRetry(request: OwnRequest): void {
+    const { clock } = this.#options;
+    const retry = RETRIES[request.tries];
+    if (retry === undefined || request.over) return;
+    const afterMs = Math.max(retry.afterMs, ROUND_TRIPS_BEFORE_RETRY * this.#rttMs * (request.tries + 1));
+    request.timer = clock.setTimer(request.sentAtMs + afterMs - clock.monotonicMs(), () => {
+      for (const neighbour of request.mids.values()) neighbour?.outcome(false);
+      request.tries += 1;
+      for (let i = 0; i < retry.copies; i++) this.#launch(request);
+      this.#planRetry(request);
+    });
+  }
+
+  #answered({ mid, body, hops }: Reply): void {
+    const request = this.#requests.get(mid);
+    if (request === undefined) return;
+    const rttMs = this.#options.clock.monotonicMs() - request.sentAtMs;
+    request.mids.get(mid)?.outcome(true);
+    if (request.tries === 0) this.#rttMs += 0.1 * (rttMs - this.#rttMs);
+    this.#finish(request, { body, hops, rttMs, firstTry: request.tries === 0 });
+  }
+
+  #finish(request: OwnRequest, answer: Answer | undefined): void {
+    if (request.over) return;
+    request.over = true;
+    request.timer?.cancel();
+    request.end?.cancel();
+    for (const mid of request.mids.keys()) this.#requests.delete(mid);
+    request.done(answer);
+  }
+
+  // --- forwarding ---
+
+  /** Takes a request one step on, or ends it here. @returns the first hop, if there was one */
+  #route(request: Forward, avoid?: ReadonlySet<MeshKey>, through?: Neighbour): Neighbour | undefined {
+    const { own, table } = this.#options;
+    if (request.exact && request.target === own) {
+      this.#serve(request);
+      return undefined;
+    }
+    if (through !== undefined && !through.isSuspect) {
+      this.#send({ neighbour: through, promise: UNBOUNDED }, request);
+      return through;
+    }
+    const neighbours = table.neighbours;
+    const direct = request.exact ? neighbours.get(request.target) : undefined;
+    if (direct !== undefined && !request.dead.includes(direct.key) && avoid?.has(direct.key) !== true) {
+      this.#send({ neighbour: direct, promise: 0 }, request);
+      return direct;
+    }
+    const { target, path, dead, promise, greedy } = request;
+    const question = { own, target, path, dead, promise, greedy, ...(avoid === undefined ? {} : { avoid }) };
+    const choice = chooseHop(neighbours.values(), question);
+    if (choice !== undefined) {
+      this.#send(choice, request);
+      return choice.neighbour;
+    }
+    return this.#atMinimum(request, avoid);
+  }
+
+  /** Nobody promises more: the promise is dropped once, then only plain steps count, and then it ends here. */
+  #atMinimum(request: Forward, avoid: ReadonlySet<MeshKey> | undefined): Neighbour | undefined {
+    const { own, table } = this.#options;
+    const neighbours = table.neighbours;
+    const { target, path, dead } = request;
+    const question = {
+      own,
+      target,
+      path,
+      dead,
+      promise: UNBOUNDED,
+      greedy: true,
+      ...(avoid === undefined ? {} : { avoid }),
+    };
+    if (!request.greedy) {
+      const step = closestHop(neighbours.values(), question, distance(own, target));
+      if (step !== undefined) {
+        this.#send(step, { ...request, greedy: true, promise: UNBOUNDED });
+        return step.neighbour;
+      }
+    }
+    if (request.exact) {
+      if (request.strays >= STRAYS_MAX) {
+        this.dropped += 1;
+        return undefined;
+      }
+      const stray = closestHop(neighbours.values(), question, Number.POSITIVE_INFINITY, path);
+      if (stray === undefined) {
+        this.dropped += 1;
+        return undefined;
+      }
+      this.#send(stray, { ...request, greedy: false, promise: UNBOUNDED, strays: request.strays + 1 });
+      return stray.neighbour;
+    }
+    this.#serve(request);
+    return undefined;
+  }
+
+  #send({ neighbour, promise }: RouteChoice, request: Forward): void {
+    const { own, clock } = this.#options;
+    if (this.#hops.size >= HOPS_PENDING_MAX) {
+      this.dropped += 1;
+      return;
+    }
+    const sent: Forward = { ...request, promise, path: [...request.path, own] };
+    const timer = clock.setTimer(neighbour.timeoutMs, () => {
+      const hop = this.#hops.get(request.mid);
+      if (hop?.timer !== timer) return;
+      this.#options.suspect(neighbour);
+      this.#reroute(hop);
+    });
+    // The request as it came, for another way.
+    this.#hops.set(request.mid, { neighbour, request, sentAtMs: clock.monotonicMs(), timer });
+    this.#options.send(neighbour, encodeMesh(sent), "forward");
+  }
+
+  #reroute({ neighbour, request, timer }: Hop): void {
+    timer.cancel();
+    this.#hops.delete(request.mid);
+    if (request.origin === this.#options.own && !this.#requests.has(request.mid)) return; // answered meanwhile
+    const dead = [...request.dead, neighbour.key].slice(-DEAD_MAX);
+    const first = this.#route({ ...request, dead, promise: UNBOUNDED });
+    const own = this.#requests.get(request.mid);
+    if (own !== undefined && first !== undefined && request.path.length === 0) {
+      own.firstHops.add(first.key);
+      own.mids.set(request.mid, first);
+    }
+  }
+
+  #serve(request: Forward): void {
+    const { own } = this.#options;
+    const body = this.#options.serve(request.body, request);
+    if (body === undefined) return;
+    const hops = request.path.length;
+    const reply: Reply = {
+      kind: "reply",
+      mid: request.mid,
+      origin: request.origin,
+      path: request.path,
+      hops,
+      body,
+    };
+    if (request.origin === own) this.#answered(reply);
+    else this.#passReply(reply);
+  }
+
+  /** Back along the path; a peer on it that is gone is stepped over. */
+  #passReply(reply: Reply): void {
+    const path = [...reply.path];
+    for (let next = path.pop(); next !== undefined; next = path.pop()) {
+      const neighbour = this.#options.table.neighbours.get(next);
+      if (neighbour === undefined || neighbour.isSuspect) continue;
+      this.#options.send(neighbour, encodeMesh({ ...reply, path }), "reply");
+      return;
+    }
+    const towards = closestHop(
+      this.#options.table.neighbours.values(),
+      { own: this.#options.own, target: reply.origin, path: [], dead: [], promise: 0, greedy: true },
+      distance(this.#options.own, reply.origin),
+    );
+    if (towards === undefined) this.dropped += 1;
+    else this.#options.send(towards.neighbour, encodeMesh({ ...reply, path: [] }), "reply");
+  }
+
+  #acknowledge(to: Neighbour, mid: number): void {
+    to.acks.push(mid);
+    this.#ackers.add(to);
+    if (to.acks.length >= ACKS_MAX) this.#flushAcks();
+    else this.#acksTimer ??= this.#options.clock.setTimer(ACK_DELAY_MS, () => this.#flushAcks());
+  }
+
+  #flushAcks(): void {
+    this.#acksTimer?.cancel();
+    this.#acksTimer = undefined;
+    for (const neighbour of this.#ackers) {
+      this.#options.send(neighbour, encodeMesh({ kind: "ack", mids: neighbour.acks }), "ack");
+      neighbour.acks = [];
+    }
+    this.#ackers.clear();
+  }
+
+  #remember(mid: number): void {
+    if (this.#seen.size >= SEEN_MAX / 2) {
+      this.#seenBefore = this.#seen;
+      this.#seen = new Set();
+    }
+    this.#seen.add(mid);
+  }
+
+  #spendCredit(from: Neighbour): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    const credit = this.#credits.get(from.key) ?? { left: FORWARDS_BURST, atMs: nowMs };
+    this.#credits.set(from.key, credit);
+    credit.left = Math.min(
+      credit.left + ((nowMs - credit.atMs) / 1_000) * FORWARDS_PER_SECOND,
+      FORWARDS_BURST,
+    );
+    credit.atMs = nowMs;
+    if (credit.left < 1) return false;
+    credit.left -= 1;
+    return true;
+  }
+}

@@ -1,0 +1,308 @@
+/**
+ * A network of simulated peers: the very `Mesh` that real peers run, on one virtual clock, with links that take their time and peers that
+ * die without a word. Everything random comes from the seed, so a run can be had again.
+ */
+import type { SyncClock } from "../adapters/sim/sync-clock.ts";
+import { type SimRandom, seededRandom } from "../adapters/sim/random.ts";
+import { LINK_BUDGETS, type LinkBudget } from "../overlay/mesh/link-table.ts";
+import { Mesh, type MeshContact, type Traffic } from "../overlay/mesh/mesh.ts";
+import { decodeMesh, encodeMesh } from "../overlay/mesh/mesh-messages.ts";
+import type { MeshKey } from "../overlay/mesh/mesh-key.ts";
+import type { MeshLink } from "../overlay/mesh/neighbour.ts";
+import { type Position, LatencySpace, normal } from "./latency.ts";
+
+export interface WorldOptions {
+  readonly seed: number | string;
+  readonly clock: SyncClock;
+  /** @default a browser's */
+  readonly budget?: LinkBudget;
+  /** @default 80 */
+  readonly rttMsMedian?: number;
+  /** Share of peers that acknowledge what they should forward and drop it. @default 0 */
+  readonly malicious?: number;
+}
+
+/** Of a real contact: a peer id, an address or two. */
+const CONTACT_BYTES = 64;
+/** A sealed description with its candidates. */
+const SIGNAL_BYTES = 350;
+/** Header, tag and stream frame around each message in a session. */
+const FRAMING_BYTES = 32;
+/** From the answer to the open link: ICE, DTLS and the handshake. */
+const OPEN_MS_MEDIAN = 450;
+const OPEN_SPREAD = 0.5;
+const OPEN_MS_MIN = 100;
+const OPEN_MS_MAX = 1_500;
+/** Of each message's time, at random. */
+const JITTER = 0.1;
+/** Peers that the rendezvous keeps to introduce newcomers, and how many it names. */
+const BEACONS = 48;
+const CONTACTS_NEAR = 2;
+const CONTACTS_RANDOM = 2;
+/** Hello, challenge, join, welcome with contacts; then an offer and an answer for each contact; then release. */
+const JOIN_MESSAGES = 3;
+const SIGNALS_PER_CONTACT = 2;
+const KEY_COUNT: number = 2 ** 52;
+
+export interface SimPeer {
+  readonly key: MeshKey;
+  readonly mesh: Mesh;
+  readonly position: Position;
+  readonly contact: Uint8Array;
+  readonly links: Map<MeshKey, Pipe>;
+  readonly malicious: boolean;
+  alive: boolean;
+  /** Messages through the edge in its life. */
+  edgeMessages: number;
+  readonly bornAtMs: number;
+  readyAtMs: number | undefined;
+}
+
+/** One end of a link. */
+class Pipe implements MeshLink {
+  readonly key: MeshKey;
+  readonly contact: Uint8Array;
+  readonly owner: SimPeer;
+  readonly peer: SimPeer;
+  readonly #world: World;
+  readonly #oneWayMs: number;
+  #lastMs = 0;
+  other: Pipe | undefined;
+  open = true;
+
+  constructor(world: World, owner: SimPeer, peer: SimPeer, oneWayMs: number) {
+    this.#world = world;
+    this.owner = owner;
+    this.peer = peer;
+    this.key = peer.key;
+    this.contact = peer.contact;
+    this.#oneWayMs = oneWayMs;
+  }
+
+  send(message: Uint8Array): void {
+    if (!this.open) return;
+    this.#travel(() => {
+      const other = this.other;
+      if (other?.open === true && this.peer.alive) this.#world.arrived(other, message);
+    });
+  }
+
+  close(): void {
+    if (!this.open) return;
+    this.open = false;
+    this.owner.links.delete(this.key);
+    this.#travel(() => this.other?.closedByOther());
+  }
+
+  closedByOther(): void {
+    if (!this.open || !this.owner.alive) return;
+    this.open = false;
+    this.owner.links.delete(this.key);
+    this.owner.mesh.remove(this);
+  }
+
+  /** In order, as links are. */
+  #travel(arrive: () => void): void {
+    const { clock } = this.#world;
+    const nowMs = clock.monotonicMs();
+    this.#lastMs = Math.max(this.#lastMs, nowMs + this.#oneWayMs * this.#world.jitter());
+    clock.setTimer(this.#lastMs - nowMs, arrive);
+  }
+}
+
+export class World {
+  readonly clock: SyncClock;
+  readonly random: SimRandom;
+  readonly peers: Map<MeshKey, SimPeer> = new Map();
+  /** Those alive, for drawing one at random. */
+  readonly alive: SimPeer[] = [];
+  readonly beacons: SimPeer[] = [];
+  /** Bytes sent, framing included, by kind. */
+  readonly bytes: Map<Traffic, number> = new Map();
+  messages = 0;
+  /** All messages through the edge, and those of them that newcomers cause. */
+  edgeMessages = 0;
+  joinMessages = 0;
+  onReady: (peer: SimPeer) => void = () => {};
+  readonly #space: LatencySpace;
+  readonly #budget: LinkBudget;
+  readonly #malicious: number;
+  /** The rendezvous is one object, somewhere. */
+  readonly #edge: Position;
+  readonly #places = new Map<SimPeer, number>();
+
+  constructor({ seed, clock, budget = LINK_BUDGETS.browser, rttMsMedian = 80, malicious = 0 }: WorldOptions) {
+    this.clock = clock;
+    this.random = seededRandom(`${seed}/world`);
+    this.#space = new LatencySpace(this.random.fork("latency"), rttMsMedian);
+    this.#edge = this.#space.place();
+    this.#budget = budget;
+    this.#malicious = malicious;
+  }
+
+  rttMs(a: SimPeer, b: SimPeer): number {
+    return this.#space.rttMs(a.position, b.position);
+  }
+
+  jitter(): number {
+    return 1 + JITTER * (2 * this.random.unit() - 1);
+  }
+
+  /** A peer without links. */
+  create(): SimPeer {
+    const key = Math.floor(this.random.unit() * KEY_COUNT);
+    const contact = new Uint8Array(CONTACT_BYTES);
+    new DataView(contact.buffer).setFloat64(0, key);
+    const peer: SimPeer = {
+      key,
+      contact,
+      position: this.#space.place(),
+      links: new Map(),
+      malicious: this.random.unit() < this.#malicious,
+      alive: true,
+      edgeMessages: 0,
+      bornAtMs: this.clock.monotonicMs(),
+      readyAtMs: undefined,
+      mesh: undefined as unknown as Mesh,
+    };
+    (peer as { mesh: Mesh }).mesh = new Mesh({
+      clock: this.clock,
+      random: this.random,
+      key,
+      budget: this.#budget,
+      contact: () => contact,
+      open: (to, done) => this.#openThrough(peer, to, done),
+      deliver: (body, from) => this.#answer(peer, body, from),
+      sent: (kind, bytes) => {
+        this.messages += 1;
+        this.bytes.set(kind, (this.bytes.get(kind) ?? 0) + bytes + FRAMING_BYTES);
+      },
+      changed: () => this.#noteReady(peer),
+    });
+    this.peers.set(key, peer);
+    this.#places.set(peer, this.alive.length);
+    this.alive.push(peer);
+    return peer;
+  }
+
+  /** A newcomer: asks the edge, links to whom it names, and goes on through them. */
+  join(): SimPeer {
+    const peer = this.create();
+    this.#joinMessage(peer, JOIN_MESSAGES);
+    const contacts = this.#introduce(peer);
+    const edgeMs = this.#space.rttMs(peer.position, this.#edge);
+    this.clock.setTimer(2 * edgeMs, () => {
+      for (const contact of contacts) {
+        this.#joinMessage(peer, SIGNALS_PER_CONTACT);
+        this.clock.setTimer(edgeMs + this.rttMs(peer, contact), () =>
+          this.#openLater(peer, contact, () => {}),
+        );
+      }
+    });
+    this.#keepBeacons(peer);
+    return peer;
+  }
+
+  /** Dies without a word. */
+  kill(peer: SimPeer): void {
+    if (!peer.alive) return;
+    peer.alive = false;
+    peer.mesh.kill();
+    this.peers.delete(peer.key);
+    const place = this.#places.get(peer) as number;
+    const last = this.alive.pop() as SimPeer;
+    if (last !== peer) {
+      this.alive[place] = last;
+      this.#places.set(last, place);
+    }
+    this.#places.delete(peer);
+    peer.links.clear();
+  }
+
+  pick(): SimPeer {
+    return this.alive[Math.floor(this.random.unit() * this.alive.length)] as SimPeer;
+  }
+
+  /** A link between two, at once. */
+  connect(a: SimPeer, b: SimPeer): void {
+    if (!a.alive || !b.alive || a === b || a.links.has(b.key)) return;
+    const oneWayMs = this.rttMs(a, b) / 2;
+    const near = new Pipe(this, a, b, oneWayMs);
+    const far = new Pipe(this, b, a, oneWayMs);
+    near.other = far;
+    far.other = near;
+    a.links.set(b.key, near);
+    b.links.set(a.key, far);
+    a.mesh.add(near);
+    b.mesh.add(far);
+  }
+
+  arrived(pipe: Pipe, message: Uint8Array): void {
+    if (pipe.owner.malicious) {
+      const heard = decodeMesh(message);
+      const isOwn = heard.kind === "forward" && heard.exact && heard.target === pipe.owner.key;
+      if (heard.kind === "forward" && !isOwn) {
+        pipe.send(encodeMesh({ kind: "ack", mids: [heard.mid] }));
+        return;
+      }
+    }
+    pipe.owner.mesh.receive(pipe, message);
+  }
+
+  #openThrough(peer: SimPeer, to: MeshContact, done: (opened: boolean) => void): void {
+    const signal = new Uint8Array(SIGNAL_BYTES);
+    peer.mesh.deliver(to.key, signal, (answer) => {
+      const other = this.peers.get(to.key);
+      if (answer === undefined || answer.body[0] !== 1 || other === undefined) done(false);
+      else this.#openLater(peer, other, done);
+    });
+  }
+
+  #answer(peer: SimPeer, _signal: Uint8Array, from: MeshKey): Uint8Array {
+    const answer = new Uint8Array(SIGNAL_BYTES);
+    answer[0] = peer.mesh.accepts(from) ? 1 : 0;
+    return answer;
+  }
+
+  #openLater(a: SimPeer, b: SimPeer, done: (opened: boolean) => void): void {
+    const drawnMs = OPEN_MS_MEDIAN * Math.exp(OPEN_SPREAD * normal(this.random));
+    this.clock.setTimer(Math.min(Math.max(drawnMs, OPEN_MS_MIN), OPEN_MS_MAX), () => {
+      this.connect(a, b);
+      done(a.alive && b.alive);
+    });
+  }
+
+  #introduce(peer: SimPeer): SimPeer[] {
+    const beacons = this.beacons.filter((one) => one.alive);
+    const near = beacons
+      .toSorted((a, b) => this.#away(a, peer) - this.#away(b, peer))
+      .slice(0, CONTACTS_NEAR);
+    const rest = beacons.filter((one) => !near.includes(one));
+    for (let i = 0; i < CONTACTS_RANDOM && rest.length > 0; i++) {
+      near.push(...rest.splice(Math.floor(this.random.unit() * rest.length), 1));
+    }
+    return near;
+  }
+
+  #away(a: SimPeer, b: SimPeer): number {
+    return Number(BigInt(a.key) ^ BigInt(b.key));
+  }
+
+  #keepBeacons(peer: SimPeer): void {
+    const dead = this.beacons.findIndex((one) => !one.alive);
+    if (dead >= 0) this.beacons[dead] = peer;
+    else if (this.beacons.length < BEACONS) this.beacons.push(peer);
+  }
+
+  #joinMessage(peer: SimPeer, messages: number): void {
+    peer.edgeMessages += messages;
+    this.edgeMessages += messages;
+    this.joinMessages += messages;
+  }
+
+  #noteReady(peer: SimPeer): void {
+    if (peer.readyAtMs !== undefined || !peer.mesh.isReady) return;
+    peer.readyAtMs = this.clock.monotonicMs();
+    this.onReady(peer);
+  }
+}

@@ -28,7 +28,7 @@ export interface LinkContractOptions {
   readonly tellsOrderlyEnd?: boolean;
   /** False where the system takes all that may be under way before anything waits in the process. @default true */
   readonly fills?: boolean;
-  /** False where `close` gives what was sent to a transport that drops part of a large load itself. @default true */
+  /** False where `close` waits a moment only, in which a large load need not leave. @default true */
   readonly flushesLoad?: boolean;
 }
 
@@ -230,7 +230,7 @@ export function linkContract(
     claim("closes behind what was sent, and tells each end once", async (scene) => {
       const { a, b } = scene.pair;
       const [near, far] = [scene.watch(a), scene.watch(b)];
-      const sent = load(a, flushesLoad ? a.unackedBytesMax : LOAD_FRAME_BYTES);
+      const sent = load(a, flushesLoad ? a.unackedBytesMax : LINK_BUFFER_HIGH_BYTES);
       a.close();
       a.close();
       a.send([pattern(10, 1)]);
@@ -394,14 +394,22 @@ class Scene {
 /** Sends until much waits, or as much is under way as may be; what it sent, as digests. */
 function load(link: Link, bytesMax: number = link.unackedBytesMax): string[] {
   const sent: string[] = [];
-  let bytes = 0;
-  while (link.bufferedBytes <= LINK_BUFFER_HIGH_BYTES && bytes + LOAD_FRAME_BYTES <= bytesMax) {
-    const frame = pattern(LOAD_FRAME_BYTES, sent.length);
+  while (link.bufferedBytes <= LINK_BUFFER_HIGH_BYTES && (sent.length + 1) * LOAD_FRAME_BYTES <= bytesMax) {
+    const { frame, name } = loadFrame(sent.length);
     link.send([frame]);
-    sent.push(digest(frame));
-    bytes += frame.length;
+    sent.push(name);
   }
   return sent;
+}
+
+const loadFrames: { readonly frame: Uint8Array; readonly name: string }[] = [];
+
+/** Made once: a sender that hashes in between is too slow to fill a buffer which another thread empties. */
+function loadFrame(index: number): { readonly frame: Uint8Array; readonly name: string } {
+  const made = loadFrames[index];
+  if (made !== undefined) return made;
+  const frame = pattern(LOAD_FRAME_BYTES, index);
+  return (loadFrames[index] = { frame, name: digest(frame) });
 }
 
 function checkClosedOnce({ closes }: Seen): void {

@@ -194,7 +194,10 @@ export interface RtcConnection {
   fingerprints(): { readonly local: string; readonly remote: string };
   /** The chosen candidate pair for people, e.g. `host/udp 192.0.2.1:4000`, or "" where the host does not tell. */
   describe(): string;
+  /** Gives what was sent a moment to leave. */
   close(): void;
+  /** At once, also while it closes. Drops everything unsent. */
+  destroy(): void;
   onOpen: () => void;
   onMessage: (bytes: Uint8Array) => void;
   /** `bufferedBytes` has fallen below 256 KiB after having been above. */

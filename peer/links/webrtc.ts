@@ -98,10 +98,8 @@ class WebRtcLink extends BaseLink {
     super({ kind: "webrtc", description: connection.describe(), binding });
     this.#connection = connection;
     connection.onMessage = (bytes) => {
-      if (bytes.length > FRAME_BYTES_MAX) {
-        this.end(new PeerloomError("link/frame-too-large", `A frame of ${bytes.length} bytes.`));
-        this.destroy();
-      } else this.receiveFrame(bytes);
+      if (bytes.length <= FRAME_BYTES_MAX) this.receiveFrame(bytes);
+      else this.#fail(frameTooLarge(bytes.length));
     };
     connection.onDrain = () => this.onDrain();
     connection.onClose = (error) => this.end(this.#closing ? undefined : error);
@@ -113,7 +111,12 @@ class WebRtcLink extends BaseLink {
   }
 
   send(parts: readonly Uint8Array[]): void {
-    if (!this.#closing && !this.isEnded) this.#connection.send(parts);
+    if (this.#closing || this.isEnded) return;
+    let length = 0;
+    for (const part of parts) length += part.length;
+    // The host would refuse it, without a reason that can be told from others.
+    if (length > FRAME_BYTES_MAX) this.#fail(frameTooLarge(length));
+    else this.#connection.send(parts);
   }
 
   close(): void {
@@ -123,6 +126,16 @@ class WebRtcLink extends BaseLink {
   }
 
   destroy(): void {
-    this.close();
+    this.#closing = true;
+    this.#connection.destroy();
   }
+
+  #fail(error: PeerloomError): void {
+    this.end(error);
+    this.destroy();
+  }
+}
+
+function frameTooLarge(length: number): PeerloomError {
+  return new PeerloomError("link/frame-too-large", `A frame of ${length} bytes.`);
 }

@@ -41,7 +41,10 @@ class WebSocketLink extends BaseLink {
       this.end(
         this.#closing || code === CLOSE_NORMAL
           ? undefined
-          : new PeerloomError("link/failed", `The WebSocket closed: ${code} ${reason}`.trim()),
+          : new PeerloomError(
+              code === CLOSE_TOO_LARGE ? "link/frame-too-large" : "link/failed",
+              `The WebSocket closed: ${code} ${reason}`.trim(),
+            ),
       );
     };
   }

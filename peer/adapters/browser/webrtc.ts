@@ -99,6 +99,10 @@ class BrowserRtcConnection implements RtcConnection {
     flush();
   }
 
+  destroy(): void {
+    this.#end(undefined);
+  }
+
   async #offer(): Promise<void> {
     await this.#peer.setLocalDescription();
     this.#tell("offer");

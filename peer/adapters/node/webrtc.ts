@@ -65,6 +65,8 @@ class NodeRtcConnection implements RtcConnection {
   #described = false;
   #open = false;
   #over = false;
+  #closing = false;
+  #channelClosed = false;
   #wasHigh = false;
   onOpen: () => void = () => {};
   onMessage: (bytes: Uint8Array) => void = () => {};
@@ -104,12 +106,17 @@ class NodeRtcConnection implements RtcConnection {
     );
     this.#channel.onBufferedAmountLow(
       this.#guarded(() => {
-        if (!this.#wasHigh) return;
+        // The event comes late: what was sent meanwhile may have filled the buffer again, and then another follows.
+        if (!this.#wasHigh || this.bufferedBytes > BUFFER_LOW_BYTES) return;
         this.#wasHigh = false;
         this.onDrain();
       }),
     );
-    this.#channel.onClosed(this.#guarded(() => this.#end("the channel was closed")));
+    this.#channel.onClosed(
+      this.#guarded(() => {
+        if (!this.#channelClosed) this.#end("the channel was closed");
+      }),
+    );
     this.#channel.onError(this.#guarded((error: string) => this.#end(error)));
     if (options.role === "offerer") this.#peer.setLocalDescription();
   }
@@ -126,7 +133,7 @@ class NodeRtcConnection implements RtcConnection {
   }
 
   get bufferedBytes(): number {
-    return this.#over ? 0 : this.#channel.bufferedAmount();
+    return this.#over || this.#channelClosed ? 0 : this.#channel.bufferedAmount();
   }
 
   get messageBytesMax(): number {
@@ -134,7 +141,7 @@ class NodeRtcConnection implements RtcConnection {
   }
 
   send(parts: readonly Uint8Array[]): void {
-    if (this.#over) return;
+    if (this.#over || this.#closing) return;
     try {
       const message = parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(...parts);
       this.#channel.sendMessageBinary(message);
@@ -157,16 +164,28 @@ class NodeRtcConnection implements RtcConnection {
   }
 
   close(): void {
-    if (this.#over) return;
+    if (this.#over || this.#closing) return;
+    this.#closing = true;
+    this.onMessage = () => {};
     const deadlineMs = performance.now() + (this.#open ? CLOSE_FLUSH_MS : 0);
     const flush = (): void => {
       if (this.#over) return;
-      if (this.#channel.bufferedAmount() > 0 && performance.now() < deadlineMs)
-        setTimeout(flush, FLUSH_STEP_MS);
-      else this.#end(undefined);
+      const leftMs = deadlineMs - performance.now();
+      if (leftMs <= 0) this.#end(undefined);
+      else if (this.#channel.bufferedAmount() > 0) setTimeout(flush, FLUSH_STEP_MS);
+      else {
+        // SCTP still holds what was not acknowledged, and closing the connection would drop it. Closing the channel goes
+        // behind it; the other side then closes the connection.
+        this.#channelClosed = true;
+        this.#channel.close();
+        setTimeout(() => this.#end(undefined), leftMs);
+      }
     };
-    this.onMessage = () => {};
     flush();
+  }
+
+  destroy(): void {
+    this.#end(undefined);
   }
 
   #describe({ kind, sdp }: Extract<RtcSignal, { kind: "offer" | "answer" }>): void {
@@ -210,11 +229,11 @@ class NodeRtcConnection implements RtcConnection {
     if (this.#over) return;
     this.#over = true;
     const error =
-      why === undefined
+      why === undefined || this.#closing
         ? undefined
         : new PeerloomError("link/failed", `The WebRTC connection ended: ${why}.`, { cause });
     try {
-      this.#channel.close();
+      if (!this.#channelClosed) this.#channel.close();
       this.#peer.close();
     } catch {
       // Closed by the other side meanwhile.

@@ -10,10 +10,18 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const BUFFER_LOW_BYTES: number = 256 * 1024;
 /** A closing handshake that does not end in this time is cut. */
 const CLOSE_TIMEOUT_MS = 3_000;
+/** RFC 6455, 7.4.1: a message longer than is taken. */
+const CLOSE_TOO_LARGE = 1009;
 
-export const SOCKET_OPTIONS: { readonly perMessageDeflate: boolean; readonly maxPayload: number } = {
+export const SOCKET_OPTIONS: {
+  readonly perMessageDeflate: boolean;
+  readonly maxPayload: number;
+  readonly closeTimeout: number;
+} = {
   perMessageDeflate: false,
   maxPayload: FRAME_BYTES_MAX,
+  // Else 30 s: workerd closes but does not hang up on a side that has never spoken.
+  closeTimeout: CLOSE_TIMEOUT_MS,
 };
 
 /**
@@ -68,6 +76,7 @@ export function messageSocket(socket: WebSocket, remoteAddress: string): Message
   // What comes in with the upgrade is delivered before a promise's continuation runs: it waits for its handler.
   socket.pause();
   let closeTimer: NodeJS.Timeout | undefined;
+  let isTooLarge = false;
   const wrapped: MessageSocket = {
     remoteAddress,
     get bufferedBytes() {
@@ -114,10 +123,13 @@ export function messageSocket(socket: WebSocket, remoteAddress: string): Message
       giveBack(data); // Put together for this message alone, where it is long.
     } else wrapped.onText(data.toString("utf8"));
   });
-  socket.on("error", () => {}); // "close" follows and tells.
+  // "close" follows and tells, but 1006 where it is we who break off.
+  socket.on("error", (error) => {
+    isTooLarge ||= "code" in error && error.code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH";
+  });
   socket.on("close", (code, reason) => {
     clearTimeout(closeTimer);
-    wrapped.onClose(code, reason.toString("utf8"));
+    wrapped.onClose(isTooLarge ? CLOSE_TOO_LARGE : code, reason.toString("utf8"));
   });
   return wrapped;
 }

@@ -211,10 +211,17 @@ export class SimLink<Kind extends string> {
     const { clock } = this.#options;
     this.#lastArrivalMs = Math.max(this.#lastArrivalMs, clock.monotonicMs() + this.#options.delayMs());
     clock.schedule(this.#lastArrivalMs - clock.monotonicMs(), () => {
-      if (this.#paused || this.#travelling[0] !== what) return;
-      this.#travelling.shift();
-      this.#arriveAtOther(what);
+      // What is ahead comes with it: rounding may have made this the earlier event.
+      if (this.#travelling.includes(what)) this.#deliverUntil(what);
     });
+  }
+
+  #deliverUntil(last: Travelling): void {
+    while (!this.#paused) {
+      const next = this.#travelling.shift();
+      if (next !== undefined) this.#arriveAtOther(next);
+      if (next === undefined || next === last) return;
+    }
   }
 
   // --- receiving ---
@@ -235,6 +242,7 @@ export class SimLink<Kind extends string> {
     }
     this.#early.push(frame);
     if (this.#early.length > EARLY_FRAMES_MAX) {
+      this.#early = [];
       this.destroy();
     }
   }
@@ -248,7 +256,6 @@ export class SimLink<Kind extends string> {
     if (this.#state === "ended") return;
     this.#state = "ended";
     this.#linger?.cancel();
-    this.#early = [];
     this.#end = { error };
     this.#onClose?.(error);
   }

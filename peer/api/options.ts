@@ -27,6 +27,8 @@ export interface PeerOptions {
   readonly bootstrap?: readonly string[];
   /** `direct`: never through a relay. `relay`: only through it, so that no peer learns an address. @default both */
   readonly only?: "direct" | "relay";
+  /** Links to other peers by itself, to find and to be found without the edge. Off, the edge alone introduces. @default true */
+  readonly overlay?: boolean;
   /** @default true where the host has it */
   readonly webrtc?: boolean;
   /** Instead of those that the edge names. */
@@ -49,6 +51,7 @@ export interface CheckedOptions {
   readonly listen: string | undefined;
   readonly bootstrap: readonly BootstrapPeer[];
   readonly policy: PathPolicy;
+  readonly overlay: boolean;
   readonly webrtc: boolean;
   readonly iceServers: readonly IceServer[] | undefined;
   readonly signal: AbortSignal | undefined;
@@ -63,6 +66,7 @@ export function checkOptions(options: PeerOptions): CheckedOptions {
     listen: options.listen,
     bootstrap: (options.bootstrap ?? []).map(parseBootstrap),
     policy: options.only ?? "any",
+    overlay: options.overlay ?? true,
     webrtc: options.webrtc ?? true,
     iceServers: options.iceServers,
     signal: options.signal,

@@ -13,6 +13,7 @@ import { Connector, type ConnectOptions } from "../overlay/connector.ts";
 import { IceServers } from "../overlay/ice-servers.ts";
 import { Introducer } from "../overlay/introducer.ts";
 import { Rendezvous } from "../overlay/rendezvous.ts";
+import { Overlay } from "../overlay/overlay.ts";
 import { RtcNegotiations } from "../overlay/rtc-negotiations.ts";
 import { Upgrader } from "../overlay/upgrader.ts";
 import type { Listener, Runtime } from "../runtime.ts";
@@ -52,6 +53,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly #rendezvous: Rendezvous | undefined;
   readonly #introducer: Introducer | undefined;
   readonly #rtc: RtcNegotiations | undefined;
+  readonly #overlay: Overlay | undefined;
   readonly #connector: Connector;
   readonly #upgrader: Upgrader;
   #listener: Listener | undefined;
@@ -86,9 +88,13 @@ export class Peer extends EventTarget implements AsyncDisposable {
       network,
       handler: (protocol) => this.#handlers.get(protocol),
       onSignal: (session, message) => this.#receiveSessionSignal(session, message),
+      onOverlay: (session, message) => this.#overlay?.receive(session, message),
       onSession: (session) => this.#begun(session),
       onPathless: (session) => this.#upgrader.revive(session),
-      onEnd: (session) => this.#upgrader.forget(session),
+      onEnd: (session) => {
+        this.#overlay?.detach(session);
+        this.#upgrader.forget(session);
+      },
     });
     if (edge !== undefined) {
       this.#rendezvous = new Rendezvous({ runtime, identity, network, edge, addresses: listenAddresses });
@@ -103,6 +109,16 @@ export class Peer extends EventTarget implements AsyncDisposable {
         onLink: (_, link) => this.#sessions.accept(link),
       });
     }
+    if (options.overlay && policy !== "relay") {
+      this.#overlay = new Overlay({
+        runtime,
+        identity,
+        network,
+        listenAddresses,
+        addressesOf: (id) => this.#connector.addressesOf(id),
+        connect: (contact, how) => this.#connector.connectDirect(contact, how),
+      });
+    }
     this.#connector = new Connector({
       runtime,
       identity,
@@ -110,6 +126,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       listenAddresses,
       sessions: this.#sessions,
       introducer: this.#introducer,
+      overlay: this.#overlay,
       rtc: this.#rtc,
     });
     this.#upgrader = new Upgrader({
@@ -182,6 +199,13 @@ export class Peer extends EventTarget implements AsyncDisposable {
   async #start(): Promise<void> {
     const { listen: where, signal } = this.#options;
     signal?.throwIfAborted();
+    const overlay = this.#overlay;
+    if (overlay !== undefined) {
+      overlay.onSignal = (from, message) => {
+        this.#receiveSignal(from, message, (answer) => overlay.signal(from, answer));
+      };
+      await overlay.open();
+    }
     if (where !== undefined) {
       this.#listener = await listen(this.#runtime, parseListenAddress(where), (link) =>
         this.#sessions.accept(link),
@@ -203,6 +227,11 @@ export class Peer extends EventTarget implements AsyncDisposable {
         this.#runtime.log.debug("relay offer failed", { error: String(error) });
       });
     };
+    rendezvous.onJoined = ({ beacons }) => {
+      this.#overlay?.join(beacons).catch((error: unknown) => {
+        this.#runtime.log.debug("overlay not joined", { error: String(error) });
+      });
+    };
     rendezvous.onState = (connected, error) => {
       const detail: EdgeState = error === undefined ? { connected } : { connected, error };
       this.dispatchEvent(new CustomEvent("edge", { detail }));
@@ -212,6 +241,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await this.files.close();
+    this.#overlay?.close();
     this.#connector.close();
     this.#rtc?.close();
     await this.#sessions.close();
@@ -221,6 +251,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   #begun(session: PeerSession): void {
     const tell = (): void => {
+      this.#overlay?.update(session);
       this.dispatchEvent(new CustomEvent("session", { detail: session }));
     };
     session.addEventListener("path", tell);

@@ -5,6 +5,7 @@
  */
 import { type ErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import { type ChannelId, type PeerId, short } from "../../shared/ids.ts";
+import type { Contact } from "../../shared/messages.ts";
 import type { Identity } from "../identity/identity.ts";
 import { parseAddress } from "../links/address.ts";
 import { dialWebSocket } from "../links/websocket.ts";
@@ -16,6 +17,7 @@ import type { Runtime } from "../runtime.ts";
 import type { PeerSession } from "../session/session.ts";
 import type { Sessions } from "../session/sessions.ts";
 import type { Introducer } from "./introducer.ts";
+import type { Overlay } from "./overlay.ts";
 import type { RtcNegotiations } from "./rtc-negotiations.ts";
 
 /** `direct`: never through a relay. `relay`: nothing else; nobody learns an address. */
@@ -38,6 +40,8 @@ export interface ConnectorOptions {
   readonly policy: PathPolicy;
   /** Undefined without an edge. */
   readonly introducer: Introducer | undefined;
+  /** Undefined where every path goes through a relay, or the peer stays out of it. */
+  readonly overlay: Overlay | undefined;
   /** Undefined where there is no WebRTC or it must not be used. */
   readonly rtc: RtcNegotiations | undefined;
   listenAddresses(): readonly string[];
@@ -51,6 +55,8 @@ interface Way {
   link(signal: AbortSignal): Promise<Link>;
 }
 
+/** Who is linked to others asks them before the edge. */
+const WEBRTC_AFTER_ADDRESS_MS = 100;
 /** A known address that works answers before this is over; the edge is spared then. */
 const RELAY_AFTER_ADDRESS_MS = 150;
 /** Addresses remembered from earlier sessions and contacts; past that the oldest goes. */
@@ -79,7 +85,30 @@ export class Connector {
     return this.#deadline(this.#attempt(peerId), peerId, timeoutMs, signal, runtime);
   }
 
+  /**
+   * A session on a direct path, for the overlay. Without `edge` only peers carry the signals.
+   * @throws PeerloomError `connect/no-path`, `peer/closed`, `aborted`
+   */
+  async connectDirect(
+    contact: Contact,
+    { edge, signal }: { readonly edge: boolean; readonly signal: AbortSignal },
+  ): Promise<PeerSession> {
+    const { sessions } = this.#options;
+    const { id } = contact;
+    this.remember(id, contact.addresses);
+    const standing = sessions.get(id);
+    if (standing?.path.kind === "direct") return standing;
+    const running = this.#attempts.get(id);
+    if (running !== undefined) return running;
+    return this.#run(id, this.#directWays(id, edge), signal);
+  }
+
   /** Where a peer listens, as far as is known. */
+  addressesOf(peerId: PeerId): readonly string[] {
+    return this.#remembered.get(peerId) ?? [];
+  }
+
+  /** Where a peer listens, as it was told. */
   remember(peerId: PeerId, addresses: readonly string[]): void {
     if (addresses.length === 0) return;
     this.#remembered.delete(peerId);
@@ -133,11 +162,13 @@ export class Connector {
 
   /** One attempt for all who wait for the same peer. Also makes a new path for a session that has lost all. */
   #attempt(peerId: PeerId): Promise<PeerSession> {
-    const running = this.#attempts.get(peerId);
-    if (running !== undefined) return running;
+    return this.#attempts.get(peerId) ?? this.#run(peerId, this.#ways(peerId), this.#closing.signal);
+  }
+
+  #run(peerId: PeerId, ways: readonly Way[], until: AbortSignal): Promise<PeerSession> {
     const stop = new AbortController();
-    const signal = AbortSignal.any([stop.signal, this.#closing.signal]);
-    const attempt = this.#race(peerId, this.#ways(peerId), signal).finally(() => {
+    const signal = AbortSignal.any([stop.signal, this.#closing.signal, until]);
+    const attempt = this.#race(peerId, ways, signal).finally(() => {
       this.#attempts.delete(peerId);
       stop.abort(new PeerloomError("aborted", "Another way was faster."));
     });
@@ -160,12 +191,50 @@ export class Connector {
       const send = (message: SignalMessage): void => introducer.signal(peerId, message);
       ways.push({ name: "webrtc", afterMs: 0, link: (signal) => rtc.offer(peerId, send, signal) });
     }
+    const throughPeers = this.#webrtcThroughPeers(peerId);
+    if (throughPeers !== undefined) ways.push(throughPeers);
     return ways;
   }
 
+  #directWays(peerId: PeerId, edge: boolean): Way[] {
+    const { introducer, rtc } = this.#options;
+    const ways: Way[] = [];
+    if (this.addressesOf(peerId).length > 0)
+      ways.push({ name: "address", afterMs: 0, link: (signal) => this.dialAddresses(peerId, signal) });
+    if (edge && introducer !== undefined && rtc !== undefined) {
+      const send = (message: SignalMessage): void => introducer.signal(peerId, message);
+      const afterMs = ways.length > 0 ? WEBRTC_AFTER_ADDRESS_MS : 0;
+      ways.push({ name: "webrtc", afterMs, link: (signal) => rtc.offer(peerId, send, signal) });
+    }
+    const throughPeers = edge ? undefined : this.#webrtcThroughPeers(peerId);
+    if (throughPeers !== undefined) ways.push(throughPeers);
+    return ways;
+  }
+
+  /** Signals carried by the overlay, where there is one. */
+  #webrtcThroughPeers(peerId: PeerId): Way | undefined {
+    const { overlay, rtc, policy } = this.#options;
+    if (overlay === undefined || overlay.size === 0 || rtc === undefined || policy === "relay")
+      return undefined;
+    const send = (message: SignalMessage): void => overlay.signal(peerId, message);
+    return {
+      name: "webrtc through peers",
+      afterMs: WEBRTC_AFTER_ADDRESS_MS,
+      link: (signal) => rtc.offer(peerId, send, signal),
+    };
+  }
+
   async #dialKnown(peerId: PeerId, signal: AbortSignal): Promise<Link> {
-    const { introducer } = this.#options;
-    if (!this.#remembered.has(peerId) && introducer !== undefined) {
+    const { introducer, overlay } = this.#options;
+    const isKnown = this.#remembered.has(peerId);
+    if (!isKnown && overlay !== undefined && overlay.size > 0) {
+      const contact = await overlay.find(peerId, signal);
+      if (contact !== undefined) {
+        this.remember(peerId, contact.addresses);
+        return this.dialAddresses(peerId, signal);
+      }
+    }
+    if (!isKnown && introducer !== undefined) {
       const contact = await introducer.find(peerId, signal);
       if (contact === undefined) {
         throw new PeerloomError(

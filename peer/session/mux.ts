@@ -24,6 +24,7 @@ const TURN_BYTES: number = 64 * 1024;
 const NORMAL_TURNS = 4;
 /** Control frames waiting; a session that cannot send for so long is broken anyway. */
 const CONTROL_QUEUE_MAX = 4096;
+const OVERLAY_QUEUE_MAX = 256;
 
 /** The plaintext of one data frame, in pieces, and whom to tell when it has arrived. */
 export interface Plaintext {
@@ -38,6 +39,7 @@ export interface MuxOptions {
   /** The other side opened a stream. */
   onOpen(stream: MuxStream): void;
   onSignal(bytes: Uint8Array): void;
+  onOverlay(bytes: Uint8Array): void;
   rttMs(): number;
   nowMs(): number;
 }
@@ -90,6 +92,11 @@ export class Mux implements StreamOwner {
 
   sendSignal(bytes: Uint8Array): void {
     this.#queueControl({ kind: "signal", bytes });
+  }
+
+  /** Dropped when much waits already: the overlay sends what matters again, by another way. */
+  sendOverlay(bytes: Uint8Array): void {
+    if (this.#control.length < OVERLAY_QUEUE_MAX) this.#queueControl({ kind: "overlay", bytes });
   }
 
   get hasOutput(): boolean {
@@ -232,6 +239,7 @@ export class Mux implements StreamOwner {
 
   #receiveFrame(frame: StreamFrame): void {
     if (frame.kind === "signal") return this.#options.onSignal(frame.bytes);
+    if (frame.kind === "overlay") return this.#options.onOverlay(frame.bytes);
     if (frame.kind === "open") return this.#receiveOpen(frame);
     const stream = this.#streams.get(frame.id);
     if (stream === undefined) {

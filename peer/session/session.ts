@@ -47,6 +47,7 @@ export interface SessionOptions {
   readonly keys: SessionKeys;
   handler(protocol: string): StreamHandler | undefined;
   onSignal(session: PeerSession, message: Uint8Array): void;
+  onOverlay(session: PeerSession, message: Uint8Array): void;
   /** The other side has proved itself on a first link. */
   onProved(session: PeerSession): void;
   /** No path is left; somebody should make one within `RESUME_MS`. */
@@ -95,6 +96,7 @@ export class PeerSession extends EventTarget implements Session {
       wake: () => this.#planPump(),
       onOpen: (stream) => this.#serve(stream),
       onSignal: (message) => options.onSignal(this, message),
+      onOverlay: (message) => options.onOverlay(this, message),
     });
     this.#outbox = new Outbox({
       key: options.keys.sendData,
@@ -189,6 +191,16 @@ export class PeerSession extends EventTarget implements Session {
   /** Sends a message to the layer that makes links on the other side. */
   sendSignal(message: Uint8Array): void {
     if (this.#ended === undefined) this.#mux.sendSignal(message);
+  }
+
+  /** Sends a message of the overlay; it may be dropped when the session is slow. */
+  sendOverlay(message: Uint8Array): void {
+    if (this.#ended === undefined) this.#mux.sendOverlay(message);
+  }
+
+  /** Streams open, either side's. */
+  get streamCount(): number {
+    return this.#mux.streamCount;
   }
 
   async close(code: ErrorCode = "session/closed"): Promise<void> {

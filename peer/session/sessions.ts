@@ -45,6 +45,7 @@ const CROSSED = "crossed";
 export interface SessionsOptions extends Omit<HandshakeContext, "instance"> {
   handler(protocol: string): StreamHandler | undefined;
   onSignal(session: PeerSession, message: Uint8Array): void;
+  onOverlay(session: PeerSession, message: Uint8Array): void;
   onSession(session: PeerSession): void;
   onPathless(session: PeerSession): void;
   onEnd(session: PeerSession): void;
@@ -333,12 +334,13 @@ export class Sessions {
     readonly role: "dialler" | "acceptor";
     readonly keys: PeerSession["keys"];
   }): PeerSession {
-    const { runtime, handler, onSignal, onPathless } = this.#options;
+    const { runtime, handler, onSignal, onOverlay, onPathless } = this.#options;
     const session = new PeerSession({
       ...options,
       runtime,
       handler,
       onSignal,
+      onOverlay,
       onPathless,
       onProved: (proved) => this.#establish(proved),
       onEnd: (ended) => this.#forget(ended),

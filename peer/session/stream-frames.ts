@@ -24,9 +24,11 @@ export type StreamFrame =
   /** Both directions are over; an error code. */
   | { readonly kind: "reset"; readonly id: number; readonly code: string }
   /** A signal message for the layer that makes links; stream id 0. */
-  | { readonly kind: "signal"; readonly bytes: Uint8Array };
+  | { readonly kind: "signal"; readonly bytes: Uint8Array }
+  /** A message between neighbours in the overlay; stream id 0. */
+  | { readonly kind: "overlay"; readonly bytes: Uint8Array };
 
-const TYPE = { open: 1, bytes: 2, credit: 3, end: 4, reset: 5, signal: 6, stop: 7 } as const;
+const TYPE = { open: 1, bytes: 2, credit: 3, end: 4, reset: 5, signal: 6, stop: 7, overlay: 8 } as const;
 
 const PRIORITIES: readonly StreamPriority[] = ["interactive", "normal", "bulk"];
 
@@ -38,6 +40,8 @@ export const PROTOCOL_BYTES_MAX = 128;
 const CODE_BYTES_MAX = 64;
 /** A signal message inside a session. */
 export const SESSION_SIGNAL_BYTES_MAX = 24_576;
+/** An overlay message inside a session. */
+export const OVERLAY_BYTES_MAX = 16_384;
 
 /** The head of a `bytes` frame whose body follows. */
 export function bytesHead(id: number, length: number): Uint8Array {
@@ -65,7 +69,8 @@ export function encodeStreamFrame(frame: Exclude<StreamFrame, { kind: "bytes" }>
     case "reset":
       return withBody(TYPE.reset, frame.id, utf8(frame.code));
     case "signal":
-      return withBody(TYPE.signal, 0, frame.bytes);
+    case "overlay":
+      return withBody(TYPE[frame.kind], 0, frame.bytes);
   }
 }
 
@@ -112,6 +117,9 @@ export function readStreamFrames(plaintext: Uint8Array, each: (frame: StreamFram
         break;
       case TYPE.signal:
         each({ kind: "signal", bytes: body(SESSION_SIGNAL_BYTES_MAX).slice() });
+        break;
+      case TYPE.overlay:
+        each({ kind: "overlay", bytes: body(OVERLAY_BYTES_MAX).slice() });
         break;
       default:
         throw violation(`unknown stream frame ${type}`);

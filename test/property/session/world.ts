@@ -64,6 +64,7 @@ export class SimPeer {
       identity,
       network: "world" as NetworkName,
       handler: (protocol) => this.handlers.get(protocol),
+      onOverlay: () => {},
       onSignal: (_session, message) => this.told.push(`signal ${message.length}`),
       onSession: () => this.told.push("session"),
       onPathless: () => {

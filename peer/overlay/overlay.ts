@@ -1,0 +1,324 @@
+/**
+ * The overlay of a real peer: sessions on a direct path are the mesh's links, and what the mesh wants opened is connected. To the connector
+ * it is another way to a peer: it asks the peer itself where it listens, and carries sealed signals to it, through
+ * peers alone. The edge is not touched.
+ */
+import { decode, encode, FieldReader } from "../../shared/codec.ts";
+import { PeerloomError } from "../../shared/errors.ts";
+import {
+  type NetworkName,
+  type PeerId,
+  peerIdFromKey,
+  PUBLIC_KEY_BYTES,
+  publicKeyOf,
+  short,
+} from "../../shared/ids.ts";
+import { ADDRESS_BYTES_MAX, ADDRESSES_MAX } from "../../shared/limits.ts";
+import type { Contact } from "../../shared/messages.ts";
+import type { Identity } from "../identity/identity.ts";
+import { sealSignal, SignalOpener } from "../links/sealed-signal.ts";
+import type { SignalMessage } from "../links/signaller.ts";
+import type { Runtime, Timer } from "../runtime.ts";
+import type { PeerSession } from "../session/session.ts";
+import { LINK_BUDGETS } from "./mesh/link-table.ts";
+import { Mesh, type MeshContact } from "./mesh/mesh.ts";
+import { BODY_BYTES_MAX, CONTACT_BYTES_MAX, decodeMesh, encodeMesh } from "./mesh/mesh-messages.ts";
+import { type MeshKey, meshKeyOf } from "./mesh/mesh-key.ts";
+import type { MeshLink } from "./mesh/neighbour.ts";
+
+/** A session that the overlay has given up, and nobody else uses, is closed after this long. */
+const UNUSED_AFTER_MS = 60_000;
+/** Keys of peers that were hashed; past that the oldest is forgotten. */
+const KEYS_MAX = 2_048;
+
+/** What one peer asks another through the overlay. */
+const ASK = { contact: 0, signal: 1 } as const;
+const ASK_LIMITS = { bytesMax: BODY_BYTES_MAX, depthMax: 1, itemsMax: 4, textBytesMax: 0 } as const;
+const CONTACT_LIMITS = {
+  bytesMax: CONTACT_BYTES_MAX,
+  depthMax: 2,
+  itemsMax: ADDRESSES_MAX + 4,
+  textBytesMax: ADDRESS_BYTES_MAX,
+} as const;
+
+export interface OverlayOptions {
+  readonly runtime: Runtime;
+  readonly identity: Identity;
+  readonly network: NetworkName;
+  listenAddresses(): readonly string[];
+  /** Where a peer listens, as far as is known. */
+  addressesOf(peerId: PeerId): readonly string[];
+  /** Makes a session on a direct path. `edge`: the rendezvous may carry the signals. */
+  connect(
+    contact: Contact,
+    options: { readonly edge: boolean; readonly signal: AbortSignal },
+  ): Promise<PeerSession>;
+}
+
+interface LinkOwner {
+  detach(session: PeerSession): void;
+  contactOf(peerId: PeerId): Uint8Array;
+}
+
+class SessionLink implements MeshLink {
+  readonly key: MeshKey;
+  readonly session: PeerSession;
+  readonly #overlay: LinkOwner;
+
+  constructor(key: MeshKey, session: PeerSession, overlay: LinkOwner) {
+    this.key = key;
+    this.session = session;
+    this.#overlay = overlay;
+  }
+
+  get contact(): Uint8Array {
+    return this.#overlay.contactOf(this.session.peerId);
+  }
+
+  send(message: Uint8Array): void {
+    this.session.sendOverlay(message);
+  }
+
+  close(): void {
+    this.#overlay.detach(this.session);
+  }
+}
+
+export class Overlay {
+  readonly #options: OverlayOptions;
+  readonly #opener: SignalOpener;
+  readonly #keys = new Map<PeerId, MeshKey>();
+  readonly #links = new Map<PeerSession, SessionLink>();
+  /** First contacts, told by the edge: only their signals may go through it. */
+  readonly #introduced = new Set<PeerId>();
+  readonly #unused = new Set<Timer>();
+  readonly #closing = new AbortController();
+  #mesh: Mesh | undefined;
+  /** A proved peer signalled. */
+  onSignal: (from: PeerId, message: SignalMessage) => void = () => {};
+
+  constructor(options: OverlayOptions) {
+    this.#options = options;
+    const { identity, network, runtime } = options;
+    this.#opener = new SignalOpener({ identity, network, clock: runtime.clock });
+  }
+
+  /** Links to other peers that stand. */
+  get size(): number {
+    return this.#mesh?.size ?? 0;
+  }
+
+  async open(): Promise<void> {
+    const { runtime, identity } = this.#options;
+    const key = await this.#keyOf(identity.id);
+    this.#mesh = new Mesh({
+      clock: runtime.clock,
+      random: runtime.random,
+      key,
+      budget: runtime.name === "browser" ? LINK_BUDGETS.browser : LINK_BUDGETS.server,
+      contact: () => encodeContact({ id: identity.id, addresses: this.#options.listenAddresses() }),
+      open: (contact, done) => this.#openLink(contact, done),
+      deliver: (body) => this.#deliver(body),
+    });
+  }
+
+  /** Peers to begin with, named by an edge. */
+  async join(contacts: readonly Contact[]): Promise<void> {
+    const found: MeshContact[] = [];
+    for (const contact of contacts) {
+      if (contact.id === this.#options.identity.id) continue;
+      this.#introduced.add(contact.id);
+      found.push({ key: await this.#keyOf(contact.id), contact: encodeContact(contact) });
+    }
+    this.#mesh?.join(found);
+  }
+
+  /** A session has begun, or its path has changed. Only direct paths carry the overlay: a relay's would cost the edge. */
+  update(session: PeerSession): void {
+    const isDirect = session.path.kind === "direct" && !session.closing;
+    if (!isDirect) this.detach(session);
+    else if (!this.#links.has(session)) this.#spawn(this.#attach(session));
+  }
+
+  /** The session has ended. */
+  detach(session: PeerSession): void {
+    const link = this.#links.get(session);
+    if (link === undefined) return;
+    this.#links.delete(session);
+    this.#mesh?.remove(link);
+    if (session.closing) return;
+    const timer = this.#options.runtime.clock.setTimer(UNUSED_AFTER_MS, () => {
+      this.#unused.delete(timer);
+      if (!this.#links.has(session) && session.streamCount === 0 && !session.closing)
+        this.#spawn(session.close());
+    });
+    this.#unused.add(timer);
+  }
+
+  /** A neighbour's message. */
+  receive(session: PeerSession, message: Uint8Array): void {
+    const link = this.#links.get(session);
+    if (link !== undefined) {
+      this.#mesh?.receive(link, message);
+      return;
+    }
+    // The other side made us its neighbour first, or again.
+    this.#spawn(
+      this.#attach(session, (attached) => {
+        if (attached !== undefined) this.#mesh?.receive(attached, message);
+        else if (isGreeting(message)) session.sendOverlay(encodeMesh({ kind: "bye", reason: "full" }));
+      }),
+    );
+  }
+
+  /**
+   * Asks a peer where it listens, through other peers.
+   * @returns undefined when nobody of that id answers
+   */
+  async find(peerId: PeerId, signal: AbortSignal): Promise<Contact | undefined> {
+    const answer = await this.#ask(peerId, encode([ASK.contact]), signal);
+    const contact = answer === undefined ? undefined : decodeContact(answer);
+    return contact?.id === peerId ? contact : undefined;
+  }
+
+  /** Has a signal carried to a peer, sealed to it. What is lost on the way is found out by the negotiation's deadline. */
+  signal(peerId: PeerId, message: SignalMessage): void {
+    this.#spawn(
+      (async () => {
+        const { identity, network, runtime } = this.#options;
+        const sealed = await sealSignal(
+          identity,
+          peerId,
+          network,
+          message,
+          runtime.clock.nowMs(),
+          runtime.random,
+        );
+        await this.#ask(peerId, encode([ASK.signal, sealed]), this.#closing.signal);
+      })(),
+    );
+  }
+
+  close(): void {
+    this.#closing.abort(new PeerloomError("peer/closed", "This peer is closing."));
+    for (const timer of this.#unused) timer.cancel();
+    this.#unused.clear();
+    this.#mesh?.close();
+    this.#links.clear();
+  }
+
+  // --- what the mesh asks of a peer ---
+
+  #openLink({ key, contact: bytes }: MeshContact, done: (opened: boolean) => void): void {
+    const contact = decodeContact(bytes);
+    if (contact === undefined) {
+      done(false);
+      return;
+    }
+    const edge = this.#introduced.has(contact.id);
+    const { signal } = this.#closing;
+    const opening = this.#keyOf(contact.id).then(async (own) => {
+      if (own !== key) throw new PeerloomError("peer/not-found", "The contact is another peer's.");
+      this.update(await this.#options.connect(contact, { edge, signal }));
+    });
+    opening.then(
+      () => done(true),
+      (error: unknown) => {
+        this.#options.runtime.log.debug("overlay link not opened", {
+          peer: short(contact.id),
+          error: String(error),
+        });
+        done(false);
+      },
+    );
+  }
+
+  #deliver(body: Uint8Array): Uint8Array | undefined {
+    const fields = new FieldReader(decode(body, ASK_LIMITS), "request");
+    if (fields.integer(0, 1) === ASK.contact) {
+      return encodeContact({ id: this.#options.identity.id, addresses: this.#options.listenAddresses() });
+    }
+    this.#opener.open(fields.bytes(1, BODY_BYTES_MAX)).then(
+      ({ from, message }) => this.onSignal(from, message),
+      (error: unknown) => this.#options.runtime.log.debug("signal refused", { error: String(error) }),
+    );
+    return new Uint8Array(0);
+  }
+
+  async #attach(
+    session: PeerSession,
+    then: (link: SessionLink | undefined) => void = () => {},
+  ): Promise<void> {
+    const key = await this.#keyOf(session.peerId);
+    const mesh = this.#mesh;
+    const standing = this.#links.get(session);
+    if (standing !== undefined || mesh === undefined) {
+      then(standing);
+      return;
+    }
+    if (session.closing || session.path.kind !== "direct" || !mesh.accepts(key)) {
+      then(undefined);
+      return;
+    }
+    const link = new SessionLink(key, session, {
+      detach: (each) => this.detach(each),
+      contactOf: (peerId) => encodeContact({ id: peerId, addresses: this.#options.addressesOf(peerId) }),
+    });
+    this.#links.set(session, link);
+    mesh.add(link);
+    then(link);
+  }
+
+  async #ask(peerId: PeerId, body: Uint8Array, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    const key = await this.#keyOf(peerId);
+    signal.throwIfAborted();
+    const mesh = this.#mesh;
+    if (mesh === undefined || mesh.size === 0) return undefined;
+    return new Promise((resolve) => {
+      mesh.deliver(key, body, (answer) => resolve(answer?.body));
+    });
+  }
+
+  async #keyOf(peerId: PeerId): Promise<MeshKey> {
+    const known = this.#keys.get(peerId);
+    if (known !== undefined) return known;
+    const key = meshKeyOf(await this.#options.runtime.hash.sha256(publicKeyOf(peerId)));
+    this.#keys.set(peerId, key);
+    if (this.#keys.size > KEYS_MAX) this.#keys.delete(this.#keys.keys().next().value as PeerId);
+    return key;
+  }
+
+  #spawn(task: Promise<unknown>): void {
+    task.catch((error: unknown) => {
+      this.#options.runtime.log.debug("overlay task ended", { error: String(error) });
+    });
+  }
+}
+
+function encodeContact({ id, addresses }: Contact): Uint8Array {
+  return encode([
+    publicKeyOf(id),
+    addresses.filter((address) => address.length <= ADDRESS_BYTES_MAX).slice(0, ADDRESSES_MAX - 1),
+  ]);
+}
+
+function decodeContact(bytes: Uint8Array): Contact | undefined {
+  try {
+    const fields = new FieldReader(decode(bytes, CONTACT_LIMITS), "contact");
+    const id = peerIdFromKey(fields.bytes(PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES));
+    const addresses = fields.list(ADDRESSES_MAX, (item) => (typeof item === "string" ? item : ""));
+    fields.end();
+    return { id, addresses };
+  } catch (error) {
+    if (error instanceof PeerloomError) return undefined;
+    throw error;
+  }
+}
+
+function isGreeting(message: Uint8Array): boolean {
+  try {
+    return decodeMesh(message).kind === "greet";
+  } catch {
+    return false;
+  }
+}

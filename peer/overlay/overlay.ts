@@ -162,11 +162,12 @@ export class Overlay {
       this.#mesh?.receive(link, message);
       return;
     }
-    // The other side made us its neighbour first, or again.
+    // The other side made us its neighbour first, or again. Whatever else it says is from before we parted.
+    if (session.closing || !isGreeting(message)) return;
     this.#spawn(
       this.#attach(session, (attached) => {
         if (attached !== undefined) this.#mesh?.receive(attached, message);
-        else if (isGreeting(message)) session.sendOverlay(encodeMesh({ kind: "bye", reason: "full" }));
+        else session.sendOverlay(encodeMesh({ kind: "bye", reason: "full" }));
       }),
     );
   }

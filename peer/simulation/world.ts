@@ -83,7 +83,8 @@ class Pipe implements MeshLink {
     if (!this.open) return;
     this.#travel(() => {
       const other = this.other;
-      if (other?.open === true && this.peer.alive) this.#world.arrived(other, message);
+      if (other?.open === true && this.peer.alive && !this.#world.isCut(this.owner, this.peer))
+        this.#world.arrived(other, message);
     });
   }
 
@@ -91,7 +92,9 @@ class Pipe implements MeshLink {
     if (!this.open) return;
     this.open = false;
     this.owner.links.delete(this.key);
-    this.#travel(() => this.other?.closedByOther());
+    this.#travel(() => {
+      if (!this.#world.isCut(this.owner, this.peer)) this.other?.closedByOther();
+    });
   }
 
   closedByOther(): void {
@@ -124,6 +127,8 @@ export class World {
   edgeMessages = 0;
   joinMessages = 0;
   onReady: (peer: SimPeer) => void = () => {};
+  /** Whether nothing passes between two peers now: a partition. */
+  isCut: (a: SimPeer, b: SimPeer) => boolean = () => false;
   readonly #space: LatencySpace;
   readonly #budget: LinkBudget;
   readonly #malicious: number;
@@ -225,7 +230,7 @@ export class World {
 
   /** A link between two, at once. */
   connect(a: SimPeer, b: SimPeer): void {
-    if (!a.alive || !b.alive || a === b || a.links.has(b.key)) return;
+    if (!a.alive || !b.alive || a === b || a.links.has(b.key) || this.isCut(a, b)) return;
     const oneWayMs = this.rttMs(a, b) / 2;
     const near = new Pipe(this, a, b, oneWayMs);
     const far = new Pipe(this, b, a, oneWayMs);
@@ -268,7 +273,7 @@ export class World {
     const drawnMs = OPEN_MS_MEDIAN * Math.exp(OPEN_SPREAD * normal(this.random));
     this.clock.setTimer(Math.min(Math.max(drawnMs, OPEN_MS_MIN), OPEN_MS_MAX), () => {
       this.connect(a, b);
-      done(a.alive && b.alive);
+      done(a.links.has(b.key));
     });
   }
 

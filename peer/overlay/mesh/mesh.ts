@@ -308,6 +308,8 @@ export class Mesh {
         return;
       }
       case "bye":
+        // Gone, or full: whoever still names it would have us ask in vain.
+        this.#backOff(from.key);
         this.#drop(from);
         from.link.close();
         return;
@@ -412,6 +414,7 @@ export class Mesh {
   #probe(neighbour: Neighbour, sinceMs: number): void {
     if (this.#closed || !this.#isLinked(neighbour) || neighbour.suspectSinceMs !== sinceMs) return;
     if (this.#host.clock.monotonicMs() - sinceMs >= DEAD_AFTER_MS) {
+      this.#backOff(neighbour.key);
       this.#drop(neighbour);
       neighbour.link.close();
       return;

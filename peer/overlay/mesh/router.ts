@@ -280,34 +280,28 @@ export class Router {
     }
     const neighbours = table.neighbours;
     const direct = request.exact ? neighbours.get(request.target) : undefined;
-    if (direct !== undefined && !request.dead.includes(direct.key) && avoid?.has(direct.key) !== true) {
+    if (direct !== undefined && !request.dead.includes(direct.key)) {
       this.#send({ neighbour: direct, promise: 0 }, request);
       return direct;
     }
     const { target, path, dead, promise, greedy } = request;
-    const question = { own, target, path, dead, promise, greedy, ...(avoid === undefined ? {} : { avoid }) };
-    const choice = chooseHop(neighbours.values(), question);
+    const question = { own, target, path, dead, promise, greedy };
+    // Another first hop where there is one; the same again where there is none.
+    const other = avoid === undefined ? undefined : chooseHop(neighbours.values(), { ...question, avoid });
+    const choice = other ?? chooseHop(neighbours.values(), question);
     if (choice !== undefined) {
       this.#send(choice, request);
       return choice.neighbour;
     }
-    return this.#atMinimum(request, avoid);
+    return this.#atMinimum(request);
   }
 
   /** Nobody promises more: the promise is dropped once, then only plain steps count, and then it ends here. */
-  #atMinimum(request: Forward, avoid: ReadonlySet<MeshKey> | undefined): Neighbour | undefined {
+  #atMinimum(request: Forward): Neighbour | undefined {
     const { own, table } = this.#options;
     const neighbours = table.neighbours;
     const { target, path, dead } = request;
-    const question = {
-      own,
-      target,
-      path,
-      dead,
-      promise: UNBOUNDED,
-      greedy: true,
-      ...(avoid === undefined ? {} : { avoid }),
-    };
+    const question = { own, target, path, dead, promise: UNBOUNDED, greedy: true };
     if (!request.greedy) {
       const step = closestHop(neighbours.values(), question, distance(own, target));
       if (step !== undefined) {
@@ -315,21 +309,20 @@ export class Router {
         return step.neighbour;
       }
     }
-    if (request.exact) {
-      if (request.strays >= STRAYS_MAX) {
-        this.dropped += 1;
-        return undefined;
-      }
-      const stray = closestHop(neighbours.values(), question, Number.POSITIVE_INFINITY, path);
-      if (stray === undefined) {
-        this.dropped += 1;
-        return undefined;
-      }
-      this.#send(stray, { ...request, greedy: false, promise: UNBOUNDED, strays: request.strays + 1 });
-      return stray.neighbour;
+    if (!request.exact) {
+      this.#serve(request);
+      return undefined;
     }
-    this.#serve(request);
-    return undefined;
+    const stray =
+      request.strays < STRAYS_MAX
+        ? closestHop(neighbours.values(), question, Number.POSITIVE_INFINITY, path)
+        : undefined;
+    if (stray === undefined) {
+      this.dropped += 1;
+      return undefined;
+    }
+    this.#send(stray, { ...request, greedy: false, promise: UNBOUNDED, strays: request.strays + 1 });
+    return stray.neighbour;
   }
 
   #send({ neighbour, promise }: RouteChoice, request: Forward): void {

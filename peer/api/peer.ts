@@ -211,6 +211,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
         this.#sessions.accept(link),
       );
     }
+    if (this.#options.bootstrap.length > 0) this.#overlay?.expectLink();
     for (const { id, address } of this.#options.bootstrap) {
       this.#connector.connect(id, { addresses: [address] }).catch((error: unknown) => {
         this.#runtime.log.debug("bootstrap peer not reached", { error: String(error) });

@@ -65,6 +65,8 @@ const REMEMBERED_MAX = 512;
 export class Connector {
   readonly #options: ConnectorOptions;
   readonly #attempts = new Map<PeerId, Promise<PeerSession>>();
+  /** The overlay's, which try less. */
+  readonly #directAttempts = new Map<PeerId, Promise<PeerSession>>();
   readonly #remembered = new Map<PeerId, readonly string[]>();
   readonly #closing = new AbortController();
 
@@ -98,9 +100,9 @@ export class Connector {
     this.remember(id, contact.addresses);
     const standing = sessions.get(id);
     if (standing?.path.kind === "direct") return standing;
-    const running = this.#attempts.get(id);
+    const running = this.#attempts.get(id) ?? this.#directAttempts.get(id);
     if (running !== undefined) return running;
-    return this.#run(id, this.#directWays(id, edge), signal);
+    return this.#run(id, this.#directWays(id, edge), signal, this.#directAttempts);
   }
 
   /** Where a peer listens, as far as is known. */
@@ -162,18 +164,24 @@ export class Connector {
 
   /** One attempt for all who wait for the same peer. Also makes a new path for a session that has lost all. */
   #attempt(peerId: PeerId): Promise<PeerSession> {
-    return this.#attempts.get(peerId) ?? this.#run(peerId, this.#ways(peerId), this.#closing.signal);
+    const { signal } = this.#closing;
+    return this.#attempts.get(peerId) ?? this.#run(peerId, this.#ways(peerId), signal, this.#attempts);
   }
 
-  #run(peerId: PeerId, ways: readonly Way[], until: AbortSignal): Promise<PeerSession> {
+  #run(
+    peerId: PeerId,
+    ways: readonly Way[],
+    until: AbortSignal,
+    attempts: Map<PeerId, Promise<PeerSession>>,
+  ): Promise<PeerSession> {
     const stop = new AbortController();
     const signal = AbortSignal.any([stop.signal, this.#closing.signal, until]);
     const attempt = this.#race(peerId, ways, signal).finally(() => {
-      this.#attempts.delete(peerId);
+      attempts.delete(peerId);
       stop.abort(new PeerloomError("aborted", "Another way was faster."));
     });
     attempt.catch(() => {});
-    this.#attempts.set(peerId, attempt);
+    attempts.set(peerId, attempt);
     return attempt;
   }
 
@@ -198,12 +206,12 @@ export class Connector {
 
   #directWays(peerId: PeerId, edge: boolean): Way[] {
     const { introducer, rtc } = this.#options;
-    const ways: Way[] = [];
-    if (this.addressesOf(peerId).length > 0)
-      ways.push({ name: "address", afterMs: 0, link: (signal) => this.dialAddresses(peerId, signal) });
+    const ways: Way[] = [
+      { name: "address", afterMs: 0, link: (signal) => this.#dialThroughPeers(peerId, signal) },
+    ];
     if (edge && introducer !== undefined && rtc !== undefined) {
       const send = (message: SignalMessage): void => introducer.signal(peerId, message);
-      const afterMs = ways.length > 0 ? WEBRTC_AFTER_ADDRESS_MS : 0;
+      const afterMs = this.addressesOf(peerId).length > 0 ? WEBRTC_AFTER_ADDRESS_MS : 0;
       ways.push({ name: "webrtc", afterMs, link: (signal) => rtc.offer(peerId, send, signal) });
     }
     const throughPeers = edge ? undefined : this.#webrtcThroughPeers(peerId);
@@ -214,26 +222,22 @@ export class Connector {
   /** Signals carried by the overlay, where there is one. */
   #webrtcThroughPeers(peerId: PeerId): Way | undefined {
     const { overlay, rtc, policy } = this.#options;
-    if (overlay === undefined || overlay.size === 0 || rtc === undefined || policy === "relay")
-      return undefined;
+    if (overlay === undefined || rtc === undefined || policy === "relay") return undefined;
     const send = (message: SignalMessage): void => overlay.signal(peerId, message);
     return {
       name: "webrtc through peers",
       afterMs: WEBRTC_AFTER_ADDRESS_MS,
-      link: (signal) => rtc.offer(peerId, send, signal),
+      link: async (signal) => {
+        if (await overlay.isLinked(signal)) return rtc.offer(peerId, send, signal);
+        throw new PeerloomError("link/unavailable", "No other peer is linked that could carry the signals.");
+      },
     };
   }
 
   async #dialKnown(peerId: PeerId, signal: AbortSignal): Promise<Link> {
-    const { introducer, overlay } = this.#options;
-    const isKnown = this.#remembered.has(peerId);
-    if (!isKnown && overlay !== undefined && overlay.size > 0) {
-      const contact = await overlay.find(peerId, signal);
-      if (contact !== undefined) {
-        this.remember(peerId, contact.addresses);
-        return this.dialAddresses(peerId, signal);
-      }
-    }
+    const { introducer } = this.#options;
+    // The edge is spared: it is asked only about those whom the others do not know.
+    const isKnown = await this.#askPeers(peerId, signal);
     if (!isKnown && introducer !== undefined) {
       const contact = await introducer.find(peerId, signal);
       if (contact === undefined) {
@@ -245,6 +249,21 @@ export class Connector {
       this.remember(peerId, contact.addresses);
     }
     return this.dialAddresses(peerId, signal);
+  }
+
+  async #dialThroughPeers(peerId: PeerId, signal: AbortSignal): Promise<Link> {
+    await this.#askPeers(peerId, signal);
+    return this.dialAddresses(peerId, signal);
+  }
+
+  /** Has a peer asked where it listens, unless that is known. @returns whether it is known now */
+  async #askPeers(peerId: PeerId, signal: AbortSignal): Promise<boolean> {
+    const { overlay } = this.#options;
+    if (this.#remembered.has(peerId)) return true;
+    if (overlay === undefined || !(await overlay.isLinked(signal))) return false;
+    const contact = await overlay.find(peerId, signal);
+    this.remember(peerId, contact?.addresses ?? []);
+    return contact !== undefined;
   }
 
   async #dialRelay(introducer: Introducer, peerId: PeerId, signal: AbortSignal): Promise<Link> {

@@ -28,6 +28,9 @@ import type { MeshLink } from "./mesh/neighbour.ts";
 
 /** A session that the overlay has given up, and nobody else uses, is closed after this long. */
 const UNUSED_AFTER_MS = 60_000;
+/** A peer that has begun to dial others has its first link by then, or none of them is there. */
+const FIRST_LINK_MS = 5_000;
+const LOOK_EVERY_MS = 20;
 /** Keys of peers that were hashed; past that the oldest is forgotten. */
 const KEYS_MAX = 2_048;
 
@@ -89,11 +92,14 @@ export class Overlay {
   readonly #opener: SignalOpener;
   readonly #keys = new Map<PeerId, MeshKey>();
   readonly #links = new Map<PeerSession, SessionLink>();
+  /** Sessions that were links and are no more. */
+  readonly #parted = new WeakSet<PeerSession>();
   /** First contacts, told by the edge: only their signals may go through it. */
   readonly #introduced = new Set<PeerId>();
   readonly #unused = new Set<Timer>();
   readonly #closing = new AbortController();
   #mesh: Mesh | undefined;
+  #expectedUntilMs = 0;
   /** A proved peer signalled. */
   onSignal: (from: PeerId, message: SignalMessage) => void = () => {};
 
@@ -106,6 +112,20 @@ export class Overlay {
   /** Links to other peers that stand. */
   get size(): number {
     return this.#mesh?.size ?? 0;
+  }
+
+  /** A first link is about to stand: some peer is being dialled, or a session has just begun. */
+  expectLink(): void {
+    this.#expectedUntilMs = this.#options.runtime.clock.monotonicMs() + FIRST_LINK_MS;
+  }
+
+  /** Whether there is a link; waits a little for one that is expected. @throws the signal's reason when aborted */
+  async isLinked(signal: AbortSignal): Promise<boolean> {
+    const { clock } = this.#options.runtime;
+    while (this.size === 0 && clock.monotonicMs() < this.#expectedUntilMs) {
+      await clock.sleep(LOOK_EVERY_MS, signal);
+    }
+    return this.size > 0;
   }
 
   async open(): Promise<void> {
@@ -125,6 +145,7 @@ export class Overlay {
   /** Peers to begin with, named by an edge. */
   async join(contacts: readonly Contact[]): Promise<void> {
     const found: MeshContact[] = [];
+    if (contacts.length > 0) this.expectLink();
     for (const contact of contacts) {
       if (contact.id === this.#options.identity.id) continue;
       this.#introduced.add(contact.id);
@@ -137,7 +158,10 @@ export class Overlay {
   update(session: PeerSession): void {
     const isDirect = session.path.kind === "direct" && !session.closing;
     if (!isDirect) this.detach(session);
-    else if (!this.#links.has(session)) this.#spawn(this.#attach(session));
+    else if (!this.#links.has(session)) {
+      if (this.size === 0) this.expectLink();
+      this.#spawn(this.#attach(session));
+    }
   }
 
   /** The session has ended. */
@@ -147,6 +171,7 @@ export class Overlay {
     this.#links.delete(session);
     this.#mesh?.remove(link);
     if (session.closing) return;
+    this.#parted.add(session);
     const timer = this.#options.runtime.clock.setTimer(UNUSED_AFTER_MS, () => {
       this.#unused.delete(timer);
       if (!this.#links.has(session) && session.streamCount === 0 && !session.closing)
@@ -162,12 +187,12 @@ export class Overlay {
       this.#mesh?.receive(link, message);
       return;
     }
-    // The other side made us its neighbour first, or again. Whatever else it says is from before we parted.
-    if (session.closing || !isGreeting(message)) return;
+    // The other side made us its neighbour first, or again. What else it says may be from before we parted.
+    if (session.closing || (this.#parted.has(session) && !isGreeting(message))) return;
     this.#spawn(
       this.#attach(session, (attached) => {
         if (attached !== undefined) this.#mesh?.receive(attached, message);
-        else session.sendOverlay(encodeMesh({ kind: "bye", reason: "full" }));
+        else if (isGreeting(message)) session.sendOverlay(encodeMesh({ kind: "bye", reason: "full" }));
       }),
     );
   }
@@ -266,6 +291,7 @@ export class Overlay {
       contactOf: (peerId) => encodeContact({ id: peerId, addresses: this.#options.addressesOf(peerId) }),
     });
     this.#links.set(session, link);
+    this.#parted.delete(session);
     mesh.add(link);
     then(link);
   }

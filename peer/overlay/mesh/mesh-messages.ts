@@ -7,7 +7,7 @@
  *     [3, id, x, y, height, error]                            pong
  *     [4, mid, target, flags, ttl, budget ms, origin, promise, [path…], [dead…], body]   forward
  *     [5, [mid…]]                                             ack of forwards
- *     [6, mid, origin, [path…], hops, body]                   reply, along the path it came
+ *     [6, mid, origin, [path…], hops, found, body]            reply, along the path it came; not found: nobody has that key
  *     [7, key]                                                who: the contact of one of your neighbours
  *     [8, key, contact]                                       contact; empty when it is gone
  *     [9, code]                                               bye: 0 leaving, 1 surplus, 2 full
@@ -56,6 +56,8 @@ export interface Reply {
   /** Still to go, the next hop last. */
   readonly path: readonly MeshKey[];
   readonly hops: number;
+  /** False: the request ended before it came to the peer it was for. Whoever says so may lie. */
+  readonly found: boolean;
   readonly body: Uint8Array;
 }
 
@@ -153,7 +155,15 @@ export function encodeMesh(message: MeshMessage): Uint8Array {
     case "ack":
       return encode([kind, message.mids]);
     case "reply":
-      return encode([kind, message.mid, message.origin, message.path, message.hops, message.body]);
+      return encode([
+        kind,
+        message.mid,
+        message.origin,
+        message.path,
+        message.hops,
+        message.found,
+        message.body,
+      ]);
     case "who":
       return encode([kind, message.key]);
     case "contact":
@@ -226,6 +236,7 @@ function read(reader: Reader): MeshMessage {
         origin: reader.key(),
         path: reader.keys(PATH_MAX),
         hops: reader.integer(0, TTL_MAX),
+        found: reader.boolean(),
         body: reader.bytes(BODY_BYTES_MAX),
       };
     case KIND.who:
@@ -309,6 +320,12 @@ class Reader {
     const values = this.#list(countMax);
     for (const value of values) checked(value, 0, max);
     return values as number[];
+  }
+
+  boolean(): boolean {
+    const value = this.#values[this.#next++];
+    if (typeof value !== "boolean") throw malformed("true or false expected");
+    return value;
   }
 
   bytes(lengthMax: number): Uint8Array {

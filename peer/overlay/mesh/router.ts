@@ -39,6 +39,8 @@ const RETRIES: readonly { readonly afterMs: number; readonly copies: number }[] 
   { afterMs: 1_500, copies: 4 },
 ];
 const GIVE_UP_MS = 5_000;
+const COPIES_AFTER_DENIAL = 2;
+const DENIAL_CHECKED_AFTER_MS = 500;
 const ROUND_TRIPS_BEFORE_RETRY = 3;
 
 const MID_COUNT: number = 2 ** 52;
@@ -90,6 +92,9 @@ interface OwnRequest {
   tries: number;
   timer: Timer | undefined;
   end: Timer | undefined;
+  /** Copies that ended before they came to the peer. */
+  readonly denied: Set<number>;
+  denialsAgreed: boolean;
   over: boolean;
 }
 
@@ -137,6 +142,8 @@ export class Router {
       tries: 0,
       timer: undefined,
       end: undefined,
+      denied: new Set(),
+      denialsAgreed: false,
       over: false,
     };
     request.end = clock.setTimer(GIVE_UP_MS, () => this.#finish(request, undefined));
@@ -247,13 +254,32 @@ export class Router {
     });
   }
 
-  #answered({ mid, body, hops }: Reply): void {
+  #answered({ mid, body, hops, found }: Reply): void {
     const request = this.#requests.get(mid);
     if (request === undefined) return;
+    if (!found) {
+      this.#denied(request, mid);
+      return;
+    }
     const rttMs = this.#options.clock.monotonicMs() - request.sentAtMs;
     request.mids.get(mid)?.outcome(true);
     if (request.tries === 0) this.#rttMs += 0.1 * (rttMs - this.#rttMs);
     this.#finish(request, { body, hops, rttMs, firstTry: request.tries === 0 });
+  }
+
+  /** Somebody says that nobody has the key. Others are asked at once, and believed when they agree. */
+  #denied(request: OwnRequest, mid: number): void {
+    request.denied.add(mid);
+    if (request.denied.size === 1) for (let i = 0; i < COPIES_AFTER_DENIAL; i++) this.#launch(request);
+    if (request.denied.size < request.mids.size || request.over) return;
+    if (request.denialsAgreed) {
+      this.#finish(request, undefined);
+      return;
+    }
+    // Somebody who has just come may not be known to all: asked once more, a little later.
+    request.denialsAgreed = true;
+    request.timer?.cancel();
+    request.timer = this.#options.clock.setTimer(DENIAL_CHECKED_AFTER_MS, () => this.#launch(request));
   }
 
   #finish(request: OwnRequest, answer: Answer | undefined): void {
@@ -318,7 +344,9 @@ export class Router {
         ? closestHop(neighbours.values(), question, Number.POSITIVE_INFINITY, path)
         : undefined;
     if (stray === undefined) {
-      this.dropped += 1;
+      // Whoever asks and has nobody to ask knows nothing.
+      if (path.length === 0) this.dropped += 1;
+      else this.#reply(request, false, new Uint8Array(0));
       return undefined;
     }
     this.#send(stray, { ...request, greedy: false, promise: UNBOUNDED, strays: request.strays + 1 });
@@ -357,19 +385,13 @@ export class Router {
   }
 
   #serve(request: Forward): void {
-    const { own } = this.#options;
     const body = this.#options.serve(request.body, request);
-    if (body === undefined) return;
-    const hops = request.path.length;
-    const reply: Reply = {
-      kind: "reply",
-      mid: request.mid,
-      origin: request.origin,
-      path: request.path,
-      hops,
-      body,
-    };
-    if (request.origin === own) this.#answered(reply);
+    if (body !== undefined) this.#reply(request, true, body);
+  }
+
+  #reply({ mid, origin, path }: Forward, found: boolean, body: Uint8Array): void {
+    const reply: Reply = { kind: "reply", mid, origin, path, hops: path.length, found, body };
+    if (origin === this.#options.own) this.#answered(reply);
     else this.#passReply(reply);
   }
 

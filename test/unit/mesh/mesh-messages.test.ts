@@ -32,7 +32,7 @@ const MESSAGES: readonly MeshMessage[] = [
     body: Uint8Array.of(1, 2, 3),
   },
   { kind: "ack", mids: [1, 2 ** 50] },
-  { kind: "reply", mid: 9, origin: 1, path: [1, 2], hops: 3, body: new Uint8Array(0) },
+  { kind: "reply", mid: 9, origin: 1, path: [1, 2], hops: 3, found: false, body: new Uint8Array(0) },
   { kind: "who", key: 17 },
   { kind: "contact", key: 17, contact: Uint8Array.of(9) },
   { kind: "bye", reason: "surplus" },

@@ -1,0 +1,63 @@
+/** Two pages that never met, and nobody between them but a third peer: the edge that served the page is gone. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
+import { Peer } from "../../peer/node.ts";
+import { type Chromium, findChromium, startChromium } from "./chromium.ts";
+
+const executable = await findChromium();
+if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
+
+let edge: EmbeddedEdge;
+let browser: Chromium;
+let third: Peer;
+
+beforeAll(async () => {
+  if (executable === undefined) return;
+  edge = await startEmbeddedEdge();
+  browser = await startChromium(executable);
+  third = await Peer.open({ edge: null, network: "pages", listen: "127.0.0.1:0" });
+});
+
+afterAll(async () => {
+  await third?.close();
+  await browser?.close();
+  await edge?.stop();
+});
+
+test.skipIf(executable === undefined)("they link by WebRTC, signalled through the third alone", async () => {
+  const pages = [await browser.open(edge.url), await browser.open(edge.url)];
+  for (const page of pages) {
+    // As text: the test runner rewrites an import() in code.
+    await page.evaluate('import("/peer.js").then(({ Peer }) => { globalThis.PagePeer = Peer; })');
+  }
+  await edge.stop();
+  const address = third.listenAddresses[0]?.replace("tcp://", "ws://") ?? "";
+  const bootstrap = [`${address}/${third.id}`];
+  const ids: string[] = [];
+  for (const page of pages) {
+    ids.push(
+      await page.evaluate(
+        async (options) => {
+          const opened = await PagePeer.open(options);
+          opened.handle("echo/1", (stream) => stream.readable.pipeTo(stream.writable));
+          Object.assign(globalThis, { peer: opened });
+          return opened.id;
+        },
+        { edge: null, network: "pages", identity: "fresh", iceServers: [], bootstrap } as const,
+      ),
+    );
+  }
+  const seen = await pages[0]?.evaluate(async (id) => {
+    const session = await peer.connect(id);
+    const stream = await session.open("echo/1");
+    const writer = stream.writable.getWriter();
+    await writer.write(new TextEncoder().encode("through a third"));
+    const { value } = await stream.readable.getReader().read();
+    return { transport: session.path.transport, text: new TextDecoder().decode(value) };
+  }, ids[1] ?? "");
+  expect(seen).toEqual({ transport: "webrtc", text: "through a third" });
+});
+
+/** The runtime and the peer that the page's own code holds. */
+declare const PagePeer: typeof Peer;
+declare const peer: Peer;

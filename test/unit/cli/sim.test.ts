@@ -1,0 +1,49 @@
+import { expect, test } from "vitest";
+import { start } from "./fakes.ts";
+
+const SMALL = ["sim", "--nodes", "60", "--seconds", "4", "--lookups", "40"];
+
+test("sim prints its figures, and the same seed the same ones", { timeout: 60_000 }, async () => {
+  const run = async (seed: string): Promise<unknown> => {
+    const running = start([...SMALL, "--seed", seed, "--json"]);
+    expect(await running.exitCode).toBe(0);
+    const [event] = running.stdout.events();
+    expect(event).toMatchObject({
+      event: "done",
+      nodes: 60,
+      seed,
+      lookups: { firstTry: 1, success: 1 },
+      edgeMessagesPerPeerHour: 0,
+    });
+    // How long this machine took is the only figure that may differ.
+    return { ...(event as object), wallSeconds: 0 };
+  };
+  const first = await run("a");
+  expect(await run("a")).toEqual(first);
+  expect(await run("b")).not.toEqual(first);
+});
+
+test("sim tells people in words", { timeout: 60_000 }, async () => {
+  const running = start(SMALL);
+  expect(await running.exitCode).toBe(0);
+  expect(running.stdout.text).toContain("60 peers with");
+  expect(running.stdout.text).toContain("100 % at the first try");
+});
+
+test.each([
+  ["--churn", "soon"],
+  ["--churn", "1ms"],
+  ["--kill", "1"],
+  ["--malicious", "-0.1"],
+  ["--nodes", "5"],
+])("sim refuses %s %s in one line", async (option, value) => {
+  const running = start(["sim", option, value, "--json"]);
+  expect(await running.exitCode).toBe(2);
+  expect(running.stdout.events()).toMatchObject([{ event: "error", code: "usage/invalid" }]);
+});
+
+test("sim can be stopped", async () => {
+  const running = start(["sim", "--nodes", "100", "--seconds", "86400", "--json"]);
+  running.stop();
+  expect(await running.exitCode).toBe(130);
+});

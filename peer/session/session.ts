@@ -4,7 +4,7 @@
  */
 import { equalBytes } from "../../shared/bytes.ts";
 import { type ErrorCode, parseErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
-import { DATA_BYTES_MAX, FRAME, frameHeader, parseFrame, type SealedFrame } from "../../shared/frame.ts";
+import { FRAME, frameHeader, parseFrame, type SealedFrame } from "../../shared/frame.ts";
 import { type PeerId, short } from "../../shared/ids.ts";
 import { type Link, LINK_BUFFER_LOW_BYTES, pathKindOf } from "../links/link.ts";
 import type { Runtime, Timer } from "../runtime.ts";
@@ -15,18 +15,13 @@ import { Inbox, type Received } from "./inbox.ts";
 import { Mux } from "./mux.ts";
 import { type MuxStream, resetCodeOf } from "./mux-stream.ts";
 import { Outbox } from "./outbox.ts";
-import { Path, pickPath } from "./path.ts";
+import type { Path } from "./path.ts";
+import { Paths, PROVE_TIMEOUT_MS } from "./paths.ts";
 import { nonceOf, type SessionKeys } from "./seal.ts";
 import { PROTOCOL_BYTES_MAX } from "./stream-frames.ts";
 
 /** A session without any path lives on for this long. */
 export const RESUME_MS = 60_000;
-/** The other end must prove itself on a link by then. */
-const PROVE_TIMEOUT_MS = 10_000;
-const TICK_BUSY_MS = 100;
-const TICK_IDLE_MS = 5_000;
-/** A tick this late means that we stood still, not the other side. */
-const TICK_LATE_MS = 400;
 /** A frame unacknowledged for so long on a living path is sent again. */
 const STALL_MS = 5_000;
 const STALL_ROUND_TRIPS = 8;
@@ -34,8 +29,6 @@ const STALL_ROUND_TRIPS = 8;
 const CLOSE_FLUSH_MS = 2_000;
 /** Bytes under way from which on writes are gathered for a turn of the event loop. */
 const COMPANY_BYTES: number = 64 * 1024;
-/** Links of one session; more is a mistake or an attack. */
-const PATHS_MAX = 8;
 
 export interface SessionOptions {
   readonly runtime: Runtime;
@@ -65,14 +58,12 @@ export class PeerSession extends EventTarget implements Session {
   readonly #outbox: Outbox;
   readonly #inbox: Inbox;
   readonly #acks: AckSchedule;
-  readonly #paths: Path[] = [];
+  readonly #paths: Paths;
   readonly #received = { direct: 0, relay: 0, overlay: 0 };
-  #active: Path | undefined;
   #whyNotDirect = "direct-pending";
   #controlCounter = 0;
   #controlSent: Promise<void> | undefined;
   #pumpPlanned = false;
-  #tick: { readonly timer: Timer; readonly dueAtMs: number; readonly busy: boolean } | undefined;
   #pathlessSinceMs: number | undefined;
   #proved: boolean;
   #proofTimer: Timer | undefined;
@@ -92,7 +83,7 @@ export class PeerSession extends EventTarget implements Session {
     this.#mux = new Mux({
       role: options.role,
       nowMs,
-      rttMs: () => this.#active?.rttMs ?? 0,
+      rttMs: () => this.#paths.active?.rttMs ?? 0,
       wake: () => this.#planPump(),
       onOpen: (stream) => this.#serve(stream),
       onSignal: (message) => options.onSignal(this, message),
@@ -110,6 +101,17 @@ export class PeerSession extends EventTarget implements Session {
       deliver: (plaintext) => this.#mux.receive(plaintext),
     });
     this.#acks = new AckSchedule(this.#runtime.clock, () => this.#acknowledge());
+    this.#paths = new Paths({
+      clock: this.#runtime.clock,
+      receive: (path, frame) => this.#receive(path, frame),
+      drained: () => this.#pump(),
+      sendPing: (path, id) => this.#sendControl(path, [{ kind: "ping", id }]),
+      release: (path) => this.#outbox.release(path),
+      dropped: (path, error) => this.#pathDropped(path, error),
+      chose: (best, before) => this.#pathChosen(best, before),
+      isBusy: () => !this.#idle || this.#mux.streamCount > 0,
+      watched: (nowMs) => this.#resend(nowMs),
+    });
     if (!this.#proved) {
       // Its first link may die before the proof arrives; the dialler then comes with another.
       this.#proofTimer = this.#runtime.clock.setTimer(2 * PROVE_TIMEOUT_MS, () => {
@@ -137,7 +139,7 @@ export class PeerSession extends EventTarget implements Session {
   }
 
   get path(): PathInfo {
-    const path = this.#active;
+    const path = this.#paths.active;
     if (path === undefined) {
       return { kind: "none", transport: "none", why: "lost", rttMs: undefined, description: "" };
     }
@@ -153,10 +155,7 @@ export class PeerSession extends EventTarget implements Session {
 
   /** The transports of all usable paths, best first; for those who decide whether another link is worth making. */
   get transports(): readonly Link["kind"][] {
-    return this.#paths
-      .filter((path) => path.state === "usable")
-      .toSorted((a, b) => a.rank - b.rank)
-      .map((path) => path.link.kind);
+    return this.#paths.transports;
   }
 
   /** Why the session is not direct, from those who tried. */
@@ -206,8 +205,8 @@ export class PeerSession extends EventTarget implements Session {
   async close(code: ErrorCode = "session/closed"): Promise<void> {
     if (this.closing) return;
     this.#closing = true;
-    if (this.#active !== undefined && !this.#idle) await this.#flush();
-    if (this.#active !== undefined) this.#sendControl(this.#active, [{ kind: "bye", code }]);
+    if (this.#paths.active !== undefined && !this.#idle) await this.#flush();
+    if (this.#paths.active !== undefined) this.#sendControl(this.#paths.active, [{ kind: "bye", code }]);
     await this.#controlSent;
     this.end(new PeerloomError(code, `The session with ${short(this.peerId)} was closed here.`));
   }
@@ -218,13 +217,10 @@ export class PeerSession extends EventTarget implements Session {
     this.#ended = error;
     this.#acks.stop();
     this.#proofTimer?.cancel();
-    this.#tick?.timer.cancel();
-    this.#tick = undefined;
     this.#mux.fail(error);
     this.#outbox.clear();
     this.#inbox.clear();
-    for (const path of this.#paths.splice(0)) this.#closeLink(path, "close");
-    this.#active = undefined;
+    this.#paths.close();
     this.#drained?.();
     this.#options.onEnd(this);
     this.dispatchEvent(new CustomEvent("close", { detail: error.code }));
@@ -237,36 +233,17 @@ export class PeerSession extends EventTarget implements Session {
    * @param linkNonce the acceptor's nonce for this link
    */
   addPath(link: Link, state: "proving" | "usable", linkNonce: Uint8Array): void {
-    if (this.#paths.length >= PATHS_MAX) {
-      // Attachments can be replayed, proofs cannot: who has not proved himself makes room.
-      const unproved = this.#paths.find((path) => path.state === "proving");
-      if (unproved !== undefined) this.#dropPath(unproved, new PeerloomError("link/too-many", "Made room."));
-    }
-    if (this.#ended !== undefined || this.#paths.length >= PATHS_MAX) {
-      link.close();
-      return;
-    }
-    const nowMs = this.#runtime.clock.monotonicMs();
-    const path = new Path({ link, state, linkNonce, plaintextBytesMax: DATA_BYTES_MAX, nowMs });
-    this.#paths.push(path);
-    link.onFrame = (frame) => this.#receive(path, frame);
-    link.onDrain = () => this.#pump();
-    link.onClose = (error) => this.#dropPath(path, error);
-    if (state === "proving") {
-      path.expectAnswer(nowMs);
-      path.proofTimer = this.#runtime.clock.setTimer(PROVE_TIMEOUT_MS, () => {
-        if (path.state === "proving")
-          this.#dropPath(path, new PeerloomError("link/timeout", "No proof came."));
-      });
-    } else {
-      const id = path.startPing(nowMs);
+    const path = this.#paths.add(link, state, linkNonce);
+    if (path === undefined) return;
+    if (state === "usable") {
+      const id = path.startPing(this.#runtime.clock.monotonicMs());
       this.#sendControl(path, [
         { kind: "prove", linkNonce, binding: link.binding },
         { kind: "ping", id },
       ]);
-      this.#choosePath();
+      this.#paths.choose();
     }
-    this.#planTick();
+    this.#paths.watch();
   }
 
   /** Numbers an `attach` or `attached` frame. */
@@ -292,37 +269,19 @@ export class PeerSession extends EventTarget implements Session {
     }
   }
 
-  #dropPath(path: Path, error: PeerloomError | undefined): void {
-    const index = this.#paths.indexOf(path);
-    if (index < 0) return;
-    this.#paths.splice(index, 1);
-    path.state = "dead";
-    this.#closeLink(path, error === undefined ? "close" : "destroy");
+  #pathDropped(path: Path, error: PeerloomError | undefined): void {
     this.#runtime.log.debug("path lost", {
       peer: short(this.peerId),
       transport: path.link.kind,
       code: error?.code,
     });
-    this.#outbox.release(path);
-    this.#choosePath();
   }
 
-  #closeLink(path: Path, how: "close" | "destroy"): void {
-    path.proofTimer?.cancel();
-    path.link.onFrame = () => {};
-    path.link.onDrain = () => {};
-    path.link.onClose = () => {};
-    path.link[how]();
-  }
-
-  /** Moves to the best path there is, and tells. */
-  #choosePath(): void {
-    if (this.#ended !== undefined) return;
-    const best = pickPath(this.#paths);
-    if (best !== this.#active) {
-      const from = this.#active?.link.kind;
-      this.#active = best;
-      this.#runtime.log.debug("path moved", { peer: short(this.peerId), from, to: best?.link.kind });
+  /** Goes on over the best path there is, and tells when that is another one. */
+  #pathChosen(best: Path | undefined, before: Path | undefined): void {
+    if (best !== before) {
+      const [from, to] = [before?.link.kind, best?.link.kind];
+      this.#runtime.log.debug("path moved", { peer: short(this.peerId), from, to });
       this.#announcePath();
       // The last acknowledgement may have died with the path before, and a full window sends nothing to acknowledge.
       if (best !== undefined && this.#inbox.next > 0) this.#acks.now();
@@ -332,7 +291,7 @@ export class PeerSession extends EventTarget implements Session {
         this.#pathlessSinceMs = this.#runtime.clock.monotonicMs();
         this.#options.onPathless(this);
       }
-      this.#planTick();
+      this.#paths.watch();
       return;
     }
     this.#pathlessSinceMs = undefined;
@@ -366,7 +325,8 @@ export class PeerSession extends EventTarget implements Session {
     );
     if (reason.code === "session/over-credit" || reason.code === "session/protocol-violation") {
       // Sealed by the other side itself: it is the peer that is at fault, and no other link would help.
-      if (this.#active !== undefined) this.#sendControl(this.#active, [{ kind: "bye", code: reason.code }]);
+      if (this.#paths.active !== undefined)
+        this.#sendControl(this.#paths.active, [{ kind: "bye", code: reason.code }]);
       this.end(reason);
       return;
     }
@@ -375,7 +335,7 @@ export class PeerSession extends EventTarget implements Session {
       transport: path.link.kind,
       code: reason.code,
     });
-    this.#dropPath(path, reason);
+    this.#paths.drop(path, reason);
   }
 
   #receiveData(path: Path, frame: SealedFrame): void {
@@ -402,7 +362,7 @@ export class PeerSession extends EventTarget implements Session {
     } else {
       this.#acks.now();
     }
-    if (this.#tick?.busy !== true) this.#planTick();
+    this.#paths.watchClosely();
   }
 
   #receiveControl(path: Path, frame: SealedFrame): void {
@@ -430,7 +390,7 @@ export class PeerSession extends EventTarget implements Session {
       case "ack":
         this.acknowledgedBelow(operation.next);
         if (this.#idle) this.#drained?.();
-        this.#choosePath();
+        this.#paths.choose();
         return;
       case "ping":
         // Who asks without taking answers gets none; an honest side asks once a second.
@@ -439,7 +399,7 @@ export class PeerSession extends EventTarget implements Session {
         return;
       case "pong":
         path.pong(operation.id, nowMs);
-        this.#choosePath();
+        this.#paths.choose();
         return;
       case "prove":
         this.#prove(path, operation.linkNonce, operation.binding, nowMs);
@@ -470,7 +430,7 @@ export class PeerSession extends EventTarget implements Session {
       this.#proofTimer?.cancel();
       this.#options.onProved(this);
     }
-    this.#choosePath();
+    this.#paths.choose();
   }
 
   #serve(stream: MuxStream): void {
@@ -517,13 +477,13 @@ export class PeerSession extends EventTarget implements Session {
   }
 
   #pump(): void {
-    if (this.#ended !== undefined || this.#active === undefined) return;
-    this.#outbox.pump(this.#active);
-    if (this.#tick?.busy !== true) this.#planTick();
+    if (this.#ended !== undefined || this.#paths.active === undefined) return;
+    this.#outbox.pump(this.#paths.active);
+    this.#paths.watchClosely();
   }
 
   #acknowledge(): void {
-    const path = this.#active ?? this.#paths[0];
+    const path = this.#paths.any;
     if (path !== undefined && path.state !== "proving")
       this.#sendControl(path, [{ kind: "ack", next: this.#inbox.next }]);
   }
@@ -546,53 +506,15 @@ export class PeerSession extends EventTarget implements Session {
       .catch((error: unknown) => this.#blame(path, error));
   }
 
-  // --- watching ---
-
-  #planTick(): void {
-    if (this.#ended !== undefined) return;
-    const busy = !this.#idle || this.#mux.streamCount > 0 || this.#active === undefined;
-    if (this.#tick !== undefined) {
-      if (this.#tick.busy || !busy) return;
-      this.#tick.timer.cancel();
-    }
-    const delayMs = busy ? TICK_BUSY_MS : TICK_IDLE_MS;
-    const timer = this.#runtime.clock.setTimer(delayMs, () => this.#onTick());
-    this.#tick = { timer, busy, dueAtMs: this.#runtime.clock.monotonicMs() + delayMs };
-  }
-
-  #onTick(): void {
-    const nowMs = this.#runtime.clock.monotonicMs();
-    const tick = this.#tick;
-    this.#tick = undefined;
-    if (tick === undefined || this.#ended !== undefined) return;
-    if (nowMs - tick.dueAtMs > TICK_LATE_MS) for (const path of this.#paths) path.forgive(nowMs);
-    for (const path of [...this.#paths]) this.#watch(path, nowMs, tick.busy);
+  /** What a living path has lost is sent again; a session without any path ends when nobody has made one in time. */
+  #resend(nowMs: number): void {
     if (this.#pathlessSinceMs !== undefined && nowMs - this.#pathlessSinceMs > RESUME_MS) {
       this.end(
         new PeerloomError("session/lost", `No path to ${short(this.peerId)} for ${RESUME_MS / 1000} s.`),
       );
       return;
     }
-    const stallMs = Math.max(STALL_MS, STALL_ROUND_TRIPS * (this.#active?.rttMs ?? 0));
+    const stallMs = Math.max(STALL_MS, STALL_ROUND_TRIPS * (this.#paths.active?.rttMs ?? 0));
     this.#outbox.releaseOlderThan(nowMs - stallMs);
-    this.#choosePath();
-    this.#planTick();
-  }
-
-  #watch(path: Path, nowMs: number, busy: boolean): void {
-    if (path.state === "proving" || path.state === "dead") return;
-    const judgement = path.judge(nowMs);
-    if (judgement === "dead") {
-      this.#dropPath(path, new PeerloomError("link/timeout", "The path has gone silent."));
-      return;
-    }
-    if (judgement === "suspect" && path.state === "usable") {
-      path.state = "suspect";
-      if (this.#paths.some((other) => other.state === "usable")) this.#outbox.release(path);
-    }
-    // A spare path through the edge is left asleep; its own keep-alive does not wake the relay.
-    if (path !== this.#active && pathKindOf(path.link.kind) !== "direct") return;
-    const id = path.pingDue(nowMs, busy && path === this.#active);
-    if (id !== undefined) this.#sendControl(path, [{ kind: "ping", id }]);
   }
 }

@@ -1,0 +1,176 @@
+/**
+ * The paths of one session: takes links in, watches them, gives up those that have gone silent, and says which one carries the session.
+ * What goes over them is the session's matter.
+ */
+import { PeerloomError } from "../../shared/errors.ts";
+import { DATA_BYTES_MAX } from "../../shared/frame.ts";
+import { type Link, pathKindOf } from "../links/link.ts";
+import type { Clock, Timer } from "../runtime.ts";
+import { Path, pickPath } from "./path.ts";
+
+/** The other end must prove itself on a link by then. */
+export const PROVE_TIMEOUT_MS = 10_000;
+const TICK_BUSY_MS = 100;
+const TICK_IDLE_MS = 5_000;
+/** A tick this late means that we stood still, not the other side. */
+const TICK_LATE_MS = 400;
+/** Links of one session; more is a mistake or an attack. */
+const PATHS_MAX = 8;
+
+/** What the paths ask of their session. */
+export interface PathsOwner {
+  readonly clock: Clock;
+  receive(path: Path, frame: Uint8Array): void;
+  /** A link takes more. */
+  drained(): void;
+  sendPing(path: Path, id: number): void;
+  /** What was under way there will not arrive, or not soon. */
+  release(path: Path): void;
+  dropped(path: Path, error: PeerloomError | undefined): void;
+  /** Looked again: `best` carries the session now, or nothing does. */
+  chose(best: Path | undefined, before: Path | undefined): void;
+  /** Something is under way or open, so paths are watched closely. */
+  isBusy(): boolean;
+  /** The paths were judged; before the best is chosen again. */
+  watched(nowMs: number): void;
+}
+
+export class Paths {
+  readonly #owner: PathsOwner;
+  readonly #paths: Path[] = [];
+  #active: Path | undefined;
+  #tick: { readonly timer: Timer; readonly dueAtMs: number; readonly busy: boolean } | undefined;
+  #closed = false;
+
+  constructor(owner: PathsOwner) {
+    this.#owner = owner;
+  }
+
+  /** The one that carries the session. */
+  get active(): Path | undefined {
+    return this.#active;
+  }
+
+  /** One that could carry a last word when none is active. */
+  get any(): Path | undefined {
+    return this.#active ?? this.#paths[0];
+  }
+
+  /** The transports of all usable paths, best first. */
+  get transports(): readonly Link["kind"][] {
+    return this.#paths
+      .filter((path) => path.state === "usable")
+      .toSorted((a, b) => a.rank - b.rank)
+      .map((path) => path.link.kind);
+  }
+
+  /** Takes over a link, or closes it when there are too many. @returns the new path */
+  add(link: Link, state: "proving" | "usable", linkNonce: Uint8Array): Path | undefined {
+    if (this.#paths.length >= PATHS_MAX) {
+      // Attachments can be replayed, proofs cannot: who has not proved himself makes room.
+      const unproved = this.#paths.find((path) => path.state === "proving");
+      if (unproved !== undefined) this.drop(unproved, new PeerloomError("link/too-many", "Made room."));
+    }
+    if (this.#closed || this.#paths.length >= PATHS_MAX) {
+      link.close();
+      return undefined;
+    }
+    const { clock } = this.#owner;
+    const nowMs = clock.monotonicMs();
+    const path = new Path({ link, state, linkNonce, plaintextBytesMax: DATA_BYTES_MAX, nowMs });
+    this.#paths.push(path);
+    link.onFrame = (frame) => this.#owner.receive(path, frame);
+    link.onDrain = () => this.#owner.drained();
+    link.onClose = (error) => this.drop(path, error);
+    if (state === "proving") {
+      path.expectAnswer(nowMs);
+      path.proofTimer = clock.setTimer(PROVE_TIMEOUT_MS, () => {
+        if (path.state === "proving") this.drop(path, new PeerloomError("link/timeout", "No proof came."));
+      });
+    }
+    return path;
+  }
+
+  drop(path: Path, error: PeerloomError | undefined): void {
+    const index = this.#paths.indexOf(path);
+    if (index < 0) return;
+    this.#paths.splice(index, 1);
+    path.state = "dead";
+    closeLink(path, error === undefined ? "close" : "destroy");
+    this.#owner.dropped(path, error);
+    this.#owner.release(path);
+    this.choose();
+  }
+
+  /** Moves to the best path there is. */
+  choose(): void {
+    if (this.#closed) return;
+    const before = this.#active;
+    this.#active = pickPath(this.#paths);
+    this.#owner.chose(this.#active, before);
+  }
+
+  /** Sees to it that the paths are looked at, often while something is under way. */
+  watch(): void {
+    if (this.#closed) return;
+    const busy = this.#owner.isBusy() || this.#active === undefined;
+    if (this.#tick !== undefined) {
+      if (this.#tick.busy || !busy) return;
+      this.#tick.timer.cancel();
+    }
+    const { clock } = this.#owner;
+    const delayMs = busy ? TICK_BUSY_MS : TICK_IDLE_MS;
+    const timer = clock.setTimer(delayMs, () => this.#onTick());
+    this.#tick = { timer, busy, dueAtMs: clock.monotonicMs() + delayMs };
+  }
+
+  /** As `watch`, for those who call it with every frame. */
+  watchClosely(): void {
+    if (this.#tick?.busy !== true) this.watch();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#tick?.timer.cancel();
+    this.#tick = undefined;
+    for (const path of this.#paths.splice(0)) closeLink(path, "close");
+    this.#active = undefined;
+  }
+
+  #onTick(): void {
+    const nowMs = this.#owner.clock.monotonicMs();
+    const tick = this.#tick;
+    this.#tick = undefined;
+    if (tick === undefined || this.#closed) return;
+    if (nowMs - tick.dueAtMs > TICK_LATE_MS) for (const path of this.#paths) path.forgive(nowMs);
+    for (const path of [...this.#paths]) this.#look(path, nowMs, tick.busy);
+    this.#owner.watched(nowMs);
+    this.choose();
+    this.watch();
+  }
+
+  #look(path: Path, nowMs: number, busy: boolean): void {
+    if (path.state === "proving" || path.state === "dead") return;
+    const judgement = path.judge(nowMs);
+    if (judgement === "dead") {
+      this.drop(path, new PeerloomError("link/timeout", "The path has gone silent."));
+      return;
+    }
+    if (judgement === "suspect" && path.state === "usable") {
+      path.state = "suspect";
+      if (this.#paths.some((other) => other.state === "usable")) this.#owner.release(path);
+    }
+    // A spare path through the edge is left asleep; its own keep-alive does not wake the relay.
+    if (path !== this.#active && pathKindOf(path.link.kind) !== "direct") return;
+    const id = path.pingDue(nowMs, busy && path === this.#active);
+    if (id !== undefined) this.#owner.sendPing(path, id);
+  }
+}
+
+function closeLink(path: Path, how: "close" | "destroy"): void {
+  path.proofTimer?.cancel();
+  path.link.onFrame = () => {};
+  path.link.onDrain = () => {};
+  path.link.onClose = () => {};
+  path.link[how]();
+}

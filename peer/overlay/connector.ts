@@ -67,6 +67,7 @@ export class Connector {
   readonly #attempts = new Map<PeerId, Promise<PeerSession>>();
   /** The overlay's, which try less. */
   readonly #directAttempts = new Map<PeerId, Promise<PeerSession>>();
+  readonly #lookUps = new Map<PeerId, Promise<Contact | undefined>>();
   readonly #remembered = new Map<PeerId, readonly string[]>();
   readonly #closing = new AbortController();
 
@@ -228,16 +229,24 @@ export class Connector {
       name: "webrtc through peers",
       afterMs: WEBRTC_AFTER_ADDRESS_MS,
       link: async (signal) => {
-        if (await overlay.isLinked(signal)) return rtc.offer(peerId, send, signal);
-        throw new PeerloomError("link/unavailable", "No other peer is linked that could carry the signals.");
+        // Nobody waits for the answer of somebody who is not there.
+        if (!(await overlay.isLinked(signal)))
+          throw new PeerloomError(
+            "link/unavailable",
+            "No other peer is linked that could carry the signals.",
+          );
+        if ((await this.#lookUp(overlay, peerId, signal)) === undefined) throw unknownToPeers(peerId);
+        return rtc.offer(peerId, send, signal);
       },
     };
   }
 
   async #dialKnown(peerId: PeerId, signal: AbortSignal): Promise<Link> {
-    const { introducer } = this.#options;
+    const { introducer, overlay } = this.#options;
     // The edge is spared: it is asked only about those whom the others do not know.
     const isKnown = await this.#askPeers(peerId, signal);
+    if (!isKnown && introducer === undefined && overlay !== undefined && overlay.size > 0)
+      throw unknownToPeers(peerId);
     if (!isKnown && introducer !== undefined) {
       const contact = await introducer.find(peerId, signal);
       if (contact === undefined) {
@@ -260,10 +269,21 @@ export class Connector {
   async #askPeers(peerId: PeerId, signal: AbortSignal): Promise<boolean> {
     const { overlay } = this.#options;
     if (this.#remembered.has(peerId)) return true;
-    if (overlay === undefined || !(await overlay.isLinked(signal))) return false;
-    const contact = await overlay.find(peerId, signal);
-    this.remember(peerId, contact?.addresses ?? []);
-    return contact !== undefined;
+    return overlay !== undefined && (await this.#lookUp(overlay, peerId, signal)) !== undefined;
+  }
+
+  /** What a peer says of itself through other peers; one question for all who ask at once. */
+  #lookUp(overlay: Overlay, peerId: PeerId, signal: AbortSignal): Promise<Contact | undefined> {
+    const asked = this.#lookUps.get(peerId);
+    if (asked !== undefined) return asked;
+    const asking = (async () => {
+      if (!(await overlay.isLinked(signal))) return undefined;
+      const contact = await overlay.find(peerId, signal);
+      this.remember(peerId, contact?.addresses ?? []);
+      return contact;
+    })().finally(() => this.#lookUps.delete(peerId));
+    this.#lookUps.set(peerId, asking);
+    return asking;
   }
 
   async #dialRelay(introducer: Introducer, peerId: PeerId, signal: AbortSignal): Promise<Link> {
@@ -335,6 +355,13 @@ export class Connector {
       stop();
     }
   }
+}
+
+function unknownToPeers(peerId: PeerId): PeerloomError {
+  return new PeerloomError(
+    "peer/not-found",
+    `No peer that can be asked knows ${short(peerId)}. Is it running, in this network?`,
+  );
 }
 
 function noPathMessage(peerId: PeerId, failures: readonly string[]): string {

@@ -63,7 +63,7 @@ describe("without any edge", () => {
     const gone = await openPeer({ edge: null });
     await gone.close();
     await linkedTo(a, 1);
-    expect(await codeOf(a.connect(gone.id))).toBe("connect/no-path");
+    expect(await codeOf(a.connect(gone.id))).toBe("peer/not-found");
   });
 
   test("a peer that stays out of it has only the sessions it made", async () => {

@@ -157,8 +157,10 @@ export class Router {
       return;
     }
     this.#acknowledge(from, request.mid);
-    if (this.#seen.has(request.mid) || this.#seenBefore.has(request.mid)) return;
-    this.#remember(request.mid);
+    // A request may come back once, for plain steps from the best peer on its path.
+    const seenAs = request.greedy ? -request.mid : request.mid;
+    if (this.#seen.has(seenAs) || this.#seenBefore.has(seenAs)) return;
+    this.#remember(seenAs);
     if (request.ttl === 0 || request.budgetMs <= 0 || request.path.length >= PATH_MAX) {
       this.dropped += 1;
       return;
@@ -326,16 +328,17 @@ export class Router {
   #atMinimum(request: Forward): Neighbour | undefined {
     const { own, table } = this.#options;
     const neighbours = table.neighbours;
-    const { target, path, dead } = request;
+    const { target, path, dead, exact } = request;
     const question = { own, target, path, dead, promise: UNBOUNDED, greedy: true };
     if (!request.greedy) {
-      const step = closestHop(neighbours.values(), question, distance(own, target));
+      // For a key the best peer on the path may be the one to answer; for a peer it has looked already.
+      const step = closestHop(neighbours.values(), question, distance(own, target), exact ? path : []);
       if (step !== undefined) {
         this.#send(step, { ...request, greedy: true, promise: UNBOUNDED });
         return step.neighbour;
       }
     }
-    if (!request.exact) {
+    if (!exact) {
       this.#serve(request);
       return undefined;
     }

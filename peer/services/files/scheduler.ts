@@ -58,7 +58,7 @@ export class Scheduler {
   take(source: SourceState, below: number = this.#count): number | undefined {
     if (source.pending.size * this.#chunkBytes >= windowBytes(source) && source.pending.size >= 2)
       return undefined;
-    const index = this.#again.shift() ?? this.#fresh(below);
+    const index = this.#due() ?? this.#fresh(below);
     if (index !== undefined) source.pending.add(index);
     return index;
   }
@@ -83,6 +83,13 @@ export class Scheduler {
     for (const index of source.pending) this.retry(index);
     source.pending.clear();
     this.#again.sort((a, b) => a - b);
+  }
+
+  /** One to be asked for again, unless somebody has brought it meanwhile. */
+  #due(): number | undefined {
+    let index = this.#again.shift();
+    while (index !== undefined && this.has(index)) index = this.#again.shift();
+    return index;
   }
 
   #fresh(below: number): number | undefined {

@@ -49,7 +49,7 @@ test.each([
 
 test("any changed letter gives another ticket or none, and never anything else", () => {
   fc.assert(
-    fc.property(fc.nat(TEXT.length - 14), fc.constantFrom(..."ABCxyz019-_+/= "), (at, letter) => {
+    fc.property(fc.nat(TEXT.length - 14), fc.constantFrom(...Array.from("ABCxyz019-_+/= ")), (at, letter) => {
       const changed = TEXT.slice(0, 13 + at) + letter + TEXT.slice(14 + at);
       try {
         const parsed = parseTicket(changed);

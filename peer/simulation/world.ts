@@ -5,7 +5,8 @@
 import type { SyncClock } from "../adapters/sim/sync-clock.ts";
 import { type SimRandom, seededRandom } from "../adapters/sim/random.ts";
 import { LINK_BUDGETS, type LinkBudget } from "../overlay/mesh/link-table.ts";
-import { Mesh, type MeshContact, type Traffic } from "../overlay/mesh/mesh.ts";
+import { Mesh, type Traffic } from "../overlay/mesh/mesh.ts";
+import type { MeshContact } from "../overlay/mesh/openings.ts";
 import { decodeMesh, encodeMesh } from "../overlay/mesh/mesh-messages.ts";
 import type { MeshKey } from "../overlay/mesh/mesh-key.ts";
 import type { MeshLink } from "../overlay/mesh/neighbour.ts";

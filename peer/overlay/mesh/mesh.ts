@@ -8,7 +8,7 @@ import { PeerloomError } from "../../../shared/errors.ts";
 import type { Clock, Random, Timer } from "../../runtime.ts";
 import { OwnCoordinate, type Coordinate } from "./coordinate.ts";
 import type { DigestEntry } from "./digest.ts";
-import { type Candidate, type LinkBudget, LinkTable, SIBLINGS } from "./link-table.ts";
+import { type LinkBudget, LinkTable, SIBLINGS } from "./link-table.ts";
 import {
   BODY_BYTES_MAX,
   CONTACT_BYTES_MAX,
@@ -20,6 +20,7 @@ import {
 } from "./mesh-messages.ts";
 import { distance, isMeshKey, KEY_BITS, type MeshKey } from "./mesh-key.ts";
 import { type MeshLink, Neighbour } from "./neighbour.ts";
+import { BUCKET_DELAY_MS, type MeshContact, Openings, SIBLING_DELAY_MS } from "./openings.ts";
 import { type Answer, type RequestOptions, Router } from "./router.ts";
 
 /** An idle neighbour is asked whether it is there; spread by a fifth so that neighbours take turns. */
@@ -34,23 +35,8 @@ const DELTA_DELAY_MS = 250;
 const MOVED_MS = 30;
 const MOVED_SHARE = 0.5;
 const MOVED_AFTER_MS = 120_000;
-/** Opening links: at once, in a second, in a burst. */
-const OPENING_MAX = 4;
-const OPENING_MAX_FIRST = 12;
-const OPENS_PER_SECOND = 1;
-const OPENS_BURST = 8;
-const OPEN_TIMEOUT_MS = 15_000;
-/** A candidate that could not be reached is left alone for so long, doubling. */
-const BACKOFF_FIRST_MS = 30_000;
-const BACKOFF_MAX_MS = 600_000;
-const BACKOFFS_MAX = 512;
-const SIBLING_DELAY_MS = 50;
-const BUCKET_DELAY_MS = 500;
 /** Looks for itself through a random neighbour, so that two networks that touch grow together. */
 const SELF_LOOKUP_MS = 30_000;
-const REPLACE_EVERY_MS = 120_000;
-/** Candidates in back-off may be tried again. */
-const SEARCH_AGAIN_MS = 10_000;
 /** Enough links to be found by everybody and to find everybody. */
 export const READY_LINKS = 8;
 
@@ -59,13 +45,6 @@ const SPREAD = 0.2;
 /** What a routed request asks. */
 const ASK = { closest: 0, deliver: 1, closestKeys: 2 } as const;
 const BODY_LIMITS = { bytesMax: BODY_BYTES_MAX, depthMax: 3, itemsMax: 64, textBytesMax: 0 } as const;
-
-/** A peer that can be linked to. */
-export interface MeshContact {
-  readonly key: MeshKey;
-  /** As its link told; opaque here. */
-  readonly contact: Uint8Array;
-}
 
 export type Traffic = "greet" | "delta" | "ping" | "forward" | "ack" | "reply" | "contact" | "bye";
 
@@ -92,32 +71,28 @@ export class Mesh {
   readonly #table: LinkTable;
   readonly #router: Router;
   readonly #place: OwnCoordinate;
-  readonly #opening = new Map<MeshKey, Timer>();
-  readonly #backoffs = new Map<MeshKey, { untilMs: number; delayMs: number }>();
-  /** Contacts asked of a neighbour, and what is done with them. */
-  readonly #asked = new Map<MeshKey, (contact: Uint8Array | undefined) => void>();
+  readonly #openings: Openings;
   readonly #changedEntries = new Set<MeshKey>();
   readonly #gone = new Set<MeshKey>();
   #timers: Timer[] = [];
-  #openTimer: Timer | undefined;
-  #openAtMs = 0;
   #deltaTimer: Timer | undefined;
-  #openCredit = OPENS_BURST;
-  #openCreditAtMs: number;
-  #replacedAtMs: number;
-  #searchedAtMs = 0;
   #nextPing = 1;
-  /** Something was learned since candidates were last looked for in vain. */
-  #maySearch = true;
   #closed = false;
 
   constructor(host: MeshHost) {
     this.#host = host;
     this.#table = new LinkTable(host.key, host.budget);
     this.#place = new OwnCoordinate(host.random);
-    const nowMs = host.clock.monotonicMs();
-    this.#openCreditAtMs = nowMs;
-    this.#replacedAtMs = nowMs;
+    this.#openings = new Openings({
+      own: host.key,
+      clock: host.clock,
+      random: host.random,
+      table: this.#table,
+      place: this.#place,
+      isReady: () => this.isReady,
+      open: (contact, done) => host.open(contact, done),
+      ask: (via, key) => this.#send(via, { kind: "who", key }),
+    });
     this.#router = new Router({
       own: host.key,
       clock: host.clock,
@@ -174,7 +149,7 @@ export class Mesh {
     if (old !== undefined) this.#drop(old);
     const neighbour = new Neighbour(link, this.#host.clock.monotonicMs());
     this.#table.add(neighbour);
-    this.#opened(key, true);
+    this.#openings.ended(key, true);
     this.#send(neighbour, {
       kind: "greet",
       version: MESH_VERSION,
@@ -187,7 +162,7 @@ export class Mesh {
     this.#host.changed?.();
     // Newly come: whoever is closest names those who belong beside us.
     if (this.#table.size === 1) this.#lookForSelf();
-    this.#planOpen(SIBLING_DELAY_MS);
+    this.#openings.plan(SIBLING_DELAY_MS);
   }
 
   /** A link is gone, whoever ended it. */
@@ -239,7 +214,7 @@ export class Mesh {
 
   /** First contacts, from an edge, a ticket or a remembered address. Ready once enough links stand. */
   join(contacts: readonly MeshContact[]): void {
-    for (const contact of contacts) this.#open(contact);
+    for (const contact of contacts) this.#openings.open(contact);
   }
 
   /** Says goodbye and leaves nothing running. */
@@ -255,10 +230,8 @@ export class Mesh {
     this.#closed = true;
     for (const timer of this.#timers) timer.cancel();
     this.#timers = [];
-    this.#openTimer?.cancel();
     this.#deltaTimer?.cancel();
-    for (const timer of this.#opening.values()) timer.cancel();
-    this.#opening.clear();
+    this.#openings.close();
     this.#router.close();
     this.#table.clear();
   }
@@ -301,15 +274,12 @@ export class Mesh {
         this.#send(from, { kind: "contact", key: message.key, contact });
         return;
       }
-      case "contact": {
-        const take = this.#asked.get(message.key);
-        this.#asked.delete(message.key);
-        take?.(message.contact.length === 0 ? undefined : message.contact);
+      case "contact":
+        this.#openings.told(message.key, message.contact);
         return;
-      }
       case "bye":
         // Gone, or full: whoever still names it would have us ask in vain.
-        this.#backOff(from.key);
+        this.#openings.backOff(from.key);
         this.#drop(from);
         from.link.close();
         return;
@@ -339,11 +309,11 @@ export class Mesh {
     for (const entry of entries) {
       if (entry.key === this.#host.key || !from.digest.set(entry)) continue;
       if (this.#table.neighbours.has(entry.key)) continue;
-      this.#maySearch = true;
+      this.#openings.learned();
       if (distance(entry.key, this.#host.key) < limit) delayMs = SIBLING_DELAY_MS;
       else delayMs ??= BUCKET_DELAY_MS;
     }
-    if (delayMs !== undefined) this.#planOpen(delayMs);
+    if (delayMs !== undefined) this.#openings.plan(delayMs);
   }
 
   #serve(body: Uint8Array, request: Forward): Uint8Array | undefined {
@@ -389,7 +359,7 @@ export class Mesh {
       this.#drop(surplus);
       surplus.link.close();
     }
-    this.#planOpen(BUCKET_DELAY_MS);
+    this.#openings.plan(BUCKET_DELAY_MS);
   }
 
   #ping(neighbour: Neighbour): void {
@@ -414,7 +384,7 @@ export class Mesh {
   #probe(neighbour: Neighbour, sinceMs: number): void {
     if (this.#closed || !this.#isLinked(neighbour) || neighbour.suspectSinceMs !== sinceMs) return;
     if (this.#host.clock.monotonicMs() - sinceMs >= DEAD_AFTER_MS) {
-      this.#backOff(neighbour.key);
+      this.#openings.backOff(neighbour.key);
       this.#drop(neighbour);
       neighbour.link.close();
       return;
@@ -436,9 +406,9 @@ export class Mesh {
     this.#gone.add(neighbour.key);
     this.#planDelta();
     this.#router.lost(neighbour);
-    this.#maySearch = true;
+    this.#openings.learned();
     this.#host.changed?.();
-    this.#planOpen(SIBLING_DELAY_MS);
+    this.#openings.plan(SIBLING_DELAY_MS);
   }
 
   /** Finds out whether somebody is closer than the siblings known: through a random neighbour, which may know another part. */
@@ -463,96 +433,8 @@ export class Mesh {
   #meet(contacts: readonly MeshContact[]): void {
     for (const contact of contacts) {
       if (contact.key === this.#host.key || this.has(contact.key)) continue;
-      if (distance(contact.key, this.#host.key) < this.#table.siblingDistance) this.#open(contact);
+      if (distance(contact.key, this.#host.key) < this.#table.siblingDistance) this.#openings.open(contact);
     }
-  }
-
-  // --- opening links ---
-
-  /** Looks for the next candidate in about so long; an earlier plan stands. */
-  #planOpen(delayMs: number): void {
-    if (this.#closed) return;
-    const atMs = this.#host.clock.monotonicMs() + delayMs;
-    if (this.#openTimer !== undefined && this.#openAtMs <= atMs) return;
-    this.#openTimer?.cancel();
-    this.#openAtMs = atMs;
-    const jitterMs = delayMs * (1 + 2 * this.#host.random.unit());
-    this.#openTimer = this.#host.clock.setTimer(jitterMs, () => {
-      this.#openTimer = undefined;
-      this.#openNext();
-    });
-  }
-
-  #openNext(): void {
-    const nowMs = this.#host.clock.monotonicMs();
-    this.#openCredit = Math.min(
-      this.#openCredit + ((nowMs - this.#openCreditAtMs) / 1_000) * OPENS_PER_SECOND,
-      OPENS_BURST,
-    );
-    this.#openCreditAtMs = nowMs;
-    while (this.#opening.size < (this.isReady ? OPENING_MAX : OPENING_MAX_FIRST) && this.#openCredit >= 1) {
-      const candidate = this.#nextCandidate(nowMs);
-      if (candidate === undefined) return;
-      this.#openCredit -= 1;
-      this.#ask(candidate);
-    }
-  }
-
-  #nextCandidate(nowMs: number): Candidate | undefined {
-    if (!this.#maySearch && nowMs - this.#searchedAtMs < SEARCH_AGAIN_MS) return undefined;
-    this.#maySearch = true;
-    const isOut = (key: MeshKey): boolean =>
-      this.#opening.has(key) || (this.#backoffs.get(key)?.untilMs ?? 0) > nowMs;
-    const wanted = this.#table.wanted(this.#place, isOut);
-    if (wanted !== undefined) return wanted;
-    this.#maySearch = false;
-    this.#searchedAtMs = nowMs;
-    if (nowMs - this.#replacedAtMs < REPLACE_EVERY_MS) return undefined;
-    this.#replacedAtMs = nowMs;
-    return this.#table.nearer(this.#place, isOut);
-  }
-
-  /** Asks the neighbour that named it how it is reached. */
-  #ask({ key, via }: Candidate): void {
-    this.#began(key);
-    this.#asked.set(key, (contact) => {
-      if (contact === undefined) this.#opened(key, false);
-      else this.#host.open({ key, contact }, (opened) => this.#opened(key, opened));
-    });
-    this.#send(via, { kind: "who", key });
-  }
-
-  #open(contact: MeshContact): void {
-    const { key } = contact;
-    if (key === this.#host.key || this.has(key) || this.#opening.has(key)) return;
-    this.#began(key);
-    this.#host.open(contact, (opened) => this.#opened(key, opened));
-  }
-
-  #began(key: MeshKey): void {
-    this.#opening.set(
-      key,
-      this.#host.clock.setTimer(OPEN_TIMEOUT_MS, () => this.#opened(key, false)),
-    );
-  }
-
-  #opened(key: MeshKey, opened: boolean): void {
-    const timer = this.#opening.get(key);
-    if (timer === undefined || this.#closed) return;
-    timer.cancel();
-    this.#opening.delete(key);
-    this.#asked.delete(key);
-    if (opened) this.#backoffs.delete(key);
-    else this.#backOff(key);
-    this.#planOpen(SIBLING_DELAY_MS);
-  }
-
-  #backOff(key: MeshKey): void {
-    const delayMs = Math.min((this.#backoffs.get(key)?.delayMs ?? BACKOFF_FIRST_MS / 2) * 2, BACKOFF_MAX_MS);
-    this.#backoffs.delete(key);
-    this.#backoffs.set(key, { untilMs: this.#host.clock.monotonicMs() + this.#spread(delayMs), delayMs });
-    if (this.#backoffs.size > BACKOFFS_MAX)
-      this.#backoffs.delete(this.#backoffs.keys().next().value as MeshKey);
   }
 
   // --- telling neighbours ---

@@ -18,7 +18,7 @@ export const STREAM_WINDOW_BYTES: number = 256 * 1024;
 /** A window grows to this at most: 4 MiB fill 40 MB/s at 100 ms. */
 export const STREAM_WINDOW_BYTES_MAX: number = 4 * 1024 * 1024;
 /** Bytes written by the application and not yet in a frame; past that `write` waits. */
-export const STREAM_SEND_QUEUE_BYTES: number = 512 * 1024;
+export const STREAM_SEND_QUEUE_BYTES: number = 1024 * 1024;
 /** Half a window read faster than this many round trips means the window is what limits. */
 const WINDOW_GROWTH_ROUND_TRIPS = 2;
 const WINDOW_GROWTH_MS_MIN = 20;

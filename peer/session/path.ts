@@ -91,7 +91,8 @@ export class Path {
   /** @returns the id to send when a ping is due */
   pingDue(nowMs: number, busy: boolean): number | undefined {
     const intervalMs = busy ? PING_BUSY_MS : PING_IDLE_MS;
-    if (this.#ping !== undefined || nowMs - this.#pingedAtMs < intervalMs) return undefined;
+    if (nowMs - this.#pingedAtMs < intervalMs) return undefined;
+    if (this.#ping !== undefined && !this.#isPingLost(this.#ping.sentAtMs, nowMs)) return undefined;
     return this.startPing(nowMs);
   }
 
@@ -109,6 +110,15 @@ export class Path {
     this.#ping = undefined;
     this.rttMs = this.rttMs === undefined ? sampleMs : this.rttMs + RTT_SMOOTHING * (sampleMs - this.rttMs);
     this.rttMsMin = Math.min(this.rttMsMin ?? sampleMs, sampleMs);
+  }
+
+  /**
+   * Something else was heard since, so nothing is due any more; but the answer itself never came. Not asking again would mean to
+   * trust the path for ever.
+   */
+  #isPingLost(sentAtMs: number, nowMs: number): boolean {
+    const patienceMs = Math.max(DEAD_MS, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0));
+    return this.#dueSinceMs === undefined && nowMs - sentAtMs > patienceMs;
   }
 
   /** What the silence means now. */

@@ -143,6 +143,59 @@ test("frames that were sealed late do not wait for a window that waits for them 
     relinkMs: 0,
   }));
 
+test("a path that dies between a ping and its answer, having carried something else, is found out (seed 1264731073)", () =>
+  play({
+    seed: 284144831,
+    sealingMsMax: 3,
+    wires: [
+      {
+        dialler: "alice",
+        kind: "relay",
+        latencyMs: 69,
+        jitterMs: 0,
+        bytesPerSecond: 200000,
+        unackedBytesMax: 262144,
+      },
+    ],
+    flows: [
+      { opener: "alice", priority: "bulk", there: 0, back: 386331, pieceBytesMax: 65536, readerRestsMs: 50 },
+      { opener: "bob", priority: "interactive", there: 0, back: 148, pieceBytesMax: 1000, readerRestsMs: 50 },
+    ],
+    accidents: [
+      {
+        afterMs: 275,
+        link: 3,
+        kind: "add",
+        wire: {
+          dialler: "alice",
+          kind: "tcp",
+          latencyMs: 134,
+          jitterMs: 20,
+          bytesPerSecond: 200000,
+          unackedBytesMax: 262144,
+        },
+      },
+      { afterMs: 1783, link: 1, kind: "cut", noticed: "neither" },
+      { afterMs: 2811, link: 1, kind: "destroy", by: "second" },
+      {
+        afterMs: 966,
+        link: 4,
+        kind: "add",
+        wire: {
+          dialler: "bob",
+          kind: "overlay",
+          latencyMs: 127,
+          jitterMs: 32,
+          bytesPerSecond: 200000,
+          unackedBytesMax: 16777216,
+        },
+      },
+      { afterMs: 3426, link: 2, kind: "close", by: "first" },
+      { afterMs: 1951, link: 0, kind: "cut", noticed: "both" },
+    ],
+    relinkMs: 19995,
+  }));
+
 /** Plays one script; all flows must be complete at its end. */
 function play({ seed, sealingMsMax, wires, flows, accidents, relinkMs }: Script): Promise<void> {
   return inWorld({ seed, sealingMsMax }, async (world) => {

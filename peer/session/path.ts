@@ -27,6 +27,8 @@ const SUSPECT_MS_MIN = 500;
 const SUSPECT_ROUND_TRIPS = 4;
 /** Silence with an answer due: from here on the link is given up. Together with the ping interval below 3 s. */
 const DEAD_MS = 2_000;
+/** Pings without an answer that are remembered: on a slow path an early one may still be answered. */
+const PINGS_MAX = 4;
 export const PING_BUSY_MS = 1_000;
 export const PING_IDLE_MS = 20_000;
 
@@ -44,7 +46,8 @@ export class Path {
   #heardAtMs: number;
   /** Since when something is due from the other side. */
   #dueSinceMs: number | undefined;
-  #ping: { readonly id: number; readonly sentAtMs: number } | undefined;
+  /** Not answered yet, the latest last. */
+  #pings: { readonly id: number; readonly sentAtMs: number }[] = [];
   #nextPingId = 1;
   #pingedAtMs: number;
 
@@ -73,7 +76,8 @@ export class Path {
   /** Something authentic came in. */
   heard(nowMs: number): void {
     this.#heardAtMs = nowMs;
-    this.#dueSinceMs = undefined;
+    // A ping's answer stays due whatever else comes: the path may die between the two.
+    this.#dueSinceMs = this.#pings.length > 0 ? nowMs : undefined;
     if (this.state === "suspect") this.state = "usable";
   }
 
@@ -91,34 +95,36 @@ export class Path {
   /** @returns the id to send when a ping is due */
   pingDue(nowMs: number, busy: boolean): number | undefined {
     const intervalMs = busy ? PING_BUSY_MS : PING_IDLE_MS;
-    if (nowMs - this.#pingedAtMs < intervalMs) return undefined;
-    if (this.#ping !== undefined && !this.#isPingLost(this.#ping.sentAtMs, nowMs)) return undefined;
-    return this.startPing(nowMs);
+    const latest = this.#pings.at(-1);
+    const isDue =
+      latest === undefined
+        ? nowMs - this.#pingedAtMs >= intervalMs
+        : this.#heardAtMs > latest.sentAtMs && nowMs - latest.sentAtMs > this.#patienceMs;
+    return isDue ? this.startPing(nowMs) : undefined;
   }
 
   startPing(nowMs: number): number {
     const id = this.#nextPingId++;
-    this.#ping = { id, sentAtMs: nowMs };
+    this.#pings.push({ id, sentAtMs: nowMs });
+    if (this.#pings.length > PINGS_MAX) this.#pings.shift();
     this.#pingedAtMs = nowMs;
     this.expectAnswer(nowMs);
     return id;
   }
 
   pong(id: number, nowMs: number): void {
-    if (this.#ping?.id !== id) return;
-    const sampleMs = nowMs - this.#ping.sentAtMs;
-    this.#ping = undefined;
+    const asked = this.#pings.find((ping) => ping.id === id);
+    if (asked === undefined) return;
+    const sampleMs = nowMs - asked.sentAtMs;
+    this.#pings = [];
+    this.#dueSinceMs = undefined;
     this.rttMs = this.rttMs === undefined ? sampleMs : this.rttMs + RTT_SMOOTHING * (sampleMs - this.rttMs);
     this.rttMsMin = Math.min(this.rttMsMin ?? sampleMs, sampleMs);
   }
 
-  /**
-   * Something else was heard since, so nothing is due any more; but the answer itself never came. Not asking again would mean to
-   * trust the path for ever.
-   */
-  #isPingLost(sentAtMs: number, nowMs: number): boolean {
-    const patienceMs = Math.max(DEAD_MS, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0));
-    return this.#dueSinceMs === undefined && nowMs - sentAtMs > patienceMs;
+  /** Silence after which other paths go first, and a ping whose answer was not sent is asked again. */
+  get #patienceMs(): number {
+    return Math.max(SUSPECT_MS_MIN, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0));
   }
 
   /** What the silence means now. */
@@ -127,7 +133,7 @@ export class Path {
     if (sinceMs === undefined) return "alive";
     const silentMs = nowMs - Math.max(sinceMs, this.#heardAtMs);
     if (silentMs > Math.max(DEAD_MS, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0))) return "dead";
-    if (silentMs > Math.max(SUSPECT_MS_MIN, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0))) return "suspect";
+    if (silentMs > this.#patienceMs) return "suspect";
     return "alive";
   }
 }

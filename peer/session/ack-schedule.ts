@@ -29,7 +29,7 @@ export class AckSchedule {
 
   now(): void {
     const nowMs = this.#clock.monotonicMs();
-    // Aim at two acknowledgements in the delay.
+    // Aim at four acknowledgements in the delay.
     const perDelay = (this.#bytes * DELAY_MS) / Math.max(nowMs - this.#sentAtMs, 0.5);
     this.#everyBytes = Math.min(Math.max(perDelay / 4, EVERY_BYTES_MIN), EVERY_BYTES_MAX);
     this.#sentAtMs = nowMs;

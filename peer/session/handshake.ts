@@ -25,7 +25,7 @@ export interface HandshakeContext {
 export interface PendingHello {
   /** The whole frame; the same on every link. */
   readonly frame: Uint8Array;
-  /** @throws PeerloomError `session/handshake-failed`, `wire/version`, `wire/malformed` */
+  /** @throws PeerloomError `session/handshake-failed`, `wire/version`, `wire/malformed`, `wire/too-large` */
   finish(noise: Uint8Array): Promise<{
     readonly sessionId: Uint8Array;
     readonly remoteInstance: Uint8Array;
@@ -74,7 +74,10 @@ export interface AcceptedHello {
   finish(): Promise<{ readonly answer: Uint8Array; readonly keys: SessionKeys }>;
 }
 
-/** @throws PeerloomError `session/handshake-failed`, `wire/version`, `wire/malformed` */
+/**
+ * @throws PeerloomError `session/handshake-failed`, `wire/version`, `wire/malformed`, `wire/too-large`, `id/invalid`,
+ * `connect/self`
+ */
 export async function acceptHello(context: HandshakeContext, noise: Uint8Array): Promise<AcceptedHello> {
   const { runtime, identity, network } = context;
   const handshake = await NoiseAcceptor.read(runtime, staticKey(identity), sessionPrologue(network), noise);

@@ -33,7 +33,7 @@ export function encodeHello(hello: Omit<Hello, "version">): Uint8Array {
   return encode([WIRE_VERSION, hello.publicKey, hello.sessionId, hello.instance, hello.aeads]);
 }
 
-/** @throws PeerloomError `wire/malformed` */
+/** @throws PeerloomError `wire/malformed`, `wire/too-large` */
 export function decodeHello(bytes: Uint8Array): Hello {
   const fields = new FieldReader(decode(bytes, LIMITS), "hello");
   const hello = {
@@ -51,7 +51,7 @@ export function encodeWelcome(instance: Uint8Array, aead: AeadName): Uint8Array 
   return encode([WIRE_VERSION, instance, aead]);
 }
 
-/** @throws PeerloomError `wire/malformed` */
+/** @throws PeerloomError `wire/malformed`, `wire/too-large` */
 export function decodeWelcome(bytes: Uint8Array): Welcome {
   const fields = new FieldReader(decode(bytes, LIMITS), "welcome");
   const version = fields.integer(0, 255);

@@ -130,6 +130,7 @@ export function readStreamFrames(plaintext: Uint8Array, each: (frame: StreamFram
 function openFrame(id: number, body: Uint8Array): StreamFrame {
   const priority = PRIORITIES[body[0] ?? -1];
   if (priority === undefined) throw violation("unknown priority");
+  if (body.length === 1) throw violation("no protocol");
   return { kind: "open", id, protocol: text(body.subarray(1)), priority };
 }
 

@@ -62,6 +62,7 @@ function nodeKey(name: AeadName, key: KeyObject): AeadKey {
     },
     open(nonce, header, sealed) {
       const end = sealed.length - TAG_BYTES;
+      if (end < 0) return undefined;
       const opener = decipher(name, key, nonce);
       opener.setAAD(header, { plaintextLength: 0 });
       opener.setAuthTag(sealed.subarray(end));

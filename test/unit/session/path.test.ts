@@ -1,0 +1,151 @@
+import { describe, expect, test } from "vitest";
+import type { Link, LinkKind } from "../../../peer/links/link.ts";
+import { Path, type PathState, pickPath } from "../../../peer/session/path.ts";
+
+function pathOf(kind: LinkKind, state: PathState = "usable"): Path {
+  const link: Link = {
+    kind,
+    description: kind,
+    frameBytesMax: 1024,
+    unackedBytesMax: 4096,
+    binding: new Uint8Array(0),
+    bufferedBytes: 0,
+    send() {},
+    close() {},
+    destroy() {},
+    onFrame() {},
+    onDrain() {},
+    onClose() {},
+  };
+  return new Path({ link, state, linkNonce: new Uint8Array(8), plaintextBytesMax: 1000, nowMs: 0 });
+}
+
+/** A path with this round trip, heard at zero, with nothing due. */
+function measured(rttMs: number): Path {
+  const path = pathOf("tcp");
+  path.pong(path.startPing(-rttMs), 0);
+  path.heard(0);
+  return path;
+}
+
+describe("silence", () => {
+  test("means nothing while no answer is due", () => {
+    expect(pathOf("tcp").judge(1e9)).toBe("alive");
+  });
+
+  test("with an answer due makes a path suspect after 500 ms and dead after 2 s", () => {
+    const path = pathOf("tcp");
+    path.expectAnswer(1_000);
+    expect(path.judge(1_500)).toBe("alive");
+    expect(path.judge(1_501)).toBe("suspect");
+    expect(path.judge(3_000)).toBe("suspect");
+    expect(path.judge(3_001)).toBe("dead");
+  });
+
+  test("counts from the first thing that is due, not from the last", () => {
+    const path = pathOf("tcp");
+    for (let ms = 0; ms <= 2_000; ms += 100) path.expectAnswer(ms);
+    expect(path.judge(2_001)).toBe("dead");
+  });
+
+  test("is over when something is heard", () => {
+    const path = pathOf("tcp");
+    path.expectAnswer(0);
+    path.heard(1_900);
+    expect(path.judge(1e9)).toBe("alive");
+    path.expectAnswer(5_000);
+    expect(path.judge(5_500)).toBe("alive");
+    expect(path.judge(5_501)).toBe("suspect");
+  });
+
+  test("on a long path lasts four round trips before it means anything", () => {
+    const path = measured(300);
+    path.expectAnswer(0);
+    expect(path.judge(1_200)).toBe("alive");
+    expect(path.judge(1_201)).toBe("suspect");
+    expect(path.judge(2_001)).toBe("dead");
+    const longest = measured(1_000);
+    longest.expectAnswer(0);
+    expect(longest.judge(4_000)).toBe("alive");
+    expect(longest.judge(4_001)).toBe("dead");
+  });
+
+  test("of our own clock's making is forgiven", () => {
+    const path = pathOf("tcp");
+    path.expectAnswer(0);
+    path.forgive(10_000);
+    expect(path.judge(10_500)).toBe("alive");
+    expect(path.judge(12_001)).toBe("dead");
+  });
+
+  test("a suspect that is heard is usable again; one that has not proved itself is not", () => {
+    const suspect = pathOf("tcp", "suspect");
+    suspect.heard(1);
+    expect(suspect.state).toBe("usable");
+    const proving = pathOf("tcp", "proving");
+    proving.heard(1);
+    expect(proving.state).toBe("proving");
+  });
+});
+
+describe("pings", () => {
+  test("are due each second when busy and each 20 s when idle, one at a time", () => {
+    const path = pathOf("tcp");
+    expect(path.pingDue(999, true)).toBeUndefined();
+    expect(path.pingDue(1_000, false)).toBeUndefined();
+    const id = path.pingDue(1_000, true);
+    expect(id).toBeDefined();
+    expect(path.pingDue(60_000, true)).toBeUndefined();
+    path.pong(id as number, 1_010);
+    expect(path.pingDue(20_999, false)).toBeUndefined();
+    expect(path.pingDue(21_000, false)).toBeDefined();
+  });
+
+  test("measure the round trip: smoothed, and the smallest", () => {
+    const path = pathOf("tcp");
+    path.pong(path.startPing(0), 100);
+    expect([path.rttMs, path.rttMsMin]).toEqual([100, 100]);
+    path.pong(path.startPing(1_000), 1_050);
+    expect([path.rttMs, path.rttMsMin]).toEqual([90, 50]);
+    path.pong(path.startPing(2_000), 2_190);
+    expect([path.rttMs, path.rttMsMin]).toEqual([110, 50]);
+  });
+
+  test("are answered once, and only by their own id", () => {
+    const path = pathOf("tcp");
+    const id = path.startPing(0);
+    path.pong(id + 1, 5);
+    expect(path.rttMs).toBeUndefined();
+    path.pong(id, 10);
+    path.pong(id, 500);
+    expect(path.rttMs).toBe(10);
+  });
+});
+
+describe("the path that carries the session", () => {
+  const check = (expected: string | undefined, ...paths: readonly Path[]): void => {
+    expect(pickPath(paths)?.link.kind).toBe(expected);
+    expect(pickPath(paths.toReversed())?.link.kind).toBe(expected);
+  };
+
+  test("is the best kind there is", () => {
+    const kinds = ["tcp", "webrtc", "websocket", "relay", "overlay"] as const;
+    kinds.forEach((kind, best) => check(kind, ...kinds.slice(best).map((each) => pathOf(each))));
+  });
+
+  test("is a suspect only when nothing else is left", () => {
+    check("overlay", pathOf("tcp", "suspect"), pathOf("overlay"));
+    check("tcp", pathOf("tcp", "suspect"), pathOf("relay", "suspect"));
+  });
+
+  test("is never one that is dead or has not proved itself", () => {
+    check("relay", pathOf("tcp", "dead"), pathOf("webrtc", "proving"), pathOf("relay"));
+    check(undefined, pathOf("tcp", "dead"), pathOf("webrtc", "proving"));
+    check(undefined);
+  });
+
+  test("stays the older of two that are equal", () => {
+    const [older, newer] = [pathOf("tcp"), pathOf("tcp")];
+    expect(pickPath([older, newer])).toBe(older);
+  });
+});

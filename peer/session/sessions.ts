@@ -36,7 +36,7 @@ const UNCLAIMED_MAX = 256;
 /** Sessions that were answered and not proved; past that new hellos are refused. */
 const HALF_OPEN_MAX = 256;
 /** A hello of theirs that was answered is given so long before we send one of our own. */
-const HALF_OPEN_WAIT_MS = 2_000;
+const HALF_OPEN_WAIT_MS = 5_000;
 /** Hellos remembered, so that the same one on another link meets the same answer; past that the oldest goes. */
 const HELLOS_MAX = 256;
 /** Said to a dialler whose hello crossed ours: the session of the lower peer id stands. */
@@ -65,6 +65,8 @@ export class Sessions {
   readonly #byId = new Map<string, PeerSession>();
   readonly #dials = new Map<PeerId, Dial>();
   readonly #hellos = new Map<string, Promise<AcceptedHello & { readonly session: PeerSession }>>();
+  /** Hellos whose answers are being made; their sessions are none yet. */
+  readonly #answering = new Set<AcceptedHello>();
   readonly #waiting = new Map<PeerId, Set<(session: PeerSession) => void>>();
   readonly #closing = new AbortController();
   #unclaimed = 0;
@@ -266,7 +268,7 @@ export class Sessions {
     const key = toHex(noise);
     const known = this.#hellos.get(key);
     if (known !== undefined) return known;
-    if (this.#byId.size - this.#byPeer.size >= HALF_OPEN_MAX) {
+    if (this.#byId.size + this.#answering.size - this.#byPeer.size >= HALF_OPEN_MAX) {
       throw new PeerloomError(
         "link/too-many",
         "Too many handshakes are unfinished here. Try again in a moment.",
@@ -283,14 +285,20 @@ export class Sessions {
     if (this.#byId.has(toHex(accepted.sessionId))) {
       throw new PeerloomError("session/handshake-failed", "That session has begun already.");
     }
-    const answered = accepted.finish().then(({ answer, keys }) => ({
-      ...accepted,
-      answer,
-      session: this.#newSession({ ...accepted, role: "acceptor", keys }),
-    }));
+    const answered = this.#answer(accepted);
     this.#hellos.set(key, answered);
     if (this.#hellos.size > HELLOS_MAX) this.#hellos.delete(this.#hellos.keys().next().value as string);
     return answered;
+  }
+
+  async #answer(accepted: AcceptedHello): Promise<AcceptedHello & { readonly session: PeerSession }> {
+    this.#answering.add(accepted);
+    try {
+      const { answer, keys } = await accepted.finish();
+      return { ...accepted, answer, session: this.#newSession({ ...accepted, role: "acceptor", keys }) };
+    } finally {
+      this.#answering.delete(accepted);
+    }
   }
 
   /** The link of a crossed hello waits for its dialler to attach it to the session that stands. */
@@ -376,8 +384,9 @@ export class Sessions {
     this.#options.onEnd(session);
   }
 
-  /** That peer's hello was answered and it has not proved itself yet: it is about to, or it was a replay. */
+  /** That peer's hello was taken and it has not proved itself yet: it is about to, or it was a replay. */
   #isGreetedBy(peerId: PeerId): boolean {
+    for (const hello of this.#answering) if (hello.peerId === peerId) return true;
     for (const session of this.#byId.values()) {
       if (session.peerId === peerId && this.#byPeer.get(peerId) !== session) return true;
     }

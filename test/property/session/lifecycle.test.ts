@@ -119,8 +119,9 @@ test("dials that cross end in one session, the same on both sides", () =>
         }),
         { minLength: 2, maxLength: 6 },
       ),
-      (number, dials) =>
-        inWorld({ seed: number }, async (world) => {
+      fc.constantFrom(0, 10, 100),
+      (number, dials, derivingMsMax) =>
+        inWorld({ seed: number, derivingMsMax }, async (world) => {
           const connected = dials.map(async ({ afterMs, ...wire }) => {
             await world.clock.sleep(afterMs);
             return world.link(wire).connected;
@@ -134,7 +135,7 @@ test("dials that cross end in one session, the same on both sides", () =>
           expect(new Set(sessions.map((session) => String(session.sessionId))).size).toBe(1);
         }),
     ),
-    FEW,
+    { numRuns: 60 },
   ));
 
 test.each<PeerName>(["alice", "bob"])(

@@ -8,8 +8,10 @@ import { SimClock } from "../../../peer/adapters/sim/clock.ts";
 import { type SimLinkPair, simLinkPair, type SimPathOptions } from "../../../peer/adapters/sim/link.ts";
 import { seededRandom, type SimRandom } from "../../../peer/adapters/sim/random.ts";
 import { simRuntime } from "../../../peer/adapters/sim/runtime.ts";
+import { webCryptoHash } from "../../../peer/adapters/web-crypto-hash.ts";
 import { type Identity, identityFromSeed } from "../../../peer/identity/identity.ts";
 import type { LinkKind } from "../../../peer/links/link.ts";
+import type { HashProvider } from "../../../peer/runtime.ts";
 import type { StreamHandler } from "../../../peer/session/contract.ts";
 import type { PeerSession } from "../../../peer/session/session.ts";
 import { Sessions } from "../../../peer/session/sessions.ts";
@@ -21,6 +23,8 @@ export interface WorldOptions {
   readonly seed: number;
   /** Sealing answers at once (Node), or up to so much later and out of order (browsers). @default 0 */
   readonly sealingMsMax?: number;
+  /** Every key derivation of a handshake, of which it has several, takes up to so much, as on a busy machine. @default 0 */
+  readonly derivingMsMax?: number;
 }
 
 /** What a test says of a path; the rest is the simulator's. */
@@ -47,7 +51,12 @@ export class SimPeer {
   /** Called when a session has lost its last path. */
   onPathless: () => void = () => {};
 
-  constructor(name: PeerName, identity: Identity, world: World, sealingMsMax: number) {
+  constructor(
+    name: PeerName,
+    identity: Identity,
+    world: World,
+    { sealingMsMax = 0, derivingMsMax = 0 }: Omit<WorldOptions, "seed">,
+  ) {
     const { clock, random } = world;
     this.name = name;
     this.identity = identity;
@@ -55,12 +64,14 @@ export class SimPeer {
       sealingMsMax === 0
         ? undefined
         : { clock, random: random.fork(`${name}/sealing`), delayMsMax: sealingMsMax };
+    const runtime = simRuntime({
+      seed: `${world.seed}/${name}`,
+      clock,
+      aead: simAead(later === undefined ? {} : { later }),
+    });
     this.sessions = new Sessions({
-      runtime: simRuntime({
-        seed: `${world.seed}/${name}`,
-        clock,
-        aead: simAead(later === undefined ? {} : { later }),
-      }),
+      runtime:
+        derivingMsMax === 0 ? runtime : { ...runtime, hash: slowHash(world, `${name}/hash`, derivingMsMax) },
       identity,
       network: "world" as NetworkName,
       handler: (protocol) => this.handlers.get(protocol),
@@ -89,15 +100,10 @@ export class World {
     this.random = seededRandom(seed);
   }
 
-  static async open({ seed, sealingMsMax = 0 }: WorldOptions): Promise<World> {
+  static async open({ seed, ...pace }: WorldOptions): Promise<World> {
     const world = new World(seed);
     const make = async (name: PeerName): Promise<SimPeer> =>
-      new SimPeer(
-        name,
-        await identityFromSeed(world.random.fork(`${name}/identity`).bytes(32)),
-        world,
-        sealingMsMax,
-      );
+      new SimPeer(name, await identityFromSeed(world.random.fork(`${name}/identity`).bytes(32)), world, pace);
     world.alice = await make("alice");
     world.bob = await make("bob");
     return world;
@@ -154,6 +160,17 @@ export class World {
     this.clock.close();
     return left;
   }
+}
+
+function slowHash({ clock, random }: World, name: string, delayMsMax: number): HashProvider {
+  const delays = random.fork(name);
+  return {
+    ...webCryptoHash,
+    async hkdf(...call) {
+      await clock.sleep(delays.integer(0, delayMsMax));
+      return webCryptoHash.hkdf(...call);
+    },
+  };
 }
 
 /** Runs a test in a world of its own. */

@@ -6,6 +6,14 @@ export type { ConnectOptions } from "../overlay/connector.ts";
 export type { Download, DownloadProgress, DownloadResult, SaveOptions } from "../services/files/download.ts";
 export type { Share, ShareOptions } from "../services/files/files.ts";
 export type {
+  FoundRecord,
+  GetOptions,
+  PutOptions,
+  SetOptions,
+  StoredRecord,
+} from "../services/records/records.ts";
+export type { RecordValue } from "../services/records/value.ts";
+export type {
   BytesByPath,
   OpenOptions,
   PathInfo,

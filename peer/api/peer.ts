@@ -18,6 +18,7 @@ import { RtcNegotiations } from "../overlay/rtc-negotiations.ts";
 import { Upgrader } from "../overlay/upgrader.ts";
 import type { Listener, Runtime } from "../runtime.ts";
 import { Files } from "../services/files/files.ts";
+import { Records } from "../services/records/records.ts";
 import type { ServiceHost } from "../services/host.ts";
 import type { Session, StreamHandler } from "../session/contract.ts";
 import type { PeerSession } from "../session/session.ts";
@@ -46,6 +47,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly network: NetworkName;
   /** Files and folders, shared and got. */
   readonly files: Files;
+  /** Small values that the overlay keeps. */
+  readonly records: Records;
   readonly #runtime: Runtime;
   readonly #options: CheckedOptions;
   readonly #handlers = new Map<string, StreamHandler>();
@@ -138,7 +141,9 @@ export class Peer extends EventTarget implements AsyncDisposable {
       rtc: this.#rtc,
     });
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
-    this.files = new Files(this.#serviceHost(), options.edge);
+    const host = this.#serviceHost(identity);
+    this.files = new Files(host, options.edge);
+    this.records = new Records(host);
   }
 
   /** Origin of the edge, or undefined in pure mode. */
@@ -204,7 +209,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       overlay.onSignal = (from, message) => {
         this.#receiveSignal(from, message, (answer) => overlay.signal(from, answer));
       };
-      await overlay.open();
+      this.records.start(await overlay.open());
     }
     if (where !== undefined) {
       this.#listener = await listen(this.#runtime, parseListenAddress(where), (link) =>
@@ -243,6 +248,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   async #close(): Promise<void> {
     await this.files.close();
     this.#overlay?.close();
+    this.records.close();
     this.#connector.close();
     this.#rtc?.close();
     await this.#sessions.close();
@@ -283,13 +289,15 @@ export class Peer extends EventTarget implements AsyncDisposable {
       this.#connector.remember(from, message.addresses);
   }
 
-  #serviceHost(): ServiceHost {
+  #serviceHost(identity: Identity): ServiceHost {
     return {
       id: this.id,
       network: this.network,
       runtime: this.#runtime,
       addresses: () => this.listenAddresses,
       connect: (id, options) => this.#connector.connect(id, options),
+      sign: (bytes) => identity.sign(bytes),
+      isLinked: async (signal) => (await this.#overlay?.isLinked(signal)) ?? false,
       handle: (protocol, handler) => this.handle(protocol, handler),
     };
   }

@@ -74,6 +74,8 @@ export interface CliHost {
   openPeer(options: PeerOpenOptions): Promise<CliPeer>;
   /** @throws PeerloomError `edge/tools-missing` */
   startEdge(options: EdgeOptions): Promise<RunningEdge>;
+  /** All of standard input. @throws PeerloomError `usage/invalid` past so many bytes */
+  readInput(bytesMax: number): Promise<Uint8Array>;
   /** The program and arguments that start this command line again in a process of its own. */
   readonly self: readonly string[];
 }

@@ -6,6 +6,7 @@ import { edgeDev } from "./edge-dev.ts";
 import { get } from "./get.ts";
 import { id } from "./id.ts";
 import { ping } from "./ping.ts";
+import { lookup, put, set } from "./records.ts";
 import { share } from "./share.ts";
 import { sim } from "./sim.ts";
 import { status } from "./status.ts";
@@ -19,6 +20,9 @@ export const COMMANDS: readonly Command[] = [
   share,
   get,
   ping,
+  put,
+  set,
+  lookup,
   status,
   id,
   sim,

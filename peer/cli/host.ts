@@ -1,6 +1,7 @@
 /** The real host of the command line: peers of this runtime, the embedded edge, and how to start this program again. */
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { concatBytes } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import type { CliHost, EdgeOptions, RunningEdge } from "./command.ts";
 import { isCheckout, toolSpec } from "./package-info.ts";
@@ -9,7 +10,7 @@ import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
 export function cliHost(
   surroundings: Pick<CliHost, "environment" | "homeFolder" | "workingFolder">,
 ): CliHost {
-  return { ...surroundings, openPeer, startEdge, self: selfCommand() };
+  return { ...surroundings, openPeer, startEdge, readInput, self: selfCommand() };
 }
 
 /** The error for an edge command without the tools that only those who run an edge install. */
@@ -46,6 +47,18 @@ async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
     }
     throw error;
   }
+}
+
+async function readInput(bytesMax: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of process.stdin as AsyncIterable<Uint8Array>) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > bytesMax)
+      throw new PeerloomError("usage/invalid", `Standard input has more than ${bytesMax} bytes.`);
+  }
+  return concatBytes(...chunks);
 }
 
 function isMissingModule(error: unknown): boolean {

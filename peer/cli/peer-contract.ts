@@ -6,6 +6,7 @@ import type { PeerStatus } from "../api/status.ts";
 import type { Peer } from "../api/peer.ts";
 import type { NodePeerOptions } from "../node.ts";
 import type { DownloadResult, SaveOptions } from "../services/files/download.ts";
+import type { Records } from "../services/records/records.ts";
 import type { Share, ShareOptions } from "../services/files/files.ts";
 
 export type PeerOpenOptions = NodePeerOptions;
@@ -23,5 +24,6 @@ export interface CliPeer
     share(path: string, options?: ShareOptions): Promise<Share>;
     get(ticket: string): Download;
   };
+  readonly records: Pick<Records, "store" | "set" | "find">;
   status(): PeerStatus;
 }

@@ -129,7 +129,7 @@ export class Overlay {
     return this.size > 0;
   }
 
-  async open(): Promise<void> {
+  async open(): Promise<Mesh> {
     const { runtime, identity } = this.#options;
     const key = await this.#keyOf(identity.id);
     this.#mesh = new Mesh({
@@ -141,6 +141,7 @@ export class Overlay {
       open: (contact, done) => this.#openLink(contact, done),
       deliver: (body) => this.#deliver(body),
     });
+    return this.#mesh;
   }
 
   /** Peers to begin with, named by an edge. */

@@ -21,6 +21,10 @@ export interface ServiceHost {
     id: PeerId,
     options?: { readonly signal?: AbortSignal; readonly addresses?: readonly string[] },
   ): Promise<Session>;
+  /** An Ed25519 signature of this peer, 64 bytes. */
+  sign(bytes: Uint8Array): Promise<Uint8Array>;
+  /** Whether other peers are linked; waits a little for the first when one is about to be. @throws the signal's reason when aborted */
+  isLinked(signal: AbortSignal): Promise<boolean>;
   /** Answers streams of a protocol. One handler a protocol; the function returned takes it away. */
   handle(protocol: string, handler: StreamHandler): () => void;
 }

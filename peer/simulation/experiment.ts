@@ -4,9 +4,12 @@
 import { SyncClock } from "../adapters/sim/sync-clock.ts";
 import { LINK_BUDGETS, type LinkBudget } from "../overlay/mesh/link-table.ts";
 import type { Traffic } from "../overlay/mesh/mesh.ts";
-import { distance } from "../overlay/mesh/mesh-key.ts";
+import { Churn, type JoinFigures, Joins, massacre } from "./churn.ts";
+import { type LookupFigures, Lookups } from "./lookups.ts";
 import { buildNetwork } from "./oracle.ts";
-import { type SimPeer, World } from "./world.ts";
+import { type RecordFigures, RecordTrial } from "./records.ts";
+import { rounded } from "./statistics.ts";
+import { World } from "./world.ts";
 
 export interface ExperimentOptions {
   readonly nodes: number;
@@ -23,6 +26,8 @@ export interface ExperimentOptions {
   readonly durationMs?: number;
   /** @default 2000 */
   readonly lookups?: number;
+  /** Put at the start, and read at the end. @default 200 */
+  readonly records?: number;
   /** Lets the host do other things, once a simulated second. */
   pause?(): Promise<void>;
   onProgress?(doneMs: number, totalMs: number): void;
@@ -33,33 +38,18 @@ export interface ExperimentResult {
   readonly nodes: number;
   readonly seed: number | string;
   readonly links: { readonly target: number; readonly mean: number };
-  readonly lookups: {
-    readonly count: number;
-    /** Answered by the peer looked for, by the first copy of the request. */
-    readonly firstTry: number;
-    readonly success: number;
-    readonly hopsMean: number;
-    readonly rttMsP50: number;
-    readonly rttMsP99: number;
-    /** Of lookups of random keys, those answered by the very closest peer, and by one of the eight. */
-    readonly root: number;
-    readonly closestEight: number;
-  };
-  readonly join: {
-    readonly count: number;
-    readonly msP50: number;
-    readonly msP95: number;
-    readonly edgeMessages: number;
-  };
+  readonly lookups: LookupFigures;
+  readonly join: JoinFigures;
+  readonly records: RecordFigures;
   readonly upkeepBytesPerSecond: number;
   readonly upkeepByKind: { readonly [kind in Traffic]?: number };
   readonly edgeMessagesPerPeerHour: number;
 }
 
-/** Shape of the session lengths: many short, few very long (Weibull; Stutzbach and Rejaie, IMC 2006). */
-const CHURN_SHAPE = 0.5;
 const SETTLE_MS = 20_000;
 const LOOKUP_END_MS = 6_000;
+/** All records are put in this time. */
+const PUT_MS = 16_000;
 const STEP_MS = 1_000;
 /** First hops of a lookup where some peers drop what they should forward. */
 const COPIES_AGAINST_LIARS = 3;
@@ -75,6 +65,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
     malicious = 0,
     durationMs = 120_000,
     lookups = 2_000,
+    records = 200,
   } = options;
   const clock = new SyncClock();
   const budget: LinkBudget =
@@ -82,7 +73,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   const world = new World({ seed, clock, budget, malicious });
   buildNetwork(world, nodes, budget);
   const spanMs = kill > 0 ? 0 : durationMs;
-  const totalMs = SETTLE_MS + spanMs + LOOKUP_END_MS;
+  const totalMs = SETTLE_MS + PUT_MS + spanMs + 2 * LOOKUP_END_MS;
   let doneMs = 0;
   const advance = async (ms: number): Promise<void> => {
     for (const endMs = doneMs + ms; doneMs < endMs;) {
@@ -95,6 +86,9 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
     }
   };
   await advance(SETTLE_MS);
+  const trial = new RecordTrial(world, records);
+  trial.put(PUT_MS - LOOKUP_END_MS);
+  await advance(PUT_MS);
   const joins = new Joins(world);
   if (churnMsMedian !== undefined) new Churn(world, churnMsMedian, nodes, joins).begin();
   if (kill > 0) massacre(world, kill);
@@ -102,6 +96,8 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   const upkeepByKind = await upkeepOf(world, () => advance(spanMs / 2));
   const probe = new Lookups(world, lookups, spanMs / 2, malicious > 0 ? COPIES_AGAINST_LIARS : 1);
   await advance(spanMs / 2 + LOOKUP_END_MS);
+  trial.get(0);
+  await advance(LOOKUP_END_MS);
   let linkCount = 0;
   for (const peer of world.alive) linkCount += peer.mesh.size;
   const steadyEdge = world.edgeMessages - world.joinMessages;
@@ -111,6 +107,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
     links: { target: links, mean: rounded(linkCount / world.alive.length, 1) },
     lookups: probe.result(),
     join: joins.result(),
+    records: trial.result(),
     upkeepBytesPerSecond: rounded(
       Object.values(upkeepByKind).reduce((sum, each) => sum + each, 0),
       0,
@@ -131,184 +128,4 @@ async function upkeepOf(world: World, pass: () => Promise<void>): Promise<Experi
   for (const [kind, bytes] of world.bytes)
     byKind[kind] = rounded((bytes - (before.get(kind) ?? 0)) / seconds / world.alive.length, 1);
   return byKind;
-}
-
-class Lookups {
-  readonly #world: World;
-  readonly #copies: number;
-  readonly #hops: number[] = [];
-  readonly #rttsMs: number[] = [];
-  #asked = 0;
-  #firstTry = 0;
-  #found = 0;
-  #keys = 0;
-  #root = 0;
-  #eight = 0;
-
-  constructor(world: World, count: number, spanMs: number, copies: number) {
-    this.#world = world;
-    this.#copies = copies;
-    for (let i = 0; i < count; i++) {
-      world.clock.setTimer(world.random.unit() * spanMs, () =>
-        i % 2 === 0 ? this.#find() : this.#findKey(),
-      );
-    }
-  }
-
-  result(): ExperimentResult["lookups"] {
-    const share = (part: number, whole: number): number => (whole === 0 ? 0 : rounded(part / whole, 5));
-    this.#rttsMs.sort((a, b) => a - b);
-    return {
-      count: this.#asked + this.#keys,
-      firstTry: share(this.#firstTry, this.#asked),
-      success: share(this.#found, this.#asked),
-      hopsMean: rounded(this.#hops.reduce((sum, each) => sum + each, 0) / Math.max(this.#hops.length, 1), 2),
-      rttMsP50: rounded(quantile(this.#rttsMs, 0.5), 0),
-      rttMsP99: rounded(quantile(this.#rttsMs, 0.99), 0),
-      root: share(this.#root, this.#keys),
-      closestEight: share(this.#eight, this.#keys),
-    };
-  }
-
-  /** One peer looks for another. */
-  #find(): void {
-    const from = this.#ready();
-    const to = this.#ready();
-    if (from === to) return;
-    this.#asked += 1;
-    from.mesh.deliver(
-      to.key,
-      new Uint8Array(16),
-      (answer) => {
-        // Who dies meanwhile cannot answer, and who asked cannot hear.
-        if (!to.alive || !from.alive) this.#asked -= 1;
-        else if (answer !== undefined) {
-          this.#found += 1;
-          if (answer.firstTry) this.#firstTry += 1;
-          this.#hops.push(answer.hops);
-          this.#rttsMs.push(answer.rttMs);
-        }
-      },
-      { copies: this.#copies },
-    );
-  }
-
-  #findKey(): void {
-    const from = this.#ready();
-    const target = Math.floor(this.#world.random.unit() * 2 ** 52);
-    this.#keys += 1;
-    from.mesh.lookup(
-      target,
-      (found) => {
-        if (!from.alive) {
-          this.#keys -= 1;
-          return;
-        }
-        const root = found?.contacts[0]?.key;
-        if (root === undefined) return;
-        const away = distance(root, target);
-        let closer = 0;
-        for (const peer of this.#world.alive) {
-          if (peer.readyAtMs !== undefined && distance(peer.key, target) < away) closer += 1;
-        }
-        if (closer === 0) this.#root += 1;
-        if (closer < 8) this.#eight += 1;
-      },
-      { copies: this.#copies },
-    );
-  }
-
-  #ready(): SimPeer {
-    for (;;) {
-      const peer = this.#world.pick();
-      if (peer.readyAtMs !== undefined && !peer.malicious) return peer;
-    }
-  }
-}
-
-/** How long newcomers take. */
-class Joins {
-  readonly #world: World;
-  readonly #started: SimPeer[] = [];
-
-  constructor(world: World) {
-    this.#world = world;
-  }
-
-  join(): SimPeer {
-    const peer = this.#world.join();
-    this.#started.push(peer);
-    return peer;
-  }
-
-  result(): ExperimentResult["join"] {
-    const done = this.#started.filter(({ readyAtMs }) => readyAtMs !== undefined);
-    const ms = done.map(({ readyAtMs, bornAtMs }) => (readyAtMs as number) - bornAtMs).sort((a, b) => a - b);
-    const edge = done.reduce((sum, { edgeMessages }) => sum + edgeMessages, 0);
-    return {
-      count: done.length,
-      msP50: rounded(quantile(ms, 0.5), 0),
-      msP95: rounded(quantile(ms, 0.95), 0),
-      edgeMessages: rounded(edge / Math.max(done.length, 1), 1),
-    };
-  }
-}
-
-/** Peers come and go, as many as there were. */
-class Churn {
-  readonly #world: World;
-  readonly #scaleMs: number;
-  readonly #everyMs: number;
-  readonly #joins: Joins;
-
-  constructor(world: World, msMedian: number, nodes: number, joins: Joins) {
-    this.#world = world;
-    this.#scaleMs = msMedian / Math.LN2 ** (1 / CHURN_SHAPE);
-    // The mean of a Weibull of shape 1/2 is twice its scale.
-    this.#everyMs = (2 * this.#scaleMs) / nodes;
-    this.#joins = joins;
-  }
-
-  begin(): void {
-    for (const peer of [...this.#world.alive]) this.#dieIn(peer, this.#residualMs());
-    this.#nextJoin();
-  }
-
-  #nextJoin(): void {
-    const { clock, random } = this.#world;
-    clock.setTimer(-Math.log(1 - random.unit()) * this.#everyMs, () => {
-      this.#dieIn(this.#joins.join(), this.#lengthMs());
-      this.#nextJoin();
-    });
-  }
-
-  #dieIn(peer: SimPeer, ms: number): void {
-    this.#world.clock.setTimer(ms, () => this.#world.kill(peer));
-  }
-
-  #lengthMs(): number {
-    return this.#scaleMs * (-Math.log(1 - this.#world.random.unit())) ** (1 / CHURN_SHAPE);
-  }
-
-  /** What is left to somebody met at a random moment: the long-lived are met more often. */
-  #residualMs(): number {
-    const drawn = Array.from({ length: 64 }, () => this.#lengthMs());
-    let ticket = this.#world.random.unit() * drawn.reduce((sum, each) => sum + each, 0);
-    const length = drawn.find((each) => (ticket -= each) < 0) ?? (drawn[0] as number);
-    return this.#world.random.unit() * length;
-  }
-}
-
-function massacre(world: World, share: number): void {
-  const count = Math.floor(world.alive.length * share);
-  for (let i = 0; i < count; i++) world.kill(world.pick());
-}
-
-function quantile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? 0;
-}
-
-function rounded(value: number, digits: number): number {
-  const factor = 10 ** digits;
-  return Math.round(value * factor) / factor;
 }

@@ -10,6 +10,8 @@ import type { MeshContact } from "../overlay/mesh/openings.ts";
 import { decodeMesh, encodeMesh } from "../overlay/mesh/mesh-messages.ts";
 import type { MeshKey } from "../overlay/mesh/mesh-key.ts";
 import type { MeshLink } from "../overlay/mesh/neighbour.ts";
+import type { RecordCheck } from "../services/records/check.ts";
+import { RecordHolder } from "../services/records/holder.ts";
 import { type Position, LatencySpace, normal } from "./latency.ts";
 
 export interface WorldOptions {
@@ -44,6 +46,8 @@ const CONTACTS_RANDOM = 2;
 const JOIN_MESSAGES = 3;
 const SIGNALS_PER_CONTACT = 2;
 const KEY_COUNT: number = 2 ** 52;
+/** Simulated records are not forged: signatures would cost more than all the rest. */
+export const TRUSTING: RecordCheck = { check: (_, done) => done(true) };
 
 export interface SimPeer {
   readonly key: MeshKey;
@@ -52,6 +56,7 @@ export interface SimPeer {
   readonly contact: Uint8Array;
   readonly links: Map<MeshKey, Pipe>;
   readonly malicious: boolean;
+  readonly holder: RecordHolder;
   alive: boolean;
   /** Messages through the edge in its life. */
   edgeMessages: number;
@@ -170,8 +175,9 @@ export class World {
       bornAtMs: this.clock.monotonicMs(),
       readyAtMs: undefined,
       mesh: undefined as unknown as Mesh,
+      holder: undefined as unknown as RecordHolder,
     };
-    (peer as { mesh: Mesh }).mesh = new Mesh({
+    const mesh = new Mesh({
       clock: this.clock,
       random: this.random,
       key,
@@ -185,6 +191,9 @@ export class World {
       },
       changed: () => this.#noteReady(peer),
     });
+    const holder = new RecordHolder({ mesh, clock: this.clock, random: this.random, check: TRUSTING });
+    mesh.service = holder;
+    Object.assign(peer, { mesh, holder });
     this.peers.set(key, peer);
     this.#places.set(peer, this.alive.length);
     this.alive.push(peer);
@@ -214,6 +223,7 @@ export class World {
     if (!peer.alive) return;
     peer.alive = false;
     peer.mesh.kill();
+    peer.holder.close();
     this.peers.delete(peer.key);
     const place = this.#places.get(peer) as number;
     const last = this.alive.pop() as SimPeer;
@@ -227,6 +237,14 @@ export class World {
 
   pick(): SimPeer {
     return this.alive[Math.floor(this.random.unit() * this.alive.length)] as SimPeer;
+  }
+
+  /** Somebody who has arrived and is honest: liars are not asked what they see. */
+  pickReady(): SimPeer {
+    for (;;) {
+      const peer = this.pick();
+      if (peer.readyAtMs !== undefined && !peer.malicious) return peer;
+    }
   }
 
   /** A link between two, at once. */

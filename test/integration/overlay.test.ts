@@ -2,32 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { NodePeerOptions, Peer } from "../../peer/node.ts";
-import { checkEcho, codeOf, openEdge, openPeer, pathOf } from "./peers.ts";
-
-const WAIT_MS = 20_000;
-
-/** Resolves when the peer has direct sessions to so many others; awaited by its event. */
-async function linkedTo(peer: Peer, count: number): Promise<void> {
-  const have = (): number => peer.sessions().filter(({ path }) => path.kind === "direct").length;
-  if (have() >= count) return;
-  await new Promise<void>((resolve, reject) => {
-    const look = (): void => {
-      if (have() < count) return;
-      clearTimeout(timer);
-      peer.removeEventListener("session", look);
-      resolve();
-    };
-    const timer = setTimeout(
-      () => reject(new Error(`${have()} direct sessions after ${WAIT_MS} ms`)),
-      WAIT_MS,
-    );
-    peer.addEventListener("session", look);
-  });
-}
-
-function bootstrapOf(peer: Peer): string[] {
-  return [`${peer.listenAddresses[0]}/${peer.id}`];
-}
+import { bootstrapOf, checkEcho, codeOf, linkedTo, openEdge, openPeer, pathOf } from "./peers.ts";
 
 async function counterOf(edge: string, name: string): Promise<number> {
   const text = await (await fetch(`${edge}/metrics`)).text();

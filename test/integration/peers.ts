@@ -49,6 +49,30 @@ export async function freePort(): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
+/** Resolves when the peer has direct sessions to so many others; awaited by its event. */
+export async function linkedTo(peer: Peer, count: number): Promise<void> {
+  const have = (): number => peer.sessions().filter(({ path }) => path.kind === "direct").length;
+  if (have() >= count) return;
+  await new Promise<void>((resolve, reject) => {
+    const look = (): void => {
+      if (have() < count) return;
+      clearTimeout(timer);
+      peer.removeEventListener("session", look);
+      resolve();
+    };
+    const timer = setTimeout(
+      () => reject(new Error(`${have()} direct sessions after ${STATE_TIMEOUT_MS} ms`)),
+      STATE_TIMEOUT_MS,
+    );
+    peer.addEventListener("session", look);
+  });
+}
+
+/** How others reach it without an edge. */
+export function bootstrapOf(peer: Peer): string[] {
+  return [`${peer.listenAddresses[0]}/${peer.id}`];
+}
+
 /** Resolves when the session's path is that one; a path is awaited by its event, never by sleeping. */
 export async function pathOf(
   session: Session,

@@ -13,7 +13,7 @@ export class SyncClock implements Clock {
   #nowMs = 0;
 
   nowMs(): number {
-    return EPOCH_MS + this.#nowMs;
+    return EPOCH_MS + Math.floor(this.#nowMs);
   }
 
   monotonicMs(): number {

@@ -23,6 +23,8 @@ import { isMeshKey, type MeshKey } from "./mesh-key.ts";
 export const MESH_VERSION = 1;
 /** What a routed request or its answer may carry. */
 export const BODY_BYTES_MAX = 4096;
+/** What services of neighbours tell each other at once. */
+export const NOTE_BYTES_MAX = 8_192;
 export const PATH_MAX = 24;
 export const DEAD_MAX = 8;
 export const ACKS_MAX = 64;
@@ -37,6 +39,8 @@ export interface Forward {
   readonly exact: boolean;
   /** Plain nearest-neighbour steps from here on. */
   readonly greedy: boolean;
+  /** Whoever on the way can answer may do so. */
+  readonly open: boolean;
   /** Steps that came no closer. */
   readonly strays: number;
   readonly ttl: number;
@@ -90,7 +94,9 @@ export type MeshMessage =
   | Reply
   | { readonly kind: "who"; readonly key: MeshKey }
   | { readonly kind: "contact"; readonly key: MeshKey; readonly contact: Uint8Array }
-  | { readonly kind: "bye"; readonly reason: ByeReason };
+  | { readonly kind: "bye"; readonly reason: ByeReason }
+  /** Of a service to the same service of a neighbour. */
+  | { readonly kind: "note"; readonly body: Uint8Array };
 
 const KIND = {
   greet: 0,
@@ -103,9 +109,11 @@ const KIND = {
   who: 7,
   contact: 8,
   bye: 9,
+  note: 10,
 } as const;
 const BYES: readonly ByeReason[] = ["leaving", "surplus", "full"];
-const FLAG = { exact: 1, greedy: 2, strayShift: 2 } as const;
+const FLAG = { exact: 1, greedy: 2, strayShift: 2, open: 16 } as const;
+const FLAGS_MAX = 31;
 const STRAYS_MAX = 3;
 const TTL_MAX = 32;
 const BUDGET_MS_MAX = 60_000;
@@ -136,6 +144,7 @@ export function encodeMesh(message: MeshMessage): Uint8Array {
       const flags =
         (message.exact ? FLAG.exact : 0) |
         (message.greedy ? FLAG.greedy : 0) |
+        (message.open ? FLAG.open : 0) |
         (message.strays << FLAG.strayShift);
       const { mid, target, ttl, origin, promise, path, dead, body } = message;
       return encode([
@@ -170,6 +179,8 @@ export function encodeMesh(message: MeshMessage): Uint8Array {
       return encode([kind, message.key, message.contact]);
     case "bye":
       return encode([kind, BYES.indexOf(message.reason)]);
+    case "note":
+      return encode([kind, message.body]);
   }
 }
 
@@ -210,14 +221,15 @@ function read(reader: Reader): MeshMessage {
     case KIND.forward: {
       const mid = reader.integer(0, MID_MAX);
       const target = reader.key();
-      const flags = reader.integer(0, 15);
+      const flags = reader.integer(0, FLAGS_MAX);
       return {
         kind: "forward",
         mid,
         target,
         exact: (flags & FLAG.exact) !== 0,
         greedy: (flags & FLAG.greedy) !== 0,
-        strays: Math.min(flags >> FLAG.strayShift, STRAYS_MAX),
+        open: (flags & FLAG.open) !== 0,
+        strays: (flags >> FLAG.strayShift) & STRAYS_MAX,
         ttl: reader.integer(0, TTL_MAX),
         budgetMs: reader.integer(0, BUDGET_MS_MAX),
         origin: reader.key(),
@@ -245,6 +257,8 @@ function read(reader: Reader): MeshMessage {
       return { kind: "contact", key: reader.key(), contact: reader.bytes(CONTACT_BYTES_MAX) };
     case KIND.bye:
       return { kind: "bye", reason: BYES[reader.integer(0, BYES.length - 1)] as ByeReason };
+    case KIND.note:
+      return { kind: "note", body: reader.bytes(NOTE_BYTES_MAX) };
     default:
       throw malformed("unknown kind");
   }

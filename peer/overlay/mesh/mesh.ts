@@ -43,10 +43,36 @@ export const READY_LINKS = 8;
 const SPREAD = 0.2;
 
 /** What a routed request asks. */
-const ASK = { closest: 0, deliver: 1, closestKeys: 2 } as const;
+const ASK = { closest: 0, deliver: 1, closestKeys: 2, service: 3 } as const;
 const BODY_LIMITS = { bytesMax: BODY_BYTES_MAX, depthMax: 3, itemsMax: 64, textBytesMax: 0 } as const;
 
-export type Traffic = "greet" | "delta" | "ping" | "forward" | "ack" | "reply" | "contact" | "bye";
+export type Traffic = "greet" | "delta" | "ping" | "forward" | "ack" | "reply" | "contact" | "bye" | "note";
+
+/** A request for a key, as a service sees it. */
+export interface KeyRequest {
+  readonly target: MeshKey;
+  readonly body: Uint8Array;
+  /** Nobody closer to the key is known; else it goes on when it is not answered here. */
+  readonly ends: boolean;
+  /** The neighbour it came from; undefined: this peer asks. */
+  readonly from: MeshKey | undefined;
+  /** Who asks, by its own word. */
+  readonly origin: MeshKey;
+}
+
+/** What lives at keys, as records do: answers requests for keys and keeps in touch with neighbours. */
+export interface MeshService {
+  /** @returns whether it is answered here; `answer` is called once at most, now or later, with at most `BODY_BYTES_MAX` bytes */
+  serve(request: KeyRequest, answer: (body: Uint8Array) => void): boolean;
+  /** A note of the same service of a neighbour. */
+  receive(from: MeshKey, note: Uint8Array): void;
+  /** An answer to somebody else passes. */
+  passed(body: Uint8Array): void;
+  /** A neighbour has come, or is gone. */
+  changed(gone: MeshKey | undefined): void;
+  /** This peer leaves: what others must have is told now. */
+  leave(): void;
+}
 
 /** What the mesh asks of the peer it is part of. */
 export interface MeshHost {
@@ -78,6 +104,8 @@ export class Mesh {
   #deltaTimer: Timer | undefined;
   #nextPing = 1;
   #closed = false;
+  /** What lives at keys here. */
+  service: MeshService | undefined;
 
   constructor(host: MeshHost) {
     this.#host = host;
@@ -98,7 +126,8 @@ export class Mesh {
       clock: host.clock,
       random: host.random,
       table: this.#table,
-      serve: (body, request) => this.#serve(body, request),
+      serve: (request, ends, answer) => this.#serve(request, ends, answer),
+      passed: (body) => this.service?.passed(body),
       send: (neighbour, message, what) => this.#sendBytes(neighbour, message, what),
       suspect: (neighbour) => this.#suspect(neighbour),
     });
@@ -134,6 +163,24 @@ export class Mesh {
     return this.#table.neighbours.has(key);
   }
 
+  /** Neighbours by rising distance to a key, at most so many. */
+  closest(target: MeshKey, count: number): MeshKey[] {
+    return this.#table.closest(target, count).map(({ key }) => key);
+  }
+
+  /** Distance over which this peer sees eight others: much the same everywhere, since keys are hashes. */
+  get reach(): number {
+    return Math.min(this.#table.siblingDistance, 2 ** KEY_BITS - 1);
+  }
+
+  /** Neighbours that are closer to a key than this peer. */
+  rankOf(target: MeshKey): number {
+    const own = distance(this.#host.key, target);
+    let closer = 0;
+    for (const { key } of this.neighbours()) if (distance(key, target) < own) closer += 1;
+    return closer;
+  }
+
   /** Whether a link that another peer asks for would be taken. */
   accepts(key: MeshKey): boolean {
     return !this.#closed && (!this.#table.isFull || this.#table.isSibling(key));
@@ -160,6 +207,7 @@ export class Mesh {
     // Its first answer says how far and where it is; then the others are told.
     this.#ping(neighbour);
     this.#host.changed?.();
+    this.service?.changed(undefined);
     // Newly come: whoever is closest names those who belong beside us.
     if (this.#table.size === 1) this.#lookForSelf();
     this.#openings.plan(SIBLING_DELAY_MS);
@@ -212,6 +260,23 @@ export class Mesh {
     this.#router.request(target, true, encode([ASK.deliver, body]), options, done);
   }
 
+  /** Asks the service of whoever is closest to a key, or, `open`, of anybody on the way there. */
+  ask(
+    target: MeshKey,
+    body: Uint8Array,
+    done: (answer: Answer | undefined) => void,
+    options: RequestOptions = {},
+  ): void {
+    this.#router.request(target, false, encode([ASK.service, body]), options, done);
+  }
+
+  /** Tells the same service of a neighbour. @returns whether there is one */
+  tell(key: MeshKey, body: Uint8Array): boolean {
+    const neighbour = this.#table.neighbours.get(key);
+    if (neighbour !== undefined) this.#send(neighbour, { kind: "note", body });
+    return neighbour !== undefined;
+  }
+
   /** First contacts, from an edge, a ticket or a remembered address. Ready once enough links stand. */
   join(contacts: readonly MeshContact[]): void {
     for (const contact of contacts) this.#openings.open(contact);
@@ -220,6 +285,7 @@ export class Mesh {
   /** Says goodbye and leaves nothing running. */
   close(): void {
     if (this.#closed) return;
+    this.service?.leave();
     for (const neighbour of this.#table.neighbours.values())
       this.#send(neighbour, { kind: "bye", reason: "leaving" });
     this.kill();
@@ -283,6 +349,9 @@ export class Mesh {
         this.#drop(from);
         from.link.close();
         return;
+      case "note":
+        this.service?.receive(from.key, message.body);
+        return;
     }
   }
 
@@ -316,21 +385,33 @@ export class Mesh {
     if (delayMs !== undefined) this.#openings.plan(delayMs);
   }
 
-  #serve(body: Uint8Array, request: Forward): Uint8Array | undefined {
+  #serve(request: Forward, ends: boolean, answer: (body: Uint8Array) => void): boolean {
     try {
-      const fields = new FieldReader(decode(body, BODY_LIMITS), "request");
-      const ask = fields.integer(0, 2);
+      const fields = new FieldReader(decode(request.body, BODY_LIMITS), "request");
+      const ask = fields.integer(0, 3);
+      if (ask === ASK.service) return this.#serveKey(request, fields.bytes(0, BODY_BYTES_MAX), ends, answer);
+      if (!ends) return false;
       if (ask === ASK.deliver) {
-        if (!request.exact) return undefined;
-        return this.#host.deliver(fields.bytes(0, BODY_BYTES_MAX), request.origin);
-      }
-      if (ask === ASK.closestKeys)
-        return encode(this.#table.closest(request.target, SIBLINGS).map(({ key }) => key));
-      return this.#closestTo(request.target);
+        if (!request.exact) return false;
+        const body = this.#host.deliver(fields.bytes(0, BODY_BYTES_MAX), request.origin);
+        if (body !== undefined) answer(body);
+      } else if (ask === ASK.closestKeys) answer(encode(this.closest(request.target, SIBLINGS)));
+      else answer(this.#closestTo(request.target));
+      return true;
     } catch (error) {
-      if (error instanceof PeerloomError) return undefined;
+      if (error instanceof PeerloomError) return false;
       throw error;
     }
+  }
+
+  #serveKey(
+    { target, exact, path, origin }: Forward,
+    body: Uint8Array,
+    ends: boolean,
+    answer: (body: Uint8Array) => void,
+  ): boolean {
+    if (exact || this.service === undefined) return false;
+    return this.service.serve({ target, body, ends, from: path.at(-1), origin }, answer);
   }
 
   #closestTo(target: MeshKey): Uint8Array {
@@ -408,6 +489,7 @@ export class Mesh {
     this.#router.lost(neighbour);
     this.#openings.learned();
     this.#host.changed?.();
+    this.service?.changed(neighbour.key);
     this.#openings.plan(SIBLING_DELAY_MS);
   }
 

@@ -60,6 +60,10 @@ export interface RequestOptions {
   readonly copies?: number;
   /** The first hop of the first copy. */
   readonly through?: Neighbour;
+  /** Whoever on the way can answer may do so; else only the peer closest to the key. @default false */
+  readonly open?: boolean;
+  /** First hops of other requests for the same thing: others are taken where there are any, and added. */
+  readonly firstHops?: Set<MeshKey>;
 }
 
 export interface RouterOptions {
@@ -67,8 +71,13 @@ export interface RouterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly table: LinkTable;
-  /** Answers a request that ends here; undefined: no answer. */
-  serve(body: Uint8Array, request: Forward): Uint8Array | undefined;
+  /**
+   * Answers a request that ends here, or one that is open and passes; once at most, now or later.
+   * @returns whether it is answered here; one that passes goes on if not
+   */
+  serve(request: Forward, ends: boolean, answer: (body: Uint8Array) => void): boolean;
+  /** An answer to somebody else passes. */
+  passed(body: Uint8Array): void;
   send(neighbour: Neighbour, message: Uint8Array, what: "forward" | "ack" | "reply"): void;
   /** A neighbour did not acknowledge. */
   suspect(neighbour: Neighbour): void;
@@ -85,6 +94,7 @@ interface OwnRequest {
   readonly target: MeshKey;
   readonly exact: boolean;
   readonly body: Uint8Array;
+  readonly open: boolean;
   readonly sentAtMs: number;
   readonly done: (answer: Answer | undefined) => void;
   readonly firstHops: Set<MeshKey>;
@@ -123,7 +133,7 @@ export class Router {
     target: MeshKey,
     exact: boolean,
     body: Uint8Array,
-    { copies = 1, through }: RequestOptions,
+    { copies = 1, through, open = false, firstHops = new Set() }: RequestOptions,
     done: (answer: Answer | undefined) => void,
   ): void {
     const { clock } = this.#options;
@@ -135,9 +145,10 @@ export class Router {
       target,
       exact,
       body,
+      open,
       sentAtMs: clock.monotonicMs(),
       done,
-      firstHops: new Set(),
+      firstHops,
       mids: new Map(),
       tries: 0,
       timer: undefined,
@@ -196,6 +207,7 @@ export class Router {
       this.dropped += 1;
       return;
     }
+    this.#options.passed(reply.body);
     this.#passReply(reply);
   }
 
@@ -228,6 +240,7 @@ export class Router {
       target: request.target,
       exact: request.exact,
       greedy: false,
+      open: request.open,
       strays: 0,
       ttl: TTL_FIRST,
       budgetMs: BUDGET_MS,
@@ -299,9 +312,10 @@ export class Router {
   #route(request: Forward, avoid?: ReadonlySet<MeshKey>, through?: Neighbour): Neighbour | undefined {
     const { own, table } = this.#options;
     if (request.exact && request.target === own) {
-      this.#serve(request);
+      this.#serve(request, true);
       return undefined;
     }
+    if (request.open && this.#serve(request, false)) return undefined;
     if (through !== undefined && !through.isSuspect) {
       this.#send({ neighbour: through, promise: UNBOUNDED }, request);
       return through;
@@ -339,7 +353,7 @@ export class Router {
       }
     }
     if (!exact) {
-      this.#serve(request);
+      this.#serve(request, true);
       return undefined;
     }
     const stray =
@@ -387,9 +401,8 @@ export class Router {
     }
   }
 
-  #serve(request: Forward): void {
-    const body = this.#options.serve(request.body, request);
-    if (body !== undefined) this.#reply(request, true, body);
+  #serve(request: Forward, ends: boolean): boolean {
+    return this.#options.serve(request, ends, (body) => this.#reply(request, true, body));
   }
 
   #reply({ mid, origin, path }: Forward, found: boolean, body: Uint8Array): void {

@@ -115,6 +115,12 @@ export class FakePeer extends EventTarget implements CliPeer {
     get: () => new FakeDownload(),
   };
 
+  records: CliPeer["records"] = {
+    store: () => Promise.resolve({ key: "k".repeat(64), copies: 5, seq: 0 }),
+    set: () => Promise.resolve({ key: "k".repeat(64), copies: 5, seq: 7 }),
+    find: () => Promise.resolve(undefined),
+  };
+
   constructor(options: PeerOpenOptions = {}) {
     super();
     this.options = options;
@@ -191,6 +197,7 @@ export function start(argv: readonly string[], options: RunOptions = {}): Runnin
       peers.push(peer);
       return peer;
     },
+    readInput: () => Promise.resolve(new Uint8Array(0)),
     startEdge: () => Promise.reject(new Error("no edge in this test")),
     ...options,
   };

@@ -22,6 +22,7 @@ const MESSAGES: readonly MeshMessage[] = [
     target: 99,
     exact: true,
     greedy: true,
+    open: true,
     strays: 2,
     ttl: 24,
     budgetMs: 4_000,

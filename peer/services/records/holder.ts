@@ -1,0 +1,507 @@
+/**
+ * This peer as one that keeps records. Whoever is closest to a key coordinates: it checks a record, keeps it and has the others of the eight
+ * closest keep it too. Later they look after it among themselves: when neighbours change, each holder offers what it has
+ * to those of the eight that are not known to have it, and a peer that leaves hands over. Free of promises, as the
+ * mesh is, so that the simulator runs it.
+ */
+import { equalBytes, toHex } from "../../../shared/bytes.ts";
+import { PeerloomError } from "../../../shared/errors.ts";
+import type { KeyRequest, Mesh, MeshService } from "../../overlay/mesh/mesh.ts";
+import { type MeshKey, meshKeyOf } from "../../overlay/mesh/mesh-key.ts";
+import type { Clock, Random, Timer } from "../../runtime.ts";
+import type { RecordCheck } from "./check.ts";
+import {
+  decodeAnswer,
+  decodeNote,
+  decodeRequest,
+  encodeAnswer,
+  encodeNote,
+  OFFERED_MAX,
+  type PutStatus,
+  type RecordNote,
+  type RecordRequest,
+  type Version,
+} from "./protocol.ts";
+import { type ImmutableRecord, isNewer, isSame, type KeyedRecord } from "./record.ts";
+import { Shelf, type Shelved, slotOfRecord, type Wanted } from "./shelf.ts";
+
+/** Peers that keep a record. All of them must die inside one sweep to lose it. */
+export const REPLICAS = 8;
+/** Enough to answer the writer. */
+export const COPIES_ENOUGH = 5;
+/** Past so many closer peers a record is given up: they have it. */
+const KEEP_RANK_MAX = 16;
+/** The slowest of the others is not waited for longer. */
+const RECEIPTS_WAIT_MS = 1_500;
+/** A peer that has just come asks those beside it. */
+const FETCH_WAIT_MS = 600;
+const FETCH_FROM = 3;
+const SWEEP_EVERY_MS = 30_000;
+/** After a change of neighbours, so that a few changes are seen together. */
+const SWEEP_AFTER_MS = 1_000;
+const SPREAD = 0.2;
+/** Writes that one neighbour may bring: a second, and at once. */
+const WRITES_PER_SECOND = 20;
+const WRITES_BURST = 200;
+/** Puts and fetches under way; past that newcomers are told to come again. */
+const PENDING_MAX = 512;
+/** Records checked at one time. */
+const CHECKS_MAX = 256;
+/** Values of immutable records that have passed, kept for those who ask next. */
+const CACHE_MAX = 512;
+const CACHE_MS = 60_000;
+/** Handed over in parting. */
+const PARTING_MAX = 512;
+
+export interface HolderOptions {
+  readonly mesh: Mesh;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly check: RecordCheck;
+}
+
+interface PendingPut {
+  readonly record: KeyedRecord;
+  readonly awaited: Set<MeshKey>;
+  copies: number;
+  readonly timer: Timer;
+  done(status: PutStatus, copies: number, current?: KeyedRecord): void;
+}
+
+interface PendingFetch {
+  readonly awaited: Set<MeshKey>;
+  readonly timer: Timer;
+  done(): void;
+}
+
+export class RecordHolder implements MeshService {
+  readonly shelf: Shelf;
+  readonly #options: HolderOptions;
+  readonly #puts = new Map<number, PendingPut>();
+  readonly #fetches = new Map<number, PendingFetch>();
+  readonly #cache = new Map<string, { readonly record: ImmutableRecord; readonly untilMs: number }>();
+  readonly #credits = new Map<MeshKey, { left: number; atMs: number }>();
+  #nextId = 1;
+  #checking = 0;
+  #sweepTimer: Timer | undefined;
+  #soonTimer: Timer | undefined;
+  #closed = false;
+  /** Records and requests that were refused: forged, expired, misplaced, too many. */
+  refused = 0;
+
+  constructor(options: HolderOptions) {
+    this.#options = options;
+    this.shelf = new Shelf(options.mesh.key);
+    this.#planSweep();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#sweepTimer?.cancel();
+    this.#soonTimer?.cancel();
+    for (const { timer } of [...this.#puts.values(), ...this.#fetches.values()]) timer.cancel();
+    this.#puts.clear();
+    this.#fetches.clear();
+  }
+
+  // --- what the overlay brings ---
+
+  serve(request: KeyRequest, answer: (body: Uint8Array) => void): boolean {
+    let asked: RecordRequest;
+    try {
+      asked = decodeRequest(request.body);
+    } catch (error) {
+      if (!(error instanceof PeerloomError)) throw error;
+      this.refused += 1;
+      return true; // Nobody else makes more of it.
+    }
+    return asked.kind === "put"
+      ? this.#servePut(request, asked, answer)
+      : this.#serveGet(request, asked, answer);
+  }
+
+  receive(from: MeshKey, bytes: Uint8Array): void {
+    const note = decodeNote(bytes);
+    if (note === undefined) this.refused += 1;
+    else if (!this.#closed) this.#operate(from, note);
+  }
+
+  passed(body: Uint8Array): void {
+    const answer = decodeAnswer(body);
+    if (answer?.kind !== "get" || answer.records.length !== 1) return;
+    const [record] = answer.records;
+    if (record?.kind !== "immutable" || this.#cache.has(toHex(record.key))) return;
+    this.#checked(record, () => {
+      const untilMs = this.#options.clock.monotonicMs() + CACHE_MS;
+      this.#cache.set(toHex(record.key), { record, untilMs });
+      if (this.#cache.size > CACHE_MAX) this.#cache.delete(this.#cache.keys().next().value as string);
+    });
+  }
+
+  changed(gone: MeshKey | undefined): void {
+    if (gone !== undefined) {
+      this.#credits.delete(gone);
+      for (const { holders } of this.shelf.entries()) holders.delete(gone);
+      for (const pending of [...this.#puts.values()]) this.#answered(pending, gone, false);
+      for (const pending of [...this.#fetches.values()]) this.#fetched(pending, gone);
+    }
+    if (this.#closed || this.shelf.size === 0) return;
+    const { clock } = this.#options;
+    this.#soonTimer ??= clock.setTimer(this.#spread(SWEEP_AFTER_MS), () => {
+      this.#soonTimer = undefined;
+      this.#sweep();
+    });
+  }
+
+  leave(): void {
+    let left = PARTING_MAX;
+    for (const { record, place, holders } of this.shelf.entries()) {
+      for (const key of this.#options.mesh.closest(place, REPLICAS)) {
+        if (left === 0) return;
+        if (holders.has(key)) continue;
+        left -= 1;
+        this.#tell(key, { kind: "push", id: 0, record });
+      }
+    }
+  }
+
+  // --- requests ---
+
+  #servePut(
+    { ends, from, origin }: KeyRequest,
+    { record, cas }: Extract<RecordRequest, { kind: "put" }>,
+    answer: (body: Uint8Array) => void,
+  ): boolean {
+    const isHere = this.#options.mesh.rankOf(meshKeyOf(record.key)) < REPLICAS;
+    if (!ends && !isHere) return false;
+    const reply = (status: PutStatus, copies: number, current?: KeyedRecord): void =>
+      answer(encodeAnswer({ kind: "put", status, copies, current }));
+    if (!isHere) {
+      this.refused += 1;
+      reply("refused", 0);
+    } else if (this.#puts.size >= PENDING_MAX || !this.#spendCredit(from)) reply("busy", 0);
+    else {
+      this.#checked(
+        record,
+        () => this.#coordinate(record, cas, origin, reply),
+        () => reply("refused", 0),
+      );
+    }
+    return true;
+  }
+
+  #coordinate(
+    record: KeyedRecord,
+    cas: number | undefined,
+    origin: MeshKey,
+    reply: (status: PutStatus, copies: number, current?: KeyedRecord) => void,
+  ): void {
+    const { mesh, clock } = this.#options;
+    const [current] = record.kind === "mutable" ? this.#here(record.key, "value") : [];
+    // The same put may have come another way before.
+    const isThere = current !== undefined && isSame(current, record);
+    if (cas !== undefined && current?.kind === "mutable" && current.seq !== cas && !isThere) {
+      reply("stale", 0, current);
+      return;
+    }
+    const outcome = this.shelf.put(record, clock.nowMs());
+    if (outcome === "stale" || outcome === "conflict") {
+      reply("stale", 0, current);
+      return;
+    }
+    if (outcome === "full" || outcome === "expired") {
+      reply("refused", 0);
+      return;
+    }
+    const others = mesh.closest(meshKeyOf(record.key), REPLICAS - 1);
+    // The writer keeps its record too, but is no copy: it may be gone in a moment.
+    const awaited = new Set(others.filter((key) => key !== origin));
+    const own = origin === mesh.key ? 0 : 1;
+    const id = this.#nextId++;
+    for (const key of others) this.#tell(key, { kind: "push", id, record });
+    if (awaited.size === 0) {
+      reply("stored", own);
+      return;
+    }
+    const pending: PendingPut = {
+      record,
+      awaited,
+      copies: own,
+      timer: clock.setTimer(RECEIPTS_WAIT_MS, () => pending.done("stored", pending.copies)),
+      done: (status, copies, there) => {
+        if (!this.#puts.delete(id)) return;
+        pending.timer.cancel();
+        reply(status, copies, there);
+      },
+    };
+    this.#puts.set(id, pending);
+  }
+
+  #serveGet(
+    { ends, from }: KeyRequest,
+    { key, wanted }: Extract<RecordRequest, { kind: "get" }>,
+    answer: (body: Uint8Array) => void,
+  ): boolean {
+    const reply = (records: readonly KeyedRecord[]): void => answer(encodeAnswer({ kind: "get", records }));
+    const inRegion = this.#options.mesh.rankOf(meshKeyOf(key)) < REPLICAS;
+    const here = this.#here(key, wanted);
+    // Beyond the closest eight a version may be old, but a hash is a hash.
+    if (here.length > 0 && (inRegion || here[0]?.kind === "immutable")) {
+      reply(here);
+      return true;
+    }
+    const cached = wanted === "value" ? this.#cached(key) : undefined;
+    if (cached !== undefined) {
+      reply([cached]);
+      return true;
+    }
+    if (!ends) return false;
+    this.#fetch(key, wanted, from, () => reply(this.#here(key, wanted)));
+    return true;
+  }
+
+  /** Asks a few of those beside this peer, which may have what it, newly come, has not yet. */
+  #fetch(key: Uint8Array, wanted: Wanted, asker: MeshKey | undefined, done: () => void): void {
+    const { mesh, clock } = this.#options;
+    const beside = mesh
+      .closest(meshKeyOf(key), FETCH_FROM + 1)
+      .filter((each) => each !== asker)
+      .slice(0, FETCH_FROM);
+    if (beside.length === 0 || this.#fetches.size >= PENDING_MAX) {
+      done();
+      return;
+    }
+    const id = this.#nextId++;
+    const pending: PendingFetch = {
+      awaited: new Set(beside),
+      timer: clock.setTimer(FETCH_WAIT_MS, () => pending.done()),
+      done: () => {
+        if (!this.#fetches.delete(id)) return;
+        pending.timer.cancel();
+        done();
+      },
+    };
+    this.#fetches.set(id, pending);
+    for (const each of beside) this.#tell(each, { kind: "fetch", id, key, wanted });
+  }
+
+  #here(key: Uint8Array, wanted: Wanted): KeyedRecord[] {
+    return this.shelf.get(key, wanted, this.#options.clock.nowMs());
+  }
+
+  #cached(key: Uint8Array): ImmutableRecord | undefined {
+    const cached = this.#cache.get(toHex(key));
+    if (cached === undefined || cached.untilMs > this.#options.clock.monotonicMs()) return cached?.record;
+    this.#cache.delete(toHex(key));
+    return undefined;
+  }
+
+  // --- notes of neighbours ---
+
+  #operate(from: MeshKey, note: RecordNote): void {
+    switch (note.kind) {
+      case "push":
+        this.#takePush(from, note.id, note.record);
+        return;
+      case "receipt":
+        this.#takeReceipt(from, note);
+        return;
+      case "offer":
+        this.#takeOffer(from, note.versions);
+        return;
+      case "want":
+        this.#takeWant(from, note);
+        return;
+      case "fetch":
+        this.#tell(from, { kind: "fetched", id: note.id, records: this.#here(note.key, note.wanted) });
+        return;
+      case "fetched":
+        this.#takeFetched(from, note);
+        return;
+    }
+  }
+
+  #takePush(from: MeshKey, id: number, record: KeyedRecord): void {
+    const { clock, mesh } = this.#options;
+    const answer = (kept: boolean, current?: KeyedRecord): void => {
+      if (id !== 0) this.#tell(from, { kind: "receipt", id, kept, current });
+      else if (current !== undefined) this.#tell(from, { kind: "push", id: 0, record: current });
+    };
+    if (!this.#spendCredit(from) || mesh.rankOf(meshKeyOf(record.key)) >= KEEP_RANK_MAX) {
+      answer(false);
+      return;
+    }
+    this.#checked(
+      record,
+      () => {
+        const outcome = this.shelf.put(record, clock.nowMs());
+        const there = this.shelf.at(slotOfRecord(record));
+        const kept = outcome === "stored" || outcome === "known";
+        if (kept) there?.holders.add(from);
+        const isOutdated = outcome === "stale" || outcome === "conflict";
+        answer(kept, isOutdated ? there?.record : undefined);
+      },
+      () => answer(false),
+    );
+  }
+
+  #takeReceipt(from: MeshKey, { id, kept, current }: Extract<RecordNote, { kind: "receipt" }>): void {
+    const pending = this.#puts.get(id);
+    if (pending === undefined || !pending.awaited.has(from)) return;
+    if (current === undefined) {
+      if (kept) this.shelf.at(slotOfRecord(pending.record))?.holders.add(from);
+      this.#answered(pending, from, kept);
+      return;
+    }
+    // A holder knows better, if what it shows is genuine.
+    this.#checked(current, () => {
+      if (!equalBytes(current.key, pending.record.key) || !isNewer(current, pending.record)) return;
+      this.shelf.put(current, this.#options.clock.nowMs());
+      pending.done("stale", 0, current);
+    });
+    this.#answered(pending, from, false);
+  }
+
+  #answered(pending: PendingPut, from: MeshKey, kept: boolean): void {
+    if (!pending.awaited.delete(from)) return;
+    if (kept) pending.copies += 1;
+    if (pending.copies >= COPIES_ENOUGH || pending.awaited.size === 0) pending.done("stored", pending.copies);
+  }
+
+  #takeOffer(from: MeshKey, versions: readonly Version[]): void {
+    const { mesh } = this.#options;
+    const slots: number[] = [];
+    const held: number[] = [];
+    // What is too much now is offered again at the next sweep.
+    const room = this.#creditOf(from).left;
+    for (const version of versions) {
+      const there = this.shelf.at(version.slot);
+      const difference = there === undefined ? -1 : compare(versionOf(there), version);
+      if (there === undefined || difference < 0) {
+        if (slots.length < room) slots.push(version.slot);
+        continue;
+      }
+      if (difference === 0) there.holders.add(from);
+      else this.#tell(from, { kind: "push", id: 0, record: there.record });
+      held.push(version.slot);
+    }
+    if (mesh.has(from)) this.#tell(from, { kind: "want", slots, held });
+  }
+
+  #takeWant(from: MeshKey, { slots, held }: Extract<RecordNote, { kind: "want" }>): void {
+    for (const slot of held) this.shelf.at(slot)?.holders.add(from);
+    for (const slot of slots) {
+      const there = this.shelf.at(slot);
+      if (there === undefined || there.holders.has(from)) continue;
+      // A link loses nothing; one that refuses is not asked again until it comes anew.
+      there.holders.add(from);
+      this.#tell(from, { kind: "push", id: 0, record: there.record });
+    }
+  }
+
+  #takeFetched(from: MeshKey, { id, records }: Extract<RecordNote, { kind: "fetched" }>): void {
+    const pending = this.#fetches.get(id);
+    if (pending === undefined || !pending.awaited.has(from)) return;
+    let unchecked = records.length;
+    if (unchecked === 0) this.#fetched(pending, from);
+    const one = (isValid: boolean, record: KeyedRecord): void => {
+      if (isValid) this.shelf.put(record, this.#options.clock.nowMs());
+      unchecked -= 1;
+      // The first that has something is believed, for it was checked.
+      if (isValid && unchecked === 0) pending.done();
+      else if (unchecked === 0) this.#fetched(pending, from);
+    };
+    for (const record of records) {
+      this.#checked(
+        record,
+        () => one(true, record),
+        () => one(false, record),
+      );
+    }
+  }
+
+  #fetched(pending: PendingFetch, from: MeshKey): void {
+    if (!pending.awaited.delete(from)) return;
+    if (pending.awaited.size === 0) pending.done();
+  }
+
+  // --- looking after them ---
+
+  #planSweep(): void {
+    this.#sweepTimer = this.#options.clock.setTimer(this.#spread(SWEEP_EVERY_MS), () => {
+      this.#planSweep();
+      this.#sweep();
+    });
+  }
+
+  /** Offers what others should have, gives up what is others' to keep, and forgets what is over. */
+  #sweep(): void {
+    const { mesh, clock } = this.#options;
+    this.shelf.expire(clock.nowMs());
+    const offers = new Map<MeshKey, Version[]>();
+    for (const shelved of [...this.shelf.entries()]) {
+      const lacking = mesh.closest(shelved.place, REPLICAS).filter((key) => !shelved.holders.has(key));
+      for (const key of lacking) {
+        const versions = offers.get(key) ?? [];
+        offers.set(key, versions);
+        versions.push(versionOf(shelved));
+      }
+      if (lacking.length === 0 && mesh.rankOf(shelved.place) >= KEEP_RANK_MAX) this.shelf.delete(shelved);
+    }
+    for (const [key, versions] of offers) {
+      for (let i = 0; i < versions.length; i += OFFERED_MAX)
+        this.#tell(key, { kind: "offer", versions: versions.slice(i, i + OFFERED_MAX) });
+    }
+  }
+
+  #tell(key: MeshKey, note: RecordNote): void {
+    this.#options.mesh.tell(key, encodeNote(note));
+  }
+
+  #checked(record: KeyedRecord, valid: () => void, invalid: () => void = () => {}): void {
+    if (this.#checking >= CHECKS_MAX) {
+      invalid();
+      return;
+    }
+    this.#checking += 1;
+    this.#options.check.check(record, (isValid) => {
+      this.#checking -= 1;
+      if (this.#closed) return;
+      if (isValid) valid();
+      else {
+        this.refused += 1;
+        invalid();
+      }
+    });
+  }
+
+  #spendCredit(from: MeshKey | undefined): boolean {
+    if (from === undefined) return true;
+    const credit = this.#creditOf(from);
+    if (credit.left < 1) return false;
+    credit.left -= 1;
+    return true;
+  }
+
+  #creditOf(from: MeshKey): { left: number; atMs: number } {
+    const nowMs = this.#options.clock.monotonicMs();
+    const credit = this.#credits.get(from) ?? { left: WRITES_BURST, atMs: nowMs };
+    this.#credits.set(from, credit);
+    credit.left = Math.min(credit.left + ((nowMs - credit.atMs) / 1_000) * WRITES_PER_SECOND, WRITES_BURST);
+    credit.atMs = nowMs;
+    return credit;
+  }
+
+  #spread(ms: number): number {
+    return ms * (1 + SPREAD * (2 * this.#options.random.unit() - 1));
+  }
+}
+
+function versionOf({ slot, record }: Shelved): Version {
+  const seq = record.kind === "mutable" ? record.seq : 0;
+  return { slot, seq, expiresAtS: Math.floor(record.expiresAtMs / 1_000) };
+}
+
+function compare(a: Version, b: Version): number {
+  return a.seq === b.seq ? a.expiresAtS - b.expiresAtS : a.seq - b.seq;
+}

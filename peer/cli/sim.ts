@@ -33,6 +33,7 @@ export const sim: Command = {
     links: { type: "string", value: "N", help: "links that each peer wants; default: 32" },
     seconds: { type: "string", value: "N", help: "simulated time that is measured; default: 120" },
     lookups: { type: "string", value: "N", help: "how many are measured; default: 2000" },
+    records: { type: "string", value: "N", help: "put at the start and read at the end; default: 200" },
   },
   serves: false,
   run: async (context) => {
@@ -49,6 +50,7 @@ export const sim: Command = {
       malicious: share(context, "malicious"),
       durationMs: values.integer("seconds", { min: 1, max: 86_400, default: 120 }) * 1_000,
       lookups: values.integer("lookups", { min: 1, max: 1_000_000, default: 2_000 }),
+      records: values.integer("records", { min: 0, max: 100_000, default: 200 }),
       pause: () => new Promise((resolve) => setTimeout(resolve, 0)),
       onProgress: (doneMs, totalMs) => {
         if (doneMs % 10_000 === 0) output.note(`${doneMs / 1_000} of ${totalMs / 1_000} simulated seconds`);
@@ -61,7 +63,7 @@ export const sim: Command = {
 };
 
 function describe(
-  { nodes, links, lookups, join, upkeepBytesPerSecond }: ExperimentResult,
+  { nodes, links, lookups, join, records, upkeepBytesPerSecond }: ExperimentResult,
   wallSeconds: number,
 ): string {
   const percent = (part: number): string => `${Math.round(part * 10_000) / 100} %`;
@@ -69,6 +71,7 @@ function describe(
     `${nodes} peers with ${links.mean} links each, simulated in ${wallSeconds} s`,
     `lookups   ${percent(lookups.firstTry)} at the first try, ${percent(lookups.success)} in the end`,
     `          ${lookups.hopsMean} hops, answer after ${lookups.rttMsP50} ms (p99 ${lookups.rttMsP99} ms)`,
+    `records   ${percent(records.found)} of ${records.count} read in the end; put in ${records.putMsP50} ms, got in ${records.getMsP50} ms`,
     `upkeep    ${upkeepBytesPerSecond} bytes a second and peer`,
   ];
   if (join.count > 0)

@@ -29,6 +29,11 @@ export interface PeerOptions {
   readonly only?: "direct" | "relay";
   /** Links to other peers by itself, to find and to be found without the edge. Off, the edge alone introduces. @default true */
   readonly overlay?: boolean;
+  /**
+   * Passes sealed bytes on between two peers it is linked to that cannot reach each other and have no edge: at most 16 pairs, 512 KiB/s
+   * each way and pair. @default true
+   */
+  readonly forward?: boolean;
   /** @default true where the host has it */
   readonly webrtc?: boolean;
   /** Instead of those that the edge names. */
@@ -52,6 +57,7 @@ export interface CheckedOptions {
   readonly bootstrap: readonly BootstrapPeer[];
   readonly policy: PathPolicy;
   readonly overlay: boolean;
+  readonly forward: boolean;
   readonly webrtc: boolean;
   readonly iceServers: readonly IceServer[] | undefined;
   readonly signal: AbortSignal | undefined;
@@ -67,6 +73,7 @@ export function checkOptions(options: PeerOptions): CheckedOptions {
     bootstrap: (options.bootstrap ?? []).map(parseBootstrap),
     policy: options.only ?? "any",
     overlay: options.overlay ?? true,
+    forward: options.forward ?? true,
     webrtc: options.webrtc ?? true,
     iceServers: options.iceServers,
     signal: options.signal,

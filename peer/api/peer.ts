@@ -10,6 +10,7 @@ import { listen } from "../links/listen.ts";
 import { decodeSignal, encodeSignal } from "../links/signal-codec.ts";
 import type { SignalMessage } from "../links/signaller.ts";
 import { Connector, type ConnectOptions } from "../overlay/connector.ts";
+import { FORWARD_PROTOCOL, FORWARDED_PROTOCOL, Forwarder } from "../overlay/forwarder.ts";
 import { IceServers } from "../overlay/ice-servers.ts";
 import { Introducer } from "../overlay/introducer.ts";
 import { Rendezvous } from "../overlay/rendezvous.ts";
@@ -122,6 +123,13 @@ export class Peer extends EventTarget implements AsyncDisposable {
         connect: (contact, how) => this.#connector.connectDirect(contact, how),
       });
     }
+    const forwarder = new Forwarder({
+      runtime,
+      directSession: (id) => {
+        const session = this.#sessions.get(id);
+        return session?.path.kind === "direct" ? session : undefined;
+      },
+    });
     this.#connector = new Connector({
       runtime,
       identity,
@@ -130,6 +138,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       sessions: this.#sessions,
       introducer: this.#introducer,
       overlay: this.#overlay,
+      forwarder,
       rtc: this.#rtc,
     });
     this.#upgrader = new Upgrader({
@@ -140,6 +149,13 @@ export class Peer extends EventTarget implements AsyncDisposable {
       connector: this.#connector,
       rtc: this.#rtc,
     });
+    if (options.overlay && options.forward && policy !== "relay")
+      this.handle(FORWARD_PROTOCOL, (stream, session) => forwarder.serve(stream, session));
+    if (policy === "any") {
+      this.handle(FORWARDED_PROTOCOL, (stream, session) =>
+        forwarder.accept(stream, session, (link) => this.#sessions.accept(link)),
+      );
+    }
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
     const host = this.#serviceHost(identity);
     this.files = new Files(host, options.edge);

@@ -16,6 +16,8 @@ import { SIGNAL_ID_BYTES, type SignalMessage } from "../links/signaller.ts";
 import type { Runtime } from "../runtime.ts";
 import type { PeerSession } from "../session/session.ts";
 import type { Sessions } from "../session/sessions.ts";
+import { withDeadline } from "./abort.ts";
+import type { Forwarder } from "./forwarder.ts";
 import type { Introducer } from "./introducer.ts";
 import type { Overlay } from "./overlay.ts";
 import type { RtcNegotiations } from "./rtc-negotiations.ts";
@@ -42,6 +44,7 @@ export interface ConnectorOptions {
   readonly introducer: Introducer | undefined;
   /** Undefined where every path goes through a relay, or the peer stays out of it. */
   readonly overlay: Overlay | undefined;
+  readonly forwarder: Forwarder;
   /** Undefined where there is no WebRTC or it must not be used. */
   readonly rtc: RtcNegotiations | undefined;
   listenAddresses(): readonly string[];
@@ -59,6 +62,10 @@ interface Way {
 const WEBRTC_AFTER_ADDRESS_MS = 100;
 /** A known address that works answers before this is over; the edge is spared then. */
 const RELAY_AFTER_ADDRESS_MS = 150;
+/** Others forward where no better way stands by then: without an edge, and with one, whose relay carries more. */
+const FORWARD_AFTER_MS = { pure: 150, edge: 3_000 } as const;
+/** Making a session with somebody who might forward. */
+const FORWARDER_TIMEOUT_MS = 4_000;
 /** Addresses remembered from earlier sessions and contacts; past that the oldest goes. */
 const REMEMBERED_MAX = 512;
 
@@ -202,6 +209,14 @@ export class Connector {
     }
     const throughPeers = this.#webrtcThroughPeers(peerId);
     if (throughPeers !== undefined) ways.push(throughPeers);
+    const { overlay } = this.#options;
+    if (overlay !== undefined && policy === "any") {
+      ways.push({
+        name: "through another peer",
+        afterMs: 0,
+        link: (signal) => this.#dialForwarded(overlay, peerId, signal),
+      });
+    }
     return ways;
   }
 
@@ -295,6 +310,35 @@ export class Connector {
     };
     const channel = await introducer.relay(peerId, dial, signal);
     return dialRelay(runtime, { edge: introducer.edge, ...channel }, signal);
+  }
+
+  /** Through a peer that is linked to both, or that both can be linked to. */
+  async #dialForwarded(overlay: Overlay, peerId: PeerId, signal: AbortSignal): Promise<Link> {
+    const { runtime, introducer, sessions, forwarder, identity } = this.#options;
+    await runtime.clock.sleep(
+      introducer === undefined ? FORWARD_AFTER_MS.pure : FORWARD_AFTER_MS.edge,
+      signal,
+    );
+    const none = new PeerloomError("link/unavailable", `Nobody forwards to ${short(peerId)}.`);
+    if (!(await overlay.isLinked(signal))) throw none;
+    const named = await overlay.neighboursOf(peerId, signal);
+    const isLinked = ({ id }: Contact): boolean => sessions.get(id)?.path.kind === "direct";
+    const candidates = named
+      .filter(({ id }) => id !== identity.id && id !== peerId)
+      .sort((a, b) => Number(isLinked(b)) - Number(isLinked(a)));
+    let failure = none;
+    for (const contact of candidates) {
+      signal.throwIfAborted();
+      try {
+        const through = await withDeadline(runtime.clock, FORWARDER_TIMEOUT_MS, signal, (within) =>
+          this.connectDirect(contact, { edge: false, signal: within }),
+        );
+        return await forwarder.dial(through, peerId, signal);
+      } catch (error) {
+        failure = toPeerloomError(error, "link/failed", "Somebody in between could not be reached.");
+      }
+    }
+    throw failure;
   }
 
   /** The first way whose link becomes a path wins; all have failed when the last one has. */

@@ -36,7 +36,15 @@ const LOOK_EVERY_MS = 20;
 const KEYS_MAX = 2_048;
 
 /** What one peer asks another through the overlay. */
-const ASK = { contact: 0, signal: 1 } as const;
+const ASK = { contact: 0, signal: 1, neighbours: 2 } as const;
+/** Neighbours that a peer names to those who need somebody in between. */
+const NAMED_MAX = 6;
+const NAMED_LIMITS = {
+  bytesMax: BODY_BYTES_MAX,
+  depthMax: 1,
+  itemsMax: NAMED_MAX + 1,
+  textBytesMax: 0,
+} as const;
 const ASK_LIMITS = { bytesMax: BODY_BYTES_MAX, depthMax: 1, itemsMax: 4, textBytesMax: 0 } as const;
 const CONTACT_LIMITS = {
   bytesMax: CONTACT_BYTES_MAX,
@@ -209,6 +217,15 @@ export class Overlay {
     return contact?.id === peerId ? contact : undefined;
   }
 
+  /**
+   * Asks a peer whom it is linked to, through other peers: those that may forward to it, the ones that can be dialled first.
+   * @returns none when nobody of that id answers
+   */
+  async neighboursOf(peerId: PeerId, signal: AbortSignal): Promise<Contact[]> {
+    const answer = await this.#ask(peerId, encode([ASK.neighbours]), signal);
+    return answer === undefined ? [] : decodeNamed(answer);
+  }
+
   /** Has a signal carried to a peer, sealed to it. What is lost on the way is found out by the negotiation's deadline. */
   signal(peerId: PeerId, message: SignalMessage): void {
     this.#spawn(
@@ -263,14 +280,25 @@ export class Overlay {
 
   #deliver(body: Uint8Array): Uint8Array | undefined {
     const fields = new FieldReader(decode(body, ASK_LIMITS), "request");
-    if (fields.integer(0, 1) === ASK.contact) {
+    const ask = fields.integer(0, 2);
+    if (ask === ASK.contact) {
       return encodeContact({ id: this.#options.identity.id, addresses: this.#options.listenAddresses() });
     }
+    if (ask === ASK.neighbours) return this.#named();
     this.#opener.open(fields.bytes(1, BODY_BYTES_MAX)).then(
       ({ from, message }) => this.onSignal(from, message),
       (error: unknown) => this.#options.runtime.log.debug("signal refused", { error: String(error) }),
     );
     return new Uint8Array(0);
+  }
+
+  #named(): Uint8Array {
+    const contacts = [...this.#links.keys()]
+      .map(({ peerId }) => ({ id: peerId, addresses: this.#options.addressesOf(peerId) }))
+      .sort((a, b) => Number(b.addresses.length > 0) - Number(a.addresses.length > 0))
+      .slice(0, NAMED_MAX)
+      .map((contact) => encodeContact({ ...contact, addresses: contact.addresses.slice(0, 2) }));
+    return encode(contacts);
   }
 
   async #attach(
@@ -340,6 +368,17 @@ function decodeContact(bytes: Uint8Array): Contact | undefined {
     return { id, addresses };
   } catch (error) {
     if (error instanceof PeerloomError) return undefined;
+    throw error;
+  }
+}
+
+function decodeNamed(bytes: Uint8Array): Contact[] {
+  try {
+    const named = decode(bytes, NAMED_LIMITS);
+    if (!Array.isArray(named)) return [];
+    return named.flatMap((each) => (each instanceof Uint8Array ? (decodeContact(each) ?? []) : []));
+  } catch (error) {
+    if (error instanceof PeerloomError) return [];
     throw error;
   }
 }

@@ -23,6 +23,8 @@ export interface Env {
   readonly PUBLIC_ORIGINS?: string;
   /** Rendezvous objects a network is spread over. @default "1" */
   readonly RENDEZVOUS_SHARDS?: string;
+  /** Peers of one rendezvous that keep their sockets to introduce newcomers; all others are let go. @default "64" */
+  readonly RENDEZVOUS_BEACONS?: string;
 
   /** STUN URLs, separated by spaces or commas. */
   readonly STUN_URLS?: string;

@@ -31,7 +31,7 @@ import {
   type FromRendezvous,
   type ToRendezvous,
 } from "../shared/messages.ts";
-import { BEACONS_KEPT_MAX, pickBeacons } from "./beacons.ts";
+import { beaconsKept, pickBeacons } from "./beacons.ts";
 import { ticketKey } from "./edge-keys.ts";
 import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
@@ -193,7 +193,7 @@ export class Rendezvous extends DurableObject<Env> {
     this.retire(join.id);
     const known = this.#members.beacons();
     const beacons = pickBeacons(known.length >= BEACONS_MAX ? known : this.#members.all(), key, randomUnit);
-    const keep = join.beacon && this.#members.beaconCount < BEACONS_KEPT_MAX;
+    const keep = join.beacon && this.#members.beaconCount < beaconsKept(this.env);
     const joined: Joined = {
       phase: "joined",
       network,

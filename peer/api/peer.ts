@@ -14,6 +14,7 @@ import { FORWARD_PROTOCOL, FORWARDED_PROTOCOL, Forwarder } from "../overlay/forw
 import { IceServers } from "../overlay/ice-servers.ts";
 import { Introducer } from "../overlay/introducer.ts";
 import { Rendezvous } from "../overlay/rendezvous.ts";
+import { Membership } from "../overlay/membership.ts";
 import { Overlay } from "../overlay/overlay.ts";
 import { RtcNegotiations } from "../overlay/rtc-negotiations.ts";
 import { Upgrader } from "../overlay/upgrader.ts";
@@ -30,7 +31,7 @@ import { type PeerStatus, sessionStatus } from "./status.ts";
 /** Echoes bytes: every peer answers it, `ping` measures with it. */
 export const PING_PROTOCOL = "ping/1";
 
-/** Whether the edge is reached; `error` says why not. */
+/** Whether the edge is reached; `error` says why not. Neither: it was left because nobody needs it now. */
 export interface EdgeState {
   readonly connected: boolean;
   readonly error?: PeerloomError;
@@ -56,6 +57,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly #sessions: Sessions;
   readonly #rendezvous: Rendezvous | undefined;
   readonly #introducer: Introducer | undefined;
+  readonly #membership: Membership | undefined;
   readonly #rtc: RtcNegotiations | undefined;
   readonly #overlay: Overlay | undefined;
   readonly #connector: Connector;
@@ -122,6 +124,12 @@ export class Peer extends EventTarget implements AsyncDisposable {
         addressesOf: (id) => this.#connector.addressesOf(id),
         connect: (contact, how) => this.#connector.connectDirect(contact, how),
       });
+    }
+    if (this.#overlay !== undefined && this.#rendezvous !== undefined) {
+      const membership = new Membership({ runtime, rendezvous: this.#rendezvous, overlay: this.#overlay });
+      this.#membership = membership;
+      this.#overlay.onBeaconLost = () => membership.beaconLost();
+      this.#rendezvous.onRelease = () => membership.released();
     }
     const forwarder = new Forwarder({
       runtime,
@@ -249,7 +257,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
         this.#runtime.log.debug("relay offer failed", { error: String(error) });
       });
     };
-    rendezvous.onJoined = ({ beacons }) => {
+    rendezvous.onJoined = ({ beacons, keep }) => {
+      this.#membership?.joined(keep);
       this.#overlay?.join(beacons).catch((error: unknown) => {
         this.#runtime.log.debug("overlay not joined", { error: String(error) });
       });
@@ -263,6 +272,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await this.files.close();
+    this.#membership?.close();
     this.#overlay?.close();
     this.records.close();
     this.#connector.close();
@@ -301,6 +311,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   #receiveSignal(from: PeerId, message: SignalMessage, answer: (message: SignalMessage) => void): void {
     if (message.kind === "rtc") this.#rtc?.receive(from, message.connectionId, message.signal, answer);
+    else if (message.kind === "meet") this.#membership?.meet();
     else if (message.kind === "dial" && message.addresses.length > 0)
       this.#connector.remember(from, message.addresses);
   }

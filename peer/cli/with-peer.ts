@@ -121,7 +121,9 @@ function tellEdge(peer: CliPeer, { output }: CommandContext): void {
     const change = (event as CustomEvent<EdgeState>).detail;
     const text = change.connected
       ? `edge: connected to ${peer.edge ?? "the edge"}`
-      : `edge: not connected${change.error === undefined ? "" : `: ${change.error.message}`}; trying again`;
+      : change.error === undefined
+        ? "edge: left; other peers carry this one now"
+        : `edge: not connected: ${change.error.message}; trying again`;
     output.note(text, {
       event: "edge",
       connected: change.connected,

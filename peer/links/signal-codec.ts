@@ -3,7 +3,7 @@
  *
  *     ["dial", dial id (8), [address…]]            ["rtc", connection id (8), "offer" | "answer", sdp]
  *     ["addresses", [address…]]                    ["rtc", connection id (8), "candidate", candidate, mid]
- *     ["refuse", id (8), code]
+ *     ["refuse", id (8), code]                     ["meet"]
  */
 import { utf8 } from "../../shared/bytes.ts";
 import { decode, encode, FieldReader } from "../../shared/codec.ts";
@@ -41,6 +41,8 @@ export function encodeSignal(message: SignalMessage): Uint8Array {
       return encode(["rtc", message.connectionId, ...rtcFields(message.signal)]);
     case "addresses":
       return encode(["addresses", addressFields(message.addresses)]);
+    case "meet":
+      return encode(["meet"]);
     case "refuse":
       return encode(["refuse", message.id, bounded(message.code, CODE_BYTES_MAX, "An error code")]);
   }
@@ -62,6 +64,8 @@ function readSignal(kind: string, fields: FieldReader): SignalMessage {
       return { kind, connectionId: readId(fields), signal: readRtc(fields.text(16), fields) };
     case "addresses":
       return { kind, addresses: readAddresses(fields) };
+    case "meet":
+      return { kind };
     case "refuse":
       return { kind, id: readId(fields), code: readText(fields, CODE_BYTES_MAX) };
     default:

@@ -1,12 +1,15 @@
 /**
  * Signalling: what two peers tell each other in order to make links. Links do not care who does the carrying: the
- * rendezvous, a session that already stands, later the overlay. Whoever carries it seals it to its target and proves
+ * rendezvous, a session that already stands, the overlay. Whoever carries it seals it to its target and proves
  * its sender, so a signal that arrives here is known to come from `from`.
  */
 import type { PeerId } from "../../shared/ids.ts";
 import type { RtcSignal } from "../runtime.ts";
 
-/** `dial` asks for links, `rtc` negotiates one WebRTC connection, `addresses` says where the sender listens. */
+/**
+ * `dial` asks for links, `rtc` negotiates one WebRTC connection, `addresses` says where the sender listens, `meet` asks one who has left
+ * the rendezvous to come there, since a relay channel takes two members.
+ */
 export type SignalMessage =
   | {
       readonly kind: "dial";
@@ -16,6 +19,7 @@ export type SignalMessage =
     }
   | { readonly kind: "rtc"; readonly connectionId: Uint8Array; readonly signal: RtcSignal }
   | { readonly kind: "addresses"; readonly addresses: readonly string[] }
+  | { readonly kind: "meet" }
   /** The dial or connection of that id is not wanted; `code` is an error code. */
   | { readonly kind: "refuse"; readonly id: Uint8Array; readonly code: string };
 

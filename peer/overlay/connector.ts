@@ -17,6 +17,7 @@ import type { Runtime } from "../runtime.ts";
 import type { PeerSession } from "../session/session.ts";
 import type { Sessions } from "../session/sessions.ts";
 import { withDeadline } from "./abort.ts";
+import { backoffMs } from "./backoff.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Introducer } from "./introducer.ts";
 import type { Overlay } from "./overlay.ts";
@@ -62,6 +63,11 @@ interface Way {
 const WEBRTC_AFTER_ADDRESS_MS = 100;
 /** A known address that works answers before this is over; the edge is spared then. */
 const RELAY_AFTER_ADDRESS_MS = 150;
+/** A peer that the others know is reached through them; only if that fails the edge relays. */
+const RELAY_AFTER_PEERS_MS = 3_000;
+/** One who was asked to come to the rendezvous is looked for there so often. */
+const MEET_ATTEMPTS = 6;
+const MEET_BACKOFF = { firstMs: 300, maxMs: 2_000 } as const;
 /** Others forward where no better way stands by then: without an edge, and with one, whose relay carries more. */
 const FORWARD_AFTER_MS = { pure: 150, edge: 3_000 } as const;
 /** Making a session with somebody who might forward. */
@@ -225,12 +231,13 @@ export class Connector {
     const ways: Way[] = [
       { name: "address", afterMs: 0, link: (signal) => this.#dialThroughPeers(peerId, signal) },
     ];
-    if (edge && introducer !== undefined && rtc !== undefined) {
+    const byEdge = edge && introducer?.isJoined === true;
+    if (byEdge && rtc !== undefined) {
       const send = (message: SignalMessage): void => introducer.signal(peerId, message);
       const afterMs = this.addressesOf(peerId).length > 0 ? WEBRTC_AFTER_ADDRESS_MS : 0;
       ways.push({ name: "webrtc", afterMs, link: (signal) => rtc.offer(peerId, send, signal) });
     }
-    const throughPeers = edge ? undefined : this.#webrtcThroughPeers(peerId);
+    const throughPeers = byEdge ? undefined : this.#webrtcThroughPeers(peerId);
     if (throughPeers !== undefined) ways.push(throughPeers);
     return ways;
   }
@@ -302,6 +309,26 @@ export class Connector {
   }
 
   async #dialRelay(introducer: Introducer, peerId: PeerId, signal: AbortSignal): Promise<Link> {
+    const { runtime, overlay } = this.#options;
+    if (overlay?.isReady === true && (await this.#lookUp(overlay, peerId, signal)) !== undefined)
+      await runtime.clock.sleep(RELAY_AFTER_PEERS_MS, signal);
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#dialRelayNow(introducer, peerId, signal);
+      } catch (error) {
+        const isAway = error instanceof PeerloomError && error.code === "peer/not-found";
+        if (!isAway || overlay === undefined || attempt === MEET_ATTEMPTS) throw error;
+        // It may have left the rendezvous: it is asked, through others, to come back.
+        if (attempt === 0) {
+          if ((await this.#lookUp(overlay, peerId, signal)) === undefined) throw error;
+          overlay.signal(peerId, { kind: "meet" });
+        }
+        await runtime.clock.sleep(backoffMs(attempt, runtime.random, MEET_BACKOFF), signal);
+      }
+    }
+  }
+
+  async #dialRelayNow(introducer: Introducer, peerId: PeerId, signal: AbortSignal): Promise<Link> {
     const { runtime, listenAddresses } = this.#options;
     const dial: SignalMessage = {
       kind: "dial",

@@ -52,6 +52,11 @@ export class Introducer {
     return this.#options.rendezvous.edge;
   }
 
+  /** At the rendezvous now, so that others can be signalled there. */
+  get isJoined(): boolean {
+    return this.#options.rendezvous.state.phase === "joined";
+  }
+
   /** @throws PeerloomError `edge/unreachable`, `aborted` */
   async find(peerId: PeerId, signal: AbortSignal): Promise<Contact | undefined> {
     await this.#options.rendezvous.waitUntilJoined(signal);

@@ -111,6 +111,8 @@ export class Overlay {
   #expectedUntilMs = 0;
   /** A proved peer signalled. */
   onSignal: (from: PeerId, message: SignalMessage) => void = () => {};
+  /** A neighbour that introduced newcomers is gone. */
+  onBeaconLost: () => void = () => {};
 
   constructor(options: OverlayOptions) {
     this.#options = options;
@@ -121,6 +123,16 @@ export class Overlay {
   /** Links to other peers that stand. */
   get size(): number {
     return this.#mesh?.size ?? 0;
+  }
+
+  /** Enough links stand to find everybody, and to be found. */
+  get isReady(): boolean {
+    return this.#mesh?.isReady ?? false;
+  }
+
+  /** Whether this peer introduces newcomers at the rendezvous. */
+  setBeacon(isBeacon: boolean): void {
+    this.#mesh?.setBeacon(isBeacon);
   }
 
   /** A first link is about to stand: some peer is being dialled, or a session has just begun. */
@@ -148,6 +160,7 @@ export class Overlay {
       contact: () => encodeContact({ id: identity.id, addresses: this.#options.listenAddresses() }),
       open: (contact, done) => this.#openLink(contact, done),
       deliver: (body) => this.#deliver(body),
+      beaconLost: () => this.onBeaconLost(),
     });
     return this.#mesh;
   }

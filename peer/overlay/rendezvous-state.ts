@@ -27,6 +27,8 @@ export type RendezvousState =
       readonly delayMs: number;
       readonly error: PeerloomError;
     }
+  /** Left because nobody needs it; joined again when somebody does. */
+  | { readonly phase: "released" }
   /** Trying again would not help: somebody must act on `error`. */
   | { readonly phase: "stopped"; readonly error: PeerloomError }
   | { readonly phase: "closed" };

@@ -45,6 +45,12 @@ export class Rendezvous {
   #running: Promise<void> | undefined;
   /** Why the last socket ended, until the next one joins. */
   #lastError: PeerloomError | undefined;
+  /** Aborted to leave without closing. */
+  #stay = new AbortController();
+  /** Ends the state of being released. */
+  #want: () => void = () => {};
+  /** When something was last asked or heard. */
+  #usedAtMs = 0;
 
   /** The edge let us in; `welcome.beacons` are members to meet. */
   onJoined: (welcome: Welcome) => void = () => {};
@@ -55,7 +61,7 @@ export class Rendezvous {
   onSignalError: (to: PeerId, error: PeerloomError) => void = () => {};
   /** The edge would not mind if the socket were closed. */
   onRelease: () => void = () => {};
-  /** Joined, or lost and why. */
+  /** Joined; or lost and why; without an error it was left because nobody needs it. */
   onState: (connected: boolean, error?: PeerloomError) => void = () => {};
 
   /** @throws PeerloomError `usage/invalid` when `edge` is not the URL of one */
@@ -71,6 +77,21 @@ export class Rendezvous {
 
   get state(): RendezvousState {
     return this.#state;
+  }
+
+  /** ms for which nothing has been asked or heard. */
+  get idleMs(): number {
+    return this.#options.runtime.clock.monotonicMs() - this.#usedAtMs;
+  }
+
+  /** Leaves until `want`, or until something is asked that waits for joining. Only when joined. */
+  release(): void {
+    if (this.#state.phase === "joined") this.#stay.abort();
+  }
+
+  /** Joins again after `release`. */
+  want(): void {
+    this.#want();
   }
 
   /**
@@ -91,6 +112,7 @@ export class Rendezvous {
   async waitUntilJoined(signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) throw abortError(signal);
     if (this.#state.phase === "joined") return;
+    this.want();
     const waiting = new AbortController();
     const timer = this.#options.runtime.clock.setTimer(JOIN_WAIT_MS, () =>
       waiting.abort(this.#unreachable()),
@@ -161,12 +183,18 @@ export class Rendezvous {
     let everJoined = false;
     for (let attempt = 0; !signal.aborted;) {
       this.#move({ phase: "joining", attempt });
-      const error = await this.#newSocket().run(signal);
+      this.#stay = new AbortController();
+      const error = await this.#newSocket().run(AbortSignal.any([signal, this.#stay.signal]));
       everJoined ||= this.#state.phase === "joined";
       this.#socket = undefined;
       this.#lastError = error;
       this.#requests.failAll(signal.aborted ? error : this.#unreachable());
       if (signal.aborted) return;
+      if (this.#stay.signal.aborted) {
+        attempt = 0;
+        await this.#untilWanted(signal);
+        continue;
+      }
       const next = afterLoss(
         this.#state,
         { error, nowMs: runtime.clock.monotonicMs(), everJoined },
@@ -182,6 +210,18 @@ export class Rendezvous {
     }
   }
 
+  async #untilWanted(signal: AbortSignal): Promise<void> {
+    const wanted = Promise.withResolvers<void>();
+    const wake = (): void => wanted.resolve();
+    this.#want = wake;
+    signal.addEventListener("abort", wake, { once: true });
+    this.#move({ phase: "released" });
+    this.onState(false);
+    await wanted.promise;
+    signal.removeEventListener("abort", wake);
+    this.#want = () => {};
+  }
+
   #newSocket(): RendezvousSocket {
     const { runtime, identity, network, beacon = true } = this.#options;
     const socket = new RendezvousSocket({
@@ -194,6 +234,7 @@ export class Rendezvous {
       onJoined: (welcome) => {
         const attempt = this.#state.phase === "joining" ? this.#state.attempt : 0;
         this.#socket = socket;
+        this.#usedAtMs = runtime.clock.monotonicMs();
         this.#lastError = undefined;
         this.#move({ phase: "joined", attempt, sinceMs: runtime.clock.monotonicMs(), welcome });
         runtime.log.debug("rendezvous joined", { edge: this.edge, members: welcome.members });
@@ -206,6 +247,7 @@ export class Rendezvous {
   }
 
   #receive(message: MemberMessage): void {
+    this.#usedAtMs = this.#options.runtime.clock.monotonicMs();
     switch (message.kind) {
       case "signal":
         this.onSignal(message.from, message.sealed);
@@ -243,6 +285,7 @@ export class Rendezvous {
 
   /** A socket that has just ended is not used again, even before its loss is dealt with. */
   #joinedSocket(): RendezvousSocket | undefined {
+    this.#usedAtMs = this.#options.runtime.clock.monotonicMs();
     return this.#socket?.isJoined ? this.#socket : undefined;
   }
 
@@ -255,6 +298,7 @@ export class Rendezvous {
     const look = (): void => {
       const state = this.#state;
       if (state.phase === "joined") resolve();
+      else if (state.phase === "released") this.want();
       else if (this.#closing.signal.aborted || state.phase === "closed") reject(closedError());
       else if (state.phase === "stopped") reject(state.error);
       else {

@@ -53,6 +53,9 @@ test.skipIf(executable === undefined)("they link by WebRTC, signalled through th
     const writer = stream.writable.getWriter();
     await writer.write(new TextEncoder().encode("through a third"));
     const { value } = await stream.readable.getReader().read();
+    // It may begin on a forwarded path; the direct one follows.
+    while (session.path.transport !== "webrtc")
+      await new Promise((resolve) => session.addEventListener("path", resolve, { once: true }));
     return { transport: session.path.transport, text: new TextDecoder().decode(value) };
   }, ids[1] ?? "");
   expect(seen).toEqual({ transport: "webrtc", text: "through a third" });

@@ -2,12 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { NodePeerOptions, Peer } from "../../peer/node.ts";
-import { bootstrapOf, checkEcho, codeOf, linkedTo, openEdge, openPeer, pathOf } from "./peers.ts";
-
-async function counterOf(edge: string, name: string): Promise<number> {
-  const text = await (await fetch(`${edge}/metrics`)).text();
-  return Number(new RegExp(`^${name} (\\d+)$`, "m").exec(text)?.[1] ?? "0");
-}
+import { bootstrapOf, checkEcho, codeOf, counterOf, linkedTo, openEdge, openPeer, pathOf } from "./peers.ts";
 
 describe("without any edge", () => {
   test("two that never met, and that nobody can dial, link through a third by WebRTC", async () => {

@@ -68,6 +68,12 @@ export async function linkedTo(peer: Peer, count: number): Promise<void> {
   });
 }
 
+/** A figure that the edge tells of itself. */
+export async function counterOf(edge: string, name: string): Promise<number> {
+  const text = await (await fetch(`${edge}/metrics`)).text();
+  return Number(new RegExp(`^${name} (\\d+)$`, "m").exec(text)?.[1] ?? "0");
+}
+
 /** How others reach it without an edge. */
 export function bootstrapOf(peer: Peer): string[] {
   return [`${peer.listenAddresses[0]}/${peer.id}`];

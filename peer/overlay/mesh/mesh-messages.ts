@@ -77,6 +77,8 @@ export type MeshMessage =
   | {
       readonly kind: "greet";
       readonly version: number;
+      /** The sender introduces newcomers at a rendezvous. */
+      readonly beacon: boolean;
       readonly place: Place;
       readonly error: number;
       readonly entries: readonly DigestEntry[];
@@ -130,6 +132,7 @@ export function encodeMesh(message: MeshMessage): Uint8Array {
       return encode([
         kind,
         message.version,
+        message.beacon,
         ...place(message.place),
         Math.round(message.error * PERCENT),
         flat(message.entries),
@@ -198,6 +201,7 @@ function read(reader: Reader): MeshMessage {
       return {
         kind: "greet",
         version: reader.integer(0, 255),
+        beacon: reader.boolean(),
         place: reader.place(),
         error: reader.integer(0, PERCENT) / PERCENT,
         entries: reader.entries(),

@@ -90,6 +90,8 @@ export interface MeshHost {
   sent?(kind: Traffic, bytes: number): void;
   /** The set of neighbours has changed. */
   changed?(): void;
+  /** A neighbour that introduced newcomers is gone for good. */
+  beaconLost?(): void;
 }
 
 export class Mesh {
@@ -103,6 +105,7 @@ export class Mesh {
   #timers: Timer[] = [];
   #deltaTimer: Timer | undefined;
   #nextPing = 1;
+  #isBeacon = false;
   #closed = false;
   /** What lives at keys here. */
   service: MeshService | undefined;
@@ -197,13 +200,7 @@ export class Mesh {
     const neighbour = new Neighbour(link, this.#host.clock.monotonicMs());
     this.#table.add(neighbour);
     this.#openings.ended(key, true);
-    this.#send(neighbour, {
-      kind: "greet",
-      version: MESH_VERSION,
-      place: this.#place,
-      error: this.#place.error,
-      entries: this.#entries(key),
-    });
+    this.#greet(neighbour);
     // Its first answer says how far and where it is; then the others are told.
     this.#ping(neighbour);
     this.#host.changed?.();
@@ -216,7 +213,16 @@ export class Mesh {
   /** A link is gone, whoever ended it. */
   remove(link: MeshLink): void {
     const neighbour = this.#table.neighbours.get(link.key);
-    if (neighbour?.link === link) this.#drop(neighbour);
+    if (neighbour?.link !== link) return;
+    this.#drop(neighbour);
+    if (neighbour.isBeacon) this.#host.beaconLost?.();
+  }
+
+  /** Whether this peer introduces newcomers; its neighbours are told, so that one of them may follow it. */
+  setBeacon(isBeacon: boolean): void {
+    if (this.#isBeacon === isBeacon) return;
+    this.#isBeacon = isBeacon;
+    for (const neighbour of this.neighbours()) this.#greet(neighbour);
   }
 
   /** A message from a neighbour. Malformed ones cost the sender its link. */
@@ -309,6 +315,7 @@ export class Mesh {
       case "greet":
         from.place = message.place;
         from.greeted = true;
+        from.isBeacon = message.beacon;
         this.#learn(from, message.entries, []);
         return;
       case "delta":
@@ -348,6 +355,7 @@ export class Mesh {
         this.#openings.backOff(from.key);
         this.#drop(from);
         from.link.close();
+        if (from.isBeacon && message.reason === "leaving") this.#host.beaconLost?.();
         return;
       case "note":
         this.service?.receive(from.key, message.body);
@@ -468,6 +476,7 @@ export class Mesh {
       this.#openings.backOff(neighbour.key);
       this.#drop(neighbour);
       neighbour.link.close();
+      if (neighbour.isBeacon) this.#host.beaconLost?.();
       return;
     }
     const id = this.#nextPing++;
@@ -520,6 +529,17 @@ export class Mesh {
   }
 
   // --- telling neighbours ---
+
+  #greet(neighbour: Neighbour): void {
+    this.#send(neighbour, {
+      kind: "greet",
+      version: MESH_VERSION,
+      beacon: this.#isBeacon,
+      place: this.#place,
+      error: this.#place.error,
+      entries: this.#entries(neighbour.key),
+    });
+  }
 
   #entries(except: MeshKey): DigestEntry[] {
     const entries: DigestEntry[] = [];

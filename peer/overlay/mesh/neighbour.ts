@@ -39,6 +39,8 @@ export class Neighbour {
   suspectSinceMs: number | undefined;
   ping: { readonly id: number; readonly sentAtMs: number } | undefined;
   greeted = false;
+  /** Introduces newcomers at a rendezvous. */
+  isBeacon = false;
   /** Acknowledgements to be sent together. */
   acks: number[] = [];
   /** Share of requests sent through it first that were answered. */

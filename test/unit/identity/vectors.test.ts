@@ -79,6 +79,8 @@ function messageOf({ kind, id = "", addresses = [], signal, code = "" }: Message
       return { kind, connectionId: hex(id), signal };
     case "addresses":
       return { kind, addresses };
+    case "meet":
+      return { kind };
     case "refuse":
       return { kind, id: hex(id), code };
   }

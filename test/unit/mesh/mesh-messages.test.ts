@@ -12,9 +12,17 @@ import {
 
 const place = { x: -12, y: 40, height: 3 };
 const MESSAGES: readonly MeshMessage[] = [
-  { kind: "greet", version: 1, place, error: 0.25, entries: [{ key: 2 ** 52 - 1, rttMs: 80, ...place }] },
+  {
+    kind: "greet",
+    version: 1,
+    beacon: true,
+    place,
+    error: 0.25,
+    entries: [{ key: 2 ** 52 - 1, rttMs: 80, ...place }],
+  },
   { kind: "delta", place, entries: [], gone: [0, 5] },
   { kind: "ping", id: 7 },
+  { kind: "note", body: Uint8Array.of(1, 2) },
   { kind: "pong", id: 7, place, error: 1 },
   {
     kind: "forward",

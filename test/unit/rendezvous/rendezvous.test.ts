@@ -586,3 +586,34 @@ test("an edge that does not say goodbye is left after a second", async () => {
   expect(socket.ended).toBe("destroyed");
   expect((await pending).code).toBe("peer/closed");
 });
+
+test("released, it leaves and comes back for whoever needs it", async () => {
+  const { edge, rendezvous, events, socket } = await setUpJoined();
+  rendezvous.release();
+  await edge.clock.advance(LEAVE_TIMEOUT_MS);
+  expect(rendezvous.state.phase).toBe("released");
+  expect(socket.ended).not.toBe("");
+  expect(events).toEqual(["joined", "lost: undefined"]);
+  await edge.clock.advance(600_000);
+  expect(rendezvous.state.phase).toBe("released");
+  const waiting = rendezvous.waitUntilJoined();
+  await (await edge.dialled.take()).admit(network);
+  await waiting;
+  expect(rendezvous.state.phase).toBe("joined");
+});
+
+test("released, it closes at once, and wanted twice it joins once", async () => {
+  const { edge, rendezvous } = await setUpJoined();
+  rendezvous.want();
+  rendezvous.release();
+  await edge.clock.advance(LEAVE_TIMEOUT_MS);
+  rendezvous.want();
+  rendezvous.want();
+  await (await edge.dialled.take()).admit(network);
+  await settle();
+  rendezvous.release();
+  await edge.clock.advance(LEAVE_TIMEOUT_MS);
+  expect(rendezvous.state.phase).toBe("released");
+  await rendezvous.close();
+  expect(rendezvous.state.phase).toBe("closed");
+});

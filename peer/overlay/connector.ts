@@ -342,12 +342,10 @@ export class Connector {
   /** Through a peer that is linked to both, or that both can be linked to. */
   async #dialForwarded(overlay: Overlay, peerId: PeerId, signal: AbortSignal): Promise<Link> {
     const { runtime, introducer, sessions, forwarder, identity } = this.#options;
-    await runtime.clock.sleep(
-      introducer === undefined ? FORWARD_AFTER_MS.pure : FORWARD_AFTER_MS.edge,
-      signal,
-    );
     const none = new PeerloomError("link/unavailable", `Nobody forwards to ${short(peerId)}.`);
-    if (!(await overlay.isLinked(signal))) throw none;
+    if ((await this.#lookUp(overlay, peerId, signal)) === undefined) throw none;
+    const isPure = introducer === undefined || overlay.isReady;
+    await runtime.clock.sleep(isPure ? FORWARD_AFTER_MS.pure : FORWARD_AFTER_MS.edge, signal);
     const named = await overlay.neighboursOf(peerId, signal);
     const isLinked = ({ id }: Contact): boolean => sessions.get(id)?.path.kind === "direct";
     const candidates = named

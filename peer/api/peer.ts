@@ -16,6 +16,7 @@ import { Introducer } from "../overlay/introducer.ts";
 import { Rendezvous } from "../overlay/rendezvous.ts";
 import { Membership } from "../overlay/membership.ts";
 import { Overlay } from "../overlay/overlay.ts";
+import { Reentry } from "../overlay/reentry.ts";
 import { RtcNegotiations } from "../overlay/rtc-negotiations.ts";
 import { Upgrader } from "../overlay/upgrader.ts";
 import type { Listener, Runtime } from "../runtime.ts";
@@ -62,6 +63,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly #overlay: Overlay | undefined;
   readonly #connector: Connector;
   readonly #upgrader: Upgrader;
+  readonly #reentry: Reentry | undefined;
   #listener: Listener | undefined;
   #closed: Promise<void> | undefined;
 
@@ -164,6 +166,20 @@ export class Peer extends EventTarget implements AsyncDisposable {
         forwarder.accept(stream, session, (link) => this.#sessions.accept(link)),
       );
     }
+    if (this.#overlay !== undefined) {
+      const overlay = this.#overlay;
+      this.#reentry = new Reentry({
+        runtime,
+        network,
+        links: () => overlay.size,
+        linked: () =>
+          this.#sessions
+            .all()
+            .filter(({ path }) => path.kind === "direct")
+            .map(({ peerId }) => ({ id: peerId, addresses: this.#connector.addressesOf(peerId) })),
+        connect: (contact, signal) => this.#connector.connectDirect(contact, { edge: false, signal }),
+      });
+    }
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
     const host = this.#serviceHost(identity);
     this.files = new Files(host, options.edge);
@@ -246,6 +262,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
         this.#runtime.log.debug("bootstrap peer not reached", { error: String(error) });
       });
     }
+    this.#reentry?.start();
     const rendezvous = this.#rendezvous;
     const introducer = this.#introducer;
     if (rendezvous === undefined || introducer === undefined) return;
@@ -271,6 +288,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    await this.#reentry?.close();
     await this.files.close();
     this.#membership?.close();
     this.#overlay?.close();

@@ -20,7 +20,7 @@ import { sealSignal, SignalOpener } from "../links/sealed-signal.ts";
 import type { SignalMessage } from "../links/signaller.ts";
 import type { Runtime, Timer } from "../runtime.ts";
 import type { PeerSession } from "../session/session.ts";
-import { LINK_BUDGETS } from "./mesh/link-table.ts";
+import { type LinkBudget, LINK_BUDGETS } from "./mesh/link-table.ts";
 import { Mesh } from "./mesh/mesh.ts";
 import type { MeshContact } from "./mesh/openings.ts";
 import { BODY_BYTES_MAX, CONTACT_BYTES_MAX, decodeMesh, encodeMesh } from "./mesh/mesh-messages.ts";
@@ -107,6 +107,7 @@ export class Overlay {
   readonly #introduced = new Set<PeerId>();
   readonly #unused = new Set<Timer>();
   readonly #closing = new AbortController();
+  readonly #budget: LinkBudget;
   #mesh: Mesh | undefined;
   #expectedUntilMs = 0;
   /** A proved peer signalled. */
@@ -118,6 +119,7 @@ export class Overlay {
     this.#options = options;
     const { identity, network, runtime } = options;
     this.#opener = new SignalOpener({ identity, network, clock: runtime.clock });
+    this.#budget = runtime.name === "browser" ? LINK_BUDGETS.browser : LINK_BUDGETS.server;
   }
 
   /** Links to other peers that stand. */
@@ -156,7 +158,7 @@ export class Overlay {
       clock: runtime.clock,
       random: runtime.random,
       key,
-      budget: runtime.name === "browser" ? LINK_BUDGETS.browser : LINK_BUDGETS.server,
+      budget: this.#budget,
       contact: () => encodeContact({ id: identity.id, addresses: this.#options.listenAddresses() }),
       open: (contact, done) => this.#openLink(contact, done),
       deliver: (body) => this.#deliver(body),
@@ -165,12 +167,15 @@ export class Overlay {
     return this.#mesh;
   }
 
-  /** Peers to begin with, named by an edge. */
+  /** Peers to begin with, named by an edge; it never fills more than half of the table, or a lying one could have all of it. */
   async join(contacts: readonly Contact[]): Promise<void> {
     const found: MeshContact[] = [];
     if (contacts.length > 0) this.expectLink();
+    const byEdge = [...this.#links.keys()].filter(({ peerId }) => this.#introduced.has(peerId)).length;
+    let room = this.#budget.target / 2 - byEdge;
     for (const contact of contacts) {
-      if (contact.id === this.#options.identity.id) continue;
+      if (contact.id === this.#options.identity.id || room < 1) continue;
+      room -= 1;
       this.#introduced.add(contact.id);
       found.push({ key: await this.#keyOf(contact.id), contact: encodeContact(contact) });
     }

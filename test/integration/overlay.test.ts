@@ -1,8 +1,19 @@
 /** The overlay of real peers over real links: peers find and reach each other through peers, with the edge and without. */
 import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import type { NodePeerOptions, Peer } from "../../peer/node.ts";
-import { bootstrapOf, checkEcho, codeOf, counterOf, linkedTo, openEdge, openPeer, pathOf } from "./peers.ts";
+import type { NodePeerOptions, Peer, Session } from "../../peer/node.ts";
+import { temporaryFolder } from "./command.ts";
+import {
+  bootstrapOf,
+  checkEcho,
+  codeOf,
+  counterOf,
+  freePort,
+  linkedTo,
+  openEdge,
+  openPeer,
+  pathOf,
+} from "./peers.ts";
 
 describe("without any edge", () => {
   test("two that never met, and that nobody can dial, link through a third by WebRTC", async () => {
@@ -25,6 +36,30 @@ describe("without any edge", () => {
     const session = await other.connect(listening.id);
     await pathOf(session, ({ transport }) => transport === "tcp");
     await checkEcho(session, randomBytes(1_000));
+  });
+
+  test("a peer that comes again finds the network by whom it remembers, and again when all its links were lost", async () => {
+    const port = await freePort();
+    const [rememberedData, dataDir] = [await temporaryFolder(), await temporaryFolder()];
+    const lasting: NodePeerOptions = {
+      edge: null,
+      listen: `127.0.0.1:${port}`,
+      webrtc: false,
+      dataDir: rememberedData,
+    };
+    const remembered = await openPeer(lasting);
+    const first = await openPeer({ edge: null, webrtc: false, dataDir, bootstrap: bootstrapOf(remembered) });
+    await linkedTo(first, 1);
+    await first.close();
+    const again = await openPeer({ edge: null, webrtc: false, dataDir });
+    await linkedTo(again, 1);
+    expect(again.sessions()[0]?.peerId).toBe(remembered.id);
+    await checkEcho(again.sessions()[0] as Session, randomBytes(1_000));
+    const lost = new Promise((resolve) => again.sessions()[0]?.addEventListener("close", resolve));
+    await remembered.close();
+    await lost;
+    await openPeer(lasting);
+    await linkedTo(again, 1);
   });
 
   test("an id that nobody has is told apart from a slow one", async () => {

@@ -1,0 +1,145 @@
+/**
+ * Finds the network again: dials anchors at the start, and remembered peers while no link stands. Writes down, while it runs, whom it is
+ * linked to. The edge is not asked; where there is one, it introduces besides.
+ */
+import { toHex, utf8 } from "../../shared/bytes.ts";
+import { PeerloomError } from "../../shared/errors.ts";
+import type { NetworkName, PeerId } from "../../shared/ids.ts";
+import type { Contact } from "../../shared/messages.ts";
+import type { Runtime } from "../runtime.ts";
+import { AddressBook, type KnownPeer } from "./address-book.ts";
+import { backoffMs } from "./backoff.ts";
+
+/** Names the book of one network; the network's name itself may hold what a storage key may not. */
+const STORED_AS = "peers-";
+const NAME_DIGITS = 16;
+const LOOK_EVERY_MS = 5_000;
+const SAVE_EVERY_MS = 60_000;
+/** At once. */
+const DIALS_MAX = 4;
+/** Before the next pause. */
+const ROUND = 8;
+const BACKOFF = { firstMs: 1_000, maxMs: 30_000 } as const;
+
+export interface ReentryOptions {
+  readonly runtime: Runtime;
+  readonly network: NetworkName;
+  /** Links of the overlay that stand. */
+  links(): number;
+  /** Peers on a direct path now, with what is known of where they listen. */
+  linked(): readonly Contact[];
+  /** Makes a session. */
+  connect(contact: Contact, signal: AbortSignal): Promise<unknown>;
+}
+
+export class Reentry {
+  readonly #options: ReentryOptions;
+  readonly #closing = new AbortController();
+  readonly #linkedSinceMs = new Map<PeerId, number>();
+  #book = new AddressBook();
+  #running: Promise<void> | undefined;
+
+  constructor(options: ReentryOptions) {
+    this.#options = options;
+  }
+
+  /** Peers that are remembered. */
+  get size(): number {
+    return this.#book.size;
+  }
+
+  start(): void {
+    this.#running = this.#run().catch((error: unknown) => {
+      if (!this.#closing.signal.aborted)
+        this.#options.runtime.log.warn("address book not kept", { error: String(error) });
+    });
+  }
+
+  /** Writes down whom this peer is linked to, and stops. */
+  async close(): Promise<void> {
+    this.#note();
+    this.#closing.abort(new PeerloomError("peer/closed", "This peer is closing."));
+    await this.#running;
+    await this.#save().catch(() => {}); // The next run does without.
+  }
+
+  async #run(): Promise<void> {
+    const { clock, storage } = this.#options.runtime;
+    const { signal } = this.#closing;
+    const stored = await storage.get(await this.#storedAs());
+    this.#book = AddressBook.from(stored instanceof Uint8Array ? stored : undefined, this.#nowS());
+    await this.#dial(this.#book.anchors());
+    let savedAtMs = Number.NEGATIVE_INFINITY;
+    for (let attempt = 0; !signal.aborted;) {
+      if (this.#options.links() > 0) attempt = 0;
+      else attempt = (await this.#enter()) ? 0 : attempt + 1;
+      this.#note();
+      if (this.#book.isChanged && clock.monotonicMs() - savedAtMs >= SAVE_EVERY_MS) {
+        await this.#save();
+        savedAtMs = clock.monotonicMs();
+      }
+      const pauseMs =
+        attempt === 0 ? LOOK_EVERY_MS : backoffMs(attempt, this.#options.runtime.random, BACKOFF);
+      await clock.sleep(pauseMs, signal);
+    }
+  }
+
+  /** @returns whether anybody was reached */
+  async #enter(): Promise<boolean> {
+    const { random } = this.#options.runtime;
+    const linked = new Set(this.#options.linked().map(({ id }) => id));
+    return this.#dial(
+      this.#book.candidates(
+        ROUND,
+        () => random.unit(),
+        (id) => linked.has(id),
+      ),
+    );
+  }
+
+  async #dial(peers: readonly KnownPeer[]): Promise<boolean> {
+    const { signal } = this.#closing;
+    const left = [...peers];
+    let reached = false;
+    const worker = async (): Promise<void> => {
+      for (let peer = left.shift(); peer !== undefined && !signal.aborted; peer = left.shift()) {
+        try {
+          await this.#options.connect(peer, signal);
+          reached = true;
+        } catch (error) {
+          if (signal.aborted) return;
+          this.#book.failed(peer.id);
+          this.#options.runtime.log.debug("remembered peer not reached", { error: String(error) });
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: DIALS_MAX }, worker));
+    return reached;
+  }
+
+  #note(): void {
+    const nowMs = this.#options.runtime.clock.monotonicMs();
+    const linked = this.#options.linked();
+    const ids = new Set(linked.map(({ id }) => id));
+    for (const id of [...this.#linkedSinceMs.keys()]) if (!ids.has(id)) this.#linkedSinceMs.delete(id);
+    for (const contact of linked) {
+      const sinceMs = this.#linkedSinceMs.get(contact.id) ?? nowMs;
+      this.#linkedSinceMs.set(contact.id, sinceMs);
+      this.#book.seen(contact, Math.round((nowMs - sinceMs) / 1_000), this.#nowS());
+    }
+  }
+
+  async #save(): Promise<void> {
+    if (!this.#book.isChanged) return;
+    await this.#options.runtime.storage.set(await this.#storedAs(), this.#book.encode());
+  }
+
+  async #storedAs(): Promise<string> {
+    const digest = await this.#options.runtime.hash.sha256(utf8(this.#options.network));
+    return STORED_AS + toHex(digest).slice(0, NAME_DIGITS);
+  }
+
+  #nowS(): number {
+    return Math.floor(this.#options.runtime.clock.nowMs() / 1_000);
+  }
+}

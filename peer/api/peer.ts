@@ -12,6 +12,8 @@ import type { SignalMessage } from "../links/signaller.ts";
 import { Connector, type ConnectOptions } from "../overlay/connector.ts";
 import { IceServers } from "../overlay/ice-servers.ts";
 import { Introducer } from "../overlay/introducer.ts";
+import { mergeHeard } from "../overlay/lan-contacts.ts";
+import { LAN_LINKS_WANTED, LanDiscovery } from "../overlay/lan-discovery.ts";
 import { Rendezvous } from "../overlay/rendezvous.ts";
 import { Overlay } from "../overlay/overlay.ts";
 import { RtcNegotiations } from "../overlay/rtc-negotiations.ts";
@@ -56,6 +58,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly #overlay: Overlay | undefined;
   readonly #connector: Connector;
   readonly #upgrader: Upgrader;
+  readonly #lan: LanDiscovery | undefined;
   #listener: Listener | undefined;
   #closed: Promise<void> | undefined;
 
@@ -137,6 +140,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       connector: this.#connector,
       rtc: this.#rtc,
     });
+    this.#lan = this.#lanDiscovery();
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
     this.files = new Files(this.#serviceHost(), options.edge);
   }
@@ -211,7 +215,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
         this.#sessions.accept(link),
       );
     }
-    if (this.#options.bootstrap.length > 0) this.#overlay?.expectLink();
+    this.#lan?.open();
+    // Without an edge there is nobody else to ask about a peer that is not known yet.
+    const expectsLan = this.#lan !== undefined && this.edge === undefined;
+    if (expectsLan || this.#options.bootstrap.length > 0) this.#overlay?.expectLink();
     for (const { id, address } of this.#options.bootstrap) {
       this.#connector.connect(id, { addresses: [address] }).catch((error: unknown) => {
         this.#runtime.log.debug("bootstrap peer not reached", { error: String(error) });
@@ -241,6 +248,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    await this.#lan?.close();
     await this.files.close();
     this.#overlay?.close();
     this.#connector.close();
@@ -248,6 +256,29 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await this.#sessions.close();
     await this.#rendezvous?.close();
     await this.#listener?.close();
+  }
+
+  #lanDiscovery(): LanDiscovery | undefined {
+    const { network, lanReach: reach } = this.#options;
+    const host = this.#runtime.lan;
+    const overlay = this.#overlay;
+    if (host === undefined || reach === undefined || overlay === undefined) return undefined;
+    const connector = this.#connector;
+    return new LanDiscovery({
+      runtime: this.#runtime,
+      host,
+      id: this.id,
+      network,
+      reach,
+      listenAddresses: () => this.listenAddresses,
+      wantsLinks: () => overlay.size < LAN_LINKS_WANTED,
+      isLinked: (id) => this.#sessions.get(id)?.path.kind === "direct",
+      remember: (id, heard, before) =>
+        connector.remember(id, mergeHeard({ heard, before, known: connector.addressesOf(id) })),
+      // By address alone: what strangers say here must cost neither the edge nor other peers anything.
+      connect: async (id, signal) =>
+        this.#sessions.connectOver(id, await connector.dialAddresses(id, signal), signal),
+    });
   }
 
   #begun(session: PeerSession): void {

@@ -90,9 +90,7 @@ class MulticastSocket implements LanSocket {
     this.#mdns.on("error", () => {});
     this.#mdns.on("query", ({ questions }) => this.#heardQuestions(questions));
     this.#mdns.on("response", ({ answers }, { address }) => this.#heardAnswers(answers, address));
-    this.#looking = setInterval(() => {
-      if (this.#join()) this.#events.onInterface();
-    }, INTERFACES_EVERY_MS);
+    this.#looking = setInterval(() => this.#lookForNew(), INTERFACES_EVERY_MS);
     this.#looking.unref();
     socket.unref();
   }
@@ -140,6 +138,16 @@ class MulticastSocket implements LanSocket {
       }
       this.#waiting -= 1;
     });
+  }
+
+  #lookForNew(): void {
+    let isNew = false;
+    try {
+      isNew = this.#join();
+    } catch {
+      // A system that does not tell its interfaces now may tell the next time.
+    }
+    if (isNew) this.#events.onInterface();
   }
 
   /** Joins the group where that is still to be done. @returns whether an interface is new */

@@ -9,11 +9,11 @@ import { parseListenAddress } from "../links/address.ts";
 import { listen } from "../links/listen.ts";
 import { decodeSignal, encodeSignal } from "../links/signal-codec.ts";
 import type { SignalMessage } from "../links/signaller.ts";
-import { Connector, type ConnectOptions } from "../overlay/connector.ts";
+import { CONNECT_DEFAULTS, Connector, type ConnectOptions } from "../overlay/connector.ts";
 import { IceServers } from "../overlay/ice-servers.ts";
 import { Introducer } from "../overlay/introducer.ts";
 import { mergeHeard } from "../overlay/lan-contacts.ts";
-import { LAN_LINKS_WANTED, LanDiscovery } from "../overlay/lan-discovery.ts";
+import { LanDiscovery } from "../overlay/lan-discovery.ts";
 import { Rendezvous } from "../overlay/rendezvous.ts";
 import { Overlay } from "../overlay/overlay.ts";
 import { RtcNegotiations } from "../overlay/rtc-negotiations.ts";
@@ -171,7 +171,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
    * @throws PeerloomError `id/invalid`, `connect/self`, `connect/no-path`, `connect/timeout`, `peer/not-found`, `peer/closed`, `aborted`
    */
   async connect(id: string, options: ConnectOptions = {}): Promise<Session> {
-    return this.#connector.connect(requirePeerId(id), options);
+    return this.#connect(requirePeerId(id), options);
   }
 
   /** All sessions there are. */
@@ -216,9 +216,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       );
     }
     this.#lan?.open();
-    // Without an edge there is nobody else to ask about a peer that is not known yet.
-    const expectsLan = this.#lan !== undefined && this.edge === undefined;
-    if (expectsLan || this.#options.bootstrap.length > 0) this.#overlay?.expectLink();
+    if (this.#options.bootstrap.length > 0) this.#overlay?.expectLink();
     for (const { id, address } of this.#options.bootstrap) {
       this.#connector.connect(id, { addresses: [address] }).catch((error: unknown) => {
         this.#runtime.log.debug("bootstrap peer not reached", { error: String(error) });
@@ -258,6 +256,16 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await this.#listener?.close();
   }
 
+  async #connect(id: PeerId, options: ConnectOptions = {}): Promise<PeerSession> {
+    const isKnown =
+      this.#sessions.get(id) !== undefined ||
+      this.#connector.addressesOf(id).length > 0 ||
+      (options.addresses ?? []).length > 0;
+    // With an edge there is somebody else to ask.
+    if (!isKnown && this.edge === undefined) await this.#lan?.settle(id, { ...CONNECT_DEFAULTS, ...options });
+    return this.#connector.connect(id, options);
+  }
+
   #lanDiscovery(): LanDiscovery | undefined {
     const { network, lanReach: reach } = this.#options;
     const host = this.#runtime.lan;
@@ -271,7 +279,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       network,
       reach,
       listenAddresses: () => this.listenAddresses,
-      wantsLinks: () => overlay.size < LAN_LINKS_WANTED,
+      linkCount: () => overlay.size,
       isLinked: (id) => this.#sessions.get(id)?.path.kind === "direct",
       remember: (id, heard, before) =>
         connector.remember(id, mergeHeard({ heard, before, known: connector.addressesOf(id) })),
@@ -320,7 +328,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       network: this.network,
       runtime: this.#runtime,
       addresses: () => this.listenAddresses,
-      connect: (id, options) => this.#connector.connect(id, options),
+      connect: (id, options) => this.#connect(id, options),
       handle: (protocol, handler) => this.handle(protocol, handler),
     };
   }

@@ -64,9 +64,8 @@ export class LanContacts {
     this.#dialling = new Allowance(LAN_DIALS_BURST, LAN_DIALS_PER_SECOND, nowMs);
   }
 
-  /** Peers remembered. */
-  get size(): number {
-    return this.#known.size;
+  knows(id: PeerId): boolean {
+    return this.#known.has(id);
   }
 
   /** Somebody says that a peer is there. */

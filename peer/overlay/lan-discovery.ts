@@ -9,7 +9,10 @@ import { LanContacts, type LanContactsOptions } from "./lan-contacts.ts";
 import { contactOfNotice, isLoopback, lanNotice, lanTag } from "./lan-notice.ts";
 
 /** With so many links a peer finds the others through them. */
-export const LAN_LINKS_WANTED = 8;
+const LAN_LINKS_WANTED = 8;
+/** Peers that are there have answered by then: two questions, and the second that an answer may have to wait. */
+export const LAN_SETTLE_MS = 1_500;
+const LOOK_EVERY_MS = 20;
 /** RFC 6762 §10, for all that does not name a host. Nobody is believed for longer. */
 export const LAN_TTL_SECONDS = 4_500;
 /** Said twice (RFC 6762 §8.3), and nothing more often than that (§6). */
@@ -19,13 +22,15 @@ export const LAN_JITTER_MS = { min: 20, max: 120 } as const;
 /** Asked again after the first, doubled each time until the last (RFC 6762 §5.2, where the last may be an hour). */
 export const LAN_ASK_MS = { first: 1_000, max: 300_000 } as const;
 
-export interface LanDiscoveryOptions extends LanContactsOptions {
+export interface LanDiscoveryOptions extends Omit<LanContactsOptions, "wantsLinks"> {
   readonly runtime: Pick<Runtime, "clock" | "random" | "log" | "hash">;
   readonly host: LanHost;
   readonly id: PeerId;
   readonly network: NetworkName;
   readonly reach: LanReach;
   listenAddresses(): readonly string[];
+  /** Links to other peers that stand. */
+  linkCount(): number;
 }
 
 export class LanDiscovery {
@@ -39,17 +44,41 @@ export class LanDiscovery {
   #announcing: Timer | undefined;
   #answering: Timer | undefined;
   #saidMs = Number.NEGATIVE_INFINITY;
+  #settledAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LanDiscoveryOptions) {
     this.#options = options;
-    this.#contacts = new LanContacts(options);
+    this.#contacts = new LanContacts({ ...options, wantsLinks: () => this.#wantsLinks() });
   }
 
   /** Begins, beside whatever else the peer does. A machine that cannot multicast is no error: nobody is found then. */
   open(): void {
-    this.#opening ??= this.#open().catch((error: unknown) => {
+    if (this.#opening !== undefined) return;
+    this.#settledAtMs = this.#options.runtime.clock.monotonicMs() + LAN_SETTLE_MS;
+    this.#opening = this.#open().catch((error: unknown) => {
+      this.#settledAtMs = Number.NEGATIVE_INFINITY;
       this.#options.runtime.log.debug("no discovery on the local network", { error: String(error) });
     });
+  }
+
+  /**
+   * Gives a peer that has just begun the time to hear of another: until it has, or there is somebody to ask, or whoever is
+   * there must have answered. Never throws: whoever connects finds out by itself.
+   */
+  async settle(
+    id: PeerId,
+    { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+  ): Promise<void> {
+    const { clock } = this.#options.runtime;
+    const untilMs = clock.monotonicMs() + timeoutMs;
+    const isOver = (): boolean =>
+      id === this.#options.id ||
+      this.#closed !== undefined ||
+      signal?.aborted === true ||
+      clock.monotonicMs() >= Math.min(untilMs, this.#settledAtMs);
+    while (!isOver() && !this.#contacts.knows(id) && this.#options.linkCount() === 0) {
+      await clock.sleep(LOOK_EVERY_MS);
+    }
   }
 
   /** Says farewell. Resolves when nothing is open. */
@@ -103,7 +132,7 @@ export class LanDiscovery {
 
   #ask(nextMs: number): void {
     // Who has links enough leaves the network in peace, and looks whether that is still so.
-    if (this.#options.wantsLinks()) this.#socket?.ask(this.#tag);
+    if (this.#wantsLinks()) this.#socket?.ask(this.#tag);
     this.#contacts.look();
     this.#asking = this.#options.runtime.clock.setTimer(nextMs, () =>
       this.#ask(Math.min(nextMs * 2, LAN_ASK_MS.max)),
@@ -139,6 +168,10 @@ export class LanDiscovery {
     if (ttlSeconds === 0) this.#contacts.forget(contact.id);
     else if (contact.addresses.length > 0)
       this.#contacts.hear(contact, Math.min(ttlSeconds, LAN_TTL_SECONDS) * 1_000);
+  }
+
+  #wantsLinks(): boolean {
+    return this.#options.linkCount() < LAN_LINKS_WANTED;
   }
 
   #jitterMs(): number {

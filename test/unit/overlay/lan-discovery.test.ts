@@ -9,7 +9,7 @@ import {
   LAN_DIALS_MAX,
   mergeHeard,
 } from "../../../peer/overlay/lan-contacts.ts";
-import { LAN_TTL_SECONDS, LanDiscovery } from "../../../peer/overlay/lan-discovery.ts";
+import { LAN_SETTLE_MS, LAN_TTL_SECONDS, LanDiscovery } from "../../../peer/overlay/lan-discovery.ts";
 import { contactOfNotice, lanNotice, lanTag } from "../../../peer/overlay/lan-notice.ts";
 import type { LanEvents, LanHost, LanNotice, LanReach } from "../../../peer/runtime.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
@@ -110,7 +110,7 @@ async function discovery({ listen = [], reach = "lan", failure, connect }: Setti
     network: NETWORK,
     reach,
     listenAddresses: () => listen,
-    wantsLinks: () => wants.links,
+    linkCount: () => (wants.links ? 0 : 8),
     isLinked: (id) => linked.has(id),
     remember: (id, addresses) => void remembered.set(id, addresses),
     connect: async (id, signal) => {
@@ -241,7 +241,7 @@ describe("speaking", () => {
       network: NETWORK,
       reach: "lan",
       listenAddresses: () => listen,
-      wantsLinks: () => true,
+      linkCount: () => 0,
       isLinked: () => false,
       remember: none,
       connect: () => Promise.resolve(),
@@ -360,6 +360,45 @@ describe("hearing", () => {
     expect(dials).toHaveLength(2 * LAN_DIALS_MAX);
     await made.close();
     expect(clock.timersPending).toBe(0);
+  });
+});
+
+describe("waiting for whom one wants to connect to", () => {
+  const patient = { timeoutMs: 20_000 };
+
+  test("ends when that peer is heard of, or anybody is linked", async () => {
+    const { clock, lan, wants, discovery: made } = await discovery({ connect: refuse });
+    const [heard, linked] = [made.settle(idOf(1), patient), made.settle(idOf(2), patient)];
+    await clock.advance(100);
+    lan.hear(idOf(1));
+    await clock.runUntil(heard, 40);
+    wants.links = false;
+    await clock.runUntil(linked, 40);
+    await made.close();
+  });
+
+  test("ends when nobody has answered, in the time the caller has, and never begins later", async () => {
+    const { clock, discovery: made } = await discovery();
+    const waited = async (timeoutMs: number): Promise<number> => {
+      const fromMs = clock.monotonicMs();
+      await clock.runUntil(made.settle(idOf(1), { timeoutMs }), 20_000);
+      return clock.monotonicMs() - fromMs;
+    };
+    expect(await waited(200)).toBe(200);
+    expect(await waited(20_000)).toBe(LAN_SETTLE_MS - 200);
+    expect(await waited(20_000)).toBe(0);
+    await made.close();
+  });
+
+  test("does not happen for oneself, without multicast, after the end or when given up", async () => {
+    const { discovery: made } = await discovery();
+    await made.settle(SELF, patient);
+    await made.settle(idOf(1), { ...patient, signal: AbortSignal.abort() });
+    await made.close();
+    await made.settle(idOf(1), patient);
+    const deaf = await discovery({ failure: new Error("no multicast") });
+    await deaf.discovery.settle(idOf(1), patient);
+    await deaf.discovery.close();
   });
 });
 

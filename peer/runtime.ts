@@ -15,6 +15,8 @@ export interface Runtime {
   readonly tcp: TcpHost | undefined;
   readonly websocket: WebSocketHost;
   readonly webrtc: WebRtcHost | undefined;
+  /** Undefined where the host cannot speak to the local network. */
+  readonly lan: LanHost | undefined;
   /** The process's own state: the identity key, later the address book. */
   readonly storage: KeyValueStorage;
   /** Undefined in browsers, where files are Blobs and OPFS handles. */
@@ -204,6 +206,50 @@ export interface RtcConnection {
   onDrain: () => void;
   /** Called once, also when it never opened. */
   onClose: (error: PeerloomError | undefined) => void;
+}
+
+/** How far a peer's notices go: `loopback` never leaves the machine. */
+export type LanReach = "loopback" | "lan";
+
+/**
+ * Multicast DNS (RFC 6762): the host asks, says and hears service notices (RFC 6763) of the one type
+ * `_peerloom._tcp.local`. What stands in them, and when they are said, is the peer's business.
+ */
+export interface LanHost {
+  /** @throws PeerloomError `link/unavailable` where nothing can be multicast */
+  open(options: { readonly reach: LanReach } & LanEvents): Promise<LanSocket>;
+}
+
+/** What is heard, one's own voice included. Strangers' words: bounded in number and size, and nothing else. */
+export interface LanEvents {
+  /** Somebody asks who is there: of the network with that tag, or of any. */
+  onQuestion(tag: string | undefined): void;
+  /** `texts`: at most 16 of at most 255 bytes. `source`: the IP address that it came from. */
+  onNotice(notice: Pick<LanNotice, "texts" | "ttlSeconds">, source: string): void;
+  /** An interface has come up; nobody there has heard anything yet. */
+  onInterface(): void;
+}
+
+export interface LanSocket {
+  /** Asks all peers of a network to say their notices. */
+  ask(tag: string): void;
+  say(notice: LanNotice): void;
+  /** Resolves when what was said has left and nothing is open. */
+  close(): Promise<void>;
+}
+
+/** One peer's service instance. */
+export interface LanNotice {
+  /** The instance's and its host's name: one DNS label, nobody else's. */
+  readonly label: string;
+  /** Of the network, hex: a subtype of the service, so that others can be left unasked. */
+  readonly tag: string;
+  /** Where it listens. Not empty. */
+  readonly endpoints: readonly { readonly host: string; readonly port: number }[];
+  /** `key=value`, at most 255 bytes each. */
+  readonly texts: readonly string[];
+  /** How long others may remember it; 0: a farewell. */
+  readonly ttlSeconds: number;
 }
 
 /** Small values by name; each write is atomic and durable. */

@@ -9,9 +9,10 @@ import {
   type PeerId,
   requireNetworkName,
 } from "../../shared/ids.ts";
-import { parseAddress } from "../links/address.ts";
+import { parseAddress, parseListenAddress } from "../links/address.ts";
 import type { PathPolicy } from "../overlay/connector.ts";
-import type { IceServer } from "../runtime.ts";
+import { isLoopback } from "../overlay/lan-notice.ts";
+import type { IceServer, LanReach } from "../runtime.ts";
 
 export interface PeerOptions {
   /** Origin of the edge, `https://edge.example`. `null`: pure, no edge at all. @default the host's (see the entry point) */
@@ -34,6 +35,12 @@ export interface PeerOptions {
    * each way and pair. @default true
    */
   readonly forward?: boolean;
+  /**
+   * Finds peers of the same network on the local one by multicast DNS, and is found there if it listens. A loopback `listen`
+   * keeps it to this machine. Needs the overlay and direct paths. Node and Deno only.
+   * @default true when `listen` is another than loopback, or nothing is listened on and there is no edge
+   */
+  readonly lan?: boolean;
   /** @default true where the host has it */
   readonly webrtc?: boolean;
   /** Instead of those that the edge names. */
@@ -58,6 +65,8 @@ export interface CheckedOptions {
   readonly policy: PathPolicy;
   readonly overlay: boolean;
   readonly forward: boolean;
+  /** Undefined: neither finds nor is found on the local network. */
+  readonly lanReach: LanReach | undefined;
   readonly webrtc: boolean;
   readonly iceServers: readonly IceServer[] | undefined;
   readonly signal: AbortSignal | undefined;
@@ -74,10 +83,19 @@ export function checkOptions(options: PeerOptions): CheckedOptions {
     policy: options.only ?? "any",
     overlay: options.overlay ?? true,
     forward: options.forward ?? true,
+    lanReach: lanReachOf(options),
     webrtc: options.webrtc ?? true,
     iceServers: options.iceServers,
     signal: options.signal,
   };
+}
+
+function lanReachOf({ edge, lan, listen, only, overlay }: PeerOptions): LanReach | undefined {
+  if (lan === false || only === "relay" || overlay === false) return undefined;
+  const isConfined = listen !== undefined && isLoopback(parseListenAddress(listen).host);
+  const isWanted = lan ?? (listen === undefined ? (edge ?? undefined) === undefined : !isConfined);
+  if (!isWanted) return undefined;
+  return isConfined ? "loopback" : "lan";
 }
 
 /** The origin alone: peers sign it, so it must be what the edge sees. */

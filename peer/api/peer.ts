@@ -9,10 +9,12 @@ import { parseListenAddress } from "../links/address.ts";
 import { listen } from "../links/listen.ts";
 import { decodeSignal, encodeSignal } from "../links/signal-codec.ts";
 import type { SignalMessage } from "../links/signaller.ts";
-import { Connector, type ConnectOptions } from "../overlay/connector.ts";
+import { CONNECT_DEFAULTS, Connector, type ConnectOptions } from "../overlay/connector.ts";
 import { FORWARD_PROTOCOL, FORWARDED_PROTOCOL, Forwarder } from "../overlay/forwarder.ts";
 import { IceServers } from "../overlay/ice-servers.ts";
 import { Introducer } from "../overlay/introducer.ts";
+import { mergeHeard } from "../overlay/lan-contacts.ts";
+import { LanDiscovery } from "../overlay/lan-discovery.ts";
 import { Rendezvous } from "../overlay/rendezvous.ts";
 import { Membership } from "../overlay/membership.ts";
 import { Overlay } from "../overlay/overlay.ts";
@@ -64,6 +66,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly #connector: Connector;
   readonly #upgrader: Upgrader;
   readonly #reentry: Reentry | undefined;
+  readonly #lan: LanDiscovery | undefined;
   #listener: Listener | undefined;
   #closed: Promise<void> | undefined;
 
@@ -180,6 +183,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
         connect: (contact, signal) => this.#connector.connectDirect(contact, { edge: false, signal }),
       });
     }
+    this.#lan = this.#lanDiscovery();
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
     const host = this.#serviceHost(identity);
     this.files = new Files(host, options.edge);
@@ -212,7 +216,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
    * @throws PeerloomError `id/invalid`, `connect/self`, `connect/no-path`, `connect/timeout`, `peer/not-found`, `peer/closed`, `aborted`
    */
   async connect(id: string, options: ConnectOptions = {}): Promise<Session> {
-    return this.#connector.connect(requirePeerId(id), options);
+    return this.#connect(requirePeerId(id), options);
   }
 
   /** All sessions there are. */
@@ -256,6 +260,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
         this.#sessions.accept(link),
       );
     }
+    this.#lan?.open();
     if (this.#options.bootstrap.length > 0) this.#overlay?.expectLink();
     for (const { id, address } of this.#options.bootstrap) {
       this.#connector.connect(id, { addresses: [address] }).catch((error: unknown) => {
@@ -289,6 +294,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await this.#reentry?.close();
+    await this.#lan?.close();
     await this.files.close();
     this.#membership?.close();
     this.#overlay?.close();
@@ -298,6 +304,39 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await this.#sessions.close();
     await this.#rendezvous?.close();
     await this.#listener?.close();
+  }
+
+  async #connect(id: PeerId, options: ConnectOptions = {}): Promise<PeerSession> {
+    const isKnown =
+      this.#sessions.get(id) !== undefined ||
+      this.#connector.addressesOf(id).length > 0 ||
+      (options.addresses ?? []).length > 0;
+    // With an edge there is somebody else to ask.
+    if (!isKnown && this.edge === undefined) await this.#lan?.settle(id, { ...CONNECT_DEFAULTS, ...options });
+    return this.#connector.connect(id, options);
+  }
+
+  #lanDiscovery(): LanDiscovery | undefined {
+    const { network, lanReach: reach } = this.#options;
+    const host = this.#runtime.lan;
+    const overlay = this.#overlay;
+    if (host === undefined || reach === undefined || overlay === undefined) return undefined;
+    const connector = this.#connector;
+    return new LanDiscovery({
+      runtime: this.#runtime,
+      host,
+      id: this.id,
+      network,
+      reach,
+      listenAddresses: () => this.listenAddresses,
+      linkCount: () => overlay.size,
+      isLinked: (id) => this.#sessions.get(id)?.path.kind === "direct",
+      remember: (id, heard, before) =>
+        connector.remember(id, mergeHeard({ heard, before, known: connector.addressesOf(id) })),
+      // By address alone: what strangers say here must cost neither the edge nor other peers anything.
+      connect: async (id, signal) =>
+        this.#sessions.connectOver(id, await connector.dialAddresses(id, signal), signal),
+    });
   }
 
   #begun(session: PeerSession): void {
@@ -340,7 +379,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       network: this.network,
       runtime: this.#runtime,
       addresses: () => this.listenAddresses,
-      connect: (id, options) => this.#connector.connect(id, options),
+      connect: (id, options) => this.#connect(id, options),
       sign: (bytes) => identity.sign(bytes),
       isLinked: async (signal) => (await this.#overlay?.isLinked(signal)) ?? false,
       handle: (protocol, handler) => this.handle(protocol, handler),

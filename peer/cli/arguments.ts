@@ -28,6 +28,7 @@ export const COMMON_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     help: "a peer to dial first; may be repeated",
   },
   only: { type: "string", value: "direct|relay", help: "use no other kind of path" },
+  "no-lan": { type: "boolean", help: "neither find peers on the local network nor be found there" },
   json: { type: "boolean", help: "one JSON object a line on standard output, nothing else" },
   help: { type: "boolean", short: "h", help: "say how the command is used" },
 };
@@ -146,6 +147,7 @@ function readCommon(
     listen,
     bootstrap: Array.isArray(bootstrap) ? bootstrap.map(String) : [],
     only,
+    lan: values["no-lan"] === true ? false : undefined,
     json: values["json"] === true,
   };
 }

@@ -40,6 +40,8 @@ export interface CommonOptions {
   readonly listen: string | undefined;
   readonly bootstrap: readonly string[];
   readonly only: "direct" | "relay" | undefined;
+  /** Undefined: as the peer decides by itself. */
+  readonly lan: false | undefined;
   readonly json: boolean;
 }
 

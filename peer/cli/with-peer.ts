@@ -99,13 +99,14 @@ export function describePath(path: PathInfo): string {
 }
 
 function peerOptions(context: CommandContext, scope: PeerScopeOptions, dataDir: string): PeerOpenOptions {
-  const { edge, network, listen, bootstrap, only } = context.options;
+  const { edge, network, listen, bootstrap, only, lan } = context.options;
   return {
     ...scope.defaults,
     ...(edge !== undefined ? { edge } : {}),
     ...(network !== undefined ? { network } : {}),
     ...(listen !== undefined ? { listen } : {}),
     ...(only !== undefined ? { only } : {}),
+    ...(lan !== undefined ? { lan } : {}),
     ...(bootstrap.length > 0 ? { bootstrap } : {}),
     dataDir,
     signal: context.signal,

@@ -15,7 +15,8 @@ const STATE_TIMEOUT_MS = 20_000;
 
 /** A peer for one test, closed with it. */
 export async function openPeer(options: NodePeerOptions): Promise<Peer> {
-  const peer = await Peer.open({ iceServers: [], ...options });
+  // Nobody of the machine's own network is met; lan.test.ts has networks of its own.
+  const peer = await Peer.open({ iceServers: [], lan: false, ...options });
   onTestFinished(() => peer.close());
   return peer;
 }
@@ -27,7 +28,10 @@ export async function openPeerOn(
 ): Promise<Peer> {
   const runtime = nodeRuntime({ dataDir: undefined, webrtc: undefined });
   const identity = await loadOrCreateIdentity(runtime);
-  const peer = await CorePeer.openOn({ ...runtime, ...change(runtime) }, identity, options);
+  const peer = await CorePeer.openOn({ ...runtime, ...change(runtime) }, identity, {
+    lan: false,
+    ...options,
+  });
   onTestFinished(() => peer.close());
   return peer;
 }

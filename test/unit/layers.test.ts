@@ -28,7 +28,7 @@ const AREAS: readonly Area[] = [
     name: "adapters",
     owns: /^peer\/adapters\//,
     sees: ["shared", "runtime"],
-    packages: ["node:", "ws", "node-datachannel"],
+    packages: ["node:", "ws", "node-datachannel", "multicast-dns"],
   },
   { name: "entries", owns: /^peer\/(node|deno|browser)\.ts$/, sees: [...CORE, "adapters"] },
   { name: "simulation", owns: /^peer\/simulation\//, sees: [...CORE, "adapters"] },

@@ -20,6 +20,7 @@ export function browserRuntime(): Runtime {
     tcp: undefined,
     websocket: browserWebSocket,
     webrtc: browserWebRtc(),
+    lan: undefined,
     storage: browserStorage,
     files: undefined,
     log: silent,

@@ -3,6 +3,7 @@ import type { Runtime, WebRtcHost } from "../../runtime.ts";
 import { nodeAead } from "./aead.ts";
 import { nodeClock } from "./clock.ts";
 import { nodeFiles } from "./files.ts";
+import { nodeLan } from "./lan.ts";
 import { nodeLog } from "./log.ts";
 import { nodeRandom } from "./random.ts";
 import { folderStorage, memoryStorage } from "./storage.ts";
@@ -26,6 +27,7 @@ export function nodeRuntime({ dataDir, webrtc }: NodeRuntimeOptions): Runtime {
     tcp: nodeTcp,
     websocket: nodeWebSocket,
     webrtc,
+    lan: nodeLan(),
     storage: dataDir === undefined ? memoryStorage() : folderStorage(dataDir),
     files: nodeFiles,
     log: nodeLog(process.env["PEERLOOM_LOG"]),

@@ -30,7 +30,7 @@ const TICK_MS = 1_000;
 const PROBE_EVERY_MS = 400;
 const DEAD_AFTER_MS = 1_500;
 /** Changes of the table are told together. */
-const DELTA_DELAY_MS = 250;
+const DELTA_DELAY_MS = 400;
 /** Others are told when a neighbour has moved so far, or its round trip has changed by this share. */
 const MOVED_MS = 30;
 const MOVED_SHARE = 0.5;

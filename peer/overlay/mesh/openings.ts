@@ -10,9 +10,13 @@ import type { Neighbour } from "./neighbour.ts";
 
 /** At once; more while the peer has just come; in a second; in a burst. */
 const OPENING_MAX = 4;
-const OPENING_MAX_FIRST = 12;
+const OPENING_MAX_FIRST = 24;
 const OPENS_PER_SECOND = 1;
 const OPENS_BURST = 8;
+/** A newcomer needs eight links soon, and some of those it tries are slow or gone. */
+const OPENS_FIRST = 24;
+/** Nobody else opens links to a newcomer, so it need not wait for whom it would cross. */
+const HASTE = 0.2;
 const OPEN_TIMEOUT_MS = 15_000;
 /** A candidate that could not be reached is left alone for so long, doubling. */
 const BACKOFF_FIRST_MS = 30_000;
@@ -56,7 +60,7 @@ export class Openings {
   readonly #asked = new Set<MeshKey>();
   #timer: Timer | undefined;
   #timerAtMs = 0;
-  #credit = OPENS_BURST;
+  #credit = OPENS_FIRST;
   #creditAtMs: number;
   /** Something was learned since candidates were last looked for in vain. */
   #maySearch = true;
@@ -79,12 +83,13 @@ export class Openings {
   /** Looks for the next candidate in about so long; an earlier plan stands. */
   plan(delayMs: number): void {
     if (this.#closed) return;
-    const { clock, random } = this.#options;
-    const atMs = clock.monotonicMs() + delayMs;
+    const { clock, random, isReady } = this.#options;
+    const waitMs = isReady() ? delayMs : delayMs * HASTE;
+    const atMs = clock.monotonicMs() + waitMs;
     if (this.#timer !== undefined && this.#timerAtMs <= atMs) return;
     this.#timer?.cancel();
     this.#timerAtMs = atMs;
-    this.#timer = clock.setTimer(delayMs * (1 + 2 * random.unit()), () => {
+    this.#timer = clock.setTimer(waitMs * (1 + 2 * random.unit()), () => {
       this.#timer = undefined;
       this.#next();
     });
@@ -140,7 +145,7 @@ export class Openings {
   #next(): void {
     const nowMs = this.#options.clock.monotonicMs();
     const earned = ((nowMs - this.#creditAtMs) / 1_000) * OPENS_PER_SECOND;
-    this.#credit = Math.min(this.#credit + earned, OPENS_BURST);
+    this.#credit = Math.min(this.#credit + earned, Math.max(this.#credit, OPENS_BURST));
     this.#creditAtMs = nowMs;
     const atOnce = this.#options.isReady() ? OPENING_MAX : OPENING_MAX_FIRST;
     while (this.#opening.size < atOnce && this.#credit >= 1) {

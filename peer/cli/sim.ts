@@ -25,6 +25,11 @@ export const sim: Command = {
       value: "SHARE",
       help: "share of peers that die at one instant, as in 0.5; default: 0",
     },
+    cut: {
+      type: "string",
+      value: "TIME",
+      help: "half of all peers is cut off from the rest for so long, as in 10m; default: none",
+    },
     malicious: {
       type: "string",
       value: "SHARE",
@@ -45,7 +50,8 @@ export const sim: Command = {
       nodes,
       seed: values.text("seed") ?? "1",
       links: values.integer("links", { min: 12, max: 96, default: 32 }),
-      churnMsMedian: duration(values.text("churn")),
+      churnMsMedian: duration("churn", values.text("churn")),
+      cutMs: duration("cut", values.text("cut")) ?? 0,
       kill: share(context, "kill"),
       malicious: share(context, "malicious"),
       durationMs: values.integer("seconds", { min: 1, max: 86_400, default: 120 }) * 1_000,
@@ -81,12 +87,12 @@ function describe(
   return lines.join("\n");
 }
 
-function duration(text: string | undefined): number | undefined {
+function duration(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const match = /^(\d+(?:\.\d+)?)([smh])$/.exec(text);
   const ms = Number(match?.[1]) * (UNITS_MS[match?.[2] ?? ""] ?? Number.NaN);
   if (!(ms >= 1_000))
-    throw new PeerloomError("usage/invalid", `--churn takes a time such as 90s, 10m or 2h, not "${text}".`);
+    throw new PeerloomError("usage/invalid", `--${name} takes a time such as 90s, 10m or 2h, not "${text}".`);
   return ms;
 }
 

@@ -15,6 +15,8 @@ const STORED_AS = "peers-";
 const NAME_DIGITS = 16;
 const LOOK_EVERY_MS = 5_000;
 const SAVE_EVERY_MS = 60_000;
+/** A remembered peer that is not linked is dialled now and then, or two halves that were cut apart would never meet. */
+const FEELER_EVERY_MS = 120_000;
 /** At once. */
 const DIALS_MAX = 4;
 /** Before the next pause. */
@@ -70,9 +72,14 @@ export class Reentry {
     this.#book = AddressBook.from(stored instanceof Uint8Array ? stored : undefined, this.#nowS());
     await this.#dial(this.#book.anchors());
     let savedAtMs = Number.NEGATIVE_INFINITY;
+    let feltAtMs = clock.monotonicMs();
     for (let attempt = 0; !signal.aborted;) {
       if (this.#options.links() > 0) attempt = 0;
-      else attempt = (await this.#enter()) ? 0 : attempt + 1;
+      else attempt = (await this.#enter(ROUND)) ? 0 : attempt + 1;
+      if (clock.monotonicMs() - feltAtMs >= FEELER_EVERY_MS) {
+        await this.#enter(1);
+        feltAtMs = clock.monotonicMs();
+      }
       this.#note();
       if (this.#book.isChanged && clock.monotonicMs() - savedAtMs >= SAVE_EVERY_MS) {
         await this.#save();
@@ -85,12 +92,12 @@ export class Reentry {
   }
 
   /** @returns whether anybody was reached */
-  async #enter(): Promise<boolean> {
+  async #enter(count: number): Promise<boolean> {
     const { random } = this.#options.runtime;
     const linked = new Set(this.#options.linked().map(({ id }) => id));
     return this.#dial(
       this.#book.candidates(
-        ROUND,
+        count,
         () => random.unit(),
         (id) => linked.has(id),
       ),

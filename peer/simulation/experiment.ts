@@ -7,6 +7,7 @@ import type { Traffic } from "../overlay/mesh/mesh.ts";
 import { Churn, type JoinFigures, Joins, massacre } from "./churn.ts";
 import { type LookupFigures, Lookups } from "./lookups.ts";
 import { buildNetwork } from "./oracle.ts";
+import { Partition } from "./partition.ts";
 import { type RecordFigures, RecordTrial } from "./records.ts";
 import { rounded } from "./statistics.ts";
 import { World } from "./world.ts";
@@ -22,6 +23,8 @@ export interface ExperimentOptions {
   readonly kill?: number;
   /** Share that acknowledges and drops. @default 0 */
   readonly malicious?: number;
+  /** Half of all peers is cut off from the other half for so long, ms, before the lookups. @default 0 */
+  readonly cutMs?: number;
   /** Virtual time of churn, ms. @default 120_000 */
   readonly durationMs?: number;
   /** @default 2000 */
@@ -41,6 +44,8 @@ export interface ExperimentResult {
   readonly lookups: LookupFigures;
   readonly join: JoinFigures;
   readonly records: RecordFigures;
+  /** `mergedMs`: from the end of the cut until all lookups across were answered; null when that took over two minutes. */
+  readonly cut?: { readonly mergedMs: number | null };
   readonly upkeepBytesPerSecond: number;
   readonly upkeepByKind: { readonly [kind in Traffic]?: number };
   readonly edgeMessagesPerPeerHour: number;
@@ -63,6 +68,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
     churnMsMedian,
     kill = 0,
     malicious = 0,
+    cutMs = 0,
     durationMs = 120_000,
     lookups = 2_000,
     records = 200,
@@ -73,7 +79,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   const world = new World({ seed, clock, budget, malicious });
   buildNetwork(world, nodes, budget);
   const spanMs = kill > 0 ? 0 : durationMs;
-  const totalMs = SETTLE_MS + PUT_MS + spanMs + 2 * LOOKUP_END_MS;
+  const totalMs = SETTLE_MS + PUT_MS + cutMs + spanMs + 2 * LOOKUP_END_MS;
   let doneMs = 0;
   const advance = async (ms: number): Promise<void> => {
     for (const endMs = doneMs + ms; doneMs < endMs;) {
@@ -92,6 +98,13 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   const joins = new Joins(world);
   if (churnMsMedian !== undefined) new Churn(world, churnMsMedian, nodes, joins).begin();
   if (kill > 0) massacre(world, kill);
+  let mergedMs: number | undefined;
+  if (cutMs > 0) {
+    const partition = new Partition(world);
+    partition.begin();
+    await advance(cutMs);
+    mergedMs = await partition.heal(advance);
+  }
   // First what the network costs by itself, then the lookups, which would count as its upkeep.
   const upkeepByKind = await upkeepOf(world, () => advance(spanMs / 2));
   const probe = new Lookups(world, lookups, spanMs / 2, malicious > 0 ? COPIES_AGAINST_LIARS : 1);
@@ -108,6 +121,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
     lookups: probe.result(),
     join: joins.result(),
     records: trial.result(),
+    ...(cutMs > 0 ? { cut: { mergedMs: mergedMs ?? null } } : {}),
     upkeepBytesPerSecond: rounded(
       Object.values(upkeepByKind).reduce((sum, each) => sum + each, 0),
       0,

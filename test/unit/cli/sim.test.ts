@@ -47,3 +47,11 @@ test("sim can be stopped", async () => {
   running.stop();
   expect(await running.exitCode).toBe(130);
 });
+
+test("sim cuts a network in two and tells when it is one again", { timeout: 60_000 }, async () => {
+  const running = start([...SMALL, "--cut", "20s", "--records", "20", "--json"]);
+  expect(await running.exitCode).toBe(0);
+  const [event] = running.stdout.events();
+  expect(event).toMatchObject({ records: { count: 20, found: 1 }, lookups: { success: 1 } });
+  expect((event?.["cut"] as { readonly mergedMs: number }).mergedMs).toBeLessThanOrEqual(60_000);
+});

@@ -1,0 +1,92 @@
+/** A neighbour that sends nonsense through the overlay costs itself its link, and nobody else anything. */
+import { randomBytes } from "node:crypto";
+import { expect, test } from "vitest";
+import type { Peer, Session } from "../../peer/node.ts";
+import { encodeMesh, type Forward, type MeshMessage } from "../../peer/overlay/mesh/mesh-messages.ts";
+import type { PeerSession } from "../../peer/session/session.ts";
+import { encodeNote, encodeRequest } from "../../peer/services/records/protocol.ts";
+import type { KeyedRecord } from "../../peer/services/records/record.ts";
+import { encode } from "../../shared/codec.ts";
+import { bootstrapOf, checkEcho, linkedTo, openPeer } from "./peers.ts";
+
+const place = { x: 0, y: 0, height: 1 };
+const bytes = (count: number): Uint8Array => Uint8Array.from(randomBytes(count));
+
+function forward(change: Partial<Forward>): Forward {
+  return {
+    kind: "forward",
+    mid: Math.floor(Math.random() * 2 ** 52),
+    target: 5,
+    exact: false,
+    greedy: false,
+    open: true,
+    strays: 0,
+    ttl: 24,
+    budgetMs: 4_000,
+    origin: 1,
+    promise: 2 ** 52,
+    path: [1],
+    dead: [],
+    body: bytes(100),
+    ...change,
+  };
+}
+
+/** Signed by nobody, of an hour ago, or of a key that is not its own. */
+function forgeries(): KeyedRecord[] {
+  const expiresAtMs = Date.now() + 3_600_000;
+  const [key, publicKey, signature, name] = [bytes(32), bytes(32), bytes(64), bytes(4)];
+  return [
+    { kind: "immutable", key, expiresAtMs, value: bytes(10) },
+    { kind: "immutable", key, expiresAtMs: expiresAtMs - 86_400_000, value: bytes(10) },
+    { kind: "mutable", key, expiresAtMs, publicKey, name, seq: 9, value: bytes(10), signature },
+    { kind: "provider", key, expiresAtMs, publicKey, signature },
+  ];
+}
+
+function nonsense(): MeshMessage[] {
+  const records = forgeries();
+  return [
+    forward({ path: [] }),
+    forward({ path: [7, 8, 9] }),
+    forward({ ttl: 0 }),
+    forward({ budgetMs: 0 }),
+    forward({ mid: 1 }),
+    forward({ mid: 1 }),
+    forward({ path: Array.from({ length: 24 }, (_, i) => i) }),
+    ...records.map((record) =>
+      forward({ body: encode([3, encodeRequest({ kind: "put", record, cas: undefined })]) }),
+    ),
+    ...records.map((record): MeshMessage => ({
+      kind: "note",
+      body: encodeNote({ kind: "push", id: 0, record }),
+    })),
+    { kind: "note", body: bytes(50) },
+    { kind: "reply", mid: 3, origin: 1, path: [2, 3], hops: 2, found: true, body: bytes(10) },
+    { kind: "ack", mids: [1, 2, 3] },
+    { kind: "pong", id: 99, place, error: 1 },
+    { kind: "contact", key: 9, contact: bytes(10) },
+    { kind: "delta", place, entries: [{ key: 4, rttMs: 1, ...place }], gone: [1, 2] },
+  ];
+}
+
+test("fuzzed, forged, replayed, expired and looping messages change nothing for the others", async () => {
+  const victim = await openPeer({ edge: null, listen: "127.0.0.1:0", webrtc: false });
+  const open = (): Promise<Peer> => openPeer({ edge: null, webrtc: false, bootstrap: bootstrapOf(victim) });
+  const [liar, first, second] = [await open(), await open(), await open()];
+  await Promise.all([liar, first, second].map((peer) => linkedTo(peer, 1)));
+  const key = await first.records.put("stays");
+  const kept = victim.records.kept;
+  const session: Session = await liar.connect(victim.id);
+  for (let round = 0; round < 20; round++) {
+    for (const message of nonsense()) (session as PeerSession).sendOverlay(encodeMesh(message));
+    await checkEcho(session, randomBytes(1_000));
+  }
+  // Malformed ones end the link, not the session.
+  for (let round = 0; round < 50; round++)
+    (session as PeerSession).sendOverlay(bytes(1 + ((round * 37) % 900)));
+  await checkEcho(session, randomBytes(1_000));
+  expect(victim.records.kept).toBe(kept);
+  expect(await second.records.get(key)).toBe("stays");
+  await checkEcho(await first.connect(second.id), randomBytes(1_000));
+});

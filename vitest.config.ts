@@ -4,7 +4,8 @@
  */
 import { defineConfig } from "vitest/config";
 
-const short = { testTimeout: 10_000, hookTimeout: 10_000 };
+/** Simulations and properties compute for seconds, and longer where others share the machine. */
+const short = { testTimeout: 60_000, hookTimeout: 30_000 };
 const long = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, maxWorkers: 1 };
 
 export default defineConfig({
@@ -26,7 +27,6 @@ export default defineConfig({
           include: ["test/property/**/*.test.ts"],
           setupFiles: ["test/property/seed.ts"],
           ...short,
-          testTimeout: 30_000,
         },
       },
       {

@@ -3,6 +3,7 @@
  * addresses, so what is remembered and how often is dialled is bounded; a farewell, which anybody may say for another,
  * ends the dials and leaves the entry, lest a liar have it forgotten and learned anew without end.
  */
+import { Allowance } from "./allowance.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import { type PeerId, short } from "../../shared/ids.ts";
 import { ADDRESSES_MAX } from "../../shared/limits.ts";
@@ -209,30 +210,4 @@ export function mergeHeard({
 function reached(known: Known, nowMs: number): void {
   known.failures = 0;
   known.dialAtMs = nowMs + LOOK_AGAIN_MS;
-}
-
-/** So many at once, and so many a second for ever. */
-class Allowance {
-  readonly #max: number;
-  readonly #perSecond: number;
-  #left: number;
-  #filledMs: number;
-
-  constructor(max: number, perSecond: number, nowMs: number) {
-    this.#max = max;
-    this.#perSecond = perSecond;
-    this.#left = max;
-    this.#filledMs = nowMs;
-  }
-
-  /** How long until one may be spent; whole milliseconds, so that after it one may. */
-  waitMs(nowMs: number): number {
-    this.#left = Math.min(this.#max, this.#left + ((nowMs - this.#filledMs) / 1_000) * this.#perSecond);
-    this.#filledMs = nowMs;
-    return this.#left >= 1 ? 0 : Math.ceil(((1 - this.#left) / this.#perSecond) * 1_000);
-  }
-
-  spend(): void {
-    this.#left -= 1;
-  }
 }

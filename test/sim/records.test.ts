@@ -10,9 +10,6 @@ import { runExperiment } from "../../peer/simulation/experiment.ts";
 import { buildNetwork } from "../../peer/simulation/oracle.ts";
 import { type SimPeer, TRUSTING, World } from "../../peer/simulation/world.ts";
 
-/** A few seconds of work each, more where others share the machine. */
-const SLOW = { timeout: 60_000 };
-
 function network(nodes: number, options: { readonly malicious?: number } = {}): World {
   const world = new World({ seed: 11, clock: new SyncClock(), ...options });
   buildNetwork(world, nodes, LINK_BUDGETS.browser);
@@ -60,7 +57,7 @@ function has(peer: SimPeer, { key }: KeyedRecord): boolean {
   return [...peer.holder.shelf.entries()].some(({ place }) => place === meshKeyOf(key));
 }
 
-test("a record is kept by the eight peers closest to its key, and everybody finds it", SLOW, () => {
+test("a record is kept by the eight peers closest to its key, and everybody finds it", () => {
   const world = network(150);
   const record = mutable(world, 1);
   expect(put(world, world.pick(), record)).toMatchObject({ status: "stored" });
@@ -73,7 +70,7 @@ test("a record is kept by the eight peers closest to its key, and everybody find
   for (let i = 0; i < 20; i++) expect(get(world, world.pick(), record.key)).toEqual(record);
 });
 
-test("the newest version wins everywhere, the older is refused and the newer shown", SLOW, () => {
+test("the newest version wins everywhere, the older is refused and the newer shown", () => {
   const world = network(100);
   const [old, young] = [mutable(world, 1), mutable(world, 2)];
   expect(put(world, world.pick(), young).status).toBe("stored");
@@ -81,7 +78,7 @@ test("the newest version wins everywhere, the older is refused and the newer sho
   expect(get(world, world.pick(), old.key)).toEqual(young);
 });
 
-test("compare and swap: only who knows the version there replaces it", SLOW, () => {
+test("compare and swap: only who knows the version there replaces it", () => {
   const world = network(60);
   expect(put(world, world.pick(), mutable(world, 1), 0).status).toBe("stored");
   expect(put(world, world.pick(), mutable(world, 3), 2).status).toBe("stale");
@@ -110,7 +107,7 @@ test(
   },
 );
 
-test("what has expired is gone", SLOW, () => {
+test("what has expired is gone", () => {
   const world = network(60);
   const record: KeyedRecord = { ...mutable(world, 1), expiresAtMs: world.clock.nowMs() + 60_000 };
   put(world, world.pick(), record);
@@ -141,7 +138,7 @@ test(
   },
 );
 
-test("with a fifth of all peers dropping what they should pass, records are put and got", SLOW, () => {
+test("with a fifth of all peers dropping what they should pass, records are put and got", () => {
   const world = network(150, { malicious: 0.2 });
   let found = 0;
   for (let i = 0; i < 40; i++) {
@@ -158,7 +155,7 @@ test("with a fifth of all peers dropping what they should pass, records are put 
 });
 
 describe("the experiment", () => {
-  test("loses nothing while peers come and go", { timeout: 60_000 }, async () => {
+  test("loses nothing while peers come and go", async () => {
     const { records } = await runExperiment({
       nodes: 60,
       seed: 5,

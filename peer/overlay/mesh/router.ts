@@ -4,6 +4,7 @@
  * waits for; one message in gives one message out, so nobody is made to send more than was sent to him.
  */
 import type { Clock, Random, Timer } from "../../runtime.ts";
+import { Allowance } from "../allowance.ts";
 import type { LinkTable } from "./link-table.ts";
 import {
   ACKS_MAX,
@@ -116,7 +117,7 @@ export class Router {
   #seenBefore = new Set<number>();
   #acksTimer: Timer | undefined;
   readonly #ackers = new Set<Neighbour>();
-  readonly #credits = new Map<MeshKey, { left: number; atMs: number }>();
+  readonly #allowances = new Map<MeshKey, Allowance>();
   #rttMs = 150;
   /** Forwards dropped: no way, too old, too many. */
   dropped = 0;
@@ -163,7 +164,7 @@ export class Router {
   }
 
   receiveForward(from: Neighbour, request: Forward): void {
-    if (!this.#spendCredit(from)) {
+    if (!this.#isAllowed(from)) {
       this.dropped += 1;
       return;
     }
@@ -203,7 +204,7 @@ export class Router {
       this.#answered(reply);
       return;
     }
-    if (!this.#spendCredit(from)) {
+    if (!this.#isAllowed(from)) {
       this.dropped += 1;
       return;
     }
@@ -214,7 +215,7 @@ export class Router {
   /** What waits for it is taken elsewhere at once. */
   lost(neighbour: Neighbour): void {
     this.#ackers.delete(neighbour);
-    this.#credits.delete(neighbour.key);
+    this.#allowances.delete(neighbour.key);
     for (const hop of [...this.#hops.values()]) if (hop.neighbour === neighbour) this.#reroute(hop);
   }
 
@@ -454,17 +455,11 @@ export class Router {
     this.#seen.add(mid);
   }
 
-  #spendCredit(from: Neighbour): boolean {
+  #isAllowed(from: Neighbour): boolean {
     const nowMs = this.#options.clock.monotonicMs();
-    const credit = this.#credits.get(from.key) ?? { left: FORWARDS_BURST, atMs: nowMs };
-    this.#credits.set(from.key, credit);
-    credit.left = Math.min(
-      credit.left + ((nowMs - credit.atMs) / 1_000) * FORWARDS_PER_SECOND,
-      FORWARDS_BURST,
-    );
-    credit.atMs = nowMs;
-    if (credit.left < 1) return false;
-    credit.left -= 1;
-    return true;
+    const allowance =
+      this.#allowances.get(from.key) ?? new Allowance(FORWARDS_BURST, FORWARDS_PER_SECOND, nowMs);
+    this.#allowances.set(from.key, allowance);
+    return allowance.take(nowMs);
   }
 }

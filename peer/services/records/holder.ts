@@ -6,6 +6,7 @@
  */
 import { equalBytes, toHex } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
+import { Allowance } from "../../overlay/allowance.ts";
 import type { KeyRequest, Mesh, MeshService } from "../../overlay/mesh/mesh.ts";
 import { type MeshKey, meshKeyOf } from "../../overlay/mesh/mesh-key.ts";
 import type { Clock, Random, Timer } from "../../runtime.ts";
@@ -80,7 +81,7 @@ export class RecordHolder implements MeshService {
   readonly #puts = new Map<number, PendingPut>();
   readonly #fetches = new Map<number, PendingFetch>();
   readonly #cache = new Map<string, { readonly record: ImmutableRecord; readonly untilMs: number }>();
-  readonly #credits = new Map<MeshKey, { left: number; atMs: number }>();
+  readonly #allowances = new Map<MeshKey, Allowance>();
   #nextId = 1;
   #checking = 0;
   #sweepTimer: Timer | undefined;
@@ -140,7 +141,7 @@ export class RecordHolder implements MeshService {
 
   changed(gone: MeshKey | undefined): void {
     if (gone !== undefined) {
-      this.#credits.delete(gone);
+      this.#allowances.delete(gone);
       for (const { holders } of this.shelf.entries()) holders.delete(gone);
       for (const pending of [...this.#puts.values()]) this.#answered(pending, gone, false);
       for (const pending of [...this.#fetches.values()]) this.#fetched(pending, gone);
@@ -179,7 +180,7 @@ export class RecordHolder implements MeshService {
     if (!isHere) {
       this.refused += 1;
       reply("refused", 0);
-    } else if (this.#puts.size >= PENDING_MAX || !this.#spendCredit(from)) reply("busy", 0);
+    } else if (this.#puts.size >= PENDING_MAX || !this.#isAllowed(from)) reply("busy", 0);
     else {
       this.#checked(
         record,
@@ -327,7 +328,7 @@ export class RecordHolder implements MeshService {
       if (id !== 0) this.#tell(from, { kind: "receipt", id, kept, current });
       else if (current !== undefined) this.#tell(from, { kind: "push", id: 0, record: current });
     };
-    if (!this.#spendCredit(from) || mesh.rankOf(meshKeyOf(record.key)) >= KEEP_RANK_MAX) {
+    if (!this.#isAllowed(from) || mesh.rankOf(meshKeyOf(record.key)) >= KEEP_RANK_MAX) {
       answer(false);
       return;
     }
@@ -373,7 +374,7 @@ export class RecordHolder implements MeshService {
     const slots: number[] = [];
     const held: number[] = [];
     // What is too much now is offered again at the next sweep.
-    const room = this.#creditOf(from).left;
+    const room = this.#allowanceOf(from).left(this.#options.clock.monotonicMs());
     for (const version of versions) {
       const there = this.shelf.at(version.slot);
       const difference = there === undefined ? -1 : compare(versionOf(there), version);
@@ -475,21 +476,17 @@ export class RecordHolder implements MeshService {
     });
   }
 
-  #spendCredit(from: MeshKey | undefined): boolean {
-    if (from === undefined) return true;
-    const credit = this.#creditOf(from);
-    if (credit.left < 1) return false;
-    credit.left -= 1;
-    return true;
+  /** A neighbour may bring another record; this peer itself always. */
+  #isAllowed(from: MeshKey | undefined): boolean {
+    return from === undefined || this.#allowanceOf(from).take(this.#options.clock.monotonicMs());
   }
 
-  #creditOf(from: MeshKey): { left: number; atMs: number } {
-    const nowMs = this.#options.clock.monotonicMs();
-    const credit = this.#credits.get(from) ?? { left: WRITES_BURST, atMs: nowMs };
-    this.#credits.set(from, credit);
-    credit.left = Math.min(credit.left + ((nowMs - credit.atMs) / 1_000) * WRITES_PER_SECOND, WRITES_BURST);
-    credit.atMs = nowMs;
-    return credit;
+  #allowanceOf(from: MeshKey): Allowance {
+    const known = this.#allowances.get(from);
+    if (known !== undefined) return known;
+    const allowance = new Allowance(WRITES_BURST, WRITES_PER_SECOND, this.#options.clock.monotonicMs());
+    this.#allowances.set(from, allowance);
+    return allowance;
   }
 
   #spread(ms: number): number {

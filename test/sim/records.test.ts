@@ -85,27 +85,23 @@ test("compare and swap: only who knows the version there replaces it", () => {
   expect(put(world, world.pick(), mutable(world, 2), 1).status).toBe("stored");
 });
 
-test(
-  "one after the other of the eight dies, others take over, and a newcomer that is closest gets it",
-  SLOW,
-  () => {
-    const world = network(80);
-    const record = mutable(world, 1);
-    put(world, world.pick(), record);
-    for (let i = 0; i < 16; i++) {
-      world.kill(closest(world, record)[i % 3] as SimPeer);
-      world.join();
-      world.clock.advance(5_000);
-    }
-    expect(get(world, world.pick(), record.key)).toEqual(record);
-    world.clock.advance(60_000);
-    expect(
-      closest(world, record)
-        .slice(0, REPLICAS)
-        .filter((peer) => has(peer, record)).length,
-    ).toBeGreaterThanOrEqual(REPLICAS - 1);
-  },
-);
+test("one after the other of the eight dies, others take over, and a newcomer that is closest gets it", () => {
+  const world = network(80);
+  const record = mutable(world, 1);
+  put(world, world.pick(), record);
+  for (let i = 0; i < 16; i++) {
+    world.kill(closest(world, record)[i % 3] as SimPeer);
+    world.join();
+    world.clock.advance(5_000);
+  }
+  expect(get(world, world.pick(), record.key)).toEqual(record);
+  world.clock.advance(60_000);
+  expect(
+    closest(world, record)
+      .slice(0, REPLICAS)
+      .filter((peer) => has(peer, record)).length,
+  ).toBeGreaterThanOrEqual(REPLICAS - 1);
+});
 
 test("what has expired is gone", () => {
   const world = network(60);
@@ -116,27 +112,23 @@ test("what has expired is gone", () => {
   expect(world.alive.filter((peer) => has(peer, record))).toEqual([]);
 });
 
-test(
-  "a network cut in two, each half with its own version, agrees on the newer when it is one again",
-  SLOW,
-  () => {
-    const world = network(120);
-    const record = mutable(world, 1);
-    put(world, world.pick(), record);
-    const left = new Set(world.alive.slice(0, 60));
-    world.isCut = (a, b) => left.has(a) !== left.has(b);
-    world.clock.advance(60_000);
-    const [here, there] = [[...left][0] as SimPeer, world.alive.find((peer) => !left.has(peer)) as SimPeer];
-    expect(get(world, here, record.key)).toEqual(record);
-    expect(get(world, there, record.key)).toEqual(record);
-    put(world, here, mutable(world, 2));
-    put(world, there, mutable(world, 3));
-    world.isCut = () => false;
-    for (const peer of [...left].slice(0, 3)) world.connect(peer, there);
-    world.clock.advance(120_000);
-    for (let i = 0; i < 10; i++) expect(get(world, world.pick(), record.key)).toMatchObject({ seq: 3 });
-  },
-);
+test("a network cut in two, each half with its own version, agrees on the newer when it is one again", () => {
+  const world = network(120);
+  const record = mutable(world, 1);
+  put(world, world.pick(), record);
+  const left = new Set(world.alive.slice(0, 60));
+  world.isCut = (a, b) => left.has(a) !== left.has(b);
+  world.clock.advance(60_000);
+  const [here, there] = [[...left][0] as SimPeer, world.alive.find((peer) => !left.has(peer)) as SimPeer];
+  expect(get(world, here, record.key)).toEqual(record);
+  expect(get(world, there, record.key)).toEqual(record);
+  put(world, here, mutable(world, 2));
+  put(world, there, mutable(world, 3));
+  world.isCut = () => false;
+  for (const peer of [...left].slice(0, 3)) world.connect(peer, there);
+  world.clock.advance(120_000);
+  for (let i = 0; i < 10; i++) expect(get(world, world.pick(), record.key)).toMatchObject({ seq: 3 });
+});
 
 test("with a fifth of all peers dropping what they should pass, records are put and got", () => {
   const world = network(150, { malicious: 0.2 });

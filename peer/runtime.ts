@@ -89,7 +89,10 @@ export interface HashProvider {
 
 /** A connected byte pipe. The link layer puts frames on it. */
 export interface ByteSocket {
+  /** For people. */
   readonly remoteAddress: string;
+  /** IP address of the other end; undefined where the host does not tell. */
+  readonly remoteHost?: string | undefined;
   /** Takes the pieces as one write, and copies them. */
   write(parts: readonly Uint8Array[]): void;
   /** Bytes taken and not yet given to the operating system. */
@@ -110,7 +113,10 @@ export interface ByteSocket {
 
 /** A message socket: WebSocket, client or server side. Binary messages and short texts. */
 export interface MessageSocket {
+  /** For people. */
   readonly remoteAddress: string;
+  /** IP address of the other end; undefined where the host does not tell. */
+  readonly remoteHost?: string | undefined;
   /** Sends the pieces as one message, and copies them. */
   send(parts: readonly Uint8Array[]): void;
   sendText(text: string): void;
@@ -196,6 +202,8 @@ export interface RtcConnection {
   fingerprints(): { readonly local: string; readonly remote: string };
   /** The chosen candidate pair for people, e.g. `host/udp 192.0.2.1:4000`, or "" where the host does not tell. */
   describe(): string;
+  /** IP address of the other end in that pair; undefined where the host does not tell. */
+  remoteHost(): string | undefined;
   /** Gives what was sent a moment to leave. */
   close(): void;
   /** At once, also while it closes. Drops everything unsent. */

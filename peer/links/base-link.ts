@@ -14,6 +14,7 @@ export const DIRECT_UNACKED_BYTES_MAX: number = 16 * 1024 * 1024;
 export abstract class BaseLink implements Link {
   readonly kind: LinkKind;
   readonly description: string;
+  readonly remoteHost: string | undefined;
   readonly frameBytesMax: number = FRAME_BYTES_MAX;
   readonly unackedBytesMax: number;
   readonly binding: Uint8Array;
@@ -26,11 +27,13 @@ export abstract class BaseLink implements Link {
   constructor(options: {
     readonly kind: LinkKind;
     readonly description: string;
+    readonly remoteHost?: string | undefined;
     readonly unackedBytesMax?: number;
     readonly binding?: Uint8Array;
   }) {
     this.kind = options.kind;
     this.description = options.description;
+    this.remoteHost = options.remoteHost;
     this.unackedBytesMax = options.unackedBytesMax ?? DIRECT_UNACKED_BYTES_MAX;
     this.binding = options.binding ?? NO_BINDING;
   }

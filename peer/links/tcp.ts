@@ -38,7 +38,8 @@ class TcpLink extends BaseLink {
   #closing = false;
 
   constructor(socket: ByteSocket) {
-    super({ kind: "tcp", description: `tcp ${socket.remoteAddress}` });
+    const { remoteAddress, remoteHost } = socket;
+    super({ kind: "tcp", description: `tcp ${remoteAddress}`, remoteHost });
     this.#socket = socket;
     socket.onData = (bytes) => this.#read(bytes);
     socket.onDrain = () => this.onDrain();

@@ -95,7 +95,12 @@ class WebRtcLink extends BaseLink {
   #closing = false;
 
   constructor(connection: RtcConnection, binding: Uint8Array, early: readonly Uint8Array[]) {
-    super({ kind: "webrtc", description: connection.describe(), binding });
+    super({
+      kind: "webrtc",
+      description: connection.describe(),
+      remoteHost: connection.remoteHost(),
+      binding,
+    });
     this.#connection = connection;
     connection.onMessage = (bytes) => {
       if (bytes.length <= FRAME_BYTES_MAX) this.receiveFrame(bytes);

@@ -29,7 +29,8 @@ class WebSocketLink extends BaseLink {
   #closing = false;
 
   constructor(socket: MessageSocket) {
-    super({ kind: "websocket", description: `websocket ${socket.remoteAddress}` });
+    const { remoteAddress, remoteHost } = socket;
+    super({ kind: "websocket", description: `websocket ${remoteAddress}`, remoteHost });
     this.#socket = socket;
     socket.onMessage = (bytes) => {
       if (bytes.length <= FRAME_BYTES_MAX) this.receiveFrame(bytes);

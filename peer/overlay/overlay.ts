@@ -5,25 +5,19 @@
  */
 import { decode, encode, FieldReader } from "../../shared/codec.ts";
 import { PeerloomError } from "../../shared/errors.ts";
-import {
-  type NetworkName,
-  type PeerId,
-  peerIdFromKey,
-  PUBLIC_KEY_BYTES,
-  publicKeyOf,
-  short,
-} from "../../shared/ids.ts";
-import { ADDRESS_BYTES_MAX, ADDRESSES_MAX } from "../../shared/limits.ts";
+import { type NetworkName, type PeerId, publicKeyOf, short } from "../../shared/ids.ts";
 import type { Contact } from "../../shared/messages.ts";
 import type { Identity } from "../identity/identity.ts";
 import { sealSignal, SignalOpener } from "../links/sealed-signal.ts";
 import type { SignalMessage } from "../links/signaller.ts";
 import type { Runtime, Timer } from "../runtime.ts";
 import type { PeerSession } from "../session/session.ts";
+import { addressPrefix } from "./address-prefix.ts";
+import { decodeContact, decodeContacts, encodeContact, NAMED_MAX } from "./contact-codec.ts";
 import { type LinkBudget, LINK_BUDGETS } from "./mesh/link-table.ts";
 import { Mesh } from "./mesh/mesh.ts";
 import type { MeshContact } from "./mesh/openings.ts";
-import { BODY_BYTES_MAX, CONTACT_BYTES_MAX, decodeMesh, encodeMesh } from "./mesh/mesh-messages.ts";
+import { BODY_BYTES_MAX, decodeMesh, encodeMesh } from "./mesh/mesh-messages.ts";
 import { type MeshKey, meshKeyOf } from "./mesh/mesh-key.ts";
 import type { MeshLink } from "./mesh/neighbour.ts";
 
@@ -32,26 +26,14 @@ const UNUSED_AFTER_MS = 60_000;
 /** A peer that has begun to dial others has its first link by then, or none of them is there. */
 const FIRST_LINK_MS = 5_000;
 const LOOK_EVERY_MS = 20;
+/** Of a table, for peers of one /24 or /48: enough for a network that sits all in one place to hold together. */
+const PREFIX_SHARE = 3 / 8;
 /** Keys of peers that were hashed; past that the oldest is forgotten. */
 const KEYS_MAX = 2_048;
 
 /** What one peer asks another through the overlay. */
 const ASK = { contact: 0, signal: 1, neighbours: 2 } as const;
-/** Neighbours that a peer names to those who need somebody in between. */
-const NAMED_MAX = 6;
-const NAMED_LIMITS = {
-  bytesMax: BODY_BYTES_MAX,
-  depthMax: 1,
-  itemsMax: NAMED_MAX + 1,
-  textBytesMax: 0,
-} as const;
 const ASK_LIMITS = { bytesMax: BODY_BYTES_MAX, depthMax: 1, itemsMax: 4, textBytesMax: 0 } as const;
-const CONTACT_LIMITS = {
-  bytesMax: CONTACT_BYTES_MAX,
-  depthMax: 2,
-  itemsMax: ADDRESSES_MAX + 4,
-  textBytesMax: ADDRESS_BYTES_MAX,
-} as const;
 
 export interface OverlayOptions {
   readonly runtime: Runtime;
@@ -163,23 +145,18 @@ export class Overlay {
       open: (contact, done) => this.#openLink(contact, done),
       deliver: (body) => this.#deliver(body),
       beaconLost: () => this.onBeaconLost(),
+      turnedAway: (others) => this.#spawn(this.#goTo(decodeContacts(others))),
     });
     return this.#mesh;
   }
 
   /** Peers to begin with, named by an edge; it never fills more than half of the table, or a lying one could have all of it. */
   async join(contacts: readonly Contact[]): Promise<void> {
-    const found: MeshContact[] = [];
-    if (contacts.length > 0) this.expectLink();
     const byEdge = [...this.#links.keys()].filter(({ peerId }) => this.#introduced.has(peerId)).length;
-    let room = this.#budget.target / 2 - byEdge;
-    for (const contact of contacts) {
-      if (contact.id === this.#options.identity.id || room < 1) continue;
-      room -= 1;
-      this.#introduced.add(contact.id);
-      found.push({ key: await this.#keyOf(contact.id), contact: encodeContact(contact) });
-    }
-    this.#mesh?.join(found);
+    const room = Math.max(0, Math.ceil(this.#budget.target / 2 - byEdge));
+    const named = contacts.filter(({ id }) => id !== this.#options.identity.id).slice(0, room);
+    for (const { id } of named) this.#introduced.add(id);
+    await this.#goTo(named);
   }
 
   /** A session has begun, or its path has changed. Only direct paths carry the overlay: a relay's would cost the edge. */
@@ -220,7 +197,8 @@ export class Overlay {
     this.#spawn(
       this.#attach(session, (attached) => {
         if (attached !== undefined) this.#mesh?.receive(attached, message);
-        else if (isGreeting(message)) session.sendOverlay(encodeMesh({ kind: "bye", reason: "full" }));
+        else if (isGreeting(message))
+          session.sendOverlay(encodeMesh({ kind: "bye", reason: "full", others: this.#named() }));
       }),
     );
   }
@@ -241,7 +219,7 @@ export class Overlay {
    */
   async neighboursOf(peerId: PeerId, signal: AbortSignal): Promise<Contact[]> {
     const answer = await this.#ask(peerId, encode([ASK.neighbours]), signal);
-    return answer === undefined ? [] : decodeNamed(answer);
+    return answer === undefined ? [] : decodeContacts(answer);
   }
 
   /** Has a signal carried to a peer, sealed to it. What is lost on the way is found out by the negotiation's deadline. */
@@ -310,6 +288,15 @@ export class Overlay {
     return new Uint8Array(0);
   }
 
+  /** Other peers to begin with, named by one. */
+  async #goTo(contacts: readonly Contact[]): Promise<void> {
+    const found: MeshContact[] = [];
+    if (contacts.length > 0) this.expectLink();
+    for (const contact of contacts)
+      found.push({ key: await this.#keyOf(contact.id), contact: encodeContact(contact) });
+    this.#mesh?.join(found);
+  }
+
   #named(): Uint8Array {
     const contacts = [...this.#links.keys()]
       .map(({ peerId }) => ({ id: peerId, addresses: this.#options.addressesOf(peerId) }))
@@ -330,7 +317,8 @@ export class Overlay {
       then(standing);
       return;
     }
-    if (session.closing || session.path.kind !== "direct" || !mesh.accepts(key)) {
+    const isWelcome = mesh.accepts(key) && !this.#isCrowd(session);
+    if (session.closing || session.path.kind !== "direct" || !isWelcome) {
       then(undefined);
       return;
     }
@@ -342,6 +330,14 @@ export class Overlay {
     this.#parted.delete(session);
     mesh.add(link);
     then(link);
+  }
+
+  /** Ids cost nothing and addresses of one network little: however many sit there, they get this share of a table. */
+  #isCrowd({ remoteHost = "" }: PeerSession): boolean {
+    const prefix = addressPrefix(remoteHost);
+    if (prefix === undefined) return false;
+    const same = [...this.#links.keys()].filter((one) => addressPrefix(one.remoteHost ?? "") === prefix);
+    return same.length >= this.#budget.target * PREFIX_SHARE;
   }
 
   async #ask(peerId: PeerId, body: Uint8Array, signal: AbortSignal): Promise<Uint8Array | undefined> {
@@ -367,37 +363,6 @@ export class Overlay {
     task.catch((error: unknown) => {
       this.#options.runtime.log.debug("overlay task ended", { error: String(error) });
     });
-  }
-}
-
-function encodeContact({ id, addresses }: Contact): Uint8Array {
-  return encode([
-    publicKeyOf(id),
-    addresses.filter((address) => address.length <= ADDRESS_BYTES_MAX).slice(0, ADDRESSES_MAX - 1),
-  ]);
-}
-
-function decodeContact(bytes: Uint8Array): Contact | undefined {
-  try {
-    const fields = new FieldReader(decode(bytes, CONTACT_LIMITS), "contact");
-    const id = peerIdFromKey(fields.bytes(PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES));
-    const addresses = fields.list(ADDRESSES_MAX, (item) => (typeof item === "string" ? item : ""));
-    fields.end();
-    return { id, addresses };
-  } catch (error) {
-    if (error instanceof PeerloomError) return undefined;
-    throw error;
-  }
-}
-
-function decodeNamed(bytes: Uint8Array): Contact[] {
-  try {
-    const named = decode(bytes, NAMED_LIMITS);
-    if (!Array.isArray(named)) return [];
-    return named.flatMap((each) => (each instanceof Uint8Array ? (decodeContact(each) ?? []) : []));
-  } catch (error) {
-    if (error instanceof PeerloomError) return [];
-    throw error;
   }
 }
 

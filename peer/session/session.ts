@@ -153,6 +153,11 @@ export class PeerSession extends EventTarget implements Session {
     };
   }
 
+  /** IP address of the other end on the path that carries the session, where its transport tells. */
+  get remoteHost(): string | undefined {
+    return this.#paths.active?.link.remoteHost;
+  }
+
   /** The transports of all usable paths, best first; for those who decide whether another link is worth making. */
   get transports(): readonly Link["kind"][] {
     return this.#paths.transports;

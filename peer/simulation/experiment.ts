@@ -23,6 +23,10 @@ export interface ExperimentOptions {
   readonly kill?: number;
   /** Share that acknowledges and drops. @default 0 */
   readonly malicious?: number;
+  /** Share of packets lost on each link. @default 0 */
+  readonly loss?: number;
+  /** Share behind NATs that only peers without one get through. @default 0 */
+  readonly nat?: number;
   /** Half of all peers is cut off from the other half for so long, ms, before the lookups. @default 0 */
   readonly cutMs?: number;
   /** Virtual time of churn, ms. @default 120_000 */
@@ -68,6 +72,8 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
     churnMsMedian,
     kill = 0,
     malicious = 0,
+    loss = 0,
+    nat = 0,
     cutMs = 0,
     durationMs = 120_000,
     lookups = 2_000,
@@ -76,7 +82,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   const clock = new SyncClock();
   const budget: LinkBudget =
     links === 32 ? LINK_BUDGETS.browser : { target: links, max: Math.round(links * 1.25) };
-  const world = new World({ seed, clock, budget, malicious });
+  const world = new World({ seed, clock, budget, malicious, loss, nat });
   buildNetwork(world, nodes, budget);
   const spanMs = kill > 0 ? 0 : durationMs;
   const totalMs = SETTLE_MS + PUT_MS + cutMs + spanMs + 2 * LOOKUP_END_MS;

@@ -4,7 +4,7 @@
  */
 import { type LinkBudget, SIBLINGS } from "../overlay/mesh/link-table.ts";
 import { distance, KEY_BITS, sharedBits } from "../overlay/mesh/mesh-key.ts";
-import type { SimPeer, World } from "./world.ts";
+import { canLink, type SimPeer, type World } from "./world.ts";
 
 /** Candidates compared by round trip (proximity neighbour selection). */
 const COMPARED = 16;
@@ -68,6 +68,7 @@ function nearest(
   for (let i = 0; i < Math.min(count, COMPARED); i++) {
     const candidate = sorted[first + Math.floor(world.random.unit() * count)] as SimPeer;
     if (candidate === peer || peer.links.has(candidate.key) || candidate.links.size >= budget.max) continue;
+    if (!canLink(peer, candidate)) continue;
     if (best === undefined || world.rttMs(peer, candidate) < world.rttMs(peer, best)) best = candidate;
   }
   return best;

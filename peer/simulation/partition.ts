@@ -1,8 +1,10 @@
 /** Half of all peers cut off from the other half, and how long the two take to be one network again. */
-import type { SimPeer, World } from "./world.ts";
+import { canLink, type SimPeer, type World } from "./world.ts";
 
 /** Peers of the one half that meet one of the other when the cut is over, as beacons and remembered addresses bring about. */
 const INTRODUCTIONS = 3;
+/** Where all are behind NATs no two may meet. */
+const DRAWS_MAX = 1_000;
 /** Lookups across at each look. */
 const LOOKUPS = 100;
 const LOOK_EVERY_MS = 2_000;
@@ -25,7 +27,13 @@ export class Partition {
   async heal(advance: (ms: number) => Promise<void>): Promise<number | undefined> {
     const { clock } = this.#world;
     this.#world.isCut = () => false;
-    for (let i = 0; i < INTRODUCTIONS; i++) this.#world.connect(this.#pick(true), this.#pick(false));
+    let introduced = 0;
+    for (let drawn = 0; introduced < INTRODUCTIONS && drawn < DRAWS_MAX; drawn++) {
+      const [left, right] = [this.#pick(true), this.#pick(false)];
+      if (!canLink(left, right)) continue;
+      this.#world.connect(left, right);
+      introduced += 1;
+    }
     const healedAtMs = clock.monotonicMs();
     while (clock.monotonicMs() - healedAtMs < GIVE_UP_MS) {
       const begunAtMs = clock.monotonicMs();

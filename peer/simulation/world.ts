@@ -9,10 +9,10 @@ import { Mesh, type Traffic } from "../overlay/mesh/mesh.ts";
 import type { MeshContact } from "../overlay/mesh/openings.ts";
 import { decodeMesh, encodeMesh } from "../overlay/mesh/mesh-messages.ts";
 import type { MeshKey } from "../overlay/mesh/mesh-key.ts";
-import type { MeshLink } from "../overlay/mesh/neighbour.ts";
 import type { RecordCheck } from "../services/records/check.ts";
 import { RecordHolder } from "../services/records/holder.ts";
 import { type Position, LatencySpace, normal } from "./latency.ts";
+import { Pipe, type PipeWorld } from "./pipe.ts";
 
 export interface WorldOptions {
   readonly seed: number | string;
@@ -23,6 +23,10 @@ export interface WorldOptions {
   readonly rttMsMedian?: number;
   /** Share of peers that acknowledge what they should forward and drop it. @default 0 */
   readonly malicious?: number;
+  /** Share of packets lost on every link; they come late, since links repeat them. @default 0 */
+  readonly loss?: number;
+  /** Share of peers that nobody behind the like can be linked to directly: symmetric NAT, UDP blocked. @default 0 */
+  readonly nat?: number;
 }
 
 /** Of a real contact: a peer id, an address or two. */
@@ -36,8 +40,8 @@ const OPEN_MS_MEDIAN = 450;
 const OPEN_SPREAD = 0.5;
 const OPEN_MS_MIN = 100;
 const OPEN_MS_MAX = 1_500;
-/** Of each message's time, at random. */
-const JITTER = 0.1;
+/** Until an opening is given up that NATs do not let through: ICE has tried all pairs by then. */
+const OPEN_FAILS_MS = 5_000;
 /** Peers that the rendezvous keeps to introduce newcomers, and how many it names. */
 const BEACONS = 48;
 const CONTACTS_NEAR = 2;
@@ -56,6 +60,8 @@ export interface SimPeer {
   readonly contact: Uint8Array;
   readonly links: Map<MeshKey, Pipe>;
   readonly malicious: boolean;
+  /** Behind a NAT that only peers without one get through. */
+  readonly isNatted: boolean;
   readonly holder: RecordHolder;
   alive: boolean;
   /** Messages through the edge in its life. */
@@ -64,62 +70,7 @@ export interface SimPeer {
   readyAtMs: number | undefined;
 }
 
-/** One end of a link. */
-class Pipe implements MeshLink {
-  readonly key: MeshKey;
-  readonly contact: Uint8Array;
-  readonly owner: SimPeer;
-  readonly peer: SimPeer;
-  readonly #world: World;
-  readonly #oneWayMs: number;
-  #lastMs = 0;
-  other: Pipe | undefined;
-  open = true;
-
-  constructor(world: World, owner: SimPeer, peer: SimPeer, oneWayMs: number) {
-    this.#world = world;
-    this.owner = owner;
-    this.peer = peer;
-    this.key = peer.key;
-    this.contact = peer.contact;
-    this.#oneWayMs = oneWayMs;
-  }
-
-  send(message: Uint8Array): void {
-    if (!this.open) return;
-    this.#travel(() => {
-      const other = this.other;
-      if (other?.open === true && this.peer.alive && !this.#world.isCut(this.owner, this.peer))
-        this.#world.arrived(other, message);
-    });
-  }
-
-  close(): void {
-    if (!this.open) return;
-    this.open = false;
-    this.owner.links.delete(this.key);
-    this.#travel(() => {
-      if (!this.#world.isCut(this.owner, this.peer)) this.other?.closedByOther();
-    });
-  }
-
-  closedByOther(): void {
-    if (!this.open || !this.owner.alive) return;
-    this.open = false;
-    this.owner.links.delete(this.key);
-    this.owner.mesh.remove(this);
-  }
-
-  /** In order, as links are. */
-  #travel(arrive: () => void): void {
-    const { clock } = this.#world;
-    const nowMs = clock.monotonicMs();
-    this.#lastMs = Math.max(this.#lastMs, nowMs + this.#oneWayMs * this.#world.jitter());
-    clock.setTimer(this.#lastMs - nowMs, arrive);
-  }
-}
-
-export class World {
+export class World implements PipeWorld {
   readonly clock: SyncClock;
   readonly random: SimRandom;
   readonly peers: Map<MeshKey, SimPeer> = new Map();
@@ -137,26 +88,27 @@ export class World {
   isCut: (a: SimPeer, b: SimPeer) => boolean = () => false;
   readonly #space: LatencySpace;
   readonly #budget: LinkBudget;
+  readonly loss: number;
   readonly #malicious: number;
+  readonly #nat: number;
   /** The rendezvous is one object, somewhere. */
   readonly #edge: Position;
   readonly #places = new Map<SimPeer, number>();
 
-  constructor({ seed, clock, budget = LINK_BUDGETS.browser, rttMsMedian = 80, malicious = 0 }: WorldOptions) {
+  constructor(options: WorldOptions) {
+    const { seed, clock, budget = LINK_BUDGETS.browser, rttMsMedian = 80 } = options;
     this.clock = clock;
     this.random = seededRandom(`${seed}/world`);
     this.#space = new LatencySpace(this.random.fork("latency"), rttMsMedian);
     this.#edge = this.#space.place();
     this.#budget = budget;
-    this.#malicious = malicious;
+    this.loss = options.loss ?? 0;
+    this.#malicious = options.malicious ?? 0;
+    this.#nat = options.nat ?? 0;
   }
 
   rttMs(a: SimPeer, b: SimPeer): number {
     return this.#space.rttMs(a.position, b.position);
-  }
-
-  jitter(): number {
-    return 1 + JITTER * (2 * this.random.unit() - 1);
   }
 
   /** A peer without links. */
@@ -170,6 +122,7 @@ export class World {
       position: this.#space.place(),
       links: new Map(),
       malicious: this.random.unit() < this.#malicious,
+      isNatted: this.#nat > 0 && this.random.unit() < this.#nat,
       alive: true,
       edgeMessages: 0,
       bornAtMs: this.clock.monotonicMs(),
@@ -249,7 +202,8 @@ export class World {
 
   /** A link between two, at once. */
   connect(a: SimPeer, b: SimPeer): void {
-    if (!a.alive || !b.alive || a === b || a.links.has(b.key) || this.isCut(a, b)) return;
+    if (!a.alive || !b.alive || a === b || a.links.has(b.key)) return;
+    if (this.isCut(a, b) || !canLink(a, b)) return;
     const oneWayMs = this.rttMs(a, b) / 2;
     const near = new Pipe(this, a, b, oneWayMs);
     const far = new Pipe(this, b, a, oneWayMs);
@@ -290,7 +244,8 @@ export class World {
 
   #openLater(a: SimPeer, b: SimPeer, done: (opened: boolean) => void): void {
     const drawnMs = OPEN_MS_MEDIAN * Math.exp(OPEN_SPREAD * normal(this.random));
-    this.clock.setTimer(Math.min(Math.max(drawnMs, OPEN_MS_MIN), OPEN_MS_MAX), () => {
+    const takesMs = canLink(a, b) ? Math.min(Math.max(drawnMs, OPEN_MS_MIN), OPEN_MS_MAX) : OPEN_FAILS_MS;
+    this.clock.setTimer(takesMs, () => {
       this.connect(a, b);
       done(a.links.has(b.key));
     });
@@ -329,4 +284,9 @@ export class World {
     peer.readyAtMs = this.clock.monotonicMs();
     this.onReady(peer);
   }
+}
+
+/** Whether NATs let a direct link through: not between two hard ones. */
+export function canLink(a: SimPeer, b: SimPeer): boolean {
+  return !a.isNatted || !b.isNatted;
 }

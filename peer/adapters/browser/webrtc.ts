@@ -87,6 +87,11 @@ class BrowserRtcConnection implements RtcConnection {
     return "webrtc";
   }
 
+  remoteHost(): string | undefined {
+    // Not in every browser, whatever the types say.
+    return this.#peer.sctp?.transport.iceTransport.getSelectedCandidatePair?.()?.remote?.address ?? undefined;
+  }
+
   close(): void {
     if (this.#over) return;
     const deadlineMs = performance.now() + CLOSE_FLUSH_MS;

@@ -63,7 +63,9 @@ export const nodeTcp: TcpHost = {
     http.on("upgrade", (request, socket, head) => {
       silent.get(request.socket)?.();
       websockets.handleUpgrade(request, socket, head, (websocket) => {
-        accept.websocket(messageSocket(websocket, request.socket.remoteAddress ?? ""));
+        accept.websocket(
+          messageSocket(websocket, request.socket.remoteAddress ?? "", request.socket.remoteAddress),
+        );
       });
     });
     const server = createServer(
@@ -117,6 +119,7 @@ function byteSocket(socket: Socket): ByteSocket {
   let failure: PeerloomError | undefined;
   let onData: ByteSocket["onData"] | undefined;
   const wrapped: ByteSocket = {
+    remoteHost: socket.remoteAddress,
     remoteAddress: `${socket.remoteAddress ?? ""}:${socket.remotePort ?? ""}`,
     write(parts) {
       if (socket.destroyed) return;

@@ -163,6 +163,10 @@ class NodeRtcConnection implements RtcConnection {
     return pair === null ? "" : `webrtc ${pair.remote.type} ${pair.remote.address}:${pair.remote.port}`;
   }
 
+  remoteHost(): string | undefined {
+    return this.#peer.getSelectedCandidatePair()?.remote.address;
+  }
+
   close(): void {
     if (this.#over || this.#closing) return;
     this.#closing = true;

@@ -70,7 +70,7 @@ export const nodeWebSocket: WebSocketHost = {
 };
 
 /** Wraps an open socket, dialled or accepted. */
-export function messageSocket(socket: WebSocket, remoteAddress: string): MessageSocket {
+export function messageSocket(socket: WebSocket, remoteAddress: string, remoteHost?: string): MessageSocket {
   let wasHigh = false;
   let onMessage: MessageSocket["onMessage"] | undefined;
   // What comes in with the upgrade is delivered before a promise's continuation runs: it waits for its handler.
@@ -79,6 +79,7 @@ export function messageSocket(socket: WebSocket, remoteAddress: string): Message
   let isTooLarge = false;
   const wrapped: MessageSocket = {
     remoteAddress,
+    remoteHost,
     get bufferedBytes() {
       return socket.bufferedAmount;
     },

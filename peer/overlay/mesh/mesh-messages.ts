@@ -10,7 +10,7 @@
  *     [6, mid, origin, [path…], hops, found, body]            reply, along the path it came; not found: nobody has that key
  *     [7, key]                                                who: the contact of one of your neighbours
  *     [8, key, contact]                                       contact; empty when it is gone
- *     [9, code]                                               bye: 0 leaving, 1 surplus, 2 full
+ *     [9, code, others]                                       bye: 0 leaving, 1 surplus, 2 full: ask those
  *
  * An entry is `key, rtt, x, y, height` flat in its list. Keys are 52-bit numbers, times whole milliseconds.
  */
@@ -96,7 +96,8 @@ export type MeshMessage =
   | Reply
   | { readonly kind: "who"; readonly key: MeshKey }
   | { readonly kind: "contact"; readonly key: MeshKey; readonly contact: Uint8Array }
-  | { readonly kind: "bye"; readonly reason: ByeReason }
+  /** `others`: opaque here; whom a newcomer may ask instead, when it is turned away. */
+  | { readonly kind: "bye"; readonly reason: ByeReason; readonly others: Uint8Array }
   /** Of a service to the same service of a neighbour. */
   | { readonly kind: "note"; readonly body: Uint8Array };
 
@@ -181,7 +182,7 @@ export function encodeMesh(message: MeshMessage): Uint8Array {
     case "contact":
       return encode([kind, message.key, message.contact]);
     case "bye":
-      return encode([kind, BYES.indexOf(message.reason)]);
+      return encode([kind, BYES.indexOf(message.reason), message.others]);
     case "note":
       return encode([kind, message.body]);
   }
@@ -260,7 +261,11 @@ function read(reader: Reader): MeshMessage {
     case KIND.contact:
       return { kind: "contact", key: reader.key(), contact: reader.bytes(CONTACT_BYTES_MAX) };
     case KIND.bye:
-      return { kind: "bye", reason: BYES[reader.integer(0, BYES.length - 1)] as ByeReason };
+      return {
+        kind: "bye",
+        reason: BYES[reader.integer(0, BYES.length - 1)] as ByeReason,
+        others: reader.bytes(BODY_BYTES_MAX),
+      };
     case KIND.note:
       return { kind: "note", body: reader.bytes(NOTE_BYTES_MAX) };
     default:

@@ -92,7 +92,11 @@ export interface MeshHost {
   changed?(): void;
   /** A neighbour that introduced newcomers is gone for good. */
   beaconLost?(): void;
+  /** A peer has no room for this one, which has few links yet, and names others. */
+  turnedAway?(others: Uint8Array): void;
 }
+
+const NOBODY = new Uint8Array(0);
 
 export class Mesh {
   readonly #host: MeshHost;
@@ -293,7 +297,7 @@ export class Mesh {
     if (this.#closed) return;
     this.service?.leave();
     for (const neighbour of this.#table.neighbours.values())
-      this.#send(neighbour, { kind: "bye", reason: "leaving" });
+      this.#send(neighbour, { kind: "bye", reason: "leaving", others: NOBODY });
     this.kill();
   }
 
@@ -356,6 +360,7 @@ export class Mesh {
         this.#drop(from);
         from.link.close();
         if (from.isBeacon && message.reason === "leaving") this.#host.beaconLost?.();
+        if (!this.isReady) this.#host.turnedAway?.(message.others);
         return;
       case "note":
         this.service?.receive(from.key, message.body);
@@ -444,7 +449,7 @@ export class Mesh {
     }
     const surplus = this.#table.surplus(nowMs);
     if (surplus !== undefined) {
-      this.#send(surplus, { kind: "bye", reason: "surplus" });
+      this.#send(surplus, { kind: "bye", reason: "surplus", others: NOBODY });
       this.#drop(surplus);
       surplus.link.close();
     }

@@ -35,6 +35,8 @@ test.each([
   ["--churn", "1ms"],
   ["--kill", "1"],
   ["--malicious", "-0.1"],
+  ["--loss", "1"],
+  ["--nat", "half"],
   ["--nodes", "5"],
 ])("sim refuses %s %s in one line", async (option, value) => {
   const running = start(["sim", option, value, "--json"]);
@@ -55,3 +57,20 @@ test("sim cuts a network in two and tells when it is one again", { timeout: 60_0
   expect(events).toMatchObject([{ records: { count: 20, found: 1 }, lookups: { success: 1 } }]);
   expect(events[0]?.cut.mergedMs).toBeLessThanOrEqual(60_000);
 });
+
+test(
+  "sim loses packets, and lets half of the peers meet through others only",
+  { timeout: 60_000 },
+  async () => {
+    const run = async (...options: string[]): Promise<{ lookups: { rttMsP99: number; success: number } }> => {
+      const running = start([...SMALL, ...options, "--json"]);
+      expect(await running.exitCode).toBe(0);
+      return running.stdout.events()[0] as { lookups: { rttMsP99: number; success: number } };
+    };
+    const [quiet, lossy, natted] = [await run(), await run("--loss", "0.05"), await run("--nat", "0.5")];
+    expect(lossy.lookups.success).toBe(1);
+    expect(lossy.lookups.rttMsP99).toBeGreaterThan(quiet.lookups.rttMsP99 + 150);
+    expect(natted).toMatchObject({ lookups: { success: 1 }, records: { found: 1 } });
+    expect(natted.lookups).not.toEqual(quiet.lookups);
+  },
+);

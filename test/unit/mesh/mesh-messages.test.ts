@@ -44,7 +44,7 @@ const MESSAGES: readonly MeshMessage[] = [
   { kind: "reply", mid: 9, origin: 1, path: [1, 2], hops: 3, found: false, body: new Uint8Array(0) },
   { kind: "who", key: 17 },
   { kind: "contact", key: 17, contact: Uint8Array.of(9) },
-  { kind: "bye", reason: "surplus" },
+  { kind: "bye", reason: "surplus", others: Uint8Array.of(7) },
 ];
 
 test.each(MESSAGES.map((message) => [message.kind, message] as const))(
@@ -56,7 +56,7 @@ test.each(MESSAGES.map((message) => [message.kind, message] as const))(
 
 test("the bytes are those of WIRE.md", () => {
   expect(toHex(encodeMesh({ kind: "ping", id: 7 }))).toBe("920207");
-  expect(toHex(encodeMesh({ kind: "bye", reason: "full" }))).toBe("920902");
+  expect(toHex(encodeMesh({ kind: "bye", reason: "full", others: new Uint8Array(0) }))).toBe("930902c400");
   expect(toHex(encodeMesh({ kind: "delta", place, entries: [], gone: [5] }))).toBe("9601f428039091" + "05");
 });
 

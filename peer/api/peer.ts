@@ -29,7 +29,7 @@ import type { Session, StreamHandler } from "../session/contract.ts";
 import type { PeerSession } from "../session/session.ts";
 import { Sessions } from "../session/sessions.ts";
 import { type CheckedOptions, checkOptions, type PeerOptions } from "./options.ts";
-import { type PeerStatus, sessionStatus } from "./status.ts";
+import { overlayStatus, type PeerStatus, sessionStatus } from "./status.ts";
 
 /** Echoes bytes: every peer answers it, `ping` measures with it. */
 export const PING_PROTOCOL = "ping/1";
@@ -232,6 +232,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
       peers: this.#sessions.all().map(sessionStatus),
       listen: this.listenAddresses,
       shares: this.files.shares().map(({ name, bytes, hash }) => ({ name, bytes, hash })),
+      overlay: overlayStatus(this.#overlay),
+      records: { kept: this.records.kept, refused: this.records.refused },
     };
   }
 

@@ -10,6 +10,25 @@ export interface PeerStatus {
   readonly peers: readonly SessionStatus[];
   readonly listen: readonly string[];
   readonly shares: readonly ShareStatus[];
+  /** Null where it is turned off. */
+  readonly overlay: OverlayStatus | null;
+  readonly records: RecordsStatus;
+}
+
+export interface OverlayStatus {
+  /** Peers that this one is a neighbour of. */
+  readonly links: number;
+  /** Enough of them to find everybody, and to be found. */
+  readonly ready: boolean;
+  /** Messages that went no further: malformed, forged, replayed, expired, looping, too many. */
+  readonly dropped: number;
+}
+
+export interface RecordsStatus {
+  /** Kept for others. */
+  readonly kept: number;
+  /** Forged, expired, misplaced or too many. */
+  readonly refused: number;
 }
 
 export interface SessionStatus {
@@ -31,4 +50,11 @@ export interface ShareStatus {
 export function sessionStatus({ peerId, path }: Session): SessionStatus {
   const rttMs = path.rttMs === undefined ? null : Math.round(path.rttMs * 1000) / 1000;
   return { id: peerId, path: path.kind, transport: path.transport, why: path.why, rttMs };
+}
+
+export function overlayStatus(
+  overlay: { readonly size: number; readonly isReady: boolean; readonly dropped: number } | undefined,
+): OverlayStatus | null {
+  if (overlay === undefined) return null;
+  return { links: overlay.size, ready: overlay.isReady, dropped: overlay.dropped };
 }

@@ -11,6 +11,8 @@ interface StatusAnswer {
   readonly peers: readonly Readonly<Record<string, unknown>>[];
   readonly listen: readonly unknown[];
   readonly shares: readonly unknown[];
+  readonly overlay: Readonly<Record<string, unknown>> | null;
+  readonly records: Readonly<Record<string, unknown>>;
   readonly command: unknown;
   readonly pid: unknown;
 }
@@ -36,13 +38,15 @@ function readAnswer(value: unknown): StatusAnswer {
       "The peer on this data folder gave no status. Is it another version? Restart it.",
     );
   }
-  const { id, edge, peers, listen, shares, command, pid } = value as Partial<StatusAnswer>;
+  const { id, edge, peers, listen, shares, overlay, records, command, pid } = value as Partial<StatusAnswer>;
   return {
     id,
     edge: edge ?? null,
     peers: list(peers),
     listen: list(listen),
     shares: list(shares),
+    overlay: overlay ?? null,
+    records: records ?? {},
     command,
     pid,
   };
@@ -52,12 +56,15 @@ function list<T>(value: readonly T[] | undefined): readonly T[] {
   return Array.isArray(value) ? value : [];
 }
 
-function describe({ id, edge, peers, listen, shares, command, pid }: StatusAnswer): string {
+function describe(answer: StatusAnswer): string {
+  const { id, edge, peers, listen, shares, overlay, records, command, pid } = answer;
   return [
     `id       ${String(id)}`,
     `edge     ${typeof edge === "string" ? edge : "none"}`,
     `listens  ${listen.join(" ") || "no"}`,
     `shares   ${shares.length}`,
+    `overlay  ${overlay === null ? "off" : `${String(overlay["links"])} links, ${String(overlay["dropped"])} messages dropped`}`,
+    `records  ${String(records["kept"] ?? 0)} kept for others`,
     `runs     peerloom ${String(command)}, process ${String(pid)}`,
     `peers    ${peers.length}`,
     ...peers.map((peer) => {

@@ -92,6 +92,8 @@ export class Overlay {
   readonly #budget: LinkBudget;
   #mesh: Mesh | undefined;
   #expectedUntilMs = 0;
+  /** Signals that were forged, stale or replayed. */
+  #refused = 0;
   /** A proved peer signalled. */
   onSignal: (from: PeerId, message: SignalMessage) => void = () => {};
   /** A neighbour that introduced newcomers is gone. */
@@ -107,6 +109,11 @@ export class Overlay {
   /** Links to other peers that stand. */
   get size(): number {
     return this.#mesh?.size ?? 0;
+  }
+
+  /** Messages that went no further: malformed, forged, replayed, expired, looping, too many. */
+  get dropped(): number {
+    return (this.#mesh?.dropped ?? 0) + this.#refused;
   }
 
   /** Enough links stand to find everybody, and to be found. */
@@ -283,7 +290,10 @@ export class Overlay {
     if (ask === ASK.neighbours) return this.#named();
     this.#opener.open(fields.bytes(1, BODY_BYTES_MAX)).then(
       ({ from, message }) => this.onSignal(from, message),
-      (error: unknown) => this.#options.runtime.log.debug("signal refused", { error: String(error) }),
+      (error: unknown) => {
+        this.#refused += 1;
+        this.#options.runtime.log.debug("signal refused", { error: String(error) });
+      },
     );
     return new Uint8Array(0);
   }

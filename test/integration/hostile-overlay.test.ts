@@ -87,6 +87,10 @@ test("fuzzed, forged, replayed, expired and looping messages change nothing for 
     (session as PeerSession).sendOverlay(bytes(1 + ((round * 37) % 900)));
   await checkEcho(session, randomBytes(1_000));
   expect(victim.records.kept).toBe(kept);
+  const { overlay, records } = victim.status();
+  // In each round: five that have no way to go or back, and forged records, asked for and noted.
+  expect(overlay?.dropped).toBeGreaterThan(20 * 5);
+  expect(records.refused).toBeGreaterThan(20);
   expect(await second.records.get(key)).toBe("stays");
   await checkEcho(await first.connect(second.id), randomBytes(1_000));
 });

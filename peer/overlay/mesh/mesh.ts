@@ -110,6 +110,7 @@ export class Mesh {
   #deltaTimer: Timer | undefined;
   #nextPing = 1;
   #isBeacon = false;
+  #malformed = 0;
   #closed = false;
   /** What lives at keys here. */
   service: MeshService | undefined;
@@ -159,7 +160,7 @@ export class Mesh {
   }
 
   get dropped(): number {
-    return this.#router.dropped;
+    return this.#router.dropped + this.#malformed;
   }
 
   neighbours(): IterableIterator<Neighbour> {
@@ -238,6 +239,7 @@ export class Mesh {
       message = decodeMesh(bytes);
     } catch (error) {
       if (!(error instanceof PeerloomError)) throw error;
+      this.#malformed += 1;
       this.#drop(neighbour);
       link.close();
       return;

@@ -101,6 +101,11 @@ export class Records {
     return this.#holder?.shelf.size ?? 0;
   }
 
+  /** Records and requests for them that were forged, expired, misplaced or too many. */
+  get refused(): number {
+    return this.#holder?.refused ?? 0;
+  }
+
   /**
    * Puts an immutable value: bytes, text, or plain data; 1,023 bytes at most.
    * @returns its key, SHA-256 in 64 hexadecimal digits

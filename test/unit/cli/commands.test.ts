@@ -86,6 +86,8 @@ test("share in one terminal, get in another, status and id in a third, all on on
       peers: [{ id: ID_B, why: "direct-pending", rttMs: 1.5 }],
       command: "share",
       shares: [],
+      overlay: { links: 3, ready: false, dropped: 1 },
+      records: { kept: 2, refused: 0 },
     },
   ]);
   const id = start(["id"], { data });

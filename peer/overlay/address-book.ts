@@ -83,10 +83,11 @@ export class AddressBook {
       .filter((address) => parseAddress(address) !== undefined)
       .slice(0, ADDRESSES_MAX);
     if (dialable.length === 0) return;
+    const isPlaced = this.#peers.get(id)?.addresses[0] === dialable[0];
     this.#peers.delete(id);
     this.#peers.set(id, { id, addresses: dialable, seenAtS: nowS, linkedS, failures: 0 });
     this.#changed = true;
-    this.#makeRoom(id, dialable);
+    if (!isPlaced) this.#makeRoom(id, dialable);
   }
 
   /** It could not be reached. */

@@ -15,7 +15,7 @@ const handlers: Handlers<HostOperations> = {
       nodes.push(node);
       if (node.address !== undefined) known.push(node.address);
     }
-    return nodes.map(({ name, address }) => ({ name, address }));
+    return nodes.slice(-count).map(({ name, address }) => ({ name, address }));
   },
   async announce() {
     for (const node of nodes) await node.announce?.();

@@ -8,8 +8,15 @@ import { Remote } from "./remote.ts";
 const HOST = fileURLToPath(new URL("host.ts", import.meta.url));
 /** Settled: the links (or table entries) of all nodes together have not changed in number for so long. */
 const QUIET_MS = 3_000;
-const LOOK_EVERY_MS = 500;
+const LOOK_EVERY_MS = 250;
 const SETTLE_MS_MAX = 90_000;
+/**
+ * So many nodes come at once, and the next ones when those have their links: all at once, on few cores, would time each
+ * other out.
+ */
+const STEP = 4;
+const STEP_QUIET_MS = 1_000;
+const STEP_MS_MAX = 20_000;
 
 export type Host = Remote<HostOperations>;
 
@@ -30,7 +37,12 @@ export interface Network {
   /** Of each process. */
   usage(collect: boolean): Promise<Usage[]>;
   /** @returns whether it settled before the deadline, and after how long */
-  settle(): Promise<{ readonly settled: boolean; readonly ms: number }>;
+  settle(): Promise<Settled>;
+}
+
+export interface Settled {
+  readonly settled: boolean;
+  readonly ms: number;
 }
 
 export interface Opening {
@@ -70,6 +82,21 @@ export async function withNetwork<T>(
     }
     return answers;
   };
+  const sizes = async (): Promise<number[]> =>
+    (await Promise.all(hosts.map((host) => host.call("sizes", null)))).flat();
+  const quiet = async (quietMs: number, msMax: number): Promise<Settled> => {
+    const startMs = performance.now();
+    let before = -1;
+    for (let changedMs = startMs; ;) {
+      const links = (await sizes()).reduce((a, b) => a + b, 0);
+      const nowMs = performance.now();
+      if (links !== before) changedMs = nowMs;
+      before = links;
+      if (nowMs - changedMs >= quietMs) return { settled: true, ms: changedMs - startMs };
+      if (nowMs - startMs >= msMax) return { settled: false, ms: nowMs - startMs };
+      await rest(LOOK_EVERY_MS);
+    }
+  };
   const network: Network = {
     nodes,
     addHost,
@@ -90,7 +117,7 @@ export async function withNetwork<T>(
       const { host, question } = placeOf({ node, about: "" });
       return host.call("put", { node: question.node, text });
     },
-    sizes: async () => (await Promise.all(hosts.map((host) => host.call("sizes", null)))).flat(),
+    sizes,
     async sent() {
       const sum = new Map<string, number>();
       for (const sent of await Promise.all(hosts.map((host) => host.call("sent", null)))) {
@@ -99,28 +126,17 @@ export async function withNetwork<T>(
       return sum;
     },
     usage: (collect) => Promise.all(hosts.map((host) => host.call("usage", { collect }))),
-    async settle() {
-      const startMs = performance.now();
-      let before = -1;
-      for (let changedMs = startMs; ;) {
-        const links = (await network.sizes()).reduce((a, b) => a + b, 0);
-        const nowMs = performance.now();
-        if (links !== before) changedMs = nowMs;
-        before = links;
-        if (nowMs - changedMs >= QUIET_MS) return { settled: true, ms: changedMs - startMs };
-        if (nowMs - startMs >= SETTLE_MS_MAX) return { settled: false, ms: nowMs - startMs };
-        await rest(LOOK_EVERY_MS);
-      }
-    },
+    settle: () => quiet(QUIET_MS, SETTLE_MS_MAX),
   };
   try {
     while (hosts.length * perProcess < count) hosts.push(await addHost());
     const idle = await network.usage(true);
     for (const host of hosts) {
-      const bootstrap = addressesOf(nodes);
-      const firstIndex = nodes.length;
-      const inHost = Math.min(perProcess, count - firstIndex);
-      nodes.push(...(await host.call("open", { firstIndex, count: inHost, bootstrap })));
+      for (let left = Math.min(perProcess, count - nodes.length); left > 0; left -= STEP) {
+        const step = { firstIndex: nodes.length, count: Math.min(STEP, left), bootstrap: addressesOf(nodes) };
+        nodes.push(...(await host.call("open", step)));
+        await quiet(STEP_QUIET_MS, STEP_MS_MAX);
+      }
     }
     for (const host of hosts) await host.call("announce", null);
     return await body(network, idle);

@@ -13,6 +13,8 @@ export interface Ratio {
   readonly of: string;
   readonly to: string;
   readonly figure: string;
+  /** Of the one divided by, where it is another figure. */
+  readonly toFigure?: string;
   readonly atLeast?: number;
   readonly atMost?: number;
 }
@@ -120,21 +122,21 @@ function figures(rounds: readonly Readonly<Record<string, number>>[]): Record<st
 }
 
 /** Undefined when one of the two was not measured. */
-function ratioOf({ of, to, figure, atLeast, atMost }: Ratio, measured: Rounds) {
+function ratioOf({ of, to, figure, toFigure = figure, atLeast, atMost }: Ratio, measured: Rounds) {
   const [above, below] = [measured.get(of) ?? [], measured.get(to) ?? []];
   const count = Math.min(above.length, below.length);
   if (count === 0) return undefined;
   const value = spread(
     Array.from(
       { length: count },
-      (_, i) => (above[i]?.[figure] ?? Number.NaN) / (below[i]?.[figure] ?? Number.NaN),
+      (_, i) => (above[i]?.[figure] ?? Number.NaN) / (below[i]?.[toFigure] ?? Number.NaN),
     ),
     3,
   );
   const met =
     (atLeast === undefined || value.median >= atLeast) && (atMost === undefined || value.median <= atMost);
   const aim = { ...(atLeast === undefined ? {} : { atLeast }), ...(atMost === undefined ? {} : { atMost }) };
-  return { of, to, figure, ...value, ...aim, met };
+  return { of, to, figure, ...(toFigure === figure ? {} : { toFigure }), ...value, ...aim, met };
 }
 
 /** As above. */

@@ -7,7 +7,9 @@ const ERRORS_CHARACTERS_MAX = 2_000;
 
 /** What a process may be asked, by name. */
 export type Calls<O> = { readonly [K in keyof O]: { readonly args: unknown; readonly result: unknown } };
-export type Handlers<O extends Calls<O>> = { [K in keyof O]: (args: O[K]["args"]) => Promise<O[K]["result"]> };
+export type Handlers<O extends Calls<O>> = {
+  [K in keyof O]: (args: O[K]["args"]) => Promise<O[K]["result"]>;
+};
 
 interface Waiting {
   resolve(value: never): void;

@@ -94,9 +94,12 @@ function watchOverlay(): Probe {
   let opened: Overlay | undefined;
   let hops = Number.NaN;
 
+  const remember = (overlay: Overlay): void => {
+    opened = overlay;
+  };
   const { open } = Overlay.prototype;
   Overlay.prototype.open = function (this: Overlay) {
-    opened = this;
+    remember(this);
     return open.call(this);
   };
   const { deliver } = Mesh.prototype;

@@ -9,14 +9,14 @@ const HOST = fileURLToPath(new URL("host.ts", import.meta.url));
 /** Settled: the links (or table entries) of all nodes together have not changed in number for so long. */
 const QUIET_MS = 10_000;
 const LOOK_EVERY_MS = 250;
-const SETTLE_MS_MAX = 120_000;
+const SETTLE_MS_MAX = 60_000;
 /**
  * So many nodes come at once, and the next ones when those have their links: all at once, on few cores, would time each
  * other out.
  */
 const STEP = 4;
 const STEP_QUIET_MS = 1_000;
-const STEP_MS_MAX = 20_000;
+const STEP_MS_MAX = 8_000;
 
 export type Host = Remote<HostOperations>;
 

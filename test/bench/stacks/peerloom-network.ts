@@ -57,8 +57,7 @@ function nodeOf(peer: Peer, overlay: Overlay): NetworkNode {
     isConnected: (name) => peer.sessions().some(({ peerId }) => peerId === name),
     async find(name): Promise<Finding> {
       const contact = await overlay.find(requirePeerId(name), AbortSignal.timeout(FIND_MS_MAX));
-      // A forward over each hop, and a reply back over each.
-      return { found: contact !== undefined, messages: 2 * probe.hopsOfLastAnswer() };
+      return { found: contact !== undefined, messages: probe.messagesOfLastAnswer() };
     },
     async ping(name, bytes) {
       const session = await peer.connect(name);
@@ -68,6 +67,15 @@ function nodeOf(peer: Peer, overlay: Overlay): NetworkNode {
       const reader = stream.readable.getReader();
       for (let left = bytes; left > 0;) left -= (await reader.read()).value?.length ?? left;
       stream.reset();
+    },
+    records: {
+      put: (value) => peer.records.put(value),
+      async get(key): Promise<Finding> {
+        const before = probe.answerMessages();
+        const value = await peer.records.get(key);
+        // Of all the ways that it went at once.
+        return { found: value !== undefined, messages: probe.answerMessages() - before };
+      },
     },
   };
 }
@@ -86,13 +94,16 @@ interface Probe {
   /** Of the peer opened last; peers are opened one after the other. */
   overlayOpened(): Overlay;
   /** The answer that the promise just awaited came of: nothing else runs between the two. */
-  hopsOfLastAnswer(): number;
+  messagesOfLastAnswer(): number;
+  /** Of all answers that this process's peers have had. */
+  answerMessages(): number;
 }
 
 function watchOverlay(): Probe {
   const sent = { forwards: 0, acks: 0, replies: 0 };
   let opened: Overlay | undefined;
-  let hops = Number.NaN;
+  let last = Number.NaN;
+  let all = 0;
 
   const remember = (overlay: Overlay): void => {
     opened = overlay;
@@ -109,7 +120,9 @@ function watchOverlay(): Probe {
       target,
       body,
       (answer) => {
-        hops = answer?.hops ?? Number.NaN;
+        // A forward over each hop, and a reply back over each.
+        last = 2 * (answer?.hops ?? Number.NaN);
+        if (answer !== undefined) all += last;
         done(answer);
       },
       options,
@@ -129,6 +142,7 @@ function watchOverlay(): Probe {
       if (opened === undefined) throw new Error("No overlay has been opened.");
       return opened;
     },
-    hopsOfLastAnswer: () => hops,
+    messagesOfLastAnswer: () => last,
+    answerMessages: () => all,
   };
 }

@@ -95,8 +95,13 @@ interface Probe {
   overlayOpened(): Overlay;
   /** The answer that the promise just awaited came of: nothing else runs between the two. */
   messagesOfLastAnswer(): number;
-  /** Of all answers that this process's peers have had. */
+  /** Of all answers from keys that this process's peers have had. */
   answerMessages(): number;
+}
+
+/** A forward over each hop, and a reply back over each. */
+function messagesOf(answer: { readonly hops: number } | undefined): number {
+  return 2 * (answer?.hops ?? Number.NaN);
 }
 
 function watchOverlay(): Probe {
@@ -120,9 +125,20 @@ function watchOverlay(): Probe {
       target,
       body,
       (answer) => {
-        // A forward over each hop, and a reply back over each.
-        last = 2 * (answer?.hops ?? Number.NaN);
-        if (answer !== undefined) all += last;
+        last = messagesOf(answer);
+        done(answer);
+      },
+      options,
+    );
+  };
+  const { ask } = Mesh.prototype;
+  Mesh.prototype.ask = function (this: Mesh, target, body, done, options) {
+    ask.call(
+      this,
+      target,
+      body,
+      (answer) => {
+        if (answer !== undefined) all += messagesOf(answer);
         done(answer);
       },
       options,

@@ -13,18 +13,30 @@ export interface Ratio {
   readonly of: string;
   readonly to: string;
   readonly figure: string;
+  /** Of the one divided by, where it is another figure. */
+  readonly toFigure?: string;
   readonly atLeast?: number;
   readonly atMost?: number;
 }
 
+/** A figure that has an aim of its own. */
+export interface Goal {
+  readonly of: string;
+  readonly figure: string;
+  readonly atMost: number;
+}
+
 export interface Benchmark {
   readonly name: string;
+  /** Where a stack comes from. @default those of `stack.ts`. @throws for a name that is none */
+  readonly source?: (stack: string) => { readonly anchor?: true };
   /** Measured when `--stacks` names none. */
   readonly stacks: readonly string[];
   readonly rounds: number;
   /** Whole numbers, each an option of the command line. */
   readonly numbers: Readonly<Record<string, number>>;
   readonly ratios: readonly Ratio[];
+  readonly goals?: readonly Goal[];
   /** One stack in one round. @returns figures by name */
   measure(
     stack: string,
@@ -36,11 +48,12 @@ type Rounds = Map<string, Readonly<Record<string, number>>[]>;
 
 /** Runs a benchmark as its own program. */
 export async function runBenchmark(benchmark: Benchmark): Promise<void> {
-  const { stacks, rounds, numbers } = readOptions(benchmark);
+  const { source = sourceOf, goals = [] } = benchmark;
+  const { stacks, rounds, numbers } = readOptions(benchmark, source);
   const loadBefore = loadavg()[0] ?? 0;
   const errors: Record<string, string> = {};
   const measured: Rounds = new Map(stacks.map((stack) => [stack, []]));
-  if (stacks.some((stack) => sourceOf(stack).anchor === true)) await installAnchors();
+  if (stacks.some((stack) => source(stack).anchor === true)) await installAnchors();
   for (let index = 0; index < rounds; index += 1) {
     for (const stack of index % 2 === 0 ? stacks : stacks.toReversed()) {
       if (errors[stack] !== undefined) continue;
@@ -59,6 +72,7 @@ export async function runBenchmark(benchmark: Benchmark): Promise<void> {
     rounds,
     stacks: Object.fromEntries(stacks.map((stack) => [stack, figures(measured.get(stack) ?? [])])),
     ratios: benchmark.ratios.flatMap((ratio) => ratioOf(ratio, measured) ?? []),
+    ...(goals.length === 0 ? {} : { goals: goals.flatMap((goal) => goalOf(goal, measured) ?? []) }),
     ...(Object.keys(errors).length === 0 ? {} : { errors }),
     machine: {
       cpu: cpus()[0]?.model ?? "unknown",
@@ -74,7 +88,7 @@ export async function runBenchmark(benchmark: Benchmark): Promise<void> {
   if (Object.keys(errors).length > 0) process.exitCode = 1;
 }
 
-function readOptions(benchmark: Benchmark) {
+function readOptions(benchmark: Benchmark, source: (stack: string) => unknown) {
   const { values } = parseArgs({
     options: {
       stacks: { type: "string", default: benchmark.stacks.join(",") },
@@ -92,7 +106,7 @@ function readOptions(benchmark: Benchmark) {
     return value;
   };
   const stacks = String(values.stacks).split(",");
-  for (const stack of stacks) sourceOf(stack);
+  for (const stack of stacks) source(stack);
   return {
     stacks,
     rounds: whole("rounds"),
@@ -108,21 +122,29 @@ function figures(rounds: readonly Readonly<Record<string, number>>[]): Record<st
 }
 
 /** Undefined when one of the two was not measured. */
-function ratioOf({ of, to, figure, atLeast, atMost }: Ratio, measured: Rounds) {
+function ratioOf({ of, to, figure, toFigure = figure, atLeast, atMost }: Ratio, measured: Rounds) {
   const [above, below] = [measured.get(of) ?? [], measured.get(to) ?? []];
   const count = Math.min(above.length, below.length);
   if (count === 0) return undefined;
   const value = spread(
     Array.from(
       { length: count },
-      (_, i) => (above[i]?.[figure] ?? Number.NaN) / (below[i]?.[figure] ?? Number.NaN),
+      (_, i) => (above[i]?.[figure] ?? Number.NaN) / (below[i]?.[toFigure] ?? Number.NaN),
     ),
     3,
   );
   const met =
     (atLeast === undefined || value.median >= atLeast) && (atMost === undefined || value.median <= atMost);
   const aim = { ...(atLeast === undefined ? {} : { atLeast }), ...(atMost === undefined ? {} : { atMost }) };
-  return { of, to, figure, ...value, ...aim, met };
+  return { of, to, figure, ...(toFigure === figure ? {} : { toFigure }), ...value, ...aim, met };
+}
+
+/** As above. */
+function goalOf({ of, figure, atMost }: Goal, measured: Rounds) {
+  const rounds = measured.get(of) ?? [];
+  if (rounds.length === 0) return undefined;
+  const value = spread(rounds.map((each) => each[figure] ?? Number.NaN));
+  return { of, figure, ...value, atMost, met: value.median <= atMost };
 }
 
 function firstLines(error: unknown): string {

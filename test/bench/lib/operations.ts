@@ -20,5 +20,3 @@ export interface Usage {
   readonly residentBytes: number;
   readonly residentBytesPeak: number;
 }
-
-export type Operation = keyof Operations;

@@ -1,16 +1,15 @@
 /** One process of a benchmark: helper, listener or dialler of the stack named in its argument. Told what to do by IPC. */
 import { firstEcho, ping, sendBulk, serve } from "./application.ts";
-import type { Operation, Operations } from "./operations.ts";
+import type { Operations } from "./operations.ts";
+import { answerCalls, type Handlers } from "./remote.ts";
 import { type Conn, loadStack, type Stack } from "./stack.ts";
 import { ownUsage } from "./usage.ts";
-
-type Handlers = { [O in Operation]: (args: Operations[O]["args"]) => Promise<Operations[O]["result"]> };
 
 const stack: Stack = await loadStack(process.argv[2] ?? "");
 const held: Conn[] = [];
 let address = "";
 
-const handlers: Handlers = {
+const handlers: Handlers<Operations> = {
   async helper() {
     if (stack.helper === undefined) throw new Error("This stack has no helper.");
     return stack.helper();
@@ -60,23 +59,6 @@ const handlers: Handlers = {
   },
 };
 
-interface Call {
-  readonly id: number;
-  readonly operation: Operation;
-  readonly args: never;
-}
-
-process.on("message", (message) => {
-  const { id, operation, args } = message as Call;
-  handlers[operation](args).then(
-    (value) => process.send?.({ id, value }),
-    (error: unknown) => process.send?.({ id, error: error instanceof Error ? error.stack : String(error) }),
-  );
-});
-process.on("disconnect", () => {
-  const stopped = stack.stop?.() ?? Promise.resolve();
-  stopped.then(
-    () => process.exit(),
-    () => process.exit(1),
-  );
+answerCalls<Operations>(handlers, async () => {
+  await stack.stop?.();
 });

@@ -10,7 +10,8 @@ import { join } from "node:path";
 import { PeerloomError } from "../../shared/errors.ts";
 import { ChildCommand } from "./child-command.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { formatBytes, formatSeconds, SpeedMeter, transferLine } from "./format.ts";
+import { formatBytes, formatSeconds, SpeedMeter } from "../api/quantities.ts";
+import { transferLine } from "./format.ts";
 import { untilAborted } from "./with-peer.ts";
 
 export const demo: Command = {

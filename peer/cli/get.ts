@@ -2,7 +2,8 @@
 import { resolve } from "node:path";
 import type { Session } from "../session/contract.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { formatBytes, formatSeconds, SpeedMeter, transferLine } from "./format.ts";
+import { formatBytes, formatSeconds, SpeedMeter } from "../api/quantities.ts";
+import { transferLine } from "./format.ts";
 import type { DownloadProgress, DownloadResult } from "../services/files/download.ts";
 import { parseTicket } from "../services/files/ticket.ts";
 import type { CliPeer } from "./peer-contract.ts";

@@ -1,7 +1,8 @@
 /** `share PATH…`: offers files or folders, prints a ticket for each, and serves them until it is stopped. */
 import { resolve } from "node:path";
 import type { Command, CommandContext } from "./command.ts";
-import { formatBytes, SpeedMeter, transferLine } from "./format.ts";
+import { formatBytes, SpeedMeter } from "../api/quantities.ts";
+import { transferLine } from "./format.ts";
 import type { CliPeer } from "./peer-contract.ts";
 import { untilStopped, withPeer } from "./with-peer.ts";
 

@@ -1,10 +1,11 @@
 /** The overlay as real peers run it, a few hundred of them on a virtual clock. Figures at size: `peerloom sim`. */
 import { describe, expect, test } from "vitest";
+import { encode } from "../../shared/codec.ts";
 import { SyncClock } from "../../peer/adapters/sim/sync-clock.ts";
 import { seededRandom } from "../../peer/adapters/sim/random.ts";
 import { LINK_BUDGETS } from "../../peer/overlay/mesh/link-table.ts";
 import type { Answer } from "../../peer/overlay/mesh/router.ts";
-import { encodeMesh, type Forward } from "../../peer/overlay/mesh/mesh-messages.ts";
+import { decodeMesh, encodeMesh, type Forward } from "../../peer/overlay/mesh/mesh-messages.ts";
 import { runExperiment } from "../../peer/simulation/experiment.ts";
 import { buildNetwork } from "../../peer/simulation/oracle.ts";
 import { type SimPeer, World } from "../../peer/simulation/world.ts";
@@ -94,6 +95,86 @@ test("a network cut in two lives on as two, and three introductions make it one 
   for (const [index, peer] of [...left].slice(0, 3).entries()) network.connect(peer, right[index] as SimPeer);
   network.clock.advance(60_000);
   expect(askAcross()).toEqual([]);
+});
+
+test("two halves too large for anybody to know half of are one again after three introductions", () => {
+  const network = world(300);
+  const left = new Set(network.alive.filter((_, index) => index % 2 === 0));
+  network.isCut = (a, b) => left.has(a) !== left.has(b);
+  network.clock.advance(20_000);
+  network.isCut = () => false;
+  const right = network.alive.filter((peer) => !left.has(peer));
+  for (const [index, peer] of [...left].slice(0, 3).entries()) network.connect(peer, right[index] as SimPeer);
+  network.clock.advance(15_000);
+  const results = [...left].map((from, index) => ask(from, right[index] as SimPeer));
+  network.clock.advance(6_000);
+  expect(results.filter(({ answer }) => answer === undefined)).toEqual([]);
+});
+
+describe("invitations", () => {
+  let lastMid = 76;
+
+  /** What a neighbour hears back on a request, routed to the peer itself. */
+  function answerTo(
+    victim: SimPeer,
+    exact: boolean,
+    body: Uint8Array,
+    network: World,
+  ): Uint8Array | undefined {
+    const [[, pipe] = []] = victim.links;
+    if (pipe === undefined) throw new Error("everybody has links here");
+    const from = pipe.peer;
+    const mid = (lastMid += 1);
+    let heard: Uint8Array | undefined;
+    const forward: Forward = {
+      kind: "forward",
+      mid,
+      target: victim.key,
+      exact,
+      greedy: false,
+      open: false,
+      strays: 0,
+      ttl: 24,
+      budgetMs: 4_000,
+      origin: from.key,
+      promise: 2 ** 52,
+      path: [from.key],
+      dead: [],
+      body,
+    };
+    const { receive } = from.mesh;
+    from.mesh.receive = (link, bytes) => {
+      const message = decodeMesh(bytes);
+      if (message.kind === "reply" && message.mid === mid) heard = message.body;
+      else receive.call(from.mesh, link, bytes);
+    };
+    const other = pipe.other;
+    other?.send(encodeMesh(forward));
+    network.clock.advance(2_000);
+    return heard;
+  }
+
+  test("to one who is known already, or who does not belong here, are not followed", () => {
+    const network = world(200);
+    const victim = network.pick();
+    const [known] = victim.links.keys();
+    const far = (victim.key + 2 ** 51) % 2 ** 52;
+    for (const key of [known as number, victim.key, far]) {
+      const answer = answerTo(victim, false, encode([4, key, Uint8Array.of(1)]), network);
+      expect(answer).toEqual(encode([]));
+    }
+    const near = victim.key + 1;
+    expect(answerTo(victim, false, encode([4, near, Uint8Array.of(1)]), network)).toEqual(
+      encode([victim.key]),
+    );
+  });
+
+  test("nobody hands on for two whom it did not bring together", () => {
+    const network = world(200);
+    const victim = network.pick();
+    const other = network.pick();
+    expect(answerTo(victim, true, encode([5, other.key, Uint8Array.of(1)]), network)).toBeUndefined();
+  });
 });
 
 describe("strangers' messages", () => {

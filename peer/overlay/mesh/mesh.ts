@@ -11,16 +11,17 @@ import type { DigestEntry } from "./digest.ts";
 import { type LinkBudget, LinkTable, SIBLINGS } from "./link-table.ts";
 import {
   BODY_BYTES_MAX,
-  CONTACT_BYTES_MAX,
   decodeMesh,
   encodeMesh,
   type Forward,
   MESH_VERSION,
   type MeshMessage,
 } from "./mesh-messages.ts";
-import { distance, isMeshKey, KEY_BITS, type MeshKey } from "./mesh-key.ts";
+import { Merger } from "./merger.ts";
+import { distance, KEY_BITS, type MeshKey } from "./mesh-key.ts";
 import { type MeshLink, Neighbour } from "./neighbour.ts";
 import { BUCKET_DELAY_MS, type MeshContact, Openings, SIBLING_DELAY_MS } from "./openings.ts";
+import { ASK, ASK_MAX, BODY_LIMITS, readContacts, readKeys } from "./requests.ts";
 import { type Answer, type RequestOptions, Router } from "./router.ts";
 
 /** An idle neighbour is asked whether it is there; spread by a fifth so that neighbours take turns. */
@@ -41,10 +42,6 @@ const SELF_LOOKUP_MS = 30_000;
 export const READY_LINKS = 8;
 
 const SPREAD = 0.2;
-
-/** What a routed request asks. */
-const ASK = { closest: 0, deliver: 1, closestKeys: 2, service: 3 } as const;
-const BODY_LIMITS = { bytesMax: BODY_BYTES_MAX, depthMax: 3, itemsMax: 64, textBytesMax: 0 } as const;
 
 export type Traffic = "greet" | "delta" | "ping" | "forward" | "ack" | "reply" | "contact" | "bye" | "note";
 
@@ -104,6 +101,7 @@ export class Mesh {
   readonly #router: Router;
   readonly #place: OwnCoordinate;
   readonly #openings: Openings;
+  readonly #merger: Merger;
   readonly #changedEntries = new Set<MeshKey>();
   readonly #gone = new Set<MeshKey>();
   #timers: Timer[] = [];
@@ -138,6 +136,17 @@ export class Mesh {
       passed: (body) => this.service?.passed(body),
       send: (neighbour, message, what) => this.#sendBytes(neighbour, message, what),
       suspect: (neighbour) => this.#suspect(neighbour),
+    });
+    this.#merger = new Merger({
+      own: host.key,
+      clock: host.clock,
+      random: host.random,
+      table: this.#table,
+      request: (target, exact, body, options, done) =>
+        this.#router.request(target, exact, body, options, done),
+      ask: (via, key) => this.#send(via, { kind: "who", key }),
+      open: (contact) => this.#openings.open(contact),
+      deliver: (body, from) => host.deliver(body, from),
     });
     this.#repeat(TICK_MS, () => this.#tick());
     this.#repeat(SELF_LOOKUP_MS, () => this.#lookForSelf());
@@ -269,7 +278,9 @@ export class Mesh {
     done: (answer: Answer | undefined) => void,
     options: RequestOptions = {},
   ): void {
-    this.#router.request(target, true, encode([ASK.deliver, body]), options, done);
+    const way = this.#merger.wayTo(target, body);
+    if (way === undefined) this.#router.request(target, true, encode([ASK.deliver, body]), options, done);
+    else this.#router.request(way.through, true, way.body, options, done);
   }
 
   /** Asks the service of whoever is closest to a key, or, `open`, of anybody on the way there. */
@@ -318,12 +329,15 @@ export class Mesh {
 
   #operate(from: Neighbour, message: MeshMessage): void {
     switch (message.kind) {
-      case "greet":
+      case "greet": {
+        const isFirst = !from.greeted;
         from.place = message.place;
         from.greeted = true;
         from.isBeacon = message.beacon;
         this.#learn(from, message.entries, []);
+        if (isFirst) this.#merger.greeted(from);
         return;
+      }
       case "delta":
         from.place = message.place;
         this.#learn(from, message.entries, message.gone);
@@ -354,7 +368,8 @@ export class Mesh {
         return;
       }
       case "contact":
-        this.#openings.told(message.key, message.contact);
+        if (!this.#merger.told(from, message.key, message.contact))
+          this.#openings.told(message.key, message.contact);
         return;
       case "bye":
         // Gone, or full: whoever still names it would have us ask in vain.
@@ -403,9 +418,10 @@ export class Mesh {
   #serve(request: Forward, ends: boolean, answer: (body: Uint8Array) => void): boolean {
     try {
       const fields = new FieldReader(decode(request.body, BODY_LIMITS), "request");
-      const ask = fields.integer(0, 3);
+      const ask = fields.integer(0, ASK_MAX);
       if (ask === ASK.service) return this.#serveKey(request, fields.bytes(0, BODY_BYTES_MAX), ends, answer);
       if (!ends) return false;
+      if (ask >= ASK.meet) return this.#merger.serve(ask, fields, request, answer);
       if (ask === ASK.deliver) {
         if (!request.exact) return false;
         const body = this.#host.deliver(fields.bytes(0, BODY_BYTES_MAX), request.origin);
@@ -626,27 +642,4 @@ function hasMoved({ told, place, rttMs }: Neighbour, nowMs: number): boolean {
   if (told === undefined || nowMs - told.atMs < MOVED_AFTER_MS) return false;
   const movedMs = Math.hypot(told.x - place.x, told.y - place.y) + Math.abs(told.height - place.height);
   return movedMs > MOVED_MS || Math.abs(told.rttMs - rttMs) > Math.max(MOVED_SHARE * told.rttMs, MOVED_MS);
-}
-
-function readKeys(body: Uint8Array): MeshKey[] | undefined {
-  try {
-    const keys = decode(body, BODY_LIMITS);
-    return Array.isArray(keys) && keys.every((key) => isMeshKey(key)) ? keys : undefined;
-  } catch (error) {
-    if (error instanceof PeerloomError) return undefined;
-    throw error;
-  }
-}
-
-function readContacts(body: Uint8Array): MeshContact[] | undefined {
-  try {
-    const fields = new FieldReader(decode(body, BODY_LIMITS), "contacts");
-    return fields.list(SIBLINGS + 1, (item) => {
-      const each = new FieldReader(item, "contact");
-      return { key: each.integer(0, 2 ** KEY_BITS - 1), contact: each.bytes(1, CONTACT_BYTES_MAX) };
-    });
-  } catch (error) {
-    if (error instanceof PeerloomError) return undefined;
-    throw error;
-  }
 }

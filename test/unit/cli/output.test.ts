@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { formatBytes, formatSeconds, SpeedMeter, transferLine } from "../../../peer/cli/format.ts";
+import { formatBytes, formatSeconds, SpeedMeter } from "../../../peer/api/quantities.ts";
+import { transferLine } from "../../../peer/cli/format.ts";
 import { Output, PROGRESS_INTERVAL_MS, PROGRESS_LINE_INTERVAL_MS } from "../../../peer/cli/output.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { TextKeeper } from "./fakes.ts";

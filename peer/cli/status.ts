@@ -64,7 +64,7 @@ function describe(answer: StatusAnswer): string {
     `listens  ${listen.join(" ") || "no"}`,
     `shares   ${shares.length}`,
     `overlay  ${overlay === null ? "off" : `${String(overlay["links"])} links, ${String(overlay["dropped"])} messages dropped`}`,
-    `records  ${String(records["kept"] ?? 0)} kept for others`,
+    `records  ${typeof records["kept"] === "number" ? records["kept"] : 0} kept for others`,
     `runs     peerloom ${String(command)}, process ${String(pid)}`,
     `peers    ${peers.length}`,
     ...peers.map((peer) => {

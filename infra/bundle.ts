@@ -2,7 +2,7 @@
  * Bundles what the edge serves: the Worker as one module, and the web folder with the page and the browser runtime. The same
  * text runs on Cloudflare and embedded. Run as a program it writes `dist` and prints sizes.
  */
-import { access, copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -11,14 +11,15 @@ import { build, type BuildOptions } from "esbuild";
 
 const root: string = fileURLToPath(new URL("..", import.meta.url));
 
-/** Modules served to browsers, by the name they are served under. */
+/** Modules served to browsers, by the name they are served under; what they share goes into modules of its own. */
 const WEB_MODULES: Readonly<Record<string, string>> = {
-  "peer.js": "peer/browser.ts",
-  "page.js": "peer/web/page.ts",
+  peer: "peer/browser.ts",
+  elements: "peer/web/elements.ts",
+  page: "peer/web/page.ts",
 };
 const WEB_FILES: readonly string[] = ["peer/web/index.html", "peer/web/page.css"];
 
-const SHARED_OPTIONS: BuildOptions & { readonly write: false } = {
+const SHARED_OPTIONS: BuildOptions = {
   absWorkingDir: root,
   bundle: true,
   format: "esm",
@@ -26,13 +27,13 @@ const SHARED_OPTIONS: BuildOptions & { readonly write: false } = {
   minify: true,
   legalComments: "none",
   logLevel: "warning",
-  write: false,
 };
 
 /** The Worker's text. */
 export async function bundleWorker(): Promise<string> {
   const { outputFiles } = await build({
     ...SHARED_OPTIONS,
+    write: false,
     entryPoints: ["edge/index.ts"],
     conditions: ["workerd", "worker", "browser"],
     external: ["cloudflare:*"],
@@ -42,30 +43,24 @@ export async function bundleWorker(): Promise<string> {
 
 /** Fills `outdir`, which need not exist, with everything the edge serves. */
 export async function bundleWeb(outdir: string): Promise<void> {
+  // Parts are named after what is in them: those of an earlier build would stay.
+  await rm(outdir, { recursive: true, force: true });
   await mkdir(outdir, { recursive: true });
-  for (const [name, source] of Object.entries(WEB_MODULES)) {
-    if (!(await exists(join(root, source)))) continue;
-    const { outputFiles } = await build({
-      ...SHARED_OPTIONS,
-      entryPoints: [source],
-      platform: "browser",
-      external: ["node:*"],
-    });
-    await writeFile(join(outdir, name), textOf(outputFiles));
-  }
+  await build({
+    ...SHARED_OPTIONS,
+    outdir,
+    entryPoints: WEB_MODULES,
+    splitting: true,
+    chunkNames: "chunk-[hash]",
+    platform: "browser",
+    external: ["node:*"],
+  });
   for (const source of WEB_FILES)
     await copyFile(join(root, source), join(outdir, source.slice(source.lastIndexOf("/") + 1)));
 }
 
 function textOf(files: readonly { readonly text: string }[]): string {
   return files[0]?.text ?? "";
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function main(): Promise<void> {

@@ -10,8 +10,8 @@ export { PeerloomError } from "../shared/errors.ts";
 
 export interface BrowserPeerOptions extends PeerOptions {
   /**
-   * `kept`: the key lives in IndexedDB, cannot be read out, and is the same at the next visit. `fresh`: a new one each
-   * time, for a second tab beside the first. @default "kept"
+   * `kept`: the key lives in IndexedDB, cannot be read out, and is the same at the next visit. One tab at a time has it in one
+   * network; those beside it get fresh ones, as if they had asked for `fresh`. @default "kept"
    */
   readonly identity?: "kept" | "fresh";
 }
@@ -29,21 +29,41 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
    */
   async open(options = {}) {
     const runtime = browserRuntime();
-    const identity =
-      options.identity === "fresh"
-        ? await generateIdentity(runtime.random)
-        : await loadOrCreateIdentity(runtime, {
-            lock: (name, task) => navigator.locks.request(name, task),
-          });
-    return CorePeer.openOn(runtime, identity, {
-      ...options,
-      edge: options.edge === undefined ? servedBy() : options.edge,
-    });
+    const edge = options.edge === undefined ? servedBy() : options.edge;
+    const turn = options.identity === "fresh" ? undefined : await takeTurn(edge, options.network);
+    try {
+      const identity =
+        turn === undefined
+          ? await generateIdentity(runtime.random)
+          : await loadOrCreateIdentity(runtime, {
+              lock: (name, task) => navigator.locks.request(name, task),
+            });
+      const peer = await CorePeer.openOn(runtime, identity, { ...options, edge });
+      peer.addEventListener("close", () => turn?.(), { once: true });
+      return peer;
+    } catch (error) {
+      turn?.();
+      throw error;
+    }
   },
 };
 
-/** The origin of this script when an edge served it as `/peer.js`; bundled into a page it says nothing. */
+/** Two tabs with one identity would take each other's place at the edge again and again. @returns ends the turn; undefined: another tab has it */
+function takeTurn(edge: string | null, network = ""): Promise<(() => void) | undefined> {
+  return new Promise((resolve, reject) => {
+    navigator.locks
+      .request(`peerloom-peer ${edge ?? ""} ${network}`, { ifAvailable: true }, (lock) =>
+        lock === null ? resolve(undefined) : new Promise<void>((release) => resolve(release)),
+      )
+      .catch(reject);
+  });
+}
+
+/** What the edge's build calls the modules that may hold this one: the runtime itself, or a part that others share with it. */
+const SERVED_AS = /^\/(peer|chunk-[A-Z0-9]{8})\.js$/;
+
+/** The origin of this script when an edge served it; bundled into a page it says nothing. */
 function servedBy(): string | null {
   const { origin, pathname } = new URL(import.meta.url);
-  return pathname === "/peer.js" && origin.startsWith("http") ? origin : null;
+  return SERVED_AS.test(pathname) && origin.startsWith("http") ? origin : null;
 }

@@ -45,7 +45,8 @@ export interface EdgeState {
  * await using peer = await Peer.open({ edge: "https://edge.example", network: "demo" });
  * peer.handle("echo/1", async (stream) => { await stream.readable.pipeTo(stream.writable); });
  *
- * Events: `session` (CustomEvent<Session>, when one begins or its path changes), `edge` (CustomEvent<EdgeState>).
+ * Events: `session` (CustomEvent<Session>, when one begins or its path changes), `edge` (CustomEvent<EdgeState>), `close` (nothing runs
+ * any more).
  */
 export class Peer extends EventTarget implements AsyncDisposable {
   readonly id: PeerId;
@@ -306,6 +307,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await this.#sessions.close();
     await this.#rendezvous?.close();
     await this.#listener?.close();
+    this.dispatchEvent(new Event("close"));
   }
 
   async #connect(id: PeerId, options: ConnectOptions = {}): Promise<PeerSession> {

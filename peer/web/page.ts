@@ -1,7 +1,9 @@
 /**
- * The edge's own page: writes this edge's address into the examples and shows how it is. A file rather than a script in the
- * page, because the page's policy runs nothing else.
+ * The edge's own page: the elements, put together, in the network that its address names (`?network=…`), and how the edge is. A link with
+ * a ticket in its fragment opens the file it names. A file rather than a script in the page, because the page's policy runs
+ * nothing else.
  */
+import { DEFAULT_NETWORK, parseNetworkName } from "../../shared/ids.ts";
 
 /** The figures change slowly, and each look is a request to the edge. */
 const LOOK_EVERY_MS = 15_000;
@@ -11,22 +13,49 @@ interface Health {
   readonly wireVersion: number;
 }
 
-for (const element of document.querySelectorAll("[data-origin]")) element.textContent = location.origin;
+const network =
+  parseNetworkName(new URLSearchParams(location.search).get("network") ?? "") ?? DEFAULT_NETWORK;
+
+for (const element of document.querySelectorAll("peerloom-share, peerloom-status"))
+  element.setAttribute("network", network);
+fill("[data-origin]", location.origin);
+fill("[data-network]", network);
+const field = document.querySelector("input");
+if (field !== null) field.value = network;
+document.querySelector("#network-form")?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const chosen = parseNetworkName(field?.value ?? "");
+  if (chosen !== undefined) location.search = chosen === DEFAULT_NETWORK ? "" : `?network=${chosen}`;
+});
+// They open the peer of the network that they name, so it is named first.
+const { PeerloomGet } = await import("./elements.ts");
+addEventListener("hashchange", openLink);
+openLink();
 void look();
 setInterval(() => {
   if (document.visibilityState === "visible") void look();
 }, LOOK_EVERY_MS);
 
+/** The ticket leaves the address bar: it is a secret, and a reload must not ask for the file again. */
+function openLink(): void {
+  if (!location.hash.startsWith("#get=")) return;
+  const link = location.href;
+  history.replaceState(null, "", location.pathname + location.search);
+  const get = document.querySelector("peerloom-get");
+  if (get instanceof PeerloomGet) get.open(link);
+}
+
 async function look(): Promise<void> {
   try {
     const health = (await (await ask("/health")).json()) as Health;
     const metrics = await (await ask("/metrics")).text();
-    show("wire-version", String(health.wireVersion));
-    show("members", sum(metrics, "peerloom_members"));
-    show("sockets", sum(metrics, "peerloom_open_sockets"));
-    showState(health.ok ? "well" : "ill", health.ok ? "well" : "not well");
+    show(
+      "figures",
+      `${sum(metrics, "peerloom_open_sockets")} sockets open, wire version ${health.wireVersion}`,
+    );
+    showState(health.ok ? "well" : "ill", health.ok ? "this edge is well" : "this edge is not well");
   } catch {
-    showState("ill", "does not answer");
+    showState("ill", "this edge does not answer; what stands between peers goes on");
   }
 }
 
@@ -37,11 +66,15 @@ async function ask(path: string): Promise<Response> {
 }
 
 /** Adds up all samples of one metric in Prometheus text. */
-function sum(text: string, metric: string): string {
+function sum(text: string, metric: string): number {
   const lines = text
     .split("\n")
     .filter((line) => line.startsWith(`${metric} `) || line.startsWith(`${metric}{`));
-  return String(lines.reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" "))), 0));
+  return lines.reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" "))), 0);
+}
+
+function fill(selector: string, text: string): void {
+  for (const element of document.querySelectorAll(selector)) element.textContent = text;
 }
 
 function show(id: string, text: string): void {
@@ -50,7 +83,6 @@ function show(id: string, text: string): void {
 }
 
 function showState(state: "well" | "ill", text: string): void {
-  const element = document.getElementById("state");
-  element?.setAttribute("data-state", state);
+  document.getElementById("state")?.setAttribute("data-state", state);
   show("state", text);
 }

@@ -38,7 +38,7 @@ const AREAS: readonly Area[] = [
     sees: [...CORE, "entries", "simulation", "infra"],
     packages: ["node:"],
   },
-  { name: "web", owns: /^peer\/web\//, sees: [...CORE, "entries"] },
+  { name: "web", owns: /^peer\/web\//, sees: [...CORE, "entries"], packages: ["uqr"] },
   { name: "edge", owns: /^edge\//, sees: ["shared"], packages: ["hono", "cloudflare:workers"] },
   {
     name: "infra",

@@ -124,8 +124,10 @@ export class Download extends EventTarget {
       () => this.#wakeAll(),
       () => this.cancel(),
     );
-    // A failure reaches the reader through the store.
-    this.#run(() => store).catch(() => {});
+    // Also when it failed before there was anything to store.
+    this.#run(() => store).catch((error: unknown) =>
+      store.abandon(toPeerloomError(error, "aborted", "Given up.")),
+    );
     return store.readable;
   }
 

@@ -1,0 +1,154 @@
+/** The edge's page as people use it, in two browsers of their own: files go from page to page, to a terminal's peer and from one. */
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
+import { Peer } from "../../peer/node.ts";
+import { temporaryFolder } from "../integration/command.ts";
+import { type Chromium, findChromium, startChromium } from "./chromium.ts";
+
+const FILE_BYTES = 32_000_000;
+/** A page that held the file would hold all of it. */
+const LIVE_BYTES_MAX = 24 * 1024 * 1024;
+const PATIENCE = { timeout: 30_000 };
+
+const executable = await findChromium();
+if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
+
+let edge: EmbeddedEdge;
+let here: Chromium;
+let there: Chromium;
+let terminal: Peer;
+/** Whatever a page's policy forbids, or its scripts let fall. */
+const complaints: string[] = [];
+
+beforeAll(async () => {
+  if (executable === undefined) return;
+  edge = await startEmbeddedEdge();
+  [here, there] = [await startChromium(executable), await startChromium(executable)];
+  terminal = await Peer.open({ edge: edge.url, iceServers: [], lan: false });
+});
+
+afterAll(async () => {
+  await terminal?.close();
+  await here?.close();
+  await there?.close();
+  await edge?.stop();
+});
+
+async function openPage(browser: Chromium, path = "/"): Promise<Page> {
+  const page = await browser.open(edge.url + path);
+  page.on("pageerror", ({ message }) => complaints.push(message));
+  page.on("console", (message) => {
+    if (/Content.Security.Policy/i.test(message.text())) complaints.push(message.text());
+  });
+  return page;
+}
+
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const bytes of createReadStream(path)) hash.update(bytes as Buffer);
+  return hash.digest("hex");
+}
+
+/** Chooses the file as a person would. @returns the link that the page hands out */
+async function shareFrom(page: Page, path: string): Promise<string> {
+  await page.setInputFiles("peerloom-share input[type=file]", path);
+  const link = page.locator("peerloom-share input.link").first();
+  await link.waitFor();
+  return link.inputValue();
+}
+
+/** Clicks through to the saved file. @returns its path and its name */
+async function getIn(page: Page): Promise<{ path: string; name: string }> {
+  const saving = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Get it" }).click();
+  const download = await saving;
+  return { path: await download.path(), name: download.suggestedFilename() };
+}
+
+test.skipIf(executable === undefined)(
+  "a file goes from page to page by its link, to a terminal by its ticket, and from a terminal to a page",
+  async () => {
+    const folder = await temporaryFolder();
+    const original = join(folder, "holiday film.bin");
+    await writeFile(original, randomBytes(FILE_BYTES));
+    const expected = await hashOf(original);
+    const sharing = await openPage(here);
+    const link = await shareFrom(sharing, original);
+    expect(link.startsWith(`${edge.url}/#get=`)).toBe(true);
+
+    const getting = await openPage(there, new URL(link).pathname + new URL(link).hash);
+    // The ticket is a secret, and none of the address any more.
+    await expect.poll(() => getting.url(), PATIENCE).toBe(`${edge.url}/`);
+    const got = await getIn(getting);
+    expect(got.name).toBe("holiday film.bin");
+    expect(await hashOf(got.path)).toBe(expected);
+    expect(await there.liveBytes(getting)).toBeLessThan(LIVE_BYTES_MAX);
+    expect(await here.liveBytes(sharing)).toBeLessThan(LIVE_BYTES_MAX);
+    expect(await getting.locator("peerloom-get [role=status]").textContent()).toContain("verified");
+
+    const copy = join(folder, "copy.bin");
+    await terminal.files.get(link).saveTo(copy);
+    expect(await hashOf(copy)).toBe(expected);
+
+    const { ticket } = await terminal.files.share(original);
+    const field = sharing.getByRole("textbox", { name: "Link or ticket" });
+    await field.fill(ticket);
+    await field.press("Enter");
+    expect(await hashOf((await getIn(sharing)).path)).toBe(expected);
+    expect(complaints).toEqual([]);
+  },
+);
+
+test.skipIf(executable === undefined)(
+  "what is no link, what nobody has any more and a stopped download are said, and the page goes on",
+  async () => {
+    const page = await openPage(here);
+    const field = page.getByRole("textbox", { name: "Link or ticket" });
+    const alert = page.locator("peerloom-get [role=alert]");
+    await field.fill("peerloom:get/abc");
+    await field.press("Enter");
+    await expect.poll(() => alert.first().textContent(), PATIENCE).toContain("files/ticket-invalid");
+
+    const gone = await Peer.open({ edge: edge.url, iceServers: [], lan: false });
+    const { ticket } = await gone.files.share(new Blob(["gone"]), { name: "gone.txt" });
+    await gone.close();
+    await field.fill(ticket);
+    await field.press("Enter");
+    await page.getByRole("button", { name: "Get it" }).click();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await expect.poll(() => alert.last().textContent(), PATIENCE).toBe("Stopped.");
+    await page.getByRole("button", { name: "Try again" }).waitFor();
+
+    const { ticket: there } = await terminal.files.share(new Blob(["here"]), { name: "here.txt" });
+    await field.fill(there);
+    await field.press("Enter");
+    expect((await getIn(page)).name).toBe("here.txt");
+  },
+);
+
+test.skipIf(executable === undefined)(
+  "tabs beside each other are peers of their own, and the picture shows who is linked and how",
+  async () => {
+    const [first, second] = [await openPage(here, "/?network=tabs"), await openPage(here, "/?network=tabs")];
+    const ids = async (page: Page): Promise<string> =>
+      /You are (\w+)…/.exec((await page.locator("peerloom-status [role=status]").textContent()) ?? "")?.[1] ??
+      "";
+    for (const page of [first, second])
+      await expect.poll(() => page.locator("peerloom-status tbody tr").count(), PATIENCE).toBe(1);
+    expect(await ids(first)).not.toBe(await ids(second));
+    const row = first.locator("peerloom-status tbody tr");
+    await expect.poll(() => row.textContent(), PATIENCE).toContain("webrtc");
+    expect(await row.textContent()).toContain(await ids(second));
+    expect(await first.locator("peerloom-status circle.dot.direct").count()).toBe(1);
+    // The kept identity comes back when its tab does.
+    const kept = await ids(first);
+    await first.close();
+    const again = await openPage(here, "/?network=tabs");
+    await expect.poll(() => ids(again), PATIENCE).toBe(kept);
+  },
+);

@@ -1,0 +1,435 @@
+/**
+ * A feed as an application holds it: entries appended, read and followed, and the state that its reducer makes of them. Everything that
+ * changes it goes through one queue, so that entries, order and state never contradict each other.
+ */
+import { toHex } from "../../../shared/bytes.ts";
+import { PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
+import { parsePeerId, type PeerId } from "../../../shared/ids.ts";
+import type { Session, Stream } from "../../session/contract.ts";
+import type { MessageReader } from "../files/protocol.ts";
+import type { ServiceHost } from "../host.ts";
+import { Appends } from "./appends.ts";
+import { encodeDefinition, type FeedDefinition } from "./definition.ts";
+import { type FeedEntry, type FeedValue, genesisOf } from "./entry.ts";
+import type { Facts } from "./facts.ts";
+import { decodeForkProof, encodeForkProof, type FeedFork, type ForkProof, isForkGenuine } from "./fork.ts";
+import { type Advance, History, type Rules } from "./history.ts";
+import { type Directory, Neighbourhood } from "./neighbourhood.ts";
+import type { ProvedRange } from "./range.ts";
+import { FeedSync, type SyncedFeed } from "./sync.ts";
+import type { Comparison, WriterLog } from "./writer-log.ts";
+
+/** While entries come without a pause, the state follows at least this often. */
+const SETTLE_EVERY_MS = 500;
+
+/** Of one writer: the last entry that counts. */
+export interface FeedHead {
+  readonly writer: PeerId;
+  readonly seq: number;
+  /** SHA-256, 64 hexadecimal digits. */
+  readonly hash: string;
+}
+
+/** Entries that had a place in the order have another now, or none: what was read from `from` on is to be read again. */
+export interface FeedReorganisation {
+  /** The first place concerned. */
+  readonly from: number;
+  /** How many places. */
+  readonly entries: number;
+}
+
+export interface FeedStatus {
+  /** Entries that count. */
+  readonly entries: number;
+  /** In memory or on disk, bytes. */
+  readonly bytes: number;
+  /** Peers it is synchronised with now. */
+  readonly neighbours: readonly PeerId[];
+  /** Peers that were dropped because what they sent was false. */
+  readonly blamed: number;
+  /** Writers whose log the rules have stopped, and at which entry. */
+  readonly stopped: readonly { readonly writer: PeerId; readonly seq: number }[];
+}
+
+export interface FeedParts<State> {
+  readonly host: ServiceHost;
+  readonly directory: Directory;
+  readonly address: Uint8Array;
+  readonly definition: FeedDefinition;
+  readonly rules: Rules<State>;
+  readonly logs: readonly WriterLog[];
+  readonly facts: Facts;
+  readonly bytesMax: number;
+  onClosed(): void;
+}
+
+/**
+ * Events: `head` (CustomEvent<FeedHead>, a writer's log counts further than before, the state with it), `fork` (CustomEvent<FeedFork>, a writer
+ * has signed two entries for one number; nothing of it counts from there on), `reorganised` (CustomEvent<FeedReorganisation>).
+ *
+ * @example
+ * const feed = await peer.feeds.open("diary");
+ * await feed.append("dear diary");
+ * for await (const { value } of feed) console.log(value);
+ */
+export class Feed<State = undefined> extends EventTarget implements AsyncDisposable {
+  /** SHA-256 of the definition, 64 hexadecimal digits: what others open it by. */
+  readonly address: string;
+  readonly #parts: FeedParts<State>;
+  readonly #history: History<State>;
+  readonly #neighbourhood: Neighbourhood;
+  readonly #sync: FeedSync;
+  readonly #appends: Appends<State> | undefined;
+  /** Work that waits for its turn, the one under way included. */
+  #queued = 0;
+  #last: Promise<unknown> = Promise.resolve();
+  #settledAtMs = 0;
+  #unsettled: { writers: Set<number>; from: number; entries: number } = {
+    writers: new Set(),
+    from: 0,
+    entries: 0,
+  };
+  #followers = new Set<() => void>();
+  #closed: Promise<void> | undefined;
+
+  /** Takes in what the logs have, and begins to synchronise. */
+  static async open<State>(parts: FeedParts<State>): Promise<Feed<State>> {
+    const { host, definition, address, facts } = parts;
+    const { hash } = host.runtime;
+    const genesis = await Promise.all(definition.writers.map((writer) => genesisOf(hash, address, writer)));
+    const feed = new Feed(parts, genesis);
+    for (const proof of facts.forks) {
+      if (await isForkGenuine(hash, address, definition.writers, proof)) await feed.#history.cut(proof);
+    }
+    await feed.#enqueue(async () => feed.#note(await feed.#history.advance()));
+    feed.#neighbourhood.open();
+    return feed;
+  }
+
+  private constructor(parts: FeedParts<State>, genesis: readonly Uint8Array[]) {
+    super();
+    const { host, definition, address, logs, rules, directory } = parts;
+    const { clock, hash } = host.runtime;
+    this.address = toHex(address);
+    this.#parts = parts;
+    this.#history = new History({
+      definition,
+      logs,
+      genesis,
+      rules,
+      pause: () => new Promise((resolve) => clock.defer(resolve)),
+    });
+    const history = this.#history;
+    const bytes = (): number => this.#bytes;
+    const synced: SyncedFeed = {
+      address,
+      writers: definition.writers,
+      logs,
+      wantedOf: (writer) => history.wantedOf(writer),
+      validOf: (writer) => history.validOf(writer),
+      forkOf: (writer) => history.forkOf(writer),
+      get hasRoom() {
+        return bytes() < parts.bytesMax;
+      },
+      take: (writer, range) => this.#take(writer, range),
+      cut: (proof) => this.#cut(proof),
+    };
+    this.#neighbourhood = new Neighbourhood({
+      host,
+      directory,
+      address,
+      addressText: this.address,
+      definition: encodeDefinition(definition),
+      duties: {
+        notices: (writers) => this.#sync.notices(writers),
+        heads: (from, heads) => this.#sync.heads(from, heads),
+        fork: (from, proof) => this.#sync.fork(from, proof),
+        serve: (writer, from, count) => this.#sync.serve(writer, from, count),
+      },
+      onMet: (neighbour) => this.#sync.met(neighbour),
+      onGone: () => this.#sync.pump(),
+    });
+    this.#sync = new FeedSync(synced, hash, this.#neighbourhood);
+    const own = definition.writers.indexOf(host.id);
+    if (own < 0) return;
+    this.#appends = new Appends({
+      host,
+      address,
+      definition,
+      own,
+      logs,
+      history,
+      genesis,
+      rules,
+      longest: () => this.#sync.longest(own),
+      get hasRoom() {
+        return synced.hasRoom;
+      },
+    });
+  }
+
+  get name(): string {
+    return this.#parts.definition.name;
+  }
+
+  get writers(): readonly PeerId[] {
+    return this.#parts.definition.writers;
+  }
+
+  get rules(): string {
+    return this.#parts.definition.rules;
+  }
+
+  /** Entries that count. */
+  get length(): number {
+    return this.#history.order.length;
+  }
+
+  /** What the reducer has made of them. As of the last `head`, `fork` or `reorganised` event. */
+  get state(): State {
+    return this.#history.state;
+  }
+
+  /**
+   * Appends a value to this peer's own log: bytes, text or plain data, 64 KiB at most. It links to all entries that count here, so that
+   * everybody puts it behind them. When it returns the entry is kept (on disk, where there is one); it needs others to survive this peer.
+   * One identity must write a feed in one process only, and from a kept log: a second one would fork it.
+   * @throws PeerloomError `feeds/not-writer`, `feeds/too-large`, `feeds/full`, `feeds/refused`, `feeds/forked`, `feeds/behind`, `feeds/closed`,
+   *   `data/unwritable`, `usage/invalid`
+   */
+  async append(value: FeedValue): Promise<FeedEntry> {
+    this.#requireOpen();
+    const appends = this.#appends;
+    if (appends === undefined) {
+      throw new PeerloomError(
+        "feeds/not-writer",
+        "This peer is no writer of the feed. Its writers are part of its address: make a feed that names this peer too.",
+      );
+    }
+    const appended = appends.add(value);
+    this.#spawn(async () => {
+      if (appends.isEmpty) return; // It went with those before it.
+      const tell = await appends.flush();
+      this.#note(await this.#history.advance());
+      await this.#history.settle();
+      tell();
+    });
+    return appended;
+  }
+
+  /** The last entries that count, of each writer that has any. */
+  heads(): readonly FeedHead[] {
+    return [...this.writers.keys()]
+      .filter((writer) => this.#history.validOf(writer) > 0)
+      .map((each) => this.#head(each));
+  }
+
+  /** An entry that counts; undefined when there is none. @throws PeerloomError `data/unwritable` when the disk fails */
+  async get(writer: string, seq: number): Promise<FeedEntry | undefined> {
+    const id = parsePeerId(writer);
+    const place = id === undefined ? -1 : this.writers.indexOf(id);
+    if (place < 0 || !Number.isSafeInteger(seq) || seq < 0 || seq >= this.#history.validOf(place))
+      return undefined;
+    return this.#history.read({ writer: place, seq });
+  }
+
+  /** The entries that count now, in their order, from a place on. Ends with the last; what changes meanwhile may be seen or not. */
+  async *entries(from = 0): AsyncGenerator<FeedEntry, void, undefined> {
+    for (let position = from; position < this.length; position++)
+      yield this.#history.read(this.#history.order.at(position));
+  }
+
+  /**
+   * All entries, each once and causes before effects, and then those that come, until the feed is closed. A change of order is not seen
+   * here: `reorganised` tells, `entries` reads again, `state` has followed.
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<FeedEntry, void, undefined> {
+    const seen = this.writers.map(() => 0);
+    let { reorders } = this.#history;
+    for (let position = 0; ;) {
+      if (reorders !== this.#history.reorders) {
+        reorders = this.#history.reorders;
+        position = 0;
+      }
+      if (position < this.length) {
+        const place = this.#history.order.at(position++);
+        if (place.seq < (seen[place.writer] ?? 0)) continue;
+        seen[place.writer] = place.seq + 1;
+        yield this.#history.read(place);
+      } else if (this.#closed !== undefined) return;
+      else await new Promise<void>((resolve) => this.#followers.add(resolve));
+    }
+  }
+
+  /** Forks that were proven, one a writer at most. */
+  forks(): readonly FeedFork[] {
+    return this.#parts.facts.forks.map((proof) => presentFork(this.writers, proof));
+  }
+
+  /**
+   * Whether bytes, of whatever origin, prove that a writer of this feed has forked it.
+   * @returns the fork, or undefined when they prove nothing
+   */
+  async checkFork(proof: Uint8Array): Promise<FeedFork | undefined> {
+    try {
+      const decoded = decodeForkProof(proof);
+      const { hash } = this.#parts.host.runtime;
+      const isGenuine = await isForkGenuine(hash, this.#parts.address, this.writers, decoded);
+      return isGenuine ? presentFork(this.writers, decoded) : undefined;
+    } catch (error) {
+      if (error instanceof PeerloomError) return undefined;
+      throw error;
+    }
+  }
+
+  status(): FeedStatus {
+    return {
+      entries: this.length,
+      bytes: this.#bytes,
+      neighbours: this.#neighbourhood.all.map(({ id }) => id),
+      blamed: this.#neighbourhood.blamed,
+      stopped: this.writers.flatMap((writer, i) => {
+        const seq = this.#history.stoppedAt(i);
+        return seq === undefined ? [] : [{ writer, seq }];
+      }),
+    };
+  }
+
+  /** Synchronises no longer; what is on disk stays. Twice is harmless. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** A stream of another peer that asks for this feed. */
+  accept(stream: Stream, session: Session, reader: MessageReader): Promise<void> {
+    return this.#neighbourhood.accept(stream, session, reader);
+  }
+
+  async #close(): Promise<void> {
+    this.#parts.onClosed();
+    this.#appends?.refuse(closed());
+    await this.#neighbourhood.close();
+    await this.#sync.close();
+    await this.#last;
+    await Promise.all([...this.#parts.logs.map((log) => log.close()), this.#parts.facts.close()]);
+    this.#wakeFollowers();
+  }
+
+  // --- changes, one after the other ---
+
+  async #take(writer: number, range: ProvedRange): Promise<Comparison> {
+    return this.#enqueue(async () => {
+      const log = this.#parts.logs[writer] as WriterLog;
+      if (range.from + range.entries.length <= log.length) return "fits";
+      const comparison = log.compare(range);
+      if (comparison !== "fits") return comparison;
+      await log.append(range);
+      this.#note(await this.#history.advance());
+      return comparison;
+    });
+  }
+
+  async #cut(proof: ForkProof): Promise<void> {
+    await this.#enqueue(async () => {
+      await this.#parts.facts.addFork(proof);
+      const advance = await this.#history.cut(proof);
+      this.#note(advance);
+      // What others may have of us has become less, perhaps of several writers.
+      this.#sync.changed(this.#parts.logs.keys());
+      await this.#settle();
+      const detail = presentFork(this.writers, proof);
+      this.dispatchEvent(new CustomEvent<FeedFork>("fork", { detail }));
+    });
+  }
+
+  /** Remembers what is to be told once the state has followed. */
+  #note({ writers, moved }: Advance): void {
+    const { writers: all, from, entries } = this.#unsettled;
+    for (const writer of writers) all.add(writer);
+    if (moved !== undefined) {
+      const first = entries === 0 ? moved.from : Math.min(from, moved.from);
+      const end = Math.max(from + entries, moved.from + moved.entries);
+      this.#unsettled = { writers: all, from: first, entries: end - first };
+    }
+    if (writers.size > 0) this.#sync.changed(writers);
+    if (writers.size > 0 || moved !== undefined) this.#wakeFollowers();
+  }
+
+  async #settle(): Promise<void> {
+    await this.#history.settle();
+    this.#settledAtMs = this.#parts.host.runtime.clock.monotonicMs();
+    const { writers, from, entries } = this.#unsettled;
+    this.#unsettled = { writers: new Set(), from: 0, entries: 0 };
+    if (entries > 0) {
+      const detail: FeedReorganisation = { from, entries };
+      this.dispatchEvent(new CustomEvent<FeedReorganisation>("reorganised", { detail }));
+    }
+    for (const writer of writers) {
+      if (this.#history.validOf(writer) === 0) continue;
+      this.dispatchEvent(new CustomEvent<FeedHead>("head", { detail: this.#head(writer) }));
+    }
+  }
+
+  #enqueue<T>(work: () => Promise<T>): Promise<T> {
+    this.#queued += 1;
+    const done = this.#last.then(async () => {
+      try {
+        return await work();
+      } finally {
+        this.#queued -= 1;
+        const { clock } = this.#parts.host.runtime;
+        // While more waits the state lags: a newcomer would compute it again and again.
+        if (this.#queued === 0 || clock.monotonicMs() - this.#settledAtMs > SETTLE_EVERY_MS)
+          await this.#settle();
+      }
+    });
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  #spawn(work: () => Promise<void>): void {
+    this.#enqueue(work).catch((error: unknown) => {
+      const { code } = toPeerloomError(error, "internal/assertion", "A feed's work failed.");
+      this.#parts.host.runtime.log.warn("feed failed", { code });
+    });
+  }
+
+  #wakeFollowers(): void {
+    const waiting = [...this.#followers];
+    this.#followers.clear();
+    for (const resolve of waiting) resolve();
+  }
+
+  get #bytes(): number {
+    return this.#parts.logs.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  #head(writer: number): FeedHead {
+    const seq = this.#history.validOf(writer) - 1;
+    const log = this.#parts.logs[writer] as WriterLog;
+    return { writer: this.writers[writer] as PeerId, seq, hash: toHex(log.hashOf(seq)) };
+  }
+
+  #requireOpen(): void {
+    if (this.#closed !== undefined) throw closed();
+  }
+}
+
+function presentFork(writers: readonly PeerId[], proof: ForkProof): FeedFork {
+  const [a, b] = proof.branches.map(({ entries }) => entries[0] as Uint8Array);
+  return {
+    writer: writers[proof.writer] as PeerId,
+    seq: proof.seq,
+    entries: [a as Uint8Array, b as Uint8Array],
+    proof: encodeForkProof(proof),
+  };
+}
+
+function closed(): PeerloomError {
+  return new PeerloomError("feeds/closed", "The feed was closed: open it again.");
+}

@@ -12,44 +12,14 @@ import { Appends } from "./appends.ts";
 import { encodeDefinition, type FeedDefinition } from "./definition.ts";
 import { type FeedEntry, type FeedValue, genesisOf } from "./entry.ts";
 import type { Facts } from "./facts.ts";
-import { decodeForkProof, encodeForkProof, type FeedFork, type ForkProof, isForkGenuine } from "./fork.ts";
+import { decodeForkProof, type FeedFork, type ForkProof, isForkGenuine } from "./fork.ts";
 import { type Advance, History, type Rules } from "./history.ts";
 import { type Directory, Neighbourhood } from "./neighbourhood.ts";
 import type { ProvedRange } from "./range.ts";
 import { FeedSync, type SyncedFeed } from "./sync.ts";
+import { Turns } from "./turns.ts";
+import { type FeedHead, type FeedReorganisation, type FeedStatus, presentFork } from "./view.ts";
 import type { Comparison, WriterLog } from "./writer-log.ts";
-
-/** While entries come without a pause, the state follows at least this often. */
-const SETTLE_EVERY_MS = 500;
-
-/** Of one writer: the last entry that counts. */
-export interface FeedHead {
-  readonly writer: PeerId;
-  readonly seq: number;
-  /** SHA-256, 64 hexadecimal digits. */
-  readonly hash: string;
-}
-
-/** Entries that had a place in the order have another now, or none: what was read from `from` on is to be read again. */
-export interface FeedReorganisation {
-  /** The first place concerned. */
-  readonly from: number;
-  /** How many places. */
-  readonly entries: number;
-}
-
-export interface FeedStatus {
-  /** Entries that count. */
-  readonly entries: number;
-  /** In memory or on disk, bytes. */
-  readonly bytes: number;
-  /** Peers it is synchronised with now. */
-  readonly neighbours: readonly PeerId[];
-  /** Peers that were dropped because what they sent was false. */
-  readonly blamed: number;
-  /** Writers whose log the rules have stopped, and at which entry. */
-  readonly stopped: readonly { readonly writer: PeerId; readonly seq: number }[];
-}
 
 export interface FeedParts<State> {
   readonly host: ServiceHost;
@@ -80,15 +50,14 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
   readonly #neighbourhood: Neighbourhood;
   readonly #sync: FeedSync;
   readonly #appends: Appends<State> | undefined;
-  /** Work that waits for its turn, the one under way included. */
-  #queued = 0;
-  #last: Promise<unknown> = Promise.resolve();
-  #settledAtMs = 0;
+  readonly #turns: Turns;
   #unsettled: { writers: Set<number>; from: number; entries: number } = {
     writers: new Set(),
     from: 0,
     entries: 0,
   };
+  /** Why nothing more can be stored. */
+  #failure: PeerloomError | undefined;
   #followers = new Set<() => void>();
   #closed: Promise<void> | undefined;
 
@@ -101,7 +70,7 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
     for (const proof of facts.forks) {
       if (await isForkGenuine(hash, address, definition.writers, proof)) await feed.#history.cut(proof);
     }
-    await feed.#enqueue(async () => feed.#note(await feed.#history.advance()));
+    await feed.#turns.take(async () => feed.#note(await feed.#history.advance()));
     feed.#neighbourhood.open();
     return feed;
   }
@@ -121,6 +90,8 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
     });
     const history = this.#history;
     const bytes = (): number => this.#bytes;
+    const failure = (): PeerloomError | undefined => this.#failure;
+    this.#turns = new Turns(clock, () => this.#settle());
     const synced: SyncedFeed = {
       address,
       writers: definition.writers,
@@ -129,7 +100,7 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
       validOf: (writer) => history.validOf(writer),
       forkOf: (writer) => history.forkOf(writer),
       get hasRoom() {
-        return bytes() < parts.bytesMax;
+        return bytes() < parts.bytesMax && failure() === undefined;
       },
       take: (writer, range) => this.#take(writer, range),
       cut: (proof) => this.#cut(proof),
@@ -198,7 +169,8 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
    *   `data/unwritable`, `usage/invalid`
    */
   async append(value: FeedValue): Promise<FeedEntry> {
-    this.#requireOpen();
+    if (this.#closed !== undefined) throw closed();
+    if (this.#failure !== undefined) throw this.#failure;
     const appends = this.#appends;
     if (appends === undefined) {
       throw new PeerloomError(
@@ -207,14 +179,15 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
       );
     }
     const appended = appends.add(value);
-    this.#spawn(async () => {
+    const turn = this.#turns.take(async () => {
       if (appends.isEmpty) return; // It went with those before it.
       const tell = await appends.flush();
       this.#note(await this.#history.advance());
       await this.#history.settle();
       tell();
     });
-    return appended;
+    const [entry] = await Promise.all([appended, turn]);
+    return entry;
   }
 
   /** The last entries that count, of each writer that has any. */
@@ -288,6 +261,7 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
       bytes: this.#bytes,
       neighbours: this.#neighbourhood.all.map(({ id }) => id),
       blamed: this.#neighbourhood.blamed,
+      failure: this.#failure?.code,
       stopped: this.writers.flatMap((writer, i) => {
         const seq = this.#history.stoppedAt(i);
         return seq === undefined ? [] : [{ writer, seq }];
@@ -315,7 +289,7 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
     this.#appends?.refuse(closed());
     await this.#neighbourhood.close();
     await this.#sync.close();
-    await this.#last;
+    await this.#turns.over();
     await Promise.all([...this.#parts.logs.map((log) => log.close()), this.#parts.facts.close()]);
     this.#wakeFollowers();
   }
@@ -323,20 +297,20 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
   // --- changes, one after the other ---
 
   async #take(writer: number, range: ProvedRange): Promise<Comparison> {
-    return this.#enqueue(async () => {
+    return this.#turns.take(async () => {
       const log = this.#parts.logs[writer] as WriterLog;
       if (range.from + range.entries.length <= log.length) return "fits";
       const comparison = log.compare(range);
       if (comparison !== "fits") return comparison;
-      await log.append(range);
+      await this.#stored(() => log.append(range));
       this.#note(await this.#history.advance());
       return comparison;
     });
   }
 
   async #cut(proof: ForkProof): Promise<void> {
-    await this.#enqueue(async () => {
-      await this.#parts.facts.addFork(proof);
+    await this.#turns.take(async () => {
+      await this.#stored(() => this.#parts.facts.addFork(proof));
       const advance = await this.#history.cut(proof);
       this.#note(advance);
       // What others may have of us has become less, perhaps of several writers.
@@ -362,7 +336,6 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
 
   async #settle(): Promise<void> {
     await this.#history.settle();
-    this.#settledAtMs = this.#parts.host.runtime.clock.monotonicMs();
     const { writers, from, entries } = this.#unsettled;
     this.#unsettled = { writers: new Set(), from: 0, entries: 0 };
     if (entries > 0) {
@@ -375,28 +348,15 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
     }
   }
 
-  #enqueue<T>(work: () => Promise<T>): Promise<T> {
-    this.#queued += 1;
-    const done = this.#last.then(async () => {
-      try {
-        return await work();
-      } finally {
-        this.#queued -= 1;
-        const { clock } = this.#parts.host.runtime;
-        // While more waits the state lags: a newcomer would compute it again and again.
-        if (this.#queued === 0 || clock.monotonicMs() - this.#settledAtMs > SETTLE_EVERY_MS)
-          await this.#settle();
-      }
-    });
-    this.#last = done.catch(() => {});
-    return done;
-  }
-
-  #spawn(work: () => Promise<void>): void {
-    this.#enqueue(work).catch((error: unknown) => {
-      const { code } = toPeerloomError(error, "internal/assertion", "A feed's work failed.");
-      this.#parts.host.runtime.log.warn("feed failed", { code });
-    });
+  /** A disk that fails fails the feed: it goes on giving what it has, and takes no more. */
+  async #stored<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      this.#failure ??= toPeerloomError(error, "data/unwritable", "The feed could not be stored.");
+      this.#parts.host.runtime.log.warn("feed not stored", { code: this.#failure.code });
+      throw this.#failure;
+    }
   }
 
   #wakeFollowers(): void {
@@ -414,20 +374,6 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
     const log = this.#parts.logs[writer] as WriterLog;
     return { writer: this.writers[writer] as PeerId, seq, hash: toHex(log.hashOf(seq)) };
   }
-
-  #requireOpen(): void {
-    if (this.#closed !== undefined) throw closed();
-  }
-}
-
-function presentFork(writers: readonly PeerId[], proof: ForkProof): FeedFork {
-  const [a, b] = proof.branches.map(({ entries }) => entries[0] as Uint8Array);
-  return {
-    writer: writers[proof.writer] as PeerId,
-    seq: proof.seq,
-    entries: [a as Uint8Array, b as Uint8Array],
-    proof: encodeForkProof(proof),
-  };
 }
 
 function closed(): PeerloomError {

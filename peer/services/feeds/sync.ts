@@ -215,8 +215,12 @@ export class FeedSync implements NeighbourDuties {
         );
         this.#earlyBytes -= next.bytes;
         const { length } = this.#feed.logs[writer] as WriterLog;
-        const fits = next.want.to > length ? await this.#feed.take(writer, next.range) : "fits";
-        this.#wants.release(next.want);
+        let fits: Comparison = "fits";
+        try {
+          if (next.want.to > length) fits = await this.#feed.take(writer, next.range);
+        } finally {
+          this.#wants.release(next.want);
+        }
         if (fits !== "fits") this.#search(next.by, writer, fits === "before" ? next.want.from : fits + 1);
       }
     } finally {
@@ -288,7 +292,7 @@ export class FeedSync implements NeighbourDuties {
   #run(work: Promise<void>): void {
     const running = work
       .catch((error: unknown) => {
-        // A feed that cannot store is closed by itself; nothing else may fail here.
+        // The feed knows that it cannot store, and asks for no more; nothing else may fail here.
         if (!(error instanceof PeerloomError)) throw error;
       })
       .finally(() => this.#running.delete(running));

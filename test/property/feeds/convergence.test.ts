@@ -8,7 +8,7 @@ import type { Feed } from "../../../peer/services/feeds/feed.ts";
 import type { ReducedFeedOptions } from "../../../peer/services/feeds/feeds.ts";
 import { seededRandom } from "../../../peer/adapters/sim/random.ts";
 import { MemoryLogs } from "../../unit/feeds/memory-logs.ts";
-import { FeedWorld } from "./world.ts";
+import { type FeedPeer, FeedWorld } from "./world.ts";
 
 interface Tally {
   readonly sum: number;
@@ -18,7 +18,10 @@ interface Tally {
 /** Values add up; a cheat's `999` is refused where the sum that it knew of was odd, which depends on what it knew. */
 const RULES: ReducedFeedOptions<Tally> = {
   initial: { sum: 0, text: "" },
-  apply: ({ sum, text }, { value }) => ({ sum: sum + Number(value), text: `${text} ${String(value)}` }),
+  apply: ({ sum, text }, { value }) => ({
+    sum: sum + Number(value),
+    text: `${text} ${JSON.stringify(value)}`,
+  }),
   validate: ({ value }, { sum }) => (value === 999 && sum % 2 !== 0 ? "reject" : "accept"),
 };
 /** The same without judging. */
@@ -80,6 +83,12 @@ async function check(seed: number, kind: "honest" | "forking" | "refused"): Prom
     expect(honest[0]?.length).toBeGreaterThan(0);
     if (kind !== "forking") expect(honest[0]?.forks()).toEqual([]);
     for (const feed of honest) expect(feed.status().blamed).toBe(0);
+    // Alone, and from its disk, each has the same again.
+    world.regroup((_, i) => i);
+    const [first] = honest as [Feed<Tally>];
+    await world.clock.runUntil(first.close(), 60_000);
+    const opening = (world.peers[0] as FeedPeer).feeds.open<Tally>(first.address, RULES);
+    expect(await view(await world.clock.runUntil(opening, 60_000))).toEqual(views[0]);
   } finally {
     await world.close();
   }

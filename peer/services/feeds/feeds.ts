@@ -66,7 +66,7 @@ export class Feeds {
   readonly #host: ServiceHost;
   readonly #directory: Directory;
   readonly #open = new Map<string, { accept: Feed["accept"]; close(): Promise<void> }>();
-  readonly #opening = new Set<string>();
+  readonly #opening = new Map<string, Promise<unknown>>();
   readonly #stopServing: () => void;
   readonly #stop = new AbortController();
 
@@ -128,6 +128,7 @@ export class Feeds {
   async close(): Promise<void> {
     this.#stop.abort(new PeerloomError("peer/closed", "This peer is closing."));
     this.#stopServing();
+    await Promise.allSettled(this.#opening.values());
     await Promise.all([...this.#open.values()].map((feed) => feed.close()));
   }
 
@@ -148,9 +149,10 @@ export class Feeds {
       definition === undefined ? (fromHex(nameOrAddress) as Uint8Array) : await addressOf(definition);
     const addressText = toHex(address);
     this.#requireClosed(addressText);
-    this.#opening.add(addressText);
+    const loading = this.#load(addressText, address, definition, rules, bytesMax, signal);
+    this.#opening.set(addressText, loading);
     try {
-      return await this.#load(addressText, address, definition, rules, bytesMax, signal);
+      return await loading;
     } finally {
       this.#opening.delete(addressText);
     }
@@ -187,7 +189,6 @@ export class Feeds {
         onClosed: () => this.#open.delete(addressText),
       });
       this.#open.set(addressText, feed);
-      if (this.#stop.signal.aborted) await feed.close();
       return feed;
     } catch (error) {
       await Promise.all([...logs.map((log) => log.close()), facts.close()]);

@@ -2,6 +2,7 @@
  * Peers that have feeds, in virtual time: the real service over streams that take their time, in a network that a test cuts and
  * mends. Sessions and overlay are left out; everything that happens follows from the seed.
  */
+import { expect } from "vitest";
 import { SimClock } from "../../../peer/adapters/sim/clock.ts";
 import { seededRandom, type SimRandom } from "../../../peer/adapters/sim/random.ts";
 import { simRuntime } from "../../../peer/adapters/sim/runtime.ts";
@@ -92,6 +93,8 @@ export class FeedWorld {
   async close(): Promise<void> {
     const closing = Promise.all(this.peers.map((peer) => peer.feeds.close()));
     await this.clock.runUntil(closing, 60_000);
+    await this.clock.advance(60_000);
+    expect(this.clock.timersPending).toBe(0);
     this.clock.close();
   }
 

@@ -14,7 +14,7 @@ import { HASH_BYTES } from "./tree.ts";
 
 /** What an entry may carry; larger things are shared as files and their tickets appended. */
 export const ENTRY_VALUE_BYTES_MAX: number = 64 * 1024;
-/** Of one writer's log: about 130 bytes of memory each. At the limit `append` fails and nothing more is fetched. */
+/** Of one writer's log: about 200 bytes of memory each. At the limit `append` fails and nothing more is fetched. */
 export const ENTRIES_MAX: number = 2 ** 20;
 export const ENTRY_BYTES_MAX: number = ENTRY_VALUE_BYTES_MAX + 1 + 64 * WRITERS_MAX;
 

@@ -87,7 +87,7 @@ export class Feeds {
   /**
    * Opens a feed by its name, among the writers named, or by the address of one that somebody in this network has open; synchronises it with
    * others until it is closed. With a data folder (in browsers: IndexedDB) it is kept, and found again when it is opened again; otherwise it is in
-   * memory. Memory: about 130 bytes an entry and, without a folder, the values.
+   * memory. Memory: about 200 bytes an entry and, without a folder, the values.
    * @param nameOrAddress 1 to 64 bytes, or 64 hexadecimal digits
    * @throws PeerloomError `feeds/not-found`, `usage/invalid`, `id/invalid`, `data/unwritable`, `peer/closed`, `aborted`
    * @example

@@ -113,7 +113,9 @@ export class Neighbourhood {
   readonly #avoided = new Map<PeerId, number>();
   readonly #running = new Set<Promise<void>>();
   readonly #stop = new AbortController();
+  /** Takes back that this peer has the feed; undefined until it was said. */
   #withdraw: (() => void) | undefined;
+  #isAnnouncing = false;
   #looking: Promise<void> | undefined;
   /** Peers that were dropped because what they said was false. */
   blamed = 0;
@@ -174,7 +176,7 @@ export class Neighbourhood {
     const { clock, random } = host.runtime;
     const { signal } = this.#stop;
     for (let attempt = 0; ; attempt++) {
-      this.#withdraw ??= await this.#provide(signal);
+      this.#announce(signal);
       const found = await candidates(host, this.#options.directory, this.#options.addressText, signal);
       const strangers = found.filter((id) => !this.#all.has(id) && !this.#isAvoided(id, clock.monotonicMs()));
       if (attempt > 0 && strangers.length > 0) this.#makeRoom();
@@ -186,16 +188,26 @@ export class Neighbourhood {
     }
   }
 
-  /** Says that this peer has the feed. Alone, or without the overlay, it cannot, and tries again. */
-  async #provide(signal: AbortSignal): Promise<(() => void) | undefined> {
-    try {
-      const providing = this.#options.directory.provide(this.#options.addressText, { signal });
-      return await abortable(signal, providing, (withdraw) => withdraw());
-    } catch (error) {
-      signal.throwIfAborted();
-      this.#options.host.runtime.log.debug("feed not announced", { error: String(error) });
-      return undefined;
-    }
+  /** Says that this peer has the feed, while it looks for others. Alone, or without the overlay, it cannot, and tries again. */
+  #announce(signal: AbortSignal): void {
+    if (this.#withdraw !== undefined || this.#isAnnouncing) return;
+    this.#isAnnouncing = true;
+    const { directory, addressText, host } = this.#options;
+    const announcing = abortable(signal, directory.provide(addressText, { signal }), (withdraw) =>
+      withdraw(),
+    );
+    const done = announcing.then(
+      (withdraw) => {
+        this.#withdraw = withdraw;
+        if (signal.aborted) withdraw();
+      },
+      (error: unknown) => host.runtime.log.debug("feed not announced", { error: String(error) }),
+    );
+    this.#run(
+      done.finally(() => {
+        this.#isAnnouncing = false;
+      }),
+    );
   }
 
   /** One that is not busy goes, so that whom one meets is left to chance and not to who came first. */

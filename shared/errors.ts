@@ -118,6 +118,16 @@ export function toPeerloomError(error: unknown, code: ErrorCode, message: string
   return error instanceof PeerloomError ? error : new PeerloomError(code, message, { cause: error });
 }
 
+/** What a stranger's bytes are, or undefined when a decoder refuses them. What is no refusal is thrown on. */
+export function orUndefined<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof PeerloomError) return undefined;
+    throw error;
+  }
+}
+
 /** Stops the operation loudly when our own reasoning was wrong; never for a stranger's mistake. */
 export function assert(condition: boolean, claim: string): asserts condition {
   if (!condition)

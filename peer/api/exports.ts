@@ -6,7 +6,7 @@ export type { ConnectOptions } from "../overlay/connector.ts";
 export type { Download, DownloadProgress, DownloadResult, SaveOptions } from "../services/files/download.ts";
 export type { FeedEntry, FeedLink, FeedValue } from "../services/feeds/entry.ts";
 export type { Feed } from "../services/feeds/feed.ts";
-export type { FeedHead, FeedReorganisation, FeedStatus } from "../services/feeds/view.ts";
+export type { FeedHead, FeedReorganisation, FeedStatus, FeedStop } from "../services/feeds/view.ts";
 export type { FeedOptions, ReducedFeedOptions } from "../services/feeds/feeds.ts";
 export type { Reducer } from "../services/feeds/fold.ts";
 export type { FeedFork } from "../services/feeds/fork.ts";

@@ -11,7 +11,7 @@ export async function feedUntil<State>(
 ): Promise<void> {
   if (accept(feed)) return;
   await new Promise<void>((resolve, reject) => {
-    const names = ["head", "fork", "reorganised"];
+    const names = ["head", "fork", "stopped", "reorganised"];
     const look = (): void => {
       if (!accept(feed)) return;
       clearTimeout(timer);

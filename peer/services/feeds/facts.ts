@@ -1,5 +1,5 @@
 /** What is known of a feed besides its entries, kept where the host keeps anything: its definition and the forks that were proven. */
-import { PeerloomError } from "../../../shared/errors.ts";
+import { orUndefined } from "../../../shared/errors.ts";
 import type { LogFile } from "../../runtime.ts";
 import { decodeForkProof, encodeForkProof, type ForkProof, outranks } from "./fork.ts";
 import { encodeStored, RECORD, storedRecords } from "./store.ts";
@@ -57,13 +57,9 @@ export class Facts {
     if (type === RECORD.definition) this.definition = body;
     else if (type !== RECORD.fork) return false;
     else {
-      try {
-        const proof = decodeForkProof(body);
-        if (outranks(proof, this.#forks.get(proof.writer))) this.#forks.set(proof.writer, proof);
-      } catch (error) {
-        if (error instanceof PeerloomError) return false;
-        throw error;
-      }
+      const proof = orUndefined(() => decodeForkProof(body));
+      if (proof === undefined) return false;
+      if (outranks(proof, this.#forks.get(proof.writer))) this.#forks.set(proof.writer, proof);
     }
     return true;
   }

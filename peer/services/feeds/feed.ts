@@ -3,7 +3,7 @@
  * changes it goes through one queue, so that entries, order and state never contradict each other.
  */
 import { toHex } from "../../../shared/bytes.ts";
-import { PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
+import { orUndefined, PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
 import { parsePeerId, type PeerId } from "../../../shared/ids.ts";
 import type { Session, Stream } from "../../session/contract.ts";
 import type { MessageReader } from "../files/protocol.ts";
@@ -17,9 +17,25 @@ import { type Advance, History, type Rules } from "./history.ts";
 import { type Directory, Neighbourhood } from "./neighbourhood.ts";
 import type { ProvedRange } from "./range.ts";
 import { FeedSync, type SyncedFeed } from "./sync.ts";
+import type { Place } from "./order.ts";
 import { Turns } from "./turns.ts";
-import { type FeedHead, type FeedReorganisation, type FeedStatus, presentFork } from "./view.ts";
+import {
+  type FeedHead,
+  type FeedReorganisation,
+  type FeedStatus,
+  type FeedStop,
+  presentFork,
+} from "./view.ts";
 import type { Comparison, WriterLog } from "./writer-log.ts";
+
+/** What has happened and is told when the state has followed. */
+interface Unsettled {
+  readonly writers: Set<number>;
+  readonly stopped: Place[];
+  /** Places concerned by changes of the order. */
+  from: number;
+  entries: number;
+}
 
 export interface FeedParts<State> {
   readonly host: ServiceHost;
@@ -35,7 +51,8 @@ export interface FeedParts<State> {
 
 /**
  * Events: `head` (CustomEvent<FeedHead>, a writer's log counts further than before, the state with it), `fork` (CustomEvent<FeedFork>, a writer
- * has signed two entries for one number; nothing of it counts from there on), `reorganised` (CustomEvent<FeedReorganisation>).
+ * has signed two entries for one number; nothing of it counts from there on), `stopped` (CustomEvent<FeedStop>, the rules refuse a writer's entry),
+ * `reorganised` (CustomEvent<FeedReorganisation>).
  *
  * @example
  * const feed = await peer.feeds.open("diary");
@@ -51,11 +68,7 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
   readonly #sync: FeedSync;
   readonly #appends: Appends<State> | undefined;
   readonly #turns: Turns;
-  #unsettled: { writers: Set<number>; from: number; entries: number } = {
-    writers: new Set(),
-    from: 0,
-    entries: 0,
-  };
+  #unsettled: Unsettled = { writers: new Set(), stopped: [], from: 0, entries: 0 };
   /** Why nothing more can be stored. */
   #failure: PeerloomError | undefined;
   #followers = new Set<() => void>();
@@ -244,15 +257,11 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
    * @returns the fork, or undefined when they prove nothing
    */
   async checkFork(proof: Uint8Array): Promise<FeedFork | undefined> {
-    try {
-      const decoded = decodeForkProof(proof);
-      const { hash } = this.#parts.host.runtime;
-      const isGenuine = await isForkGenuine(hash, this.#parts.address, this.writers, decoded);
-      return isGenuine ? presentFork(this.writers, decoded) : undefined;
-    } catch (error) {
-      if (error instanceof PeerloomError) return undefined;
-      throw error;
-    }
+    const decoded = orUndefined(() => decodeForkProof(proof));
+    if (decoded === undefined) return undefined;
+    const { hash } = this.#parts.host.runtime;
+    const isGenuine = await isForkGenuine(hash, this.#parts.address, this.writers, decoded);
+    return isGenuine ? presentFork(this.writers, decoded) : undefined;
   }
 
   status(): FeedStatus {
@@ -322,13 +331,14 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
   }
 
   /** Remembers what is to be told once the state has followed. */
-  #note({ writers, moved }: Advance): void {
-    const { writers: all, from, entries } = this.#unsettled;
-    for (const writer of writers) all.add(writer);
+  #note({ writers, moved, stopped }: Advance): void {
+    const unsettled = this.#unsettled;
+    for (const writer of writers) unsettled.writers.add(writer);
+    unsettled.stopped.push(...stopped);
     if (moved !== undefined) {
-      const first = entries === 0 ? moved.from : Math.min(from, moved.from);
-      const end = Math.max(from + entries, moved.from + moved.entries);
-      this.#unsettled = { writers: all, from: first, entries: end - first };
+      const { from, entries } = unsettled;
+      unsettled.from = entries === 0 ? moved.from : Math.min(from, moved.from);
+      unsettled.entries = Math.max(from + entries, moved.from + moved.entries) - unsettled.from;
     }
     if (writers.size > 0) this.#sync.changed(writers);
     if (writers.size > 0 || moved !== undefined) this.#wakeFollowers();
@@ -336,8 +346,8 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
 
   async #settle(): Promise<void> {
     await this.#history.settle();
-    const { writers, from, entries } = this.#unsettled;
-    this.#unsettled = { writers: new Set(), from: 0, entries: 0 };
+    const { writers, stopped, from, entries } = this.#unsettled;
+    this.#unsettled = { writers: new Set(), stopped: [], from: 0, entries: 0 };
     if (entries > 0) {
       const detail: FeedReorganisation = { from, entries };
       this.dispatchEvent(new CustomEvent<FeedReorganisation>("reorganised", { detail }));
@@ -345,6 +355,10 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
     for (const writer of writers) {
       if (this.#history.validOf(writer) === 0) continue;
       this.dispatchEvent(new CustomEvent<FeedHead>("head", { detail: this.#head(writer) }));
+    }
+    for (const { writer, seq } of stopped) {
+      const detail: FeedStop = { writer: this.writers[writer] as PeerId, seq };
+      this.dispatchEvent(new CustomEvent<FeedStop>("stopped", { detail }));
     }
   }
 

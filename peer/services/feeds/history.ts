@@ -11,7 +11,7 @@ import { Fold, type Reducer } from "./fold.ts";
 import type { ForkProof } from "./fork.ts";
 import { type Counts, type FeedHeader, type ForkChoice, Order, type Place } from "./order.ts";
 import type { WriterLog } from "./writer-log.ts";
-import { PeerloomError } from "../../../shared/errors.ts";
+import { orUndefined, PeerloomError } from "../../../shared/errors.ts";
 
 /** Judges an entry by itself and by the state its writer could know. Must depend on nothing else. */
 export type Validator<State> = (entry: FeedEntry, state: State) => "accept" | "reject";
@@ -37,6 +37,8 @@ export interface Advance {
   readonly writers: ReadonlySet<number>;
   /** Entries that had a place and have another now, or none: from which place on, and how many. */
   readonly moved: { readonly from: number; readonly entries: number } | undefined;
+  /** Logs that the rules have stopped. */
+  readonly stopped: readonly Place[];
 }
 
 interface Candidate {
@@ -53,6 +55,8 @@ export class History<State> {
   readonly #options: HistoryOptions<State>;
   readonly #forks: (ForkProof | undefined)[];
   readonly #stopped: (number | undefined)[] = [];
+  /** Stopped since the last advance was reported. */
+  #newlyStopped: Place[] = [];
   /** What each writer knew after its last entry; only kept for the rules' sake. */
   #known: (State | undefined)[] = [];
   /** What a writer's next entry links to and is not there yet, so that it need not be looked at before. */
@@ -126,7 +130,7 @@ export class History<State> {
       if (best === undefined) break;
       candidates[best.place.writer] = undefined;
       if (!(await this.#isAccepted(best))) {
-        this.#stopped[best.place.writer] = best.place.seq;
+        this.#stop(best.place);
         continue;
       }
       const position = this.#order.add(best.place.writer, best.behind);
@@ -138,7 +142,9 @@ export class History<State> {
       writers.add(best.place.writer);
       if (taken % ENTRIES_AT_ONCE === ENTRIES_AT_ONCE - 1) await this.#options.pause();
     }
-    return { writers, moved: from < length ? { from, entries: length - from } : undefined };
+    const stopped = this.#newlyStopped;
+    this.#newlyStopped = [];
+    return { writers, stopped, moved: from < length ? { from, entries: length - from } : undefined };
   }
 
   /** Brings the state to the end of the order. */
@@ -151,7 +157,7 @@ export class History<State> {
     const before = this.#forks[proof.writer];
     this.#forks[proof.writer] = proof;
     // Nothing of what counts is concerned, and nobody's link is judged otherwise than before.
-    if (before?.seq === proof.seq) return { writers: new Set(), moved: undefined };
+    if (before?.seq === proof.seq) return { writers: new Set(), stopped: [], moved: undefined };
     const old = this.#order;
     this.reorders += 1;
     this.#order = this.#newOrder();
@@ -159,16 +165,21 @@ export class History<State> {
     this.#known = [];
     this.#awaited = [];
     this.#stopped.length = 0;
-    const { writers } = await this.advance();
+    const { writers, stopped } = await this.advance();
     let from = 0;
     const isSame = (a: Place, b: Place): boolean => a.writer === b.writer && a.seq === b.seq;
     while (from < Math.min(old.length, this.#order.length) && isSame(old.at(from), this.#order.at(from)))
       from += 1;
-    return { writers, moved: from < old.length ? { from, entries: old.length - from } : undefined };
+    return { writers, stopped, moved: from < old.length ? { from, entries: old.length - from } : undefined };
   }
 
   #log(writer: number): WriterLog {
     return this.#options.logs[writer] as WriterLog;
+  }
+
+  #stop(place: Place): void {
+    this.#stopped[place.writer] = place.seq;
+    this.#newlyStopped.push(place);
   }
 
   /** A writer's next entry, if all it links to is there. What is no entry, or does not continue the log, stops it. */
@@ -182,7 +193,7 @@ export class History<State> {
     const entry = read instanceof Promise ? await read : read;
     const feedEntry = entry && this.#checked(writer, seq, entry);
     if (entry === undefined || feedEntry === undefined) {
-      this.#stopped[writer] = seq;
+      this.#stop({ writer, seq });
       return undefined;
     }
     const links = entry.links.map((link) => ({
@@ -212,12 +223,7 @@ export class History<State> {
     const linked = new Set(entry.links.map((link) => link.writer));
     const isSound = linked.size === entry.links.length && !linked.has(writer);
     if (!isSound || entry.links.some((link) => link.writer >= definition.writers.length)) return undefined;
-    try {
-      return toFeedEntry(definition, writer, log.hashOf(seq), entry);
-    } catch (error) {
-      if (error instanceof PeerloomError) return undefined;
-      throw error;
-    }
+    return orUndefined(() => toFeedEntry(definition, writer, log.hashOf(seq), entry));
   }
 
   /** Taken in in their order as far as they are there, the entries need not be moved about later. */

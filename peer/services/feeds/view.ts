@@ -19,6 +19,12 @@ export interface FeedReorganisation {
   readonly entries: number;
 }
 
+/** A writer whose log the rules have stopped, and the entry that they refuse. */
+export interface FeedStop {
+  readonly writer: PeerId;
+  readonly seq: number;
+}
+
 export interface FeedStatus {
   /** Entries that count. */
   readonly entries: number;
@@ -30,8 +36,7 @@ export interface FeedStatus {
   readonly blamed: number;
   /** Why nothing more is taken: the disk failed. Close the feed and open it again. */
   readonly failure: ErrorCode | undefined;
-  /** Writers whose log the rules have stopped, and at which entry. */
-  readonly stopped: readonly { readonly writer: PeerId; readonly seq: number }[];
+  readonly stopped: readonly FeedStop[];
 }
 
 export function presentFork(writers: readonly PeerId[], proof: ForkProof): FeedFork {

@@ -5,7 +5,7 @@
  */
 import { equalBytes } from "../../../shared/bytes.ts";
 import { decode, encode, FieldReader } from "../../../shared/codec.ts";
-import { assert, PeerloomError } from "../../../shared/errors.ts";
+import { assert, orUndefined } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
 import type { HashProvider, LogFile } from "../../runtime.ts";
 import { decodeEntry, type Entry } from "./entry.ts";
@@ -233,13 +233,4 @@ function decodeCertificate(bytes: Uint8Array): Certificate | undefined {
 
 function readable(bytes: Uint8Array): Entry | undefined {
   return orUndefined(() => decodeEntry(bytes));
-}
-
-function orUndefined<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof PeerloomError) return undefined;
-    throw error;
-  }
 }

@@ -21,6 +21,8 @@ export interface Runtime {
   readonly storage: KeyValueStorage;
   /** Undefined in browsers, where files are Blobs and OPFS handles. */
   readonly files: FileSystem | undefined;
+  /** Undefined, or left out, where nothing outlives the process. */
+  readonly logs?: LogHost | undefined;
   readonly log: Log;
 }
 
@@ -301,6 +303,30 @@ export interface FileHandle {
   write(bytes: Uint8Array, offset: number): Promise<void>;
   truncate(bytes: number): Promise<void>;
   /** Returns when what was written survives a power cut. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Logs of this peer's own that only grow, kept beside its identity. */
+export interface LogHost {
+  /**
+   * Opens a log, empty when there was none. One opener at a time.
+   * @param name 1 to 200 of `a-z 0-9 -`
+   * @throws PeerloomError `data/unwritable`
+   */
+  open(name: string): Promise<LogFile>;
+}
+
+/** What was appended last may be cut short when the process or the machine dies; what `sync` waited for is whole. */
+export interface LogFile {
+  readonly bytes: number;
+  /** Fills as much of `into` as there is at `offset`. @returns how much @throws PeerloomError `data/unwritable` */
+  read(into: Uint8Array, offset: number): Promise<number>;
+  /** One call at a time. @throws PeerloomError `data/unwritable` */
+  append(bytes: Uint8Array): Promise<void>;
+  /** Cuts what is behind. */
+  truncate(bytes: number): Promise<void>;
+  /** Returns when what was appended survives a power cut. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }

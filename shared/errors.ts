@@ -67,6 +67,16 @@ export const ERROR_CODES = [
   "records/not-stored",
   "records/not-found",
   "records/unavailable",
+  "feeds/not-found",
+  "feeds/not-writer",
+  "feeds/too-large",
+  "feeds/full",
+  "feeds/forked",
+  "feeds/refused",
+  "feeds/behind",
+  "feeds/corrupt",
+  "feeds/protocol",
+  "feeds/closed",
   "data/locked",
   "data/not-running",
   "data/unwritable",
@@ -106,6 +116,16 @@ export function parseErrorCode(text: string, fallback: ErrorCode): ErrorCode {
 /** The error itself when it already is ours, else ours around it. */
 export function toPeerloomError(error: unknown, code: ErrorCode, message: string): PeerloomError {
   return error instanceof PeerloomError ? error : new PeerloomError(code, message, { cause: error });
+}
+
+/** What a stranger's bytes are, or undefined when a decoder refuses them. What is no refusal is thrown on. */
+export function orUndefined<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof PeerloomError) return undefined;
+    throw error;
+  }
 }
 
 /** Stops the operation loudly when our own reasoning was wrong; never for a stranger's mistake. */

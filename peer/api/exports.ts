@@ -4,6 +4,14 @@ export type { EdgeState } from "./peer.ts";
 export type { PeerStatus, SessionStatus, ShareStatus } from "./status.ts";
 export type { ConnectOptions } from "../overlay/connector.ts";
 export type { Download, DownloadProgress, DownloadResult, SaveOptions } from "../services/files/download.ts";
+export type { FeedEntry, FeedLink, FeedValue } from "../services/feeds/entry.ts";
+export type { Feed } from "../services/feeds/feed.ts";
+export type { FeedHead, FeedReorganisation, FeedStatus, FeedStop } from "../services/feeds/view.ts";
+export type { FeedOptions, ReducedFeedOptions } from "../services/feeds/feeds.ts";
+export type { Reducer } from "../services/feeds/fold.ts";
+export type { FeedFork } from "../services/feeds/fork.ts";
+export type { Validator } from "../services/feeds/history.ts";
+export type { FeedHeader, ForkChoice } from "../services/feeds/order.ts";
 export type { Share, ShareOptions } from "../services/files/files.ts";
 export type {
   FoundRecord,

@@ -22,6 +22,7 @@ import { Reentry } from "../overlay/reentry.ts";
 import { RtcNegotiations } from "../overlay/rtc-negotiations.ts";
 import { Upgrader } from "../overlay/upgrader.ts";
 import type { Listener, Runtime } from "../runtime.ts";
+import { Feeds } from "../services/feeds/feeds.ts";
 import { Files } from "../services/files/files.ts";
 import { Records } from "../services/records/records.ts";
 import type { ServiceHost } from "../services/host.ts";
@@ -55,6 +56,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly files: Files;
   /** Small values that the overlay keeps. */
   readonly records: Records;
+  /** Signed logs that peers keep, check and pass on. */
+  readonly feeds: Feeds;
   readonly #runtime: Runtime;
   readonly #options: CheckedOptions;
   readonly #handlers = new Map<string, StreamHandler>();
@@ -189,6 +192,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     const host = this.#serviceHost(identity);
     this.files = new Files(host, options.edge);
     this.records = new Records(host);
+    this.feeds = new Feeds(host, this.records);
   }
 
   /** Origin of the edge, or undefined in pure mode. */
@@ -299,6 +303,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await this.#reentry?.close();
     await this.#lan?.close();
     await this.files.close();
+    await this.feeds.close();
     this.#membership?.close();
     this.#overlay?.close();
     this.records.close();
@@ -384,6 +389,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       runtime: this.#runtime,
       addresses: () => this.listenAddresses,
       connect: (id, options) => this.#connect(id, options),
+      sessions: () => this.sessions(),
       sign: (bytes) => identity.sign(bytes),
       isLinked: async (signal) => (await this.#overlay?.isLinked(signal)) ?? false,
       handle: (protocol, handler) => this.handle(protocol, handler),

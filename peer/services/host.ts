@@ -21,6 +21,8 @@ export interface ServiceHost {
     id: PeerId,
     options?: { readonly signal?: AbortSignal; readonly addresses?: readonly string[] },
   ): Promise<Session>;
+  /** Sessions that stand, whoever made them. */
+  sessions(): readonly Session[];
   /** An Ed25519 signature of this peer, 64 bytes. */
   sign(bytes: Uint8Array): Promise<Uint8Array>;
   /** Whether other peers are linked; waits a little for the first when one is about to be. @throws the signal's reason when aborted */

@@ -3,6 +3,7 @@ import type { Log, Runtime } from "../../runtime.ts";
 import { browserAead } from "./aead.ts";
 import { browserClock } from "./clock.ts";
 import { browserRandom } from "./random.ts";
+import { storageLogs } from "../storage-logs.ts";
 import { browserStorage } from "./storage.ts";
 import { browserWebRtc } from "./webrtc.ts";
 import { browserWebSocket } from "./websocket.ts";
@@ -23,6 +24,7 @@ export function browserRuntime(): Runtime {
     lan: undefined,
     storage: browserStorage,
     files: undefined,
+    logs: storageLogs(browserStorage),
     log: silent,
   };
 }

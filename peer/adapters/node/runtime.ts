@@ -5,6 +5,7 @@ import { nodeClock } from "./clock.ts";
 import { nodeFiles } from "./files.ts";
 import { nodeLan } from "./lan.ts";
 import { nodeLog } from "./log.ts";
+import { folderLogs } from "./logs.ts";
 import { nodeRandom } from "./random.ts";
 import { folderStorage, memoryStorage } from "./storage.ts";
 import { nodeTcp } from "./tcp.ts";
@@ -30,6 +31,7 @@ export function nodeRuntime({ dataDir, webrtc }: NodeRuntimeOptions): Runtime {
     lan: nodeLan(),
     storage: dataDir === undefined ? memoryStorage() : folderStorage(dataDir),
     files: nodeFiles,
+    logs: dataDir === undefined ? undefined : folderLogs(dataDir),
     log: nodeLog(process.env["PEERLOOM_LOG"]),
   };
 }

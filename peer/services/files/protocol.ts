@@ -73,11 +73,18 @@ export function indexOf(body: Uint8Array): number {
 export class MessageReader {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #bodyBytesMax: number;
+  readonly #violation: (why: string) => PeerloomError;
   #rest: Uint8Array = new Uint8Array(0);
 
-  constructor(readable: ReadableStream<Uint8Array>, bodyBytesMax: number) {
+  /** @param broken the error of a protocol other than this one, for what is cut short or too long */
+  constructor(
+    readable: ReadableStream<Uint8Array>,
+    bodyBytesMax: number,
+    broken: (why: string) => PeerloomError = violation,
+  ) {
     this.#reader = readable.getReader();
     this.#bodyBytesMax = bodyBytesMax;
+    this.#violation = broken;
   }
 
   /**
@@ -88,11 +95,11 @@ export class MessageReader {
     const head = new Uint8Array(HEAD_BYTES);
     const got = await this.#fill(head);
     if (got === 0) return undefined;
-    if (got < HEAD_BYTES) throw violation("cut short");
+    if (got < HEAD_BYTES) throw this.#violation("cut short");
     const length = new DataView(head.buffer).getUint32(0);
-    if (length > this.#bodyBytesMax) throw violation(`a message of ${length} bytes`);
+    if (length > this.#bodyBytesMax) throw this.#violation(`a message of ${length} bytes`);
     const body = new Uint8Array(length);
-    if ((await this.#fill(body)) < length) throw violation("cut short");
+    if ((await this.#fill(body)) < length) throw this.#violation("cut short");
     return { type: head[4] as number, body };
   }
 

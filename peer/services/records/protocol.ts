@@ -3,7 +3,7 @@
  * between neighbours. Positional arrays, as everywhere; `shared/WIRE.md` has the bytes.
  */
 import { decode, encode, FieldReader } from "../../../shared/codec.ts";
-import { PeerloomError } from "../../../shared/errors.ts";
+import { orUndefined, PeerloomError } from "../../../shared/errors.ts";
 import { BODY_BYTES_MAX, NOTE_BYTES_MAX } from "../../overlay/mesh/mesh-messages.ts";
 import {
   decodeRecord,
@@ -212,13 +212,4 @@ function fitting(records: readonly KeyedRecord[], bytesMax: number): Uint8Array[
       room -= bytes.length + 3;
       return room >= 0;
     });
-}
-
-function orUndefined<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof PeerloomError) return undefined;
-    throw error;
-  }
 }

@@ -1,30 +1,13 @@
-/** What applications put: bytes and text stay what they are, anything else of JSON's kind is kept as msgpack. */
-import { concatBytes, utf8, utf8Decode } from "../../../shared/bytes.ts";
-import { decode, encode } from "../../../shared/codec.ts";
+/** What applications put: a plain value within a record's size. */
 import { PeerloomError } from "../../../shared/errors.ts";
+import { packValue, type PlainValue, unpackValue } from "../plain-value.ts";
 import { VALUE_BYTES_MAX } from "./record.ts";
 
-export type RecordValue =
-  | Uint8Array
-  | string
-  | number
-  | boolean
-  | null
-  | readonly RecordValue[]
-  | { readonly [key: string]: RecordValue };
-
-const TAG = { bytes: 0, text: 1, structure: 2 } as const;
-const DEPTH_MAX = 16;
-const LIMITS = {
-  bytesMax: VALUE_BYTES_MAX,
-  depthMax: DEPTH_MAX,
-  itemsMax: VALUE_BYTES_MAX,
-  textBytesMax: VALUE_BYTES_MAX,
-} as const;
+export type RecordValue = PlainValue;
 
 /** @throws PeerloomError `records/too-large`, `usage/invalid` for what is none of these */
 export function encodeValue(value: RecordValue): Uint8Array {
-  const bytes = tagged(value);
+  const bytes = packValue(value, "A record");
   if (bytes.length > VALUE_BYTES_MAX) {
     throw new PeerloomError(
       "records/too-large",
@@ -36,44 +19,5 @@ export function encodeValue(value: RecordValue): Uint8Array {
 
 /** @throws PeerloomError `wire/malformed` */
 export function decodeValue(bytes: Uint8Array): RecordValue {
-  const rest = bytes.subarray(1);
-  if (bytes[0] === TAG.bytes) return Uint8Array.from(rest);
-  if (bytes[0] === TAG.structure) return decode(rest, LIMITS) as RecordValue;
-  if (bytes[0] !== TAG.text) throw malformed();
-  try {
-    return utf8Decode(rest);
-  } catch (cause) {
-    throw malformed(cause);
-  }
-}
-
-function tagged(value: RecordValue): Uint8Array {
-  if (value instanceof Uint8Array) return concatBytes(Uint8Array.of(TAG.bytes), value);
-  if (typeof value === "string" && value.isWellFormed())
-    return concatBytes(Uint8Array.of(TAG.text), utf8(value));
-  if (!isPlain(value, DEPTH_MAX)) {
-    throw new PeerloomError(
-      "usage/invalid",
-      `A record holds bytes, text, or plain lists and objects of these, numbers, booleans and null, ${DEPTH_MAX} deep at most.`,
-    );
-  }
-  return concatBytes(Uint8Array.of(TAG.structure), encode(value));
-}
-
-/** What is written must be read again as it was: no Map, Date, cycle or undefined. */
-function isPlain(value: unknown, depth: number): boolean {
-  if (value === null || typeof value === "boolean" || value instanceof Uint8Array) return true;
-  if (typeof value === "number") return Number.isFinite(value);
-  if (typeof value === "string") return value.isWellFormed();
-  if (typeof value !== "object" || depth === 0) return false;
-  if (Array.isArray(value)) return value.every((item) => isPlain(item, depth - 1));
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) return false;
-  return Object.entries(value).every(([key, item]) => key !== "__proto__" && isPlain(item, depth - 1));
-}
-
-function malformed(cause?: unknown): PeerloomError {
-  return new PeerloomError("wire/malformed", "The record holds no value that this version can read.", {
-    cause,
-  });
+  return unpackValue(bytes, VALUE_BYTES_MAX);
 }

@@ -17,6 +17,10 @@ const CONTENT_SECURITY_POLICY: string = [
   "frame-ancestors 'none'",
 ].join("; ");
 
+/** Where peers of this origin run strangers' modules: the worker may compile WebAssembly and reach nothing at all. */
+const COMPUTE_WORKER_PATH = "/compute-worker.js";
+const COMPUTE_WORKER_POLICY = "default-src 'none'; script-src 'wasm-unsafe-eval'";
+
 const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy": CONTENT_SECURITY_POLICY,
   "cross-origin-resource-policy": "cross-origin",
@@ -31,5 +35,7 @@ export async function serveAsset(env: Env, request: Request): Promise<Response> 
   const response = new Response(found.body, found);
   for (const [name, value] of Object.entries({ ...CORS_HEADERS, ...SECURITY_HEADERS }))
     response.headers.set(name, value);
+  if (new URL(request.url).pathname === COMPUTE_WORKER_PATH)
+    response.headers.set("content-security-policy", COMPUTE_WORKER_POLICY);
   return response;
 }

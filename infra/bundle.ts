@@ -17,6 +17,8 @@ const WEB_MODULES: Readonly<Record<string, string>> = {
   elements: "peer/web/elements.ts",
   page: "peer/web/page.ts",
 };
+/** Alone in its file: its policy lets it load nothing else. */
+const COMPUTE_WORKER = { "compute-worker": "peer/adapters/browser/compute-worker.ts" } as const;
 const WEB_FILES: readonly string[] = ["peer/web/index.html", "peer/web/page.css"];
 
 const SHARED_OPTIONS: BuildOptions = {
@@ -55,6 +57,7 @@ export async function bundleWeb(outdir: string): Promise<void> {
     platform: "browser",
     external: ["node:*"],
   });
+  await build({ ...SHARED_OPTIONS, outdir, entryPoints: COMPUTE_WORKER, platform: "browser" });
   for (const source of WEB_FILES)
     await copyFile(join(root, source), join(outdir, source.slice(source.lastIndexOf("/") + 1)));
 }

@@ -28,7 +28,7 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
    * const peer = await Peer.open({ network: "demo" });
    */
   async open(options = {}) {
-    const runtime = browserRuntime();
+    const runtime = browserRuntime(servedBy());
     const edge = options.edge === undefined ? servedBy() : options.edge;
     const turn = options.identity === "fresh" ? undefined : await takeTurn(edge, options.network);
     try {

@@ -23,6 +23,8 @@ export interface Runtime {
   readonly files: FileSystem | undefined;
   /** Undefined, or left out, where nothing outlives the process. */
   readonly logs?: LogHost | undefined;
+  /** Undefined, or left out, where the host has no threads to run modules in. */
+  readonly sandboxes?: SandboxHost | undefined;
   readonly log: Log;
 }
 
@@ -329,6 +331,37 @@ export interface LogFile {
   /** Returns when what was appended survives a power cut. */
   sync(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Threads in which strangers' WebAssembly runs. It has no imports, so it reaches nothing but its own memory. */
+export interface SandboxHost {
+  /** Processors that may compute at once. */
+  readonly cores: number;
+  /** Starts a thread. What fails shows at its first call. */
+  start(): Sandbox;
+}
+
+/** One thread with one module at a time. One call at a time. */
+export interface Sandbox {
+  /**
+   * Compiles a module in place of the last one.
+   * @throws PeerloomError `compute/module-invalid`, `compute/unavailable` where no WebAssembly runs
+   */
+  load(module: Uint8Array): Promise<void>;
+  /**
+   * Runs a fresh instance of the module, so that nothing is left of the call before.
+   * @throws PeerloomError `compute/trap`, `compute/memory-limit` (it trapped with all memory it may have in use), `compute/too-large`,
+   * `compute/unavailable` when the thread is gone
+   */
+  run(input: Uint8Array, limits: SandboxLimits): Promise<Uint8Array>;
+  /** Ends the thread at once, whatever it does; a call under way is rejected. Twice is harmless. */
+  kill(): Promise<void>;
+}
+
+export interface SandboxLimits {
+  readonly outputBytesMax: number;
+  /** What the module was bounded to; for telling why it trapped. */
+  readonly memoryBytesMax: number;
 }
 
 /** Events with fields; silent by default. Never keys, payloads or invites. */

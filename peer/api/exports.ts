@@ -13,6 +13,9 @@ export type { FeedFork } from "../services/feeds/fork.ts";
 export type { Validator } from "../services/feeds/history.ts";
 export type { FeedHeader, ForkChoice } from "../services/feeds/order.ts";
 export type { Share, ShareOptions } from "../services/files/files.ts";
+export type { Computation, ComputeProgress, TaskResult } from "../services/compute/computation.ts";
+export type { Compute, MapOptions } from "../services/compute/compute.ts";
+export type { WorkOffer, WorkOptions } from "../services/compute/work-offer.ts";
 export type {
   FoundRecord,
   GetOptions,

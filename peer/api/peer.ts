@@ -23,6 +23,7 @@ import { RtcNegotiations } from "../overlay/rtc-negotiations.ts";
 import { Upgrader } from "../overlay/upgrader.ts";
 import type { Listener, Runtime } from "../runtime.ts";
 import { Feeds } from "../services/feeds/feeds.ts";
+import { Compute } from "../services/compute/compute.ts";
 import { Files } from "../services/files/files.ts";
 import { Records } from "../services/records/records.ts";
 import type { ServiceHost } from "../services/host.ts";
@@ -58,6 +59,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly records: Records;
   /** Signed logs that peers keep, check and pass on. */
   readonly feeds: Feeds;
+  /** Processing power, offered and used. */
+  readonly compute: Compute;
   readonly #runtime: Runtime;
   readonly #options: CheckedOptions;
   readonly #handlers = new Map<string, StreamHandler>();
@@ -193,6 +196,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.files = new Files(host, options.edge);
     this.records = new Records(host);
     this.feeds = new Feeds(host, this.records);
+    this.compute = new Compute(host, this.records);
   }
 
   /** Origin of the edge, or undefined in pure mode. */
@@ -304,6 +308,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await this.#lan?.close();
     await this.files.close();
     await this.feeds.close();
+    await this.compute.close();
     this.#membership?.close();
     this.#overlay?.close();
     this.records.close();

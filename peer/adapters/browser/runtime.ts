@@ -4,6 +4,7 @@ import { browserAead } from "./aead.ts";
 import { browserClock } from "./clock.ts";
 import { browserRandom } from "./random.ts";
 import { storageLogs } from "../storage-logs.ts";
+import { browserSandboxes } from "./sandbox.ts";
 import { browserStorage } from "./storage.ts";
 import { browserWebRtc } from "./webrtc.ts";
 import { browserWebSocket } from "./websocket.ts";
@@ -11,7 +12,8 @@ import { webCryptoHash } from "../web-crypto-hash.ts";
 
 const silent: Log = { debug: () => {}, warn: () => {} };
 
-export function browserRuntime(): Runtime {
+/** @param servedBy origin of the edge that served this script, if one did */
+export function browserRuntime(servedBy: string | null): Runtime {
   return {
     name: "browser",
     clock: browserClock,
@@ -25,6 +27,7 @@ export function browserRuntime(): Runtime {
     storage: browserStorage,
     files: undefined,
     logs: storageLogs(browserStorage),
+    sandboxes: browserSandboxes(servedBy),
     log: silent,
   };
 }

@@ -7,6 +7,7 @@ import { nodeLan } from "./lan.ts";
 import { nodeLog } from "./log.ts";
 import { folderLogs } from "./logs.ts";
 import { nodeRandom } from "./random.ts";
+import { nodeSandboxes } from "./sandbox.ts";
 import { folderStorage, memoryStorage } from "./storage.ts";
 import { nodeTcp } from "./tcp.ts";
 import { nodeWebSocket } from "./websocket.ts";
@@ -32,6 +33,7 @@ export function nodeRuntime({ dataDir, webrtc }: NodeRuntimeOptions): Runtime {
     storage: dataDir === undefined ? memoryStorage() : folderStorage(dataDir),
     files: nodeFiles,
     logs: dataDir === undefined ? undefined : folderLogs(dataDir),
+    sandboxes: nodeSandboxes,
     log: nodeLog(process.env["PEERLOOM_LOG"]),
   };
 }

@@ -1,0 +1,152 @@
+/**
+ * Running modules in a thread, the same on every host: what runs there, and the `Sandbox` in front of it. A host adds how a thread is
+ * started and ended. The thread's program travels as text, so that it needs no file of its own beside a bundle.
+ */
+import { PeerloomError } from "../../shared/errors.ts";
+import type { Sandbox, SandboxLimits } from "../runtime.ts";
+
+type Request =
+  | { readonly kind: "load"; readonly module: Uint8Array }
+  | { readonly kind: "run"; readonly input: Uint8Array; readonly limits: SandboxLimits };
+
+type Failure = "module-invalid" | "memory-limit" | "too-large" | "trap" | "unavailable";
+
+/** From our own program in the thread; a module cannot speak for it. */
+export type SandboxAnswer =
+  | { readonly isDone: true; readonly output: Uint8Array }
+  | { readonly isDone: false; readonly failure: Failure; readonly why: string };
+
+/** What the thread's program sees of its host. */
+export interface SandboxPort {
+  post(answer: SandboxAnswer, transfer: ArrayBuffer[]): void;
+  listen(receive: (request: Request) => void): void;
+}
+
+/** What a host makes for one sandbox. */
+export interface SandboxThread {
+  post(request: Request): void;
+  terminate(): Promise<void>;
+}
+
+export interface SandboxEvents {
+  answer(answer: SandboxAnswer): void;
+  /** The thread has ended by itself. */
+  end(failure: Failure, why: string): void;
+}
+
+/**
+ * The thread's program. It is turned to text, so it may use nothing from outside its own braces.
+ * https://webassembly.github.io/spec/js-api/
+ */
+export function sandboxProgram(port: SandboxPort): void {
+  const PAIR = 32n;
+  let module: WebAssembly.Module | undefined;
+  const fail = (failure: Failure, error: unknown): void =>
+    port.post({ isDone: false, failure, why: String(error).slice(0, 200) }, []);
+  const load = (bytes: Uint8Array): void => {
+    module = undefined;
+    if (typeof WebAssembly !== "object") return fail("unavailable", "there is no WebAssembly");
+    try {
+      module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
+    } catch (error) {
+      // A page's policy without 'wasm-unsafe-eval' shows as a failure to compile, too.
+      const isForbidden = /content security policy|unsafe-eval|disallowed by embedder/i.test(String(error));
+      return fail(isForbidden ? "unavailable" : "module-invalid", error);
+    }
+    port.post({ isDone: true, output: new Uint8Array(0) }, []);
+  };
+  const run = (input: Uint8Array, { outputBytesMax, memoryBytesMax }: SandboxLimits): void => {
+    if (module === undefined) return fail("module-invalid", "no module is loaded");
+    let instance: WebAssembly.Instance;
+    try {
+      instance = new WebAssembly.Instance(module, {});
+    } catch (error) {
+      return fail(error instanceof WebAssembly.RuntimeError ? "trap" : "unavailable", error);
+    }
+    const memory = instance.exports["memory"] as WebAssembly.Memory;
+    const alloc = instance.exports["alloc"] as (bytes: number) => number;
+    const compute = instance.exports["run"] as (pointer: number, length: number) => bigint;
+    const bytesAtStart = memory.buffer.byteLength;
+    try {
+      const pointer = alloc(input.length) >>> 0;
+      new Uint8Array(memory.buffer, pointer, input.length).set(input);
+      const result = BigInt.asUintN(64, compute(pointer, input.length));
+      const length = Number(BigInt.asUintN(32, result));
+      if (length > outputBytesMax) return fail("too-large", `${length} bytes of output`);
+      const output = new Uint8Array(memory.buffer, Number(result >> PAIR), length).slice();
+      port.post({ isDone: true, output }, [output.buffer]);
+    } catch (error) {
+      const bytes = memory.buffer.byteLength;
+      fail(bytes > bytesAtStart && bytes >= memoryBytesMax ? "memory-limit" : "trap", error);
+    }
+  };
+  port.listen((request) => {
+    if (request.kind === "load") load(request.module);
+    else run(request.input, request.limits);
+  });
+}
+
+const SAID: Readonly<Record<Failure, string>> = {
+  "module-invalid": "The module cannot be compiled",
+  "memory-limit": "The module trapped with all the memory it may have in use; allow more with memoryPages",
+  "too-large": "The module gave more output than is taken",
+  trap: "The module trapped",
+  unavailable: "This host cannot run WebAssembly in a thread of its own",
+};
+
+export class ThreadSandbox implements Sandbox {
+  /** Undefined where none could be started. */
+  readonly #thread: SandboxThread | undefined;
+  #waiting: PromiseWithResolvers<Uint8Array> | undefined;
+  #ended: PeerloomError | undefined;
+  #killed: Promise<void> | undefined;
+
+  constructor(start: (events: SandboxEvents) => SandboxThread) {
+    try {
+      this.#thread = start({
+        answer: (answer) => this.#answer(answer),
+        end: (failure, why) => this.#end(failed(failure, why)),
+      });
+    } catch (error) {
+      this.#end(failed("unavailable", String(error)));
+    }
+  }
+
+  async load(module: Uint8Array): Promise<void> {
+    await this.#ask({ kind: "load", module });
+  }
+
+  run(input: Uint8Array, limits: SandboxLimits): Promise<Uint8Array> {
+    return this.#ask({ kind: "run", input, limits });
+  }
+
+  kill(): Promise<void> {
+    this.#end(failed("unavailable", "it was ended"));
+    this.#killed ??= this.#thread?.terminate() ?? Promise.resolve();
+    return this.#killed;
+  }
+
+  #ask(request: Request): Promise<Uint8Array> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    this.#waiting = Promise.withResolvers();
+    this.#thread?.post(request);
+    return this.#waiting.promise;
+  }
+
+  #answer(answer: SandboxAnswer): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (answer.isDone) waiting?.resolve(answer.output);
+    else waiting?.reject(failed(answer.failure, answer.why));
+  }
+
+  #end(error: PeerloomError): void {
+    this.#ended ??= error;
+    this.#waiting?.reject(this.#ended);
+    this.#waiting = undefined;
+  }
+}
+
+function failed(failure: Failure, why: string): PeerloomError {
+  return new PeerloomError(`compute/${failure}`, `${SAID[failure]} (${why}).`);
+}

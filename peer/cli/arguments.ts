@@ -94,13 +94,32 @@ function parseWords(
     };
   }
   try {
-    return parseArgs({ args: [...words], options, strict: true, allowPositionals: true });
+    return parseArgs({ args: spread(words, command), options, strict: true, allowPositionals: true });
   } catch (error) {
     const [line = "It cannot be read"] = (error instanceof Error ? error.message : String(error)).split(
       /\. |\n/,
     );
     throw usage(`${line.replace(/\.$/, "")}. Run: peerloom help ${command.name}`);
   }
+}
+
+/** `--input A B` as `--input=A --input=B`, for those of a command's own options that take several words. */
+function spread(words: readonly string[], command: Command): string[] {
+  const result: string[] = [];
+  for (let i = 0; i < words.length; i++) {
+    const option = words[i] as string;
+    const first = i + 1;
+    if (option.startsWith("--") && command.options[option.slice(2)]?.multiple === true)
+      while (isValue(words[i + 1])) i += 1;
+    // One that is given nothing is left for the parser to complain of.
+    if (i < first) result.push(option);
+    else result.push(...words.slice(first, i + 1).map((word) => `${option}=${word}`));
+  }
+  return result;
+}
+
+function isValue(word: string | undefined): boolean {
+  return word !== undefined && (word === "-" || !word.startsWith("-"));
 }
 
 function checkCount(positionals: readonly string[], command: Command): void {
@@ -173,6 +192,10 @@ function valuesOf(values: RawValues, command: Command): CommandValues {
   return {
     text: (name) => nonEmpty(text(values, name), `--${name}`),
     flag: (name) => values[name] === true,
+    list: (name) => {
+      const given = values[name];
+      return Array.isArray(given) ? given.map((word) => nonEmpty(String(word), `--${name}`) ?? "") : [];
+    },
     integer: (name, bounds) => {
       const value = text(values, name);
       if (value === undefined) return bounds.default;

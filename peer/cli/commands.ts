@@ -1,5 +1,6 @@
 /** Every command there is, in the order help shows them. */
 import type { Command } from "./command.ts";
+import { runModule, work } from "./compute.ts";
 import { demo } from "./demo.ts";
 import { edgeDeploy } from "./edge-deploy.ts";
 import { edgeDev } from "./edge-dev.ts";
@@ -23,6 +24,8 @@ export const COMMANDS: readonly Command[] = [
   put,
   set,
   lookup,
+  work,
+  runModule,
   status,
   id,
   sim,

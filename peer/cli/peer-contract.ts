@@ -5,6 +5,9 @@
 import type { PeerStatus } from "../api/status.ts";
 import type { Peer } from "../api/peer.ts";
 import type { NodePeerOptions } from "../node.ts";
+import type { Computation, TaskInputs, TaskResult } from "../services/compute/computation.ts";
+import type { MapOptions } from "../services/compute/compute.ts";
+import type { WorkOptions } from "../services/compute/work-offer.ts";
 import type { DownloadResult, SaveOptions } from "../services/files/download.ts";
 import type { Records } from "../services/records/records.ts";
 import type { Share, ShareOptions } from "../services/files/files.ts";
@@ -14,6 +17,9 @@ export type PeerOpenOptions = NodePeerOptions;
 export interface Download extends EventTarget {
   saveTo(path?: string, options?: SaveOptions): Promise<DownloadResult>;
 }
+
+export interface CliComputation
+  extends EventTarget, AsyncIterable<TaskResult>, Pick<Computation, "contributors" | "progress"> {}
 
 /** Events: `session` (CustomEvent<Session>), `edge` (CustomEvent<EdgeState>). */
 export interface CliPeer
@@ -25,5 +31,9 @@ export interface CliPeer
     get(ticket: string): Download;
   };
   readonly records: Pick<Records, "store" | "set" | "find">;
+  readonly compute: {
+    work(options: WorkOptions): Promise<{ readonly slots: number }>;
+    map(module: Uint8Array, inputs: TaskInputs, options: MapOptions): CliComputation;
+  };
   status(): PeerStatus;
 }

@@ -8,7 +8,8 @@ import type { CliHost } from "../../../peer/cli/command.ts";
 import type { TextSink } from "../../../peer/cli/output.ts";
 import { DEFAULT_NETWORK } from "../../../shared/ids.ts";
 import { formatTicket } from "../../../peer/services/files/ticket.ts";
-import type { CliPeer, Download, PeerOpenOptions } from "../../../peer/cli/peer-contract.ts";
+import type { CliComputation, CliPeer, Download, PeerOpenOptions } from "../../../peer/cli/peer-contract.ts";
+import type { TaskInputs, TaskResult } from "../../../peer/services/compute/computation.ts";
 import { run } from "../../../peer/cli/run.ts";
 import type { PathInfo, Session, Stream } from "../../../peer/session/contract.ts";
 import { requirePeerId } from "../../../shared/ids.ts";
@@ -121,6 +122,11 @@ export class FakePeer extends EventTarget implements CliPeer {
     find: () => Promise.resolve(undefined),
   };
 
+  compute: CliPeer["compute"] = {
+    work: ({ slots = 2 }) => Promise.resolve({ slots }),
+    map: (_module, inputs) => new FakeComputation(inputs),
+  };
+
   constructor(options: PeerOpenOptions = {}) {
     super();
     this.options = options;
@@ -166,6 +172,26 @@ export class FakeDownload extends EventTarget implements Download {
     }
     const by = { direct: 4, relay: 6 };
     return Promise.resolve({ path, bytes: 10, seconds: 0.5, sources: 1, hash: "hash1", by });
+  }
+}
+
+/** Gives every input back, as done by one peer after the other. */
+export class FakeComputation extends EventTarget implements CliComputation {
+  readonly contributors = [ID_B];
+  readonly progress = { done: 0, given: 0, isComplete: true, workers: 1, rejected: 1 };
+  readonly #inputs: TaskInputs;
+
+  constructor(inputs: TaskInputs) {
+    super();
+    this.#inputs = inputs;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<TaskResult> {
+    for await (const input of this.#inputs) {
+      const value = typeof input === "string" ? new TextEncoder().encode(input) : input;
+      yield { index: this.progress.done++, value, by: [ID_B] };
+      this.dispatchEvent(new CustomEvent("progress"));
+    }
   }
 }
 

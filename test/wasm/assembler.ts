@@ -95,7 +95,7 @@ export interface ModuleText {
 const ALLOC = `
   block loop
     memory.size 0 i32.const 65536 i32.mul  local.get 0 i32.const 65536 i32.add  i32.ge_u br_if 1
-    i32.const 1 memory.grow 0 drop br 0
+    i32.const 1 memory.grow 0 i32.const -1 i32.eq if unreachable end br 0
   end end
   i32.const 65536`;
 

@@ -32,7 +32,7 @@ export const WORK_DEFAULTS = { memoryPages: 1_024, taskMs: 30_000, announce: tru
 
 /** Askers at once, in all and of one peer; the next is told `compute/busy`. */
 const STREAMS_MAX = 64;
-const STREAMS_OF_ONE_MAX = 4;
+const STREAMS_OF_ONE_MAX = 16;
 /** While nobody keeps the record that this peer works. */
 const ANNOUNCE_RETRY_MS = 1_000;
 const ANNOUNCE_RETRY_MS_MAX = 60_000;

@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { COMMANDS } from "../../../peer/cli/commands.ts";
@@ -216,4 +216,65 @@ test("an unwritable data folder is a clear error", async () => {
   const running = start(["up", "--json"], { data });
   expect(await running.exitCode).toBe(1);
   expect(running.stdout.events()).toMatchObject([{ event: "error" }]);
+});
+
+test("work says how much it does at once, and being stopped is success", async () => {
+  const data = await temporaryFolder();
+  const running = start(
+    ["work", "--slots", "3", "--time", "5", "--memory", "32", "--allow", ID_A, ID_B, "--json"],
+    {
+      data,
+    },
+  );
+  await running.stdout.contains('"ready"');
+  running.stop();
+  expect(await running.exitCode).toBe(0);
+  expect(running.stdout.events()).toEqual([{ event: "ready", id: ID_A, slots: 3 }]);
+  expect(running.peers[0]?.worked).toEqual({
+    slots: 3,
+    taskMs: 5_000,
+    memoryPages: 512,
+    allow: [ID_A, ID_B],
+  });
+});
+
+test("run gives each file, or each line, to working peers and says who did what", async () => {
+  const data = await temporaryFolder();
+  const folder = await temporaryFolder();
+  await writeFile(join(folder, "m.wasm"), Uint8Array.of(0));
+  await writeFile(join(folder, "a"), "one\ntwo\n\nfour");
+  const words = ["run", join(folder, "m.wasm"), "--input", join(folder, "a"), "-", "--copies", "3", "--json"];
+  const readInput = (): Promise<Uint8Array> => Promise.resolve(Uint8Array.of(0xff));
+  const running = start([...words, "--workers", ID_B], { data, readInput });
+  expect(await running.exitCode).toBe(0);
+  expect(running.stdout.events()).toEqual([
+    { event: "result", index: 0, value: "one\ntwo\n\nfour", by: [ID_B] },
+    { event: "result", index: 1, value: "_w", encoding: "base64url", by: [ID_B] },
+    { event: "done", results: 2, workers: 1, rejected: 1 },
+  ]);
+  expect(running.peers[0]?.mapped).toMatchObject({
+    copies: 3,
+    workers: [ID_B],
+    discover: true,
+    taskMs: 10_000,
+  });
+  const lines = start(["run", join(folder, "m.wasm"), "--lines", "--input", join(folder, "a")], { data });
+  expect(await lines.exitCode).toBe(0);
+  expect(lines.stdout.text).toBe("0: one\n1: two\n2: \n3: four\n");
+});
+
+test.each([
+  [["run", "m.wasm"], 1, "files/not-found"],
+  [["run", "/dev/null"], 2, "usage/invalid"],
+  [["run", "/dev/null", "--input", "-", "-"], 2, "usage/invalid"],
+  [["run", "/dev/null", "--input", "nothing-here"], 1, "files/not-found"],
+  [["run", "/dev/null", "--input", "-", "--copies", "17"], 2, "usage/invalid"],
+  [["run", "/dev/null", "--input", "-", "--copies", "2", "--agree", "3"], 2, "usage/invalid"],
+  [["work", "--slots", "many"], 2, "usage/invalid"],
+  [["work", "--allow"], 2, "usage/invalid"],
+] as const)("%j ends with %i", async (words, exitCode, code) => {
+  const data = await temporaryFolder();
+  const running = start([...words, "--json"], { data });
+  expect(await running.exitCode).toBe(exitCode);
+  expect(running.stdout.events().at(-1)).toMatchObject({ event: "error", code });
 });

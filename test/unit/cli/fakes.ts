@@ -10,6 +10,8 @@ import { DEFAULT_NETWORK } from "../../../shared/ids.ts";
 import { formatTicket } from "../../../peer/services/files/ticket.ts";
 import type { CliComputation, CliPeer, Download, PeerOpenOptions } from "../../../peer/cli/peer-contract.ts";
 import type { TaskInputs, TaskResult } from "../../../peer/services/compute/computation.ts";
+import type { MapOptions } from "../../../peer/services/compute/compute.ts";
+import type { WorkOptions } from "../../../peer/services/compute/work-offer.ts";
 import { run } from "../../../peer/cli/run.ts";
 import type { PathInfo, Session, Stream } from "../../../peer/session/contract.ts";
 import { requirePeerId } from "../../../shared/ids.ts";
@@ -122,9 +124,17 @@ export class FakePeer extends EventTarget implements CliPeer {
     find: () => Promise.resolve(undefined),
   };
 
+  worked: WorkOptions | undefined;
+  mapped: MapOptions | undefined;
   compute: CliPeer["compute"] = {
-    work: ({ slots = 2 }) => Promise.resolve({ slots }),
-    map: (_module, inputs) => new FakeComputation(inputs),
+    work: (options) => {
+      this.worked = options;
+      return Promise.resolve({ slots: options.slots ?? 2 });
+    },
+    map: (_module, inputs, options) => {
+      this.mapped = options;
+      return new FakeComputation(inputs);
+    },
   };
 
   constructor(options: PeerOpenOptions = {}) {

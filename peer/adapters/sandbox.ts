@@ -94,10 +94,15 @@ const SAID: Readonly<Record<Failure, string>> = {
   unavailable: "This host cannot run WebAssembly in a thread of its own",
 };
 
+interface Waiting {
+  resolve(output: Uint8Array): void;
+  reject(error: PeerloomError): void;
+}
+
 export class ThreadSandbox implements Sandbox {
   /** Undefined where none could be started. */
   readonly #thread: SandboxThread | undefined;
-  #waiting: PromiseWithResolvers<Uint8Array> | undefined;
+  #waiting: Waiting | undefined;
   #ended: PeerloomError | undefined;
   #killed: Promise<void> | undefined;
 
@@ -128,9 +133,10 @@ export class ThreadSandbox implements Sandbox {
 
   #ask(request: Request): Promise<Uint8Array> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    this.#waiting = Promise.withResolvers();
-    this.#thread?.post(request);
-    return this.#waiting.promise;
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+      this.#thread?.post(request);
+    });
   }
 
   #answer(answer: SandboxAnswer): void {

@@ -14,6 +14,7 @@ export type { Validator } from "../services/feeds/history.ts";
 export type { FeedHeader, ForkChoice } from "../services/feeds/order.ts";
 export type { Share, ShareOptions } from "../services/files/files.ts";
 export type { Computation, ComputeProgress, TaskResult } from "../services/compute/computation.ts";
+export type { TaskInput, TaskInputs } from "../services/compute/input-reader.ts";
 export type { Compute, MapOptions } from "../services/compute/compute.ts";
 export type { WorkOffer, WorkOptions } from "../services/compute/work-offer.ts";
 export type {

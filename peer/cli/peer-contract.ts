@@ -5,7 +5,8 @@
 import type { PeerStatus } from "../api/status.ts";
 import type { Peer } from "../api/peer.ts";
 import type { NodePeerOptions } from "../node.ts";
-import type { Computation, TaskInputs, TaskResult } from "../services/compute/computation.ts";
+import type { Computation, TaskResult } from "../services/compute/computation.ts";
+import type { TaskInputs } from "../services/compute/input-reader.ts";
 import type { MapOptions } from "../services/compute/compute.ts";
 import type { WorkOptions } from "../services/compute/work-offer.ts";
 import type { DownloadResult, SaveOptions } from "../services/files/download.ts";

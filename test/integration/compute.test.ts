@@ -273,7 +273,7 @@ describe("what may go wrong", () => {
       yield "x";
       throw new TypeError("no more");
     };
-    expect(await codeOf(collect(asker.compute.map(modules.echo, broken())))).toBe("aborted");
+    expect(await codeOf(collect(asker.compute.map(modules.echo, broken())))).toBe("usage/invalid");
     const closed = Promise.withResolvers<void>();
     const waiting = async function* (): AsyncGenerator<string> {
       try {

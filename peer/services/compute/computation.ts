@@ -3,14 +3,14 @@
  * what is agreed on as it comes. Inputs are read as they are needed and results wait for their reader, so that neither list
  * has to fit in memory.
  */
-import { utf8 } from "../../../shared/bytes.ts";
-import { PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
+import { type ErrorCode, PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
 import type { Timer } from "../../runtime.ts";
 import type { ServiceHost } from "../host.ts";
 import type { Records } from "../records/records.ts";
+import { standstill, taskFailed, workersDisagree } from "./failures.ts";
+import { InputReader, type TaskInputs } from "./input-reader.ts";
 import type { Outcome } from "./outcome.ts";
-import { INPUT_BYTES_MAX } from "./protocol.ts";
 import type { Job, RemoteWorker } from "./remote-worker.ts";
 import { type Redundancy, Scheduler, type Settled } from "./scheduler.ts";
 import { WORKERS_MAX, WorkerSearch } from "./worker-search.ts";
@@ -25,8 +25,13 @@ const INPUTS_BYTES_MAX: number = 32 * 1024 * 1024;
 const RESULTS_MAX = 1_024;
 const RESULTS_BYTES_MAX: number = 32 * 1024 * 1024;
 
-export type TaskInput = Uint8Array | string;
-export type TaskInputs = Iterable<TaskInput> | AsyncIterable<TaskInput>;
+/** Ends by which a worker is not asked again in this computation: it said nothing for too long, or nonsense. */
+const IS_FINAL: ReadonlySet<ErrorCode> = new Set([
+  "link/timeout",
+  "compute/protocol",
+  "wire/malformed",
+  "wire/too-large",
+]);
 
 export interface TaskResult {
   /** Of the input, from 0. */
@@ -193,48 +198,17 @@ export class Computation extends EventTarget implements AsyncIterable<TaskResult
   // --- inputs ---
 
   async #feed(): Promise<void> {
-    const { inputs } = this.#parts;
-    const iterator =
-      Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]();
-    while (!this.#stop.signal.aborted) {
-      const next = await this.#unlessStopped(iterator.next());
-      if (next === undefined) break;
-      if (next.done === true) {
-        this.#isFed = true;
-        this.#tell();
-        return;
-      }
-      this.#add(next.value);
+    const reader = new InputReader(this.#parts.inputs, this.#stop.signal);
+    for (let input = await reader.next(); input !== undefined; input = await reader.next()) {
+      const index = this.#given++;
+      this.#inputs.set(index, input);
+      this.#inputBytes += input.length;
+      this.#scheduler.add(index);
+      this.#pump();
       while (!this.#stop.signal.aborted && this.#isFull()) await this.#changed.promise;
     }
-    // Whoever makes inputs may wait for something itself, so nobody waits for its farewell.
-    void Promise.resolve(iterator.return?.()).catch(() => {});
-  }
-
-  /** Undefined when the computation ends first. */
-  #unlessStopped<T>(value: T | Promise<T>): T | Promise<T | undefined> {
-    if (!(value instanceof Promise)) return value;
-    return new Promise((resolve, reject) => {
-      const stop = (): void => resolve(undefined);
-      const { signal } = this.#stop;
-      signal.addEventListener("abort", stop, { once: true });
-      void value.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-    });
-  }
-
-  #add(input: TaskInput): void {
-    const bytes = typeof input === "string" ? utf8(input) : copied(input);
-    const index = this.#given++;
-    if (bytes.length > INPUT_BYTES_MAX) {
-      throw new PeerloomError(
-        "compute/too-large",
-        `Input ${index} has ${bytes.length} bytes; ${INPUT_BYTES_MAX} are the most. Cut it into more tasks.`,
-      );
-    }
-    this.#inputs.set(index, bytes);
-    this.#inputBytes += bytes.length;
-    this.#scheduler.add(index);
-    this.#pump();
+    this.#isFed = !this.#stop.signal.aborted;
+    this.#tell();
   }
 
   #isFull(): boolean {
@@ -266,6 +240,8 @@ export class Computation extends EventTarget implements AsyncIterable<TaskResult
 
   #lost(id: PeerId, error: PeerloomError): void {
     this.#parts.host.runtime.log.debug("worker lost", { code: error.code });
+    // Whoever takes tasks and keeps them would be given them again for ever.
+    if (IS_FINAL.has(error.code)) this.#exclude(id);
     this.#workers.delete(id);
     this.#scheduler.leave(id);
     this.#search?.lost(id);
@@ -299,23 +275,10 @@ export class Computation extends EventTarget implements AsyncIterable<TaskResult
 
   #settle({ index, verdict, stop }: Settled<PeerId>): void {
     for (const id of stop) this.#workers.get(id)?.cancel(index);
-    if (verdict.kind === "split") {
-      this.fail(
-        new PeerloomError(
-          "compute/no-agreement",
-          `Workers disagree on input ${index}: too many of them lie, or the module does not give the same twice.`,
-        ),
-      );
-      return;
-    }
-    for (const id of verdict.wrong) this.#exclude(id);
+    if (verdict.kind === "split") return this.fail(workersDisagree(index));
+    for (const id of verdict.wrong) this.#reject(id);
     const { outcome, by } = verdict;
-    if (outcome.kind === "failure") {
-      this.fail(
-        new PeerloomError(outcome.code, `Input ${index} failed: ${FAILED[outcome.code] ?? outcome.code}.`),
-      );
-      return;
-    }
+    if (outcome.kind === "failure") return this.fail(taskFailed(index, outcome.code));
     this.#inputBytes -= this.#inputs.get(index)?.length ?? 0;
     this.#inputs.delete(index);
     this.#done += 1;
@@ -325,9 +288,14 @@ export class Computation extends EventTarget implements AsyncIterable<TaskResult
     this.#tell();
   }
 
-  #exclude(id: PeerId): void {
+  /** It said what others, enough of them, contradict. */
+  #reject(id: PeerId): void {
     this.#rejected += 1;
     this.#parts.blame(id);
+    this.#exclude(id);
+  }
+
+  #exclude(id: PeerId): void {
     this.#scheduler.exclude(id);
     this.#workers.get(id)?.close();
     this.#workers.delete(id);
@@ -355,24 +323,7 @@ export class Computation extends EventTarget implements AsyncIterable<TaskResult
     if (this.#scheduler.open === 0) this.#alive();
     const standstillMs = host.runtime.clock.monotonicMs() - this.#aliveAtMs;
     if (standstillMs < patienceMs) return;
-    const { workers } = this.#scheduler;
-    if (workers >= redundancy.agree) {
-      this.fail(
-        new PeerloomError(
-          "compute/no-agreement",
-          "No other worker is there for tasks on which those there are disagree.",
-        ),
-      );
-      return;
-    }
-    const refusal = this.#search?.lastRefusal;
-    this.fail(
-      new PeerloomError(
-        "compute/no-workers",
-        `${redundancy.agree} working peers are needed and ${workers} found. Run in this network: peerloom work.${refusal === undefined ? "" : ` One refused: ${refusal.message}`}`,
-        { cause: refusal },
-      ),
-    );
+    this.fail(standstill(this.#scheduler.workers, redundancy.agree, this.#search?.lastRefusal));
   }
 
   #tell(): void {
@@ -386,18 +337,4 @@ export class Computation extends EventTarget implements AsyncIterable<TaskResult
     this.#changed = Promise.withResolvers();
     resolve();
   }
-}
-
-const FAILED: Readonly<Record<string, string>> = {
-  "compute/trap": "the module trapped on it",
-  "compute/memory-limit": "the module used all its memory; allow more with memoryPages",
-  "compute/time-limit": "the module took too long; allow more with taskMs, if the workers do",
-  "compute/too-large": "the module gave too much output",
-  "compute/module-invalid": "the module cannot be compiled",
-};
-
-/** Its maker may use the memory again. */
-function copied(input: unknown): Uint8Array {
-  if (input instanceof Uint8Array) return Uint8Array.from(input);
-  throw new PeerloomError("usage/invalid", "An input is a Uint8Array or a string.");
 }

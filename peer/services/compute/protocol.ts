@@ -27,6 +27,9 @@ const CODE_BYTES_MAX = 64;
 export const BODY_BYTES_MAX: number =
   Math.max(MODULE_BYTES_MAX, INPUT_BYTES_MAX, OUTPUT_BYTES_MAX) + ID_BYTES;
 
+/** Below this one write is cheaper than two. */
+const BULK_BYTES_MIN = 4_096;
+
 const TYPE = { ask: 1, offer: 2, module: 3, task: 4, result: 5, failure: 6, cancel: 7, refusal: 8 } as const;
 const FIELD_LIMITS = { bytesMax: 64, depthMax: 1, itemsMax: 8, textBytesMax: 0 } as const;
 
@@ -65,8 +68,9 @@ export function encodeMessage(message: AskerMessage | WorkerMessage): readonly U
   const body = bodyOf(message);
   const bytes = body.reduce((sum, part) => sum + part.length, 0);
   const head = messageHead(TYPE[message.kind], bytes);
+  if (bytes < BULK_BYTES_MIN) return [concatBytes(head, ...body)];
   const [first, ...bulk] = body;
-  return [concatBytes(head, first ?? new Uint8Array(0)), ...bulk.filter(({ length }) => length > 0)];
+  return [concatBytes(head, first ?? new Uint8Array(0)), ...bulk];
 }
 
 function bodyOf(message: AskerMessage | WorkerMessage): readonly Uint8Array[] {

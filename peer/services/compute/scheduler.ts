@@ -153,6 +153,7 @@ export class Scheduler<W> {
   /** Ends tasks that every worker there is has answered; to be called when no more workers are expected. */
   exhaust(): readonly Settled<W>[] {
     const settled: Settled<W>[] = [];
+    if (this.#workers.size === 0) return settled;
     for (const task of this.#tasks.values()) {
       if (task.running.size > 0 || task.agreement.votes === 0) continue;
       const isOpen = [...this.#workers.keys()].some((worker) => !task.agreement.has(worker));

@@ -12,6 +12,8 @@ export interface Operations {
   share: { args: { path: string }; result: string };
   /** Fetches it. @returns seconds */
   get: { args: { ticket: string; path: string }; result: number };
+  /** Runs tasks of so many steps. @returns ms to the first result, seconds to the last */
+  compute: { args: { count: number; steps: number }; result: { firstMs: number; seconds: number } };
 }
 
 /** Of a process and those it has started. */

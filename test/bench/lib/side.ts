@@ -3,6 +3,7 @@ import { firstEcho, ping, sendBulk, serve } from "./application.ts";
 import type { Operations } from "./operations.ts";
 import { answerCalls, type Handlers } from "./remote.ts";
 import { type Conn, loadStack, type Stack } from "./stack.ts";
+import type { ComputeStack } from "../stacks/compute.ts";
 import { ownUsage } from "./usage.ts";
 
 const stack: Stack = await loadStack(process.argv[2] ?? "");
@@ -56,6 +57,10 @@ const handlers: Handlers<Operations> = {
   async get({ ticket, path }) {
     const { getTicket } = await import("../stacks/peerloom-files.ts");
     return getTicket(stack, ticket, path);
+  },
+  async compute(tasks) {
+    if (!("compute" in stack)) throw new Error("Only compute stacks run tasks.");
+    return (stack as ComputeStack).compute(tasks);
   },
 };
 

@@ -54,6 +54,9 @@ export const STACKS: { readonly [name: string]: StackSource } = {
   "peerloom-tcp": { module: at("stacks/peerloom.ts"), variant: "tcp" },
   "peerloom-webrtc": { module: at("stacks/peerloom.ts"), variant: "webrtc", helper: true },
   "peerloom-relay": { module: at("stacks/peerloom.ts"), variant: "relay", helper: true },
+  "compute-local": { module: at("stacks/compute.ts"), variant: "local" },
+  "compute-1": { module: at("stacks/compute.ts"), variant: "1" },
+  "compute-2": { module: at("stacks/compute.ts"), variant: "2", helper: true },
   "peerloom-joined": { module: at("stacks/peerloom.ts"), variant: "joined", helper: true },
 };
 

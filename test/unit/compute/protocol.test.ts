@@ -51,7 +51,7 @@ test.each(WORKERS)("%o of a worker is these bytes", (message, hex) => {
 });
 
 test("bulk is written as it is, not copied", () => {
-  const input = new Uint8Array(1_000);
+  const input = new Uint8Array(10_000);
   expect(encodeMessage({ kind: "task", id: 1, input })[1]).toBe(input);
 });
 

@@ -26,13 +26,18 @@ describe("working peers", () => {
   test("are found by who has tasks, and share them; every result is right", async () => {
     const [asker, a, b] = (await openCircle(3)) as [Peer, Peer, Peer];
     for (const peer of [a, b]) await peer.compute.work({ slots: 1 });
-    const inputs = Array.from({ length: 40 }, () => BURN);
-    const run = asker.compute.map(modules.burn, inputs);
+    // Until both have been found, however slow this machine is.
+    const inputs = function* (): Generator<Uint8Array> {
+      for (let i = 0; i < 40 || run.contributors.length < 2; i++) yield BURN;
+    };
+    const run = asker.compute.map(modules.burn, inputs());
     const results = await collect(run);
-    expect([...results.keys()].sort((x, y) => x - y)).toEqual(inputs.map((_, i) => i));
+    const { done, given } = run.progress;
+    expect([...results.keys()].sort((x, y) => x - y)).toEqual(Array.from({ length: given }, (_, i) => i));
     for (const { value } of results.values()) expect(value).toEqual(BURN);
     expect(workersOf(results)).toEqual(new Set([a.id, b.id]));
-    expect(run.progress).toMatchObject({ done: 40, given: 40, isComplete: true, rejected: 0 });
+    expect(run.progress).toMatchObject({ isComplete: true, rejected: 0 });
+    expect(done).toBe(given);
   });
 
   test("the first result of a warm network is there within a second", async () => {
@@ -102,14 +107,18 @@ describe("liars", () => {
     const [asker, a, b, liar] = (await openCircle(4)) as [Peer, Peer, Peer, Peer];
     for (const peer of [a, b]) await peer.compute.work({ slots: 1 });
     const impostor = pretendToWork(liar, ({ id }) => ({ kind: "result", id, output: Uint8Array.of(66) }));
-    const run = asker.compute.map(modules.echo, INPUTS, { copies: 2, agree: 2, workers: [liar.id] });
+    const inputs = function* (): Generator<string> {
+      for (let i = 0; i < 60 || run.progress.rejected === 0; i++) yield `input ${i}`;
+    };
+    const options = { copies: 2, agree: 2, workers: [liar.id] };
+    const run = asker.compute.map(modules.echo, inputs(), options);
     const results = await collect(run);
-    for (const [index, input] of INPUTS.entries()) expect(text(results.get(index)?.value)).toBe(input);
+    expect(results.size).toBe(run.progress.given);
+    for (const [index, { value }] of results) expect(text(value)).toBe(`input ${index}`);
     expect(workersOf(results)).toEqual(new Set([a.id, b.id]));
     expect(impostor.asked).toBeGreaterThan(0);
-    expect(run.progress.rejected).toBeGreaterThan(0);
     const asked = impostor.offers;
-    const again = await collect(asker.compute.map(modules.echo, INPUTS, { copies: 2, workers: [liar.id] }));
+    const again = await collect(asker.compute.map(modules.echo, INPUTS, options));
     expect(again.size).toBe(INPUTS.length);
     expect(impostor.offers).toBe(asked);
   });
@@ -208,15 +217,19 @@ describe("what may go wrong", () => {
   test("a worker that is lost in the middle costs nothing but time", async () => {
     const [asker, a, b] = (await openCircle(3)) as [Peer, Peer, Peer];
     for (const peer of [a, b]) await peer.compute.work({ slots: 1 });
-    const inputs = Array.from({ length: 60 }, () => BURN);
     const seen = new Set<number>();
     let closing: Promise<void> | undefined;
-    for await (const { index, by } of asker.compute.map(modules.burn, inputs)) {
+    const inputs = function* (): Generator<Uint8Array> {
+      for (let i = 0; i < 40 || closing === undefined; i++) yield BURN;
+      for (let i = 0; i < 20; i++) yield BURN;
+    };
+    const run = asker.compute.map(modules.burn, inputs());
+    for await (const { index, by } of run) {
       expect(seen.has(index)).toBe(false);
       seen.add(index);
       if (by.includes(a.id)) closing ??= a.close();
     }
-    expect(seen.size).toBe(inputs.length);
+    expect(seen.size).toBe(run.progress.given);
     await closing;
   });
 

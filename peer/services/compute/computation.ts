@@ -55,7 +55,7 @@ export interface ComputeProgress {
 
 export interface ComputationParts {
   readonly host: ServiceHost;
-  readonly records: Records;
+  readonly records: Pick<Records, "providers">;
   readonly inputs: TaskInputs;
   readonly redundancy: Redundancy;
   readonly named: readonly PeerId[];

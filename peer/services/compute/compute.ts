@@ -49,13 +49,13 @@ const PAGES_ASKED_MAX = 1_024;
 
 export class Compute {
   readonly #host: ServiceHost;
-  readonly #records: Records;
+  readonly #records: Pick<Records, "provide" | "providers">;
   readonly #liars: Liars;
   readonly #computations = new Set<Computation>();
   #offer: Promise<WorkOffer> | undefined;
   #closed = false;
 
-  constructor(host: ServiceHost, records: Records) {
+  constructor(host: ServiceHost, records: Pick<Records, "provide" | "providers">) {
     this.#host = host;
     this.#records = records;
     this.#liars = new Liars(host.runtime.clock);

@@ -57,7 +57,7 @@ export class WorkOffer implements AsyncDisposable {
   /** @throws PeerloomError `compute/unavailable`, `usage/invalid`, `id/invalid` */
   static async open(
     host: ServiceHost,
-    records: Records,
+    records: Pick<Records, "provide">,
     options: WorkOptions,
     closed: () => void,
   ): Promise<WorkOffer> {
@@ -99,7 +99,7 @@ export class WorkOffer implements AsyncDisposable {
     await this.close();
   }
 
-  #start(records: Records, announce: boolean): void {
+  #start(records: Pick<Records, "provide">, announce: boolean): void {
     this.#unhandle = this.#host.handle(WORK_PROTOCOL, (stream, session) => this.#serve(stream, session));
     // Ends with the offer; a record that is just being put has a deadline of its own.
     if (announce) void this.#announce(records);
@@ -138,7 +138,7 @@ export class WorkOffer implements AsyncDisposable {
   }
 
   /** Says that this peer works; records says it again by itself. */
-  async #announce(records: Records): Promise<void> {
+  async #announce(records: Pick<Records, "provide">): Promise<void> {
     const { clock, random, log, hash } = this.#host.runtime;
     const { signal } = this.#stop;
     const key = await workKey(hash, this.#host.network);

@@ -24,7 +24,7 @@ const ASKED_MAX = 1_024;
 
 export interface WorkerSearchOptions {
   readonly host: ServiceHost;
-  readonly records: Records;
+  readonly records: Pick<Records, "providers">;
   readonly job: Job;
   readonly named: readonly PeerId[];
   /** Whether others than those named are looked for. */

@@ -1,0 +1,146 @@
+/** A computation's patience, on virtual time: workers that keep what they get, that are not there, that come late. */
+import { expect, onTestFinished, test } from "vitest";
+import { SimClock } from "../../../peer/adapters/sim/clock.ts";
+import { simRuntime } from "../../../peer/adapters/sim/runtime.ts";
+import { Compute, type MapOptions } from "../../../peer/services/compute/compute.ts";
+import {
+  BODY_BYTES_MAX,
+  decodeFromAsker,
+  encodeMessage,
+  violation,
+  type WorkerMessage,
+} from "../../../peer/services/compute/protocol.ts";
+import { MessageReader } from "../../../peer/services/files/protocol.ts";
+import type { ServiceHost } from "../../../peer/services/host.ts";
+import type { Session, Stream } from "../../../peer/session/contract.ts";
+import { PeerloomError } from "../../../shared/errors.ts";
+import { DEFAULT_NETWORK } from "../../../shared/ids.ts";
+import { echo } from "../../wasm/modules.ts";
+import { FakeSession, ID_A } from "../cli/fakes.ts";
+
+type Character = "honest" | "silent" | "busy";
+
+/** A session with a peer that works, in its way, at the end of a pipe. */
+class WorkingSession extends FakeSession {
+  character: Character;
+  asked = 0;
+
+  constructor(character: Character) {
+    super();
+    this.character = character;
+  }
+
+  override open(protocol: string): Promise<Stream> {
+    const there = new TransformStream<Uint8Array, Uint8Array>(undefined, { highWaterMark: 64 });
+    const back = new TransformStream<Uint8Array, Uint8Array>(undefined, { highWaterMark: 64 });
+    const writer = back.writable.getWriter();
+    void this.#work(there.readable, writer).catch(() => {});
+    return Promise.resolve({
+      id: 1,
+      protocol,
+      readable: back.readable,
+      writable: there.writable,
+      reset: (code = "stream/reset") => {
+        const error = new PeerloomError(code, "The stream was reset.");
+        writer.abort(error).catch(() => {});
+      },
+      closed: Promise.resolve(),
+    });
+  }
+
+  async #work(
+    readable: ReadableStream<Uint8Array>,
+    writer: WritableStreamDefaultWriter<Uint8Array>,
+  ): Promise<void> {
+    const reader = new MessageReader(readable, BODY_BYTES_MAX, violation);
+    const say = async (message: WorkerMessage): Promise<void> => {
+      for (const part of encodeMessage(message)) await writer.write(part);
+    };
+    for (let raw = await reader.next(); raw !== undefined; raw = await reader.next()) {
+      const message = decodeFromAsker(raw);
+      if (message.kind === "ask") {
+        this.asked += 1;
+        if (this.character === "busy") return say({ kind: "refusal", code: "compute/busy" });
+        await say({ kind: "offer", slots: 1, taskMs: message.taskMs, wantsModule: true });
+      } else if (message.kind === "task" && this.character === "honest")
+        await say({ kind: "result", id: message.id, output: message.input });
+    }
+  }
+}
+
+/** Runs a computation to its end. @returns how it ended, when, and with how many results */
+async function check(
+  sessions: readonly Session[],
+  options: MapOptions = {},
+  at: { readonly ms: number; readonly happens: () => void } = { ms: 0, happens: () => {} },
+): Promise<{ code: string; seconds: number; results: number }> {
+  const clock = new SimClock();
+  onTestFinished(() => clock.close());
+  const host: ServiceHost = {
+    id: ID_A,
+    network: DEFAULT_NETWORK,
+    runtime: simRuntime({ seed: 1, clock }),
+    addresses: () => [],
+    connect: (id) => {
+      const session = sessions.find(({ peerId }) => peerId === id);
+      return session === undefined
+        ? Promise.reject(new PeerloomError("connect/no-path", "Nobody."))
+        : Promise.resolve(session);
+    },
+    sessions: () => sessions,
+    sign: () => Promise.resolve(new Uint8Array(64)),
+    isLinked: () => Promise.resolve(false),
+    handle: () => () => {},
+  };
+  const compute = new Compute(host, {
+    provide: () => Promise.resolve(() => {}),
+    providers: () => Promise.reject(new PeerloomError("records/unavailable", "No overlay.")),
+  });
+  clock.schedule(at.ms, at.happens);
+  let results = 0;
+  const run = (async () => {
+    for await (const _ of compute.map(echo, ["a", "b", "c"], options)) results += 1;
+  })();
+  const code = await clock.runUntil(
+    run.then(
+      () => "none",
+      (error: unknown) => (error instanceof PeerloomError ? error.code : String(error)),
+    ),
+  );
+  const seconds = clock.monotonicMs() / 1000;
+  expect(clock.timersPending).toBe(0);
+  return { code, seconds, results };
+}
+
+test("an honest worker does it at once", async () => {
+  expect(await check([new WorkingSession("honest")])).toEqual({ code: "none", seconds: 0, results: 3 });
+});
+
+test("nobody there: it gives up after its patience", async () => {
+  const { code, seconds } = await check([], { patienceMs: 7_000 });
+  expect(code).toBe("compute/no-workers");
+  expect(seconds).toBeGreaterThanOrEqual(7);
+  expect(seconds).toBeLessThan(8);
+});
+
+test("a worker that keeps all it gets and says nothing is given up, and does not hold the end up for ever", async () => {
+  const session = new WorkingSession("silent");
+  const { code, seconds } = await check([session], { taskMs: 1_000 });
+  expect(code).toBe("compute/no-workers");
+  expect(seconds).toBeLessThan(60);
+  expect(session.asked).toBe(1);
+});
+
+test("one that is busy is asked again, ever less often, and works when it can", async () => {
+  const session = new WorkingSession("busy");
+  const free = { ms: 9_000, happens: () => void (session.character = "honest") };
+  const { code, seconds, results } = await check([session], {}, free);
+  expect({ code, results }).toEqual({ code: "none", results: 3 });
+  expect(seconds).toBeLessThan(19);
+  expect(session.asked).toBeLessThan(9);
+});
+
+test("two must agree and only one is there: it gives up, and says so", async () => {
+  const { code, results } = await check([new WorkingSession("honest")], { copies: 2, patienceMs: 3_000 });
+  expect({ code, results }).toEqual({ code: "compute/no-workers", results: 0 });
+});

@@ -156,3 +156,17 @@ test("fewer liars than must agree never get a wrong result taken, whatever else 
     { numRuns: 200 },
   );
 });
+
+test("what a liar said of other tasks counts no more: they are given to one more instead", () => {
+  const scheduler = new Scheduler<string>({ copies: 2, agree: 2 });
+  const said = { kind: "value", value: Uint8Array.of(1) } as const;
+  for (const name of ["liar", "b", "c"]) scheduler.join(name, 1);
+  scheduler.add(0);
+  expect(scheduler.take("liar", 0)).toBe(0);
+  expect(scheduler.take("b", 0)).toBe(0);
+  expect(scheduler.answer("liar", 0, said, 1)).toBeUndefined();
+  scheduler.exclude("liar");
+  expect(scheduler.answer("b", 0, said, 2)).toBeUndefined();
+  expect(scheduler.take("c", 2)).toBe(0);
+  expect(scheduler.answer("c", 0, said, 3)).toMatchObject({ verdict: { kind: "agreed", by: ["b", "c"] } });
+});

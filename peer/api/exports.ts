@@ -20,6 +20,9 @@ export type {
   SetOptions,
   StoredRecord,
 } from "../services/records/records.ts";
+export type { CallContext } from "../services/rpc/context.ts";
+export type { Remote, RemoteItems } from "../services/rpc/remote.ts";
+export type { RpcOptions, ServeOptions } from "../services/rpc/rpc.ts";
 export type { RecordValue } from "../services/records/value.ts";
 export type {
   BytesByPath,

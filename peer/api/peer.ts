@@ -25,6 +25,7 @@ import type { Listener, Runtime } from "../runtime.ts";
 import { Feeds } from "../services/feeds/feeds.ts";
 import { Files } from "../services/files/files.ts";
 import { Records } from "../services/records/records.ts";
+import { Rpc } from "../services/rpc/rpc.ts";
 import type { ServiceHost } from "../services/host.ts";
 import type { Session, StreamHandler } from "../session/contract.ts";
 import type { PeerSession } from "../session/session.ts";
@@ -58,6 +59,19 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly records: Records;
   /** Signed logs that peers keep, check and pass on. */
   readonly feeds: Feeds;
+  /**
+   * Lets other peers call the functions of an object.
+   * @example
+   * peer.serve("calc/1", { add: (a: number, b: number) => a + b });
+   */
+  readonly serve: Rpc["serve"];
+  /**
+   * What another peer serves, as an object whose methods return promises.
+   * @example
+   * const five = await peer.rpc<Calc>(id, "calc/1").add(2, 3);
+   */
+  readonly rpc: Rpc["remote"];
+  readonly #rpc: Rpc;
   readonly #runtime: Runtime;
   readonly #options: CheckedOptions;
   readonly #handlers = new Map<string, StreamHandler>();
@@ -193,6 +207,9 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.files = new Files(host, options.edge);
     this.records = new Records(host);
     this.feeds = new Feeds(host, this.records);
+    this.#rpc = new Rpc(host);
+    this.serve = (...call) => this.#rpc.serve(...call);
+    this.rpc = (...call) => this.#rpc.remote(...call);
   }
 
   /** Origin of the edge, or undefined in pure mode. */
@@ -302,6 +319,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   async #close(): Promise<void> {
     await this.#reentry?.close();
     await this.#lan?.close();
+    this.#rpc.close();
     await this.files.close();
     await this.feeds.close();
     this.#membership?.close();

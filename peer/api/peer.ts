@@ -24,6 +24,7 @@ import { Upgrader } from "../overlay/upgrader.ts";
 import type { Listener, Runtime } from "../runtime.ts";
 import { Feeds } from "../services/feeds/feeds.ts";
 import { Files } from "../services/files/files.ts";
+import { Ports } from "../services/ports/ports.ts";
 import { Records } from "../services/records/records.ts";
 import { Rpc } from "../services/rpc/rpc.ts";
 import type { ServiceHost } from "../services/host.ts";
@@ -59,6 +60,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly records: Records;
   /** Signed logs that peers keep, check and pass on. */
   readonly feeds: Feeds;
+  /** TCP ports of this machine and of others. Node and Deno only. */
+  readonly ports: Ports;
   /**
    * Lets other peers call the functions of an object.
    * @example
@@ -207,6 +210,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.files = new Files(host, options.edge);
     this.records = new Records(host);
     this.feeds = new Feeds(host, this.records);
+    this.ports = new Ports(host);
     this.#rpc = new Rpc(host);
     this.serve = (...call) => this.#rpc.serve(...call);
     this.rpc = (...call) => this.#rpc.remote(...call);
@@ -320,6 +324,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await this.#reentry?.close();
     await this.#lan?.close();
     this.#rpc.close();
+    await this.ports.close();
     await this.files.close();
     await this.feeds.close();
     this.#membership?.close();

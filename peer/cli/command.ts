@@ -49,6 +49,8 @@ export interface CommonOptions {
 export interface CommandValues {
   text(name: string): string | undefined;
   flag(name: string): boolean;
+  /** Of an option that may be repeated. */
+  list(name: string): readonly string[];
   /** @throws PeerloomError `usage/invalid` when the value is not an integer from `min` to `max` */
   integer(
     name: string,

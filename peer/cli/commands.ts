@@ -6,6 +6,7 @@ import { edgeDev } from "./edge-dev.ts";
 import { get } from "./get.ts";
 import { id } from "./id.ts";
 import { ping } from "./ping.ts";
+import { expose, forward } from "./ports.ts";
 import { lookup, put, set } from "./records.ts";
 import { share } from "./share.ts";
 import { sim } from "./sim.ts";
@@ -20,6 +21,8 @@ export const COMMANDS: readonly Command[] = [
   share,
   get,
   ping,
+  expose,
+  forward,
   put,
   set,
   lookup,

@@ -6,6 +6,7 @@ import type { PeerStatus } from "../api/status.ts";
 import type { Peer } from "../api/peer.ts";
 import type { NodePeerOptions } from "../node.ts";
 import type { DownloadResult, SaveOptions } from "../services/files/download.ts";
+import type { Ports } from "../services/ports/ports.ts";
 import type { Records } from "../services/records/records.ts";
 import type { Share, ShareOptions } from "../services/files/files.ts";
 
@@ -25,5 +26,6 @@ export interface CliPeer
     get(ticket: string): Download;
   };
   readonly records: Pick<Records, "store" | "set" | "find">;
+  readonly ports: Pick<Ports, "expose" | "forward">;
   status(): PeerStatus;
 }

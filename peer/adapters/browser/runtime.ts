@@ -19,6 +19,7 @@ export function browserRuntime(): Runtime {
     aead: browserAead,
     hash: webCryptoHash,
     tcp: undefined,
+    sockets: undefined,
     websocket: browserWebSocket,
     webrtc: browserWebRtc(),
     lan: undefined,

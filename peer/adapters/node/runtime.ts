@@ -8,6 +8,7 @@ import { nodeLog } from "./log.ts";
 import { folderLogs } from "./logs.ts";
 import { nodeRandom } from "./random.ts";
 import { folderStorage, memoryStorage } from "./storage.ts";
+import { nodeSockets } from "./sockets.ts";
 import { nodeTcp } from "./tcp.ts";
 import { nodeWebSocket } from "./websocket.ts";
 import { nodeHash } from "./hash.ts";
@@ -26,6 +27,7 @@ export function nodeRuntime({ dataDir, webrtc }: NodeRuntimeOptions): Runtime {
     aead: nodeAead,
     hash: nodeHash,
     tcp: nodeTcp,
+    sockets: nodeSockets,
     websocket: nodeWebSocket,
     webrtc,
     lan: nodeLan(),

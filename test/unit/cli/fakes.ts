@@ -6,6 +6,7 @@ import { onTestFinished } from "vitest";
 import { COMMANDS } from "../../../peer/cli/commands.ts";
 import type { CliHost } from "../../../peer/cli/command.ts";
 import type { TextSink } from "../../../peer/cli/output.ts";
+import { PeerloomError } from "../../../shared/errors.ts";
 import { DEFAULT_NETWORK } from "../../../shared/ids.ts";
 import { formatTicket } from "../../../peer/services/files/ticket.ts";
 import type { CliPeer, Download, PeerOpenOptions } from "../../../peer/cli/peer-contract.ts";
@@ -119,6 +120,13 @@ export class FakePeer extends EventTarget implements CliPeer {
     store: () => Promise.resolve({ key: "k".repeat(64), copies: 5, seq: 0 }),
     set: () => Promise.resolve({ key: "k".repeat(64), copies: 5, seq: 7 }),
     find: () => Promise.resolve(undefined),
+  };
+
+  ports: CliPeer["ports"] = {
+    expose: () => {
+      throw new PeerloomError("usage/invalid", "no ports in this test");
+    },
+    forward: () => Promise.reject(new PeerloomError("ports/refused", "no ports in this test")),
   };
 
   constructor(options: PeerOpenOptions = {}) {

@@ -136,6 +136,23 @@ describe("bytes", () => {
     expect(String((await once(lasting, "data"))[0])).toBe("again");
   });
 
+  test("a session that ends resets its connections, and the next one connects again", async () => {
+    const { near, far } = await pair();
+    const { port } = await program(echo);
+    far.ports.expose(port, { allow: [near.id] });
+    const forward = await near.ports.forward(far.id, port);
+    const socket = await dial(forward.listen);
+    socket.write("hello");
+    await once(socket, "data");
+    const [over, ended] = [closed(socket), next(forward, "end")];
+    await far.sessions()[0]?.close();
+    await over;
+    expect((await ended).code).toBeDefined();
+    const again = await dial(forward.listen);
+    again.end("again");
+    expect((await buffer(again)).toString()).toBe("again");
+  });
+
   test("a program that does not read stops the one that writes", async () => {
     const { near, far } = await pair();
     const resume = Promise.withResolvers<void>();

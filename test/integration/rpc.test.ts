@@ -42,6 +42,10 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   return found;
 }
 
+function named<T>(name: string, value: T): Record<string, T> {
+  return { [name]: value };
+}
+
 /** Resolves when the served method says so. */
 function gate(): { readonly open: () => void; readonly opened: Promise<void> } {
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -70,7 +74,7 @@ describe("values", () => {
       new Uint8Array([1, 2, 3]),
       new Uint8Array(500_000).fill(7),
       [[], {}, [1, [2, "x", null]]],
-      { a: { b: [new Uint8Array(3)] }, constructor: "x", ...Object.fromEntries([["then", 1]]) },
+      { a: { b: [new Uint8Array(3)] }, constructor: "x", ...named("then", 1) },
     ];
     for (const value of values) expect(await remote.echo(value)).toEqual(value);
     expect(await remote.echo({ a: 1, b: undefined })).toEqual({ a: 1 });
@@ -150,7 +154,12 @@ describe("what is not there", () => {
     expect(await codeOf(remote.hidden() as unknown as Promise<number>)).toBe("rpc/unknown-method");
     expect(await codeOf(caller.rpc<Shop>(server.id, "other/1").price())).toBe("rpc/not-served");
     expect(() => server.serve("empty/1", {})).toThrow(PeerloomError);
-    expect(() => server.serve("then/1", Object.fromEntries([["then", () => 1]]))).toThrow(/another name/);
+    expect(() =>
+      server.serve(
+        "then/1",
+        named("then", () => 1),
+      ),
+    ).toThrow(/another name/);
     expect(() => server.serve("", calc)).toThrow(PeerloomError);
     expect(() => caller.rpc("nobody", "calc/1")).toThrow(PeerloomError);
     expect(() => caller.rpc(server.id, "calc/1", { timeoutMs: 0 })).toThrow(PeerloomError);

@@ -17,7 +17,7 @@ test("looking at a proxy calls nothing", async () => {
   expect(await Promise.resolve(proxy)).toBe(proxy);
   expect(JSON.stringify({ proxy })).toBe('{"proxy":{}}');
   expect(inspect(proxy)).not.toBe("");
-  expect(() => String(proxy)).toThrow(TypeError);
+  expect(() => Reflect.apply(String, undefined, [proxy])).toThrow(TypeError);
   expect(Object.keys(proxy)).toEqual([]);
   expect("add" in proxy).toBe(false);
   expect(Object.getPrototypeOf(proxy)).toBe(null);

@@ -6,6 +6,7 @@ import { generateIdentity } from "./identity/identity.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
 
 export type * from "./api/exports.ts";
+export { RemoteError } from "./services/rpc/remote-error.ts";
 export { PeerloomError } from "../shared/errors.ts";
 
 export interface BrowserPeerOptions extends PeerOptions {

@@ -7,6 +7,7 @@ import { Peer as CorePeer } from "./api/peer.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
 
 export type * from "./api/exports.ts";
+export { RemoteError } from "./services/rpc/remote-error.ts";
 export { PeerloomError } from "../shared/errors.ts";
 
 export interface NodePeerOptions extends PeerOptions {

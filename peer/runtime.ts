@@ -13,6 +13,8 @@ export interface Runtime {
   readonly hash: HashProvider;
   /** Undefined where the host has no sockets of that kind. */
   readonly tcp: TcpHost | undefined;
+  /** For the bytes of other programs. Undefined where the host has none. */
+  readonly sockets: SocketHost | undefined;
   readonly websocket: WebSocketHost;
   readonly webrtc: WebRtcHost | undefined;
   /** Undefined where the host cannot speak to the local network. */
@@ -160,6 +162,38 @@ export interface Listener {
   addresses(): readonly string[];
   /** Resolves when the port is free again; accepted sockets stay. */
   close(): Promise<void>;
+}
+
+/** Plain TCP, to and from other programs on the machine or near it. */
+export interface SocketHost {
+  /** @throws PeerloomError `link/failed` */
+  connect(
+    address: { readonly host: string; readonly port: number },
+    signal: AbortSignal,
+  ): Promise<PlainSocket>;
+  /** @throws PeerloomError `link/failed` when the port is taken */
+  listen(
+    options: { readonly host: string; readonly port: number },
+    accept: (socket: PlainSocket) => void,
+  ): Promise<SocketListener>;
+}
+
+export interface SocketListener {
+  readonly host: string;
+  readonly port: number;
+  /** Takes no more; resolves when those it took are over too. */
+  close(): Promise<void>;
+}
+
+/** One connection. Each half ends by itself, as in TCP. */
+export interface PlainSocket {
+  readonly remoteAddress: string;
+  /** Ends with the other program's half; reads no faster than it is read. */
+  readonly readable: ReadableStream<Uint8Array>;
+  /** Writing waits for the other program; closing ends this half. */
+  readonly writable: WritableStream<Uint8Array>;
+  /** Ends both halves at once, which the other program sees as a reset. Twice is harmless. */
+  reset(): void;
 }
 
 export interface WebSocketHost {

@@ -24,6 +24,13 @@ export type {
   SetOptions,
   StoredRecord,
 } from "../services/records/records.ts";
+export type { PortConnection } from "../services/ports/connection.ts";
+export type { Exposure } from "../services/ports/exposure.ts";
+export type { Forward } from "../services/ports/forward.ts";
+export type { ExposeOptions, ForwardPortOptions } from "../services/ports/ports.ts";
+export type { CallContext } from "../services/rpc/context.ts";
+export type { Remote, RemoteItems } from "../services/rpc/remote.ts";
+export type { RpcOptions, ServeOptions } from "../services/rpc/rpc.ts";
 export type { RecordValue } from "../services/records/value.ts";
 export type {
   BytesByPath,

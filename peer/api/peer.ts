@@ -25,7 +25,9 @@ import type { Listener, Runtime } from "../runtime.ts";
 import { Feeds } from "../services/feeds/feeds.ts";
 import { Compute } from "../services/compute/compute.ts";
 import { Files } from "../services/files/files.ts";
+import { Ports } from "../services/ports/ports.ts";
 import { Records } from "../services/records/records.ts";
+import { Rpc } from "../services/rpc/rpc.ts";
 import type { ServiceHost } from "../services/host.ts";
 import type { Session, StreamHandler } from "../session/contract.ts";
 import type { PeerSession } from "../session/session.ts";
@@ -61,6 +63,21 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly feeds: Feeds;
   /** Processing power, offered and used. */
   readonly compute: Compute;
+  /** TCP ports of this machine and of others. Node and Deno only. */
+  readonly ports: Ports;
+  /**
+   * Lets other peers call the functions of an object.
+   * @example
+   * peer.serve("calc/1", { add: (a: number, b: number) => a + b });
+   */
+  readonly serve: Rpc["serve"];
+  /**
+   * What another peer serves, as an object whose methods return promises.
+   * @example
+   * const five = await peer.rpc<Calc>(id, "calc/1").add(2, 3);
+   */
+  readonly rpc: Rpc["remote"];
+  readonly #rpc: Rpc;
   readonly #runtime: Runtime;
   readonly #options: CheckedOptions;
   readonly #handlers = new Map<string, StreamHandler>();
@@ -197,6 +214,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.records = new Records(host);
     this.feeds = new Feeds(host, this.records);
     this.compute = new Compute(host, this.records);
+    this.ports = new Ports(host);
+    this.#rpc = new Rpc(host);
+    this.serve = (...call) => this.#rpc.serve(...call);
+    this.rpc = (...call) => this.#rpc.remote(...call);
   }
 
   /** Origin of the edge, or undefined in pure mode. */
@@ -306,6 +327,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
   async #close(): Promise<void> {
     await this.#reentry?.close();
     await this.#lan?.close();
+    this.#rpc.close();
+    await this.ports.close();
     await this.files.close();
     await this.feeds.close();
     await this.compute.close();

@@ -158,13 +158,12 @@ function readCommon(
   const only = text(values, "only");
   if (only !== undefined && only !== "direct" && only !== "relay")
     throw usage(`--only takes direct or relay, not "${only}".`);
-  const bootstrap = values["bootstrap"];
   return {
     edge: readEdge(text(values, "edge"), environment["PEERLOOM_EDGE"]),
     network: name,
     data: nonEmpty(text(values, "data"), "--data"),
     listen,
-    bootstrap: Array.isArray(bootstrap) ? bootstrap.map(String) : [],
+    bootstrap: list(values, "bootstrap"),
     only,
     lan: values["no-lan"] === true ? false : undefined,
     json: values["json"] === true,
@@ -192,10 +191,7 @@ function valuesOf(values: RawValues, command: Command): CommandValues {
   return {
     text: (name) => nonEmpty(text(values, name), `--${name}`),
     flag: (name) => values[name] === true,
-    list: (name) => {
-      const given = values[name];
-      return Array.isArray(given) ? given.map((word) => nonEmpty(String(word), `--${name}`) ?? "") : [];
-    },
+    list: (name) => list(values, name).map((word) => nonEmpty(word, `--${name}`) ?? ""),
     integer: (name, bounds) => {
       const value = text(values, name);
       if (value === undefined) return bounds.default;
@@ -211,6 +207,11 @@ function valuesOf(values: RawValues, command: Command): CommandValues {
 function text(values: RawValues, name: string): string | undefined {
   const value = values[name];
   return typeof value === "string" ? value : undefined;
+}
+
+function list(values: RawValues, name: string): string[] {
+  const value = values[name];
+  return Array.isArray(value) ? value.map(String) : [];
 }
 
 function nonEmpty(value: string | undefined, name: string): string | undefined {

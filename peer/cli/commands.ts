@@ -7,6 +7,7 @@ import { edgeDev } from "./edge-dev.ts";
 import { get } from "./get.ts";
 import { id } from "./id.ts";
 import { ping } from "./ping.ts";
+import { expose, forward } from "./ports.ts";
 import { lookup, put, set } from "./records.ts";
 import { share } from "./share.ts";
 import { sim } from "./sim.ts";
@@ -21,6 +22,8 @@ export const COMMANDS: readonly Command[] = [
   share,
   get,
   ping,
+  expose,
+  forward,
   put,
   set,
   lookup,

@@ -41,7 +41,8 @@ function page(command: Command): string {
   ];
   const own = optionLines(command.options);
   if (own.length > 0) lines.push("Its options:", ...own, "");
-  lines.push("Options of every command:", ...optionLines(COMMON_OPTIONS));
+  const common = Object.entries(COMMON_OPTIONS).filter(([name]) => !Object.hasOwn(command.options, name));
+  lines.push("Options of every command:", ...optionLines(Object.fromEntries(common)));
   return lines.join("\n");
 }
 

@@ -10,6 +10,7 @@ import type { TaskInputs } from "../services/compute/input-reader.ts";
 import type { MapOptions } from "../services/compute/compute.ts";
 import type { WorkOptions } from "../services/compute/work-offer.ts";
 import type { DownloadResult, SaveOptions } from "../services/files/download.ts";
+import type { Ports } from "../services/ports/ports.ts";
 import type { Records } from "../services/records/records.ts";
 import type { Share, ShareOptions } from "../services/files/files.ts";
 
@@ -36,5 +37,6 @@ export interface CliPeer
     work(options: WorkOptions): Promise<{ readonly slots: number }>;
     map(module: Uint8Array, inputs: TaskInputs, options: MapOptions): CliComputation;
   };
+  readonly ports: Pick<Ports, "expose" | "forward">;
   status(): PeerStatus;
 }

@@ -55,7 +55,7 @@ export function unpackValue(bytes: Uint8Array, bytesMax: number): PlainValue {
 }
 
 /** What is written must be read again as it was: no Map, Date, cycle or undefined. */
-function isPlain(value: unknown, depth: number): boolean {
+export function isPlain(value: unknown, depth: number): boolean {
   if (value === null || typeof value === "boolean" || value instanceof Uint8Array) return true;
   if (typeof value === "number") return Number.isFinite(value);
   if (typeof value === "string") return value.isWellFormed();

@@ -21,6 +21,7 @@ export function browserRuntime(servedBy: string | null): Runtime {
     aead: browserAead,
     hash: webCryptoHash,
     tcp: undefined,
+    sockets: undefined,
     websocket: browserWebSocket,
     webrtc: browserWebRtc(),
     lan: undefined,

@@ -9,6 +9,7 @@ import { folderLogs } from "./logs.ts";
 import { nodeRandom } from "./random.ts";
 import { nodeSandboxes } from "./sandbox.ts";
 import { folderStorage, memoryStorage } from "./storage.ts";
+import { nodeSockets } from "./sockets.ts";
 import { nodeTcp } from "./tcp.ts";
 import { nodeWebSocket } from "./websocket.ts";
 import { nodeHash } from "./hash.ts";
@@ -27,6 +28,7 @@ export function nodeRuntime({ dataDir, webrtc }: NodeRuntimeOptions): Runtime {
     aead: nodeAead,
     hash: nodeHash,
     tcp: nodeTcp,
+    sockets: nodeSockets,
     websocket: nodeWebSocket,
     webrtc,
     lan: nodeLan(),

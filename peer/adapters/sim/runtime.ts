@@ -30,6 +30,7 @@ export function simRuntime({ seed, clock, aead = simAead(), log = SILENT }: SimR
     aead,
     hash: webCryptoHash,
     tcp: undefined,
+    sockets: undefined,
     websocket: {
       connect: () =>
         Promise.reject(new PeerloomError("link/failed", "Simulated peers have no sockets. Use simLinkPair.")),

@@ -6,6 +6,7 @@ import { onTestFinished } from "vitest";
 import { COMMANDS } from "../../../peer/cli/commands.ts";
 import type { CliHost } from "../../../peer/cli/command.ts";
 import type { TextSink } from "../../../peer/cli/output.ts";
+import { PeerloomError } from "../../../shared/errors.ts";
 import { DEFAULT_NETWORK } from "../../../shared/ids.ts";
 import { formatTicket } from "../../../peer/services/files/ticket.ts";
 import type { CliComputation, CliPeer, Download, PeerOpenOptions } from "../../../peer/cli/peer-contract.ts";
@@ -136,6 +137,13 @@ export class FakePeer extends EventTarget implements CliPeer {
       this.mapped = options;
       return new FakeComputation(inputs);
     },
+  };
+
+  ports: CliPeer["ports"] = {
+    expose: () => {
+      throw new PeerloomError("usage/invalid", "no ports in this test");
+    },
+    forward: () => Promise.reject(new PeerloomError("ports/refused", "no ports in this test")),
   };
 
   constructor(options: PeerOpenOptions = {}) {

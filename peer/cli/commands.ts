@@ -1,6 +1,7 @@
 /** Every command there is, in the order help shows them. */
 import type { Command } from "./command.ts";
 import { demo } from "./demo.ts";
+import { doctor } from "./doctor.ts";
 import { edgeDeploy } from "./edge-deploy.ts";
 import { edgeDev } from "./edge-dev.ts";
 import { get } from "./get.ts";
@@ -24,6 +25,7 @@ export const COMMANDS: readonly Command[] = [
   set,
   lookup,
   status,
+  doctor,
   id,
   sim,
 ];

@@ -134,8 +134,8 @@ export class Upgrader {
       const link = await rtc.offer(session.peerId, (message) => this.#send(session, message), signal);
       await sessions.connectOver(session.peerId, link, signal);
     } catch (error) {
-      const code = error instanceof PeerloomError ? error.code : "link/failed";
-      session.explain(code === "link/timeout" ? "ice-timeout" : "ice-failed");
+      // The negotiation itself has said why, from what both sides had to offer.
+      runtime.log.debug("no webrtc path", { peer: short(session.peerId), error: String(error) });
     }
   }
 

@@ -21,6 +21,7 @@ export function browserRuntime(): Runtime {
     tcp: undefined,
     websocket: browserWebSocket,
     webrtc: browserWebRtc(),
+    udp: undefined,
     lan: undefined,
     storage: browserStorage,
     files: undefined,

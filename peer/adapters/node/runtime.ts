@@ -9,6 +9,7 @@ import { folderLogs } from "./logs.ts";
 import { nodeRandom } from "./random.ts";
 import { folderStorage, memoryStorage } from "./storage.ts";
 import { nodeTcp } from "./tcp.ts";
+import { nodeUdp } from "./udp.ts";
 import { nodeWebSocket } from "./websocket.ts";
 import { nodeHash } from "./hash.ts";
 
@@ -28,6 +29,7 @@ export function nodeRuntime({ dataDir, webrtc }: NodeRuntimeOptions): Runtime {
     tcp: nodeTcp,
     websocket: nodeWebSocket,
     webrtc,
+    udp: nodeUdp,
     lan: nodeLan(),
     storage: dataDir === undefined ? memoryStorage() : folderStorage(dataDir),
     files: nodeFiles,

@@ -107,7 +107,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
       onSignal: (session, message) => this.#receiveSessionSignal(session, message),
       onOverlay: (session, message) => this.#overlay?.receive(session, message),
       onSession: (session) => this.#begun(session),
-      onPathless: (session) => this.#upgrader.revive(session),
+      onPathless: (session) => {
+        this.#rendezvous?.doubt();
+        this.#upgrader.revive(session);
+      },
       onEnd: (session) => {
         this.#overlay?.detach(session);
         this.#upgrader.forget(session);

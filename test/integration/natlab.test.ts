@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LabProcess } from "../natlab/lab-process.ts";
+import { allFlaps, runFlap } from "../natlab/flaps.ts";
 import { Lab } from "../natlab/lab.ts";
 import { cellsNamed, runCell, SHORT_CELLS } from "../natlab/matrix.ts";
 import { whyImpossible } from "../natlab/namespace.ts";
@@ -22,6 +23,12 @@ describe.skipIf(impossible !== undefined)("in the NAT laboratory", () => {
     if (cell === undefined) throw new Error("no such cell");
     const { connected, path, why } = await runCell(lab, cell);
     expect({ connected, path, why }).toEqual({ connected: true, ...cell.expected });
+  });
+
+  test("a transfer outlives five seconds without any network, and is whole", async () => {
+    const [cut] = allFlaps({ lossMs: 5_000 });
+    if (cut === undefined) throw new Error("no such flap");
+    expect(await runFlap(lab, cut)).toMatchObject({ equal: true });
   });
 
   test("doctor names no UDP", async () => {

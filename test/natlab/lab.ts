@@ -1,8 +1,6 @@
 /**
- * The laboratory: a public segment with an edge (workerd), STUN and, where coturn is installed, TURN; and sites, each a host behind an
- * access of some kind. One switch, no delay: this kernel may lack `sch_netem`, so times here are those of a network next door.
+ * The laboratory: a public segment with an edge (workerd) and STUN, and sites, each a host behind an access of some kind. One switch, no delay: this kernel may lack `sch_netem`, so times here are those of a network next door.
  */
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -48,11 +46,6 @@ export class Site {
   }
 }
 
-export interface LabOptions {
-  /** TURN too. Needs coturn. @default false */
-  readonly turn?: boolean;
-}
-
 export class Lab {
   readonly folder: string = mkdtempSync(join(tmpdir(), "peerloom-natlab-"));
   readonly #public: Namespace;
@@ -71,11 +64,11 @@ export class Lab {
   }
 
   /** Builds the public segment and waits until the edge answers there. */
-  static async open({ turn = false }: LabOptions = {}): Promise<Lab> {
+  static async open(): Promise<Lab> {
     sweep({ own: false });
     const lab = new Lab();
     try {
-      await lab.#startServices(turn);
+      await lab.#startServices();
       return lab;
     } catch (error) {
       await lab.close();
@@ -153,18 +146,10 @@ export class Lab {
     process.off("exit", this.#onExit);
   }
 
-  async #startServices(turn: boolean): Promise<void> {
-    const [stun, second] = PUBLIC.ipv4;
-    const words = [SERVICES, String(EDGE_PORT), [stun, second, ...PUBLIC.ipv6].join(","), turn ? stun : ""];
+  async #startServices(): Promise<void> {
+    const words = [SERVICES, String(EDGE_PORT), [...PUBLIC.ipv4, ...PUBLIC.ipv6].join(",")];
     const services = this.own(new LabProcess("public services", this.#public.spawn(process.execPath, words)));
-    if (turn) this.own(this.#startTurn(stun));
     await services.line("ready");
-  }
-
-  #startTurn(address: string): LabProcess {
-    const words = `-n --no-cli --log-file stdout --listening-ip ${address} --relay-ip ${address} --listening-port 3479`;
-    const rights = "--use-auth-secret --static-auth-secret laboratory --realm laboratory --no-tls --no-dtls";
-    return new LabProcess("turnserver", this.#public.spawn("turnserver", `${words} ${rights}`.split(" ")));
   }
 
   /** A router with `wan` on the public segment. */
@@ -220,15 +205,5 @@ export class Lab {
     this.removeSites();
     this.#public.remove();
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
-  }
-}
-
-/** Whether coturn is installed. */
-export function hasTurn(): boolean {
-  try {
-    execFileSync("turnserver", ["--version"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
   }
 }

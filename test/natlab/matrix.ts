@@ -53,7 +53,6 @@ export const SHORT_CELLS: readonly string[] = [
   "symmetric/symmetric",
   "symmetric-ipv6/symmetric-ipv6",
   "carrier-grade/udp-blocked",
-  "listening/tcp-443-only",
   "no-hairpin",
 ];
 

@@ -86,6 +86,15 @@ export class Namespace {
     command("ip", ["netns", "exec", this.name, "nft", "-f", "-"], text);
   }
 
+  /** Drops everything that comes and goes, loopback aside, or lets it pass again. */
+  cut(isCut: boolean): void {
+    const chain = (hook: string): string =>
+      `chain ${hook} { type filter hook ${hook} priority -200; policy drop; ${hook === "input" ? "iif" : "oif"} "lo" accept; }`;
+    this.rules(
+      isCut ? `table inet cut {\n${chain("input")}\n${chain("output")}\n}` : "delete table inet cut",
+    );
+  }
+
   /** A value below /proc/sys. */
   set(key: string, value: string): void {
     command("ip", ["netns", "exec", this.name, "tee", `/proc/sys/${key}`], value);

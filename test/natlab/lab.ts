@@ -1,5 +1,6 @@
 /**
- * The laboratory: a public segment with an edge (workerd) and STUN, and sites, each a host behind an access of some kind. One switch, no delay: this kernel may lack `sch_netem`, so times here are those of a network next door.
+ * The laboratory: a public segment with an edge (workerd) and STUN, and sites, each a host behind an access of some kind. One switch and
+ * no delay, since a kernel may lack `sch_netem`: times here are those of a network next door.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

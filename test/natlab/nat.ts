@@ -65,16 +65,17 @@ export function routerRules(
   );
 }
 
-/** A host's own stateful firewall: only answers come in. */
-export const HOST_FIREWALL = `
-table inet filter {
+/** Only answers come in. What is dropped here leaves no conntrack entry behind that could take the port of a mapping. */
+const INPUT_CHAIN = `
   chain input {
     type filter hook input priority 0; policy drop;
     iifname "lo" accept
     ct state established,related accept
     meta l4proto { icmp, icmpv6 } accept
-  }
-}`;
+  }`;
+
+/** A host's own stateful firewall. */
+export const HOST_FIREWALL = `table inet filter {${INPUT_CHAIN}\n}`;
 
 function filterTable(out: Access["out"]): string {
   const forbidden = {
@@ -82,15 +83,8 @@ function filterTable(out: Access["out"]): string {
     "no-udp": 'iifname "lan*" meta l4proto udp drop',
     "tcp-443": 'iifname "lan*" tcp dport != 443 drop; iifname "lan*" meta l4proto udp drop',
   }[out];
-  // What is dropped here leaves no conntrack entry behind that could take the port of a mapping.
   return `
-table inet filter {
-  chain input {
-    type filter hook input priority 0; policy drop;
-    iifname "lo" accept
-    ct state established,related accept
-    meta l4proto { icmp, icmpv6 } accept
-  }
+table inet filter {${INPUT_CHAIN}
   chain forward {
     type filter hook forward priority 0; policy drop;
     ${forbidden}

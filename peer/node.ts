@@ -2,6 +2,8 @@
 import { edgeFromEnvironment } from "./adapters/node/environment.ts";
 import { loadNodeWebRtc } from "./adapters/node/webrtc.ts";
 import { nodeRuntime } from "./adapters/node/runtime.ts";
+import { type DiagnoseOptions, diagnoseOn } from "./api/diagnosis/diagnose.ts";
+import type { Finding } from "./api/diagnosis/finding.ts";
 import type { PeerOptions } from "./api/options.ts";
 import { Peer as CorePeer } from "./api/peer.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
@@ -32,3 +34,15 @@ export const Peer: { open(options?: NodePeerOptions): Promise<Peer> } = {
     return CorePeer.openOn(runtime, await loadOrCreateIdentity(runtime), { ...options, edge });
   },
 };
+
+/**
+ * Looks at what of this machine's way to others works: checks as they are done, then one verdict. It opens passing peers of its own.
+ * @throws PeerloomError `usage/invalid`, `id/invalid`, `network/invalid-name`, `aborted`
+ * @example
+ * for await (const finding of diagnose({ edge: "https://edge.example" })) console.log(finding);
+ */
+export async function* diagnose(options: DiagnoseOptions = {}): AsyncGenerator<Finding, void> {
+  const { edge = edgeFromEnvironment() ?? null } = options;
+  const runtime = nodeRuntime({ dataDir: undefined, webrtc: await loadNodeWebRtc() });
+  yield* diagnoseOn(runtime, { ...options, edge });
+}

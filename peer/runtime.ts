@@ -17,6 +17,8 @@ export interface Runtime {
   readonly sockets: SocketHost | undefined;
   readonly websocket: WebSocketHost;
   readonly webrtc: WebRtcHost | undefined;
+  /** Undefined where the host has no datagram sockets. */
+  readonly udp: UdpHost | undefined;
   /** Undefined where the host cannot speak to the local network. */
   readonly lan: LanHost | undefined;
   /** The process's own state: the identity key, later the address book. */
@@ -252,6 +254,24 @@ export interface RtcConnection {
   onDrain: () => void;
   /** Called once, also when it never opened. */
   onClose: (error: PeerloomError | undefined) => void;
+}
+
+export type AddressFamily = "IPv4" | "IPv6";
+
+/** Bare datagrams, for looking at the network; nothing of a peer travels by them. */
+export interface UdpHost {
+  /** @throws PeerloomError `link/unavailable` where the machine has no such family */
+  open(family: AddressFamily): Promise<UdpSocket>;
+  /** IP addresses of this machine's interfaces, loopback and link-local ones left out. */
+  addresses(): readonly string[];
+}
+
+export interface UdpSocket {
+  /** The host may be a name. Resolves when the system has it. @throws PeerloomError `link/failed` */
+  send(bytes: Uint8Array, to: { readonly host: string; readonly port: number }): Promise<void>;
+  /** Memory is valid during the call only. */
+  onMessage: (bytes: Uint8Array) => void;
+  close(): void;
 }
 
 /** How far a peer's notices go: `loopback` never leaves the machine. */

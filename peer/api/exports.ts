@@ -1,8 +1,11 @@
 /** The types that every entry point exports. */
+export type { DiagnoseOptions } from "./diagnosis/diagnose.ts";
+export type { Check, Finding, Verdict, VerdictCode } from "./diagnosis/finding.ts";
 export type { PeerOptions } from "./options.ts";
 export type { EdgeState } from "./peer.ts";
 export type { PeerStatus, SessionStatus, ShareStatus } from "./status.ts";
 export type { ConnectOptions } from "../overlay/connector.ts";
+export type { PathAttempt } from "../overlay/path-attempt.ts";
 export type { Download, DownloadProgress, DownloadResult, SaveOptions } from "../services/files/download.ts";
 export type { FeedEntry, FeedLink, FeedValue } from "../services/feeds/entry.ts";
 export type { Feed } from "../services/feeds/feed.ts";

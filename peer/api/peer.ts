@@ -17,11 +17,13 @@ import { mergeHeard } from "../overlay/lan-contacts.ts";
 import { LanDiscovery } from "../overlay/lan-discovery.ts";
 import { Rendezvous } from "../overlay/rendezvous.ts";
 import { Membership } from "../overlay/membership.ts";
+import { NatProbe } from "../overlay/nat-probe.ts";
 import { Overlay } from "../overlay/overlay.ts";
+import type { PathAttempt } from "../overlay/path-attempt.ts";
 import { Reentry } from "../overlay/reentry.ts";
-import { RtcNegotiations } from "../overlay/rtc-negotiations.ts";
+import { type IceOutcome, RtcNegotiations } from "../overlay/rtc-negotiations.ts";
 import { Upgrader } from "../overlay/upgrader.ts";
-import type { Listener, Runtime } from "../runtime.ts";
+import type { IceServer, Listener, Runtime } from "../runtime.ts";
 import { Feeds } from "../services/feeds/feeds.ts";
 import { Compute } from "../services/compute/compute.ts";
 import { Files } from "../services/files/files.ts";
@@ -49,8 +51,8 @@ export interface EdgeState {
  * await using peer = await Peer.open({ edge: "https://edge.example", network: "demo" });
  * peer.handle("echo/1", async (stream) => { await stream.readable.pipeTo(stream.writable); });
  *
- * Events: `session` (CustomEvent<Session>, when one begins or its path changes), `edge` (CustomEvent<EdgeState>), `close` (nothing runs
- * any more).
+ * Events: `session` (CustomEvent<Session>, when one begins or its path changes), `edge` (CustomEvent<EdgeState>), `attempt`
+ * (CustomEvent<PathAttempt>, a direct path was tried), `close` (nothing runs any more).
  */
 export class Peer extends EventTarget implements AsyncDisposable {
   readonly id: PeerId;
@@ -125,7 +127,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
       onSignal: (session, message) => this.#receiveSessionSignal(session, message),
       onOverlay: (session, message) => this.#overlay?.receive(session, message),
       onSession: (session) => this.#begun(session),
-      onPathless: (session) => this.#upgrader.revive(session),
+      onPathless: (session) => {
+        this.#rendezvous?.doubt();
+        this.#upgrader.revive(session);
+      },
       onEnd: (session) => {
         this.#overlay?.detach(session);
         this.#upgrader.forget(session);
@@ -137,11 +142,16 @@ export class Peer extends EventTarget implements AsyncDisposable {
     }
     if (runtime.webrtc !== undefined && options.webrtc && policy !== "relay") {
       const fromEdge = edge === undefined ? undefined : new IceServers(runtime, edge);
+      const iceServers = async (): Promise<readonly IceServer[]> =>
+        options.iceServers ?? (await fromEdge?.get()) ?? [];
+      const nat = new NatProbe(runtime, iceServers);
       this.#rtc = new RtcNegotiations({
         runtime,
         host: runtime.webrtc,
-        iceServers: async () => options.iceServers ?? (await fromEdge?.get()) ?? [],
+        iceServers,
+        mapping: () => nat.mapping(),
         onLink: (_, link) => this.#sessions.accept(link),
+        onOutcome: (peerId, outcome) => this.#negotiated(peerId, outcome),
       });
     }
     if (options.overlay && policy !== "relay") {
@@ -170,6 +180,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#connector = new Connector({
       runtime,
       identity,
+      onAttempt: (attempt) => this.#tellAttempt(attempt),
       policy,
       listenAddresses,
       sessions: this.#sessions,
@@ -386,6 +397,16 @@ export class Peer extends EventTarget implements AsyncDisposable {
     tell();
   }
 
+  /** What became of a WebRTC negotiation is why the session is on another path. */
+  #negotiated(peerId: PeerId, outcome: IceOutcome): void {
+    if (outcome.failure !== undefined) this.#sessions.get(peerId)?.explain(outcome.failure);
+    this.#tellAttempt({ peerId, transport: "webrtc", ...outcome });
+  }
+
+  #tellAttempt(detail: PathAttempt): void {
+    this.dispatchEvent(new CustomEvent("attempt", { detail }));
+  }
+
   #receiveSessionSignal(session: PeerSession, bytes: Uint8Array): void {
     let message: SignalMessage;
     try {
@@ -405,6 +426,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   #receiveSignal(from: PeerId, message: SignalMessage, answer: (message: SignalMessage) => void): void {
     if (message.kind === "rtc") this.#rtc?.receive(from, message.connectionId, message.signal, answer);
+    else if (message.kind === "refuse") this.#rtc?.refused(from, message.id, message.code);
     else if (message.kind === "meet") this.#membership?.meet();
     else if (message.kind === "dial" && message.addresses.length > 0)
       this.#connector.remember(from, message.addresses);

@@ -190,6 +190,10 @@ function isHostPort(value: string): boolean {
 function valuesOf(values: RawValues, command: Command): CommandValues {
   return {
     text: (name) => nonEmpty(text(values, name), `--${name}`),
+    texts: (name) => {
+      const value = values[name];
+      return Array.isArray(value) ? value.map(String) : [];
+    },
     flag: (name) => values[name] === true,
     list: (name) => list(values, name).map((word) => nonEmpty(word, `--${name}`) ?? ""),
     integer: (name, bounds) => {

@@ -4,6 +4,8 @@
  * hand them streams, an environment and a peer of their own.
  */
 import type { NetworkName } from "../../shared/ids.ts";
+import type { DiagnoseOptions } from "../api/diagnosis/diagnose.ts";
+import type { Finding } from "../api/diagnosis/finding.ts";
 import type { Output } from "./output.ts";
 import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
 
@@ -27,8 +29,11 @@ export interface Command {
   readonly options: Readonly<Record<string, OptionSpec>>;
   /** Runs until it is stopped; being stopped is then success (exit 0, not 130). */
   readonly serves: boolean;
-  /** Rejects with a PeerloomError that is shown to the user. */
-  run(context: CommandContext): Promise<void>;
+  /**
+   * Rejects with a PeerloomError that is shown to the user. `unwell`: what was asked has been told, and it is not good news; the exit
+   * code is 1.
+   */
+  run(context: CommandContext): Promise<void | "done" | "unwell">;
 }
 
 /** The options that every command takes, read and checked. */
@@ -48,6 +53,8 @@ export interface CommonOptions {
 /** A command's own options as they were typed. */
 export interface CommandValues {
   text(name: string): string | undefined;
+  /** Of an option that may be repeated. */
+  texts(name: string): readonly string[];
   flag(name: string): boolean;
   /** Of an option that may be given several times, or has several words behind it. */
   list(name: string): readonly string[];
@@ -76,6 +83,8 @@ export interface CliHost {
   readonly workingFolder: string;
   /** Makes a peer with this runtime's adapter. */
   openPeer(options: PeerOpenOptions): Promise<CliPeer>;
+  /** Looks at this machine's way to others. @throws PeerloomError `usage/invalid`, `id/invalid`, `aborted` */
+  diagnose(options: DiagnoseOptions): AsyncGenerator<Finding, void>;
   /** @throws PeerloomError `edge/tools-missing` */
   startEdge(options: EdgeOptions): Promise<RunningEdge>;
   /** All of standard input. @throws PeerloomError `usage/invalid` past so many bytes */

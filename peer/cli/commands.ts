@@ -2,6 +2,7 @@
 import type { Command } from "./command.ts";
 import { runModule, work } from "./compute.ts";
 import { demo } from "./demo.ts";
+import { doctor } from "./doctor.ts";
 import { edgeDeploy } from "./edge-deploy.ts";
 import { edgeDev } from "./edge-dev.ts";
 import { get } from "./get.ts";
@@ -30,6 +31,7 @@ export const COMMANDS: readonly Command[] = [
   work,
   runModule,
   status,
+  doctor,
   id,
   sim,
 ];

@@ -3,6 +3,8 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { concatBytes } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
+import type { DiagnoseOptions } from "../api/diagnosis/diagnose.ts";
+import type { Finding } from "../api/diagnosis/finding.ts";
 import type { CliHost, EdgeOptions, RunningEdge } from "./command.ts";
 import { isCheckout, toolSpec } from "./package-info.ts";
 import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
@@ -10,7 +12,7 @@ import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
 export function cliHost(
   surroundings: Pick<CliHost, "environment" | "homeFolder" | "workingFolder">,
 ): CliHost {
-  return { ...surroundings, openPeer, startEdge, readInput, self: selfCommand() };
+  return { ...surroundings, openPeer, diagnose, startEdge, readInput, self: selfCommand() };
 }
 
 /** The error for an edge command without the tools that only those who run an edge install. */
@@ -30,6 +32,11 @@ const runsOnDeno = "Deno" in globalThis;
 async function openPeer(options: PeerOpenOptions): Promise<CliPeer> {
   const { Peer } = await (runsOnDeno ? import("../deno.ts") : import("../node.ts"));
   return Peer.open(options);
+}
+
+async function* diagnose(options: DiagnoseOptions): AsyncGenerator<Finding, void> {
+  const entry = await (runsOnDeno ? import("../deno.ts") : import("../node.ts"));
+  yield* entry.diagnose(options);
 }
 
 async function startEdge(options: EdgeOptions): Promise<RunningEdge> {

@@ -61,16 +61,26 @@ async function pingPeer(
       rtts.push(rttMs);
       tellPong(seq, rttMs, session, output);
     }
+  } catch (error) {
+    // Who stops it wants to know how it was until then.
+    if (signal.aborted && rtts.length > 0) tellSummary({ sent, rtts, connectMs }, output);
+    throw error;
   } finally {
     echo.close();
   }
   tellSummary({ sent, rtts, connectMs }, output);
+  if (rtts.length === 0) {
+    throw new PeerloomError(
+      "connect/timeout",
+      "The peer was reached but did not answer. Try again, or run: peerloom status",
+    );
+  }
 }
 
 function tellPong(seq: number, rttMs: number, session: Session, output: CommandContext["output"]): void {
-  const { kind, transport } = session.path;
+  const { kind, transport, why } = session.path;
   output.result(
-    { event: "pong", seq, rttMs: round(rttMs), path: kind, transport },
+    { event: "pong", seq, rttMs: round(rttMs), path: kind, transport, why },
     `${seq}: ${rttMs.toFixed(2)} ms  ${describePath(session.path)}`,
   );
 }
@@ -97,12 +107,6 @@ function tellSummary(
     },
     `${rtts.length} of ${sent} answered; median ${ms(p50Ms)}, 99 % within ${ms(p99Ms)}; connected in ${ms(connectMs)}`,
   );
-  if (rtts.length === 0) {
-    throw new PeerloomError(
-      "connect/timeout",
-      "The peer was reached but did not answer. Try again, or run: peerloom status",
-    );
-  }
 }
 
 /** The value below which the share of the sorted values lies (nearest rank). */

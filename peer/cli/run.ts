@@ -50,7 +50,7 @@ export async function run(
     } else {
       serves = line.command.serves;
       signal = signals.begin(line.command);
-      await line.command.run({ ...line, output, host, signal });
+      if ((await line.command.run({ ...line, output, host, signal })) === "unwell") return EXIT_FAILED;
     }
     return signal?.aborted === true && !serves ? EXIT_INTERRUPTED : EXIT_DONE;
   } catch (error) {

@@ -20,7 +20,7 @@ export type SignalMessage =
   | { readonly kind: "rtc"; readonly connectionId: Uint8Array; readonly signal: RtcSignal }
   | { readonly kind: "addresses"; readonly addresses: readonly string[] }
   | { readonly kind: "meet" }
-  /** The dial or connection of that id is not wanted; `code` is an error code. */
+  /** The dial or connection of that id does not come about; `code` says why, as the sender sees it. */
   | { readonly kind: "refuse"; readonly id: Uint8Array; readonly code: string };
 
 export const SIGNAL_ID_BYTES = 8;

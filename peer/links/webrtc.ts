@@ -8,12 +8,15 @@ import { PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../shared/limits.ts";
 import type { Clock, IceServer, RtcConnection, RtcSignal, WebRtcHost } from "../runtime.ts";
 import { BaseLink } from "./base-link.ts";
+import { candidatesOf, type IceCandidate, type IceCandidates } from "./candidates.ts";
 import type { Link } from "./link.ts";
 
 /** ICE agents go on for 40 s where UDP is blocked; what has not opened by now will not. */
 export const NEGOTIATION_TIMEOUT_MS = 10_000;
 /** An honest side has a handful; SDP and candidates are the other peer's words. */
 const SIGNALS_MAX = 64;
+/** Candidates of one side that are remembered; past that they are used and forgotten. */
+const CANDIDATES_MAX = 64;
 
 export interface NegotiationOptions {
   readonly host: WebRtcHost;
@@ -29,6 +32,8 @@ export interface NegotiationOptions {
 export interface WebRtcNegotiation {
   /** Takes a signal of the other side. Never throws. */
   accept(signal: RtcSignal): void;
+  /** What both sides have offered each other so far. */
+  readonly candidates: IceCandidates;
   /** @throws PeerloomError `link/timeout`, `link/failed`, `aborted` */
   readonly link: Promise<Link>;
 }
@@ -37,7 +42,15 @@ export interface WebRtcNegotiation {
 export function negotiateWebRtc(options: NegotiationOptions): WebRtcNegotiation {
   const { host, role, iceServers, clock, signal } = options;
   let accepted = 0;
-  const connection = host.open({ role, iceServers, onSignal: (each) => options.send(each) });
+  const [local, remote]: [IceCandidate[], IceCandidate[]] = [[], []];
+  const connection = host.open({
+    role,
+    iceServers,
+    onSignal: (each) => {
+      note(local, each);
+      options.send(each);
+    },
+  });
   const link = new Promise<Link>((resolve, reject) => {
     const fail = (error: PeerloomError): void => {
       over();
@@ -73,11 +86,18 @@ export function negotiateWebRtc(options: NegotiationOptions): WebRtcNegotiation 
   });
   return {
     link,
+    candidates: { local, remote },
     accept(each) {
       accepted += 1;
-      if (accepted <= SIGNALS_MAX) connection.accept(each);
+      if (accepted > SIGNALS_MAX) return;
+      note(remote, each);
+      connection.accept(each);
     },
   };
+}
+
+function note(known: IceCandidate[], signal: RtcSignal): void {
+  known.push(...candidatesOf(signal).slice(0, CANDIDATES_MAX - known.length));
 }
 
 async function webrtcLink(connection: RtcConnection): Promise<Link> {

@@ -21,6 +21,7 @@ import { backoffMs } from "./backoff.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Introducer } from "./introducer.ts";
 import type { Overlay } from "./overlay.ts";
+import type { PathAttempt } from "./path-attempt.ts";
 import type { RtcNegotiations } from "./rtc-negotiations.ts";
 
 /** `direct`: never through a relay. `relay`: nothing else; nobody learns an address. */
@@ -49,6 +50,8 @@ export interface ConnectorOptions {
   /** Undefined where there is no WebRTC or it must not be used. */
   readonly rtc: RtcNegotiations | undefined;
   listenAddresses(): readonly string[];
+  /** An address was dialled. */
+  onAttempt(attempt: PathAttempt): void;
 }
 
 /** One way to a link. */
@@ -152,7 +155,7 @@ export class Connector {
    * @throws PeerloomError `link/failed`, `link/unavailable`
    */
   async dialAddresses(peerId: PeerId, signal: AbortSignal): Promise<Link> {
-    const { runtime } = this.#options;
+    const { runtime, onAttempt } = this.#options;
     let failure = new PeerloomError(
       "link/unavailable",
       `No address of ${short(peerId)} can be dialled from here.`,
@@ -161,12 +164,16 @@ export class Connector {
       const address = parseAddress(text);
       if (address === undefined || (address.scheme === "tcp" && runtime.tcp === undefined)) continue;
       signal.throwIfAborted();
+      let error: PeerloomError | undefined;
       try {
         return address.scheme === "tcp"
           ? await dialTcp(runtime, address, signal)
           : await dialWebSocket(runtime, address, signal);
-      } catch (error) {
-        failure = toPeerloomError(error, "link/failed", `${text} could not be dialled.`);
+      } catch (cause) {
+        error = toPeerloomError(cause, "link/failed", `${text} could not be dialled.`);
+        failure = error;
+      } finally {
+        onAttempt({ peerId, transport: "address", address: text, error });
       }
     }
     throw failure;

@@ -8,6 +8,8 @@ import type { Clock, Timer } from "../runtime.ts";
 export const PING_SILENCE_MS = 25_000;
 /** A ping counts as unanswered after this. */
 export const PING_ANSWER_MS = 10_000;
+/** Where something speaks against the socket already, one ping is asked, and this long waited for. */
+export const DOUBT_ANSWER_MS = 3_000;
 /** With so many unanswered pings in a row the socket is given up. */
 export const PINGS_UNANSWERED_MAX = 2;
 
@@ -17,6 +19,7 @@ export class KeepAlive {
   readonly #dead: () => void;
   #heardMs: number;
   #unanswered = 0;
+  #isDoubted = false;
   #timer: Timer | undefined;
 
   constructor(clock: Clock, effects: { readonly ping: () => void; readonly dead: () => void }) {
@@ -31,6 +34,20 @@ export class KeepAlive {
   heard(): void {
     this.#heardMs = this.#clock.monotonicMs();
     this.#unanswered = 0;
+  }
+
+  /** Other connections of this machine have died, so this one may have too: it is asked at once, and soon given up. */
+  doubt(): void {
+    if (this.#isDoubted || this.#timer === undefined) return;
+    this.#isDoubted = true;
+    this.#timer.cancel();
+    this.#timer = this.#clock.setTimer(DOUBT_ANSWER_MS, () => {
+      this.#isDoubted = false;
+      if (this.#unanswered === 0) this.#wait(PING_SILENCE_MS);
+      else this.#dead();
+    });
+    this.#unanswered += 1;
+    this.#ping();
   }
 
   stop(): void {

@@ -86,6 +86,11 @@ export class RendezvousSocket {
     return true;
   }
 
+  /** The far end may be gone: asks it at once. */
+  doubt(): void {
+    this.#keepAlive?.doubt();
+  }
+
   /** The edge broke the protocol in a way that only the asker could see. */
   fail(error: PeerloomError): void {
     this.#end(error);

@@ -164,6 +164,11 @@ export class Rendezvous {
     return answer.contact;
   }
 
+  /** Something speaks for this machine's network having changed: whether the socket still lives is found out at once. */
+  doubt(): void {
+    this.#socket?.doubt();
+  }
+
   /** Tells the edge where this peer listens now. A join does so by itself. */
   updateAddresses(): void {
     this.#joinedSocket()?.send({ kind: "addresses", addresses: boundedAddresses(this.#options.addresses()) });

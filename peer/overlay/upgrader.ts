@@ -33,9 +33,18 @@ export interface UpgraderOptions {
   listenAddresses(): readonly string[];
 }
 
+interface Watched {
+  readonly stop: AbortController;
+  wake: () => void;
+  /** A direct path is being tried; that may take as long as a negotiation does. */
+  isTrying: boolean;
+  /** Addresses that came meanwhile are being dialled. */
+  isDialling: boolean;
+}
+
 export class Upgrader {
   readonly #options: UpgraderOptions;
-  readonly #watched = new Map<PeerSession, { readonly stop: AbortController; wake: () => void }>();
+  readonly #watched = new Map<PeerSession, Watched>();
 
   constructor(options: UpgraderOptions) {
     this.#options = options;
@@ -44,7 +53,7 @@ export class Upgrader {
   /** A session has begun. */
   watch(session: PeerSession): void {
     const stop = new AbortController();
-    this.#watched.set(session, { stop, wake: () => {} });
+    this.#watched.set(session, { stop, wake: () => {}, isTrying: false, isDialling: false });
     if (this.#options.policy === "relay") {
       session.explain("only-relay");
       return;
@@ -61,7 +70,14 @@ export class Upgrader {
 
   /** Something was learned that may make a better path possible. */
   wake(session: PeerSession): void {
-    this.#watched.get(session)?.wake();
+    const watched = this.#watched.get(session);
+    watched?.wake();
+    if (watched?.isTrying !== true || watched.isDialling || session.transports.includes("tcp")) return;
+    watched.isDialling = true;
+    const dialling = this.#tryAddresses(session, watched.stop.signal).finally(() => {
+      watched.isDialling = false;
+    });
+    this.#run(session, "dial what was learned", dialling);
   }
 
   /** Every path of the session is lost. */
@@ -87,7 +103,12 @@ export class Upgrader {
     if (session.role === "acceptor") await this.#change(session, ACCEPTOR_AFTER_MS, signal);
     for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted();
-      if (session.path.kind !== "none") await this.#tryDirect(session, signal);
+      if (session.path.kind !== "none") {
+        const watched = this.#watched.get(session);
+        if (watched !== undefined) watched.isTrying = true;
+        await this.#tryDirect(session, signal);
+        if (watched !== undefined) watched.isTrying = false;
+      }
       const settled = session.path.kind === "direct";
       if (settled) attempt = 0;
       await this.#change(
@@ -134,8 +155,8 @@ export class Upgrader {
       const link = await rtc.offer(session.peerId, (message) => this.#send(session, message), signal);
       await sessions.connectOver(session.peerId, link, signal);
     } catch (error) {
-      const code = error instanceof PeerloomError ? error.code : "link/failed";
-      session.explain(code === "link/timeout" ? "ice-timeout" : "ice-failed");
+      // The negotiation itself has said why, from what both sides had to offer.
+      runtime.log.debug("no webrtc path", { peer: short(session.peerId), error: String(error) });
     }
   }
 

@@ -24,6 +24,7 @@ export function browserRuntime(servedBy: string | null): Runtime {
     sockets: undefined,
     websocket: browserWebSocket,
     webrtc: browserWebRtc(),
+    udp: undefined,
     lan: undefined,
     storage: browserStorage,
     files: undefined,

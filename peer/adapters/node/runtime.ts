@@ -11,6 +11,7 @@ import { nodeSandboxes } from "./sandbox.ts";
 import { folderStorage, memoryStorage } from "./storage.ts";
 import { nodeSockets } from "./sockets.ts";
 import { nodeTcp } from "./tcp.ts";
+import { nodeUdp } from "./udp.ts";
 import { nodeWebSocket } from "./websocket.ts";
 import { nodeHash } from "./hash.ts";
 
@@ -31,6 +32,7 @@ export function nodeRuntime({ dataDir, webrtc }: NodeRuntimeOptions): Runtime {
     sockets: nodeSockets,
     websocket: nodeWebSocket,
     webrtc,
+    udp: nodeUdp,
     lan: nodeLan(),
     storage: dataDir === undefined ? memoryStorage() : folderStorage(dataDir),
     files: nodeFiles,

@@ -76,7 +76,7 @@ class NodeRtcConnection implements RtcConnection {
   constructor(native: Native, options: Parameters<WebRtcHost["open"]>[0] & NodeWebRtcOptions) {
     this.#role = options.role;
     this.#peer = new native.PeerConnection(`peerloom-${connections++}`, {
-      iceServers: options.iceServers.flatMap(nativeIceServers).slice(0, STUN_MAX + TURN_MAX),
+      iceServers: nativeIceServers(options.iceServers),
       maxMessageSize: FRAME_BYTES_MAX,
       disableAutoNegotiation: true,
       ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
@@ -285,7 +285,16 @@ function fingerprintOf(sdp: string): string {
 }
 
 /** Host and port apart, since an IPv6 address in URL form is refused; TURN over UDP only, the rest is ignored there. */
-function nativeIceServers({ urls, username, credential }: IceServer): NativeIceServer[] {
+function nativeIceServers(servers: readonly IceServer[]): NativeIceServer[] {
+  const all = servers.flatMap(nativeIceServer);
+  const isTurn = ({ relayType }: NativeIceServer): boolean => relayType !== undefined;
+  return [
+    ...all.filter((server) => !isTurn(server)).slice(0, STUN_MAX),
+    ...all.filter(isTurn).slice(0, TURN_MAX),
+  ];
+}
+
+function nativeIceServer({ urls, username, credential }: IceServer): NativeIceServer[] {
   return urls.flatMap((url) => {
     const match = /^(stun|turn):(\[[^\]]+\]|[^:?]+)(?::(\d+))?(?:\?transport=(\w+))?$/.exec(url);
     if (match === null || (match[4] !== undefined && match[4] !== "udp")) return [];

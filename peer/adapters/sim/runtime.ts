@@ -36,6 +36,7 @@ export function simRuntime({ seed, clock, aead = simAead(), log = SILENT }: SimR
         Promise.reject(new PeerloomError("link/failed", "Simulated peers have no sockets. Use simLinkPair.")),
     },
     webrtc: undefined,
+    udp: undefined,
     lan: undefined,
     storage: {
       get: (key) => Promise.resolve(stored.get(key)),

@@ -63,10 +63,21 @@ test("ping measures on one stream and says which path was taken", async () => {
   const running = start(["ping", ID_B, "--count", "3", "--interval", "0", "--json"], { data });
   expect(await running.exitCode).toBe(0);
   const events = running.stdout.events();
-  const pong = { event: "pong", rttMs: expect.any(Number) as number, path: "relay", transport: "relay" };
+  const path = { path: "relay", transport: "relay", why: "direct-pending" };
+  const pong = { event: "pong", rttMs: expect.any(Number) as number, ...path };
   expect(events.slice(0, 3)).toEqual([1, 2, 3].map((seq) => ({ ...pong, seq })));
   expect(events[3]).toMatchObject({ event: "done", sent: 3, received: 3 });
   for (const field of ["p50Ms", "p99Ms", "connectMs"]) expect(events[3]?.[field]).toBeGreaterThanOrEqual(0);
+});
+
+test("ping that is stopped says how it was until then", async () => {
+  const data = await temporaryFolder();
+  const running = start(["ping", ID_B, "--count", "1000000", "--json"], { data });
+  await running.stdout.contains('"pong"');
+  running.stop();
+  expect(await running.exitCode).toBe(130);
+  const events = running.stdout.events().filter(({ event }) => event !== "pong");
+  expect(events).toMatchObject([{ event: "done" }, { event: "error", code: "aborted" }]);
 });
 
 test("share in one terminal, get in another, status and id in a third, all on one folder", async () => {

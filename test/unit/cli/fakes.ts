@@ -246,6 +246,9 @@ export function start(argv: readonly string[], options: RunOptions = {}): Runnin
     },
     readInput: () => Promise.resolve(new Uint8Array(0)),
     startEdge: () => Promise.reject(new Error("no edge in this test")),
+    diagnose: () => {
+      throw new Error("nothing to look at in this test");
+    },
     ...options,
   };
   const words = options.data === undefined ? argv : [...argv, "--data", options.data];

@@ -1,7 +1,7 @@
 /** A rendezvous client against an edge that does as the test says, on a clock that the test moves. */
 import { expect, onTestFinished, test } from "vitest";
 import { identityFromSeed } from "../../../peer/identity/identity.ts";
-import { PING_ANSWER_MS, PING_SILENCE_MS } from "../../../peer/overlay/keep-alive.ts";
+import { DOUBT_ANSWER_MS, PING_ANSWER_MS, PING_SILENCE_MS } from "../../../peer/overlay/keep-alive.ts";
 import {
   JOIN_WAIT_MS,
   Rendezvous,
@@ -315,6 +315,21 @@ test("silence is answered by pings, and two unanswered ones by a new socket", as
   expect(rendezvous.state.phase).toBe("waiting");
   expect(socket.ended).toBe("destroyed");
   expect(events).toEqual(["joined", "lost: edge/unreachable"]);
+});
+
+test("a doubted socket is asked at once, and given up soon", async () => {
+  const { edge, rendezvous, socket } = await setUpJoined();
+  rendezvous.doubt();
+  rendezvous.doubt();
+  expect(socket.pings).toHaveLength(1);
+  socket.onText(PONG_TEXT);
+  await edge.clock.advance(DOUBT_ANSWER_MS);
+  expect(rendezvous.state.phase).toBe("joined");
+  rendezvous.doubt();
+  expect(socket.pings).toHaveLength(2);
+  await edge.clock.advance(DOUBT_ANSWER_MS);
+  expect(rendezvous.state.phase).toBe("waiting");
+  expect(socket.ended).toBe("destroyed");
 });
 
 test("who hears something needs no ping", async () => {

@@ -1,0 +1,159 @@
+/** Checks of the way to one other peer: it is connected to, and every kind of path that was tried is shown with what became of it. */
+import { PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
+import type { PeerId } from "../../../shared/ids.ts";
+import { generateIdentity } from "../../identity/identity.ts";
+import type { IceCandidate } from "../../links/candidates.ts";
+import type { PathAttempt } from "../../overlay/path-attempt.ts";
+import type { Runtime } from "../../runtime.ts";
+import type { Session } from "../../session/contract.ts";
+import type { PeerOptions } from "../options.ts";
+import { Peer } from "../peer.ts";
+import { FORGETFUL, reasonOf } from "./edge-checks.ts";
+import { type Check, check, type VerdictCode } from "./finding.ts";
+
+/** A path that can be direct is, or has been explained, by then: a negotiation takes 10 s. */
+const SETTLE_TIMEOUT_MS = 14_000;
+/** Attempts shown; past that the oldest are forgotten. */
+const ATTEMPTS_MAX = 32;
+
+export interface PeerFacts {
+  readonly code: VerdictCode;
+  readonly checks: readonly Check[];
+}
+
+/** Connects to a peer under a passing identity. */
+export async function checkPeer(
+  runtime: Runtime,
+  to: PeerId,
+  options: PeerOptions,
+  signal: AbortSignal,
+): Promise<PeerFacts> {
+  const attempts: PathAttempt[] = [];
+  const host = { ...runtime, storage: FORGETFUL };
+  let peer: Peer | undefined;
+  try {
+    peer = await Peer.openOn(host, await generateIdentity(runtime.random), { ...options, signal });
+    peer.addEventListener("attempt", (event) => {
+      const attempt = (event as CustomEvent<PathAttempt>).detail;
+      if (attempt.peerId === to) attempts.push(attempt);
+      if (attempts.length > ATTEMPTS_MAX) attempts.shift();
+    });
+    const startMs = runtime.clock.monotonicMs();
+    const session = await peer.connect(to, { signal });
+    const connectMs = runtime.clock.monotonicMs() - startMs;
+    await settled(runtime, session, signal);
+    const { kind, transport, why } = session.path;
+    const path = kind === "direct" ? `directly (${transport})` : `through the ${kind} (${why})`;
+    return {
+      code: kind === "direct" ? "ok" : codeOf(why),
+      checks: [
+        check("peer", true, `reached in ${connectMs.toFixed(0)} ms, now ${path}`),
+        ...attemptChecks(attempts, session),
+      ],
+    };
+  } catch (error) {
+    signal.throwIfAborted();
+    return {
+      code: failureOf(error),
+      checks: [check("peer", false, reasonOf(error)), ...attemptChecks(attempts)],
+    };
+  } finally {
+    await peer?.close();
+  }
+}
+
+/** Resolves when the path is direct or why it is not is known, and at the latest after a while. */
+async function settled(runtime: Runtime, session: Session, signal: AbortSignal): Promise<void> {
+  const isSettled = (): boolean => session.path.kind === "direct" || session.path.why !== "direct-pending";
+  if (isSettled()) return;
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      timer.cancel();
+      session.removeEventListener("path", look);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const look = (): void => {
+      if (isSettled()) done();
+    };
+    const timer = runtime.clock.setTimer(SETTLE_TIMEOUT_MS, done);
+    session.addEventListener("path", look);
+    signal.addEventListener("abort", done, { once: true });
+  });
+  signal.throwIfAborted();
+}
+
+const CODES: ReadonlySet<string> = new Set<VerdictCode>([
+  "webrtc-unavailable",
+  "no-answer",
+  "no-stun",
+  "udp-blocked",
+  "no-common-family",
+  "no-hairpin",
+  "symmetric-nat",
+  "ice-failed",
+]);
+
+function codeOf(why: string): VerdictCode {
+  return CODES.has(why) ? (why as VerdictCode) : "path-pending";
+}
+
+function failureOf(error: unknown): VerdictCode {
+  const { code } = toPeerloomError(error, "internal/assertion", "");
+  if (code === "peer/not-found") return "peer-gone";
+  if (code === "connect/timeout") return "peer-silent";
+  return code === "edge/unreachable" ? "edge-unreachable" : "peer-unreachable";
+}
+
+/** One check for each kind of path there is. */
+function attemptChecks(attempts: readonly PathAttempt[], session?: Session): Check[] {
+  return [addressCheck(attempts), ...candidateChecks(attempts), ...relayCheck(session)];
+}
+
+function addressCheck(attempts: readonly PathAttempt[]): Check {
+  const dialled = new Map<string, PeerloomError | undefined>();
+  for (const each of attempts) if (each.transport === "address") dialled.set(each.address, each.error);
+  if (dialled.size === 0) return check("path: address", null, "it listens on no address that was told");
+  const detail = [...dialled]
+    .map(([address, error]) => `${address}: ${error?.message ?? "connected"}`)
+    .join(" ");
+  return check("path: address", [...dialled.values()].includes(undefined), detail);
+}
+
+const KINDS = [
+  { kind: "host", name: "path: host candidate", without: "no address of its own was offered" },
+  { kind: "srflx", name: "path: reflexive candidate", without: "STUN answered neither side" },
+  { kind: "relay", name: "path: turn candidate", without: "no TURN server is configured, or none answers" },
+] as const;
+
+function candidateChecks(attempts: readonly PathAttempt[]): Check[] {
+  const negotiations = attempts.filter((each) => each.transport === "webrtc");
+  const last = negotiations.findLast(({ failure }) => failure === undefined) ?? negotiations.at(-1);
+  if (last === undefined) return [check("path: webrtc", null, "nothing was negotiated")];
+  const { failure, candidates, description } = last;
+  return KINDS.map(({ kind, name, without }) => {
+    const list = (side: readonly IceCandidate[]): string =>
+      side.flatMap((each) => (each.kind === kind ? [`${each.address} port ${each.port}`] : [])).join(", ") ||
+      "none";
+    const [here, there] = [list(candidates.local), list(candidates.remote)];
+    if (here === "none" && there === "none") return check(name, null, without);
+    const isChosen = failure === undefined && chosenKind(description) === kind;
+    const outcome = isChosen ? "connected" : (failure ?? "another was better");
+    return check(
+      name,
+      failure === undefined ? isChosen || null : false,
+      `here ${here}; there ${there}: ${outcome}`,
+    );
+  });
+}
+
+/** A peer-reflexive address is one that STUN would have shown too, had the other side been asked. */
+function chosenKind(description: string): string {
+  const kind = /^webrtc (\w+)/.exec(description)?.[1] ?? "";
+  return kind === "prflx" ? "srflx" : kind;
+}
+
+function relayCheck(session: Session | undefined): Check[] {
+  if (session?.path.kind !== "relay" && session?.path.kind !== "overlay") return [];
+  return [check(`path: ${session.path.kind}`, true, session.path.description)];
+}

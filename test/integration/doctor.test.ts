@@ -1,0 +1,108 @@
+/** A diagnosis against real edges and peers of this machine; the laboratory of natlab.test.ts has the networks that are broken. */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { expect, onTestFinished, test } from "vitest";
+import { loadNodeWebRtc } from "../../peer/adapters/node/webrtc.ts";
+import { nodeRuntime } from "../../peer/adapters/node/runtime.ts";
+import { diagnoseOn, type DiagnoseOptions } from "../../peer/api/diagnosis/diagnose.ts";
+import type { Finding } from "../../peer/api/diagnosis/finding.ts";
+import { diagnose, type PathAttempt } from "../../peer/node.ts";
+import { answerStun } from "../natlab/stun-responder.ts";
+import { codeOf, freePort, openEdge, openPeer, pathOf } from "./peers.ts";
+
+async function stunServer(): Promise<string> {
+  const socket = createSocket("udp4");
+  socket.on("message", (message, from) => {
+    const answer = answerStun(message, from);
+    if (answer !== undefined) socket.send(answer, from.port, from.address);
+  });
+  socket.bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  onTestFinished(() => void socket.close());
+  return `127.0.0.1:${socket.address().port}`;
+}
+
+async function all(
+  findings: AsyncIterable<Finding>,
+): Promise<{ code: string; ok: Record<string, boolean | null> }> {
+  const ok: Record<string, boolean | null> = {};
+  let code = "";
+  for await (const finding of findings) {
+    if (finding.kind === "check") ok[finding.name] = finding.ok;
+    else code = finding.code;
+  }
+  return { code, ok };
+}
+
+const noLan = { lan: false } as const satisfies DiagnoseOptions;
+
+test("a machine on which all is well", async () => {
+  const { url } = await openEdge();
+  const stun = [await stunServer(), await stunServer()];
+  const { code, ok } = await all(diagnose({ ...noLan, edge: url, stun }));
+  expect(ok).toMatchObject({ edge: true, websocket: true, clock: true, udp: true, nat: true, relay: true });
+  expect(code).toBe("ok");
+});
+
+test("an edge that is not there, and a STUN server that is silent", async () => {
+  const port = await freePort();
+  const { code, ok } = await all(
+    diagnose({ ...noLan, edge: `http://127.0.0.1:${port}`, stun: [`127.0.0.1:${port}`] }),
+  );
+  expect(ok).toMatchObject({ edge: false, udp: false });
+  expect(code).toBe("edge-unreachable");
+});
+
+test("a clock that is an hour behind", async () => {
+  const { url } = await openEdge();
+  const runtime = nodeRuntime({ dataDir: undefined, webrtc: await loadNodeWebRtc() });
+  const clock = { ...runtime.clock, nowMs: () => runtime.clock.nowMs() - 3_600_000 };
+  const stun = [await stunServer()];
+  const { code, ok } = await all(diagnoseOn({ ...runtime, clock }, { ...noLan, edge: url, stun }));
+  expect(ok).toMatchObject({ clock: false, udp: true });
+  expect(code).toBe("clock-wrong");
+});
+
+test("one peer that is there, by all the ways that were tried, and gone", async () => {
+  const { url } = await openEdge();
+  const stun = [await stunServer()];
+  const peer = await openPeer({ edge: url, network: "doctor", listen: "127.0.0.1:0" });
+  const options = { ...noLan, edge: url, network: "doctor", stun, to: peer.id };
+  const there = await all(diagnose(options));
+  expect(there.ok).toMatchObject({ peer: true, "path: address": true });
+  expect(there.code).toBe("ok");
+  await peer.close();
+  const gone = await all(diagnose(options));
+  expect(gone.ok).toMatchObject({ peer: false });
+  expect(gone.code).toBe("peer-gone");
+});
+
+test("a peer without WebRTC is the cause, not the network", async () => {
+  const { url } = await openEdge();
+  const stun = [await stunServer()];
+  const peer = await openPeer({ edge: url, network: "doctor", webrtc: false });
+  const { code } = await all(diagnose({ ...noLan, edge: url, network: "doctor", stun, to: peer.id }));
+  expect(code).toBe("no-answer");
+});
+
+test("what is asked wrongly is refused", async () => {
+  expect(await codeOf(all(diagnose({ stun: ["host:99999"] })))).toBe("usage/invalid");
+  expect(await codeOf(all(diagnose({ to: "nobody" })))).toBe("id/invalid");
+});
+
+test("a peer tells what it tries", async () => {
+  const { url } = await openEdge();
+  const [a, b] = [
+    await openPeer({ edge: url, network: "tries" }),
+    await openPeer({ edge: url, network: "tries", listen: "127.0.0.1:0" }),
+  ];
+  const attempts: PathAttempt[] = [];
+  a.addEventListener("attempt", (event) => attempts.push((event as CustomEvent<PathAttempt>).detail));
+  await pathOf(await a.connect(b.id), ({ transport }) => transport === "tcp");
+  expect(attempts).toContainEqual({
+    peerId: b.id,
+    transport: "address",
+    address: b.listenAddresses[0],
+    error: undefined,
+  });
+});

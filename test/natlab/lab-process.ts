@@ -1,0 +1,106 @@
+/** A process of the laboratory, whose lines are awaited; those that are JSON are events with the time they came. */
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import type { NamespacedProcess } from "./namespace.ts";
+
+export type LabEvent = { readonly event: string; readonly atMs: number } & Readonly<Record<string, unknown>>;
+
+/** A text field of an event. */
+export function textOf(event: LabEvent | undefined, key: string): string | undefined {
+  const value = event?.[key];
+  return typeof value === "string" ? value : undefined;
+}
+
+const STOP_TIMEOUT_MS = 8_000;
+/** Standard error that is kept, for people. */
+const ERRORS_CHARACTERS_MAX = 8_192;
+
+export class LabProcess {
+  readonly events: LabEvent[] = [];
+  readonly exit: Promise<number>;
+  readonly #name: string;
+  readonly #child: NamespacedProcess;
+  readonly #lines: string[] = [];
+  readonly #listeners = new Set<() => void>();
+  #errors = "";
+  #ended = false;
+
+  constructor(name: string, child: NamespacedProcess) {
+    this.#name = name;
+    this.#child = child;
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      if (line.startsWith("{"))
+        this.events.push({ ...(JSON.parse(line) as LabEvent), atMs: performance.now() });
+      else this.#lines.push(line);
+      this.#tell();
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      this.#errors = (this.#errors + text).slice(-ERRORS_CHARACTERS_MAX);
+    });
+    this.exit = once(child, "close").then(() => {
+      this.#ended = true;
+      this.#tell();
+      return child.exitCode ?? 128;
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** The first event that satisfies the condition, or undefined when it has not come in time or the process has ended before. */
+  async find(accept: (event: LabEvent) => boolean, timeoutMs: number): Promise<LabEvent | undefined> {
+    return this.#until(() => this.events.find(accept), timeoutMs);
+  }
+
+  /** The same for one that must come. @throws Error with the last events */
+  async event(name: string, timeoutMs = 30_000): Promise<LabEvent> {
+    const found = await this.find(({ event }) => event === name, timeoutMs);
+    if (found === undefined) throw this.#missing(name);
+    return found;
+  }
+
+  async line(text: string, timeoutMs = 60_000): Promise<void> {
+    const found = await this.#until(() => this.#lines.find((line) => line === text), timeoutMs);
+    if (found === undefined) throw this.#missing(text);
+  }
+
+  signal(name: NodeJS.Signals): void {
+    if (!this.#ended) this.#child.kill(name);
+  }
+
+  /** Asks, and then makes, it end. */
+  async stop(): Promise<number> {
+    this.signal("SIGTERM");
+    const timer = setTimeout(() => this.signal("SIGKILL"), STOP_TIMEOUT_MS);
+    const code = await this.exit;
+    clearTimeout(timer);
+    return code;
+  }
+
+  #until<T>(look: () => T | undefined, timeoutMs: number): Promise<T | undefined> {
+    return new Promise((resolve) => {
+      const done = (found: T | undefined): void => {
+        clearTimeout(timer);
+        this.#listeners.delete(listener);
+        resolve(found);
+      };
+      const listener = (): void => {
+        const found = look();
+        if (found !== undefined || this.#ended) done(found);
+      };
+      const timer = setTimeout(() => done(undefined), timeoutMs);
+      this.#listeners.add(listener);
+      listener();
+    });
+  }
+
+  #missing(what: string): Error {
+    const last = JSON.stringify(this.events.slice(-5));
+    return new Error(`${this.#name}: "${what}" did not come\n${last}\n${this.#errors}`);
+  }
+
+  #tell(): void {
+    for (const listener of [...this.#listeners]) listener();
+  }
+}

@@ -36,7 +36,13 @@ type Miniflare = typeof import("miniflare");
 export const WORKER_CONFIGURATION = {
   compatibilityDate: "2026-10-23",
   compatibilityFlags: ["no_nodejs_compat", "no_nodejs_compat_v2"],
-  objects: { RENDEZVOUS: "Rendezvous", RELAY: "RelayChannel", KEYS: "EdgeKeys", TALLY: "EdgeTally" },
+  objects: {
+    RENDEZVOUS: "Rendezvous",
+    RELAY: "RelayChannel",
+    KEYS: "EdgeKeys",
+    TALLY: "EdgeTally",
+    PEERJS: "PeerjsRoom",
+  },
   limit: { namespace_id: "1001", simple: { limit: 1200, period: 60 } },
 } as const;
 const STUN_DEFAULT = "stun:stun.cloudflare.com:3478";

@@ -189,7 +189,7 @@ export class PeerjsRoom extends DurableObject<Env> {
     const peer = this.#holder(dst, nowMs);
     if (peer !== undefined) {
       if (!peer.received.take(nowMs, frame.length)) this.#lost([envelope]);
-      else if (send(peer, frame)) this.#counted("peerjs_messages");
+      else if (send(peer, frame)) this.#counted("peerjs_messages", nowMs);
       else this.#wait(envelope, nowMs);
     } else if (isQueued(type)) this.#wait({ type, src, dst, frame }, nowMs);
   }
@@ -258,13 +258,13 @@ export class PeerjsRoom extends DurableObject<Env> {
     else this.#reportIfDue();
   }
 
-  #counted(name: CounterName): void {
+  #counted(name: CounterName, nowMs: number = Date.now()): void {
     this.#counters.add(name);
-    this.#reportIfDue();
+    this.#reportIfDue(nowMs);
   }
 
-  #reportIfDue(): void {
-    if (this.#counters.isDue(Date.now())) this.#report();
+  #reportIfDue(nowMs: number = Date.now()): void {
+    if (this.#counters.isDue(nowMs)) this.#report();
   }
 
   #report(): void {

@@ -185,13 +185,12 @@ export class PeerjsRoom extends DurableObject<Env> {
 
   /** Of a message for a peer whose id belongs here. */
   #arrive(envelope: Envelope, nowMs: number): void {
-    const { type, src, dst, frame } = envelope;
+    const { dst, frame } = envelope;
     const peer = this.#holder(dst, nowMs);
-    if (peer !== undefined) {
-      if (!peer.received.take(nowMs, frame.length)) this.#lost([envelope]);
-      else if (send(peer, frame)) this.#counted("peerjs_messages", nowMs);
-      else this.#wait(envelope, nowMs);
-    } else if (isQueued(type)) this.#wait({ type, src, dst, frame }, nowMs);
+    if (peer === undefined) this.#wait(envelope, nowMs);
+    else if (!peer.received.take(nowMs, frame.length)) this.#lost([envelope]);
+    else if (send(peer, frame)) this.#counted("peerjs_messages", nowMs);
+    else this.#wait(envelope, nowMs);
   }
 
   #wait(envelope: Envelope, nowMs: number): void {

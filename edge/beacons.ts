@@ -3,7 +3,7 @@
  * random, so that the network does not fall into neighbourhoods that know only themselves.
  */
 import { BEACONS_MAX } from "../shared/limits.ts";
-import type { Env } from "./env.ts";
+import { countOf, type Env } from "./env.ts";
 import type { Member } from "./members.ts";
 
 /** Beacons that a rendezvous asks to stay, unless configured otherwise. Newcomers are told at most `BEACONS_MAX`, so some may leave at any time. */
@@ -11,8 +11,7 @@ const BEACONS_KEPT_DEFAULT = 64;
 const BEACONS_KEPT_MAX = 1_024;
 
 export function beaconsKept(env: Env): number {
-  const count = Number(env.RENDEZVOUS_BEACONS ?? BEACONS_KEPT_DEFAULT);
-  return Number.isSafeInteger(count) && count > 0 ? Math.min(count, BEACONS_KEPT_MAX) : BEACONS_KEPT_DEFAULT;
+  return countOf(env.RENDEZVOUS_BEACONS, BEACONS_KEPT_DEFAULT, BEACONS_KEPT_MAX);
 }
 
 /** @param unit random in [0, 1) */

@@ -3,6 +3,7 @@
  * `wrangler.toml` and the embedded edge both supply exactly these.
  */
 import type { EdgeKeys } from "./edge-keys.ts";
+import type { PeerjsRoom } from "./peerjs-room.ts";
 import type { RelayChannel } from "./relay-channel.ts";
 import type { Rendezvous } from "./rendezvous.ts";
 import type { EdgeTally } from "./tally.ts";
@@ -12,6 +13,7 @@ export interface Env {
   readonly RELAY: DurableObjectNamespace<RelayChannel>;
   readonly KEYS: DurableObjectNamespace<EdgeKeys>;
   readonly TALLY: DurableObjectNamespace<EdgeTally>;
+  readonly PEERJS: DurableObjectNamespace<PeerjsRoom>;
   /** The page and the browser runtime. Absent where only the network is wanted. */
   readonly ASSETS?: Fetcher;
   /** Counts requests by address prefix. */
@@ -26,6 +28,19 @@ export interface Env {
   /** Peers of one rendezvous that keep their sockets to introduce newcomers; all others are let go. @default "64" */
   readonly RENDEZVOUS_BEACONS?: string;
 
+  /** Keys that PeerJS clients may give, separated by spaces or commas; each has peers of its own. @default "peerjs" */
+  readonly PEERJS_KEYS?: string;
+  /** Of those, the keys whose peers may be listed by anybody. @default "" */
+  readonly PEERJS_DISCOVERY?: string;
+  /** Objects that the peers of one key are spread over. @default "1" */
+  readonly PEERJS_SHARDS?: string;
+  /** PeerJS sockets of one object. @default "20000" */
+  readonly PEERJS_SOCKETS_MAX?: string;
+  /** A PeerJS socket that is silent for so long loses its id. @default "90" */
+  readonly PEERJS_ALIVE_SECONDS?: string;
+  /** How long a message waits for a PeerJS peer that is not there. @default "5" */
+  readonly PEERJS_EXPIRE_SECONDS?: string;
+
   /** STUN URLs, separated by spaces or commas. */
   readonly STUN_URLS?: string;
   /** TURN URLs of a coturn with `use-auth-secret`, and that secret. */
@@ -34,6 +49,12 @@ export interface Env {
   /** A TURN key of Cloudflare Realtime, and its token. */
   readonly TURN_KEY_ID?: string;
   readonly TURN_KEY_API_TOKEN?: string;
+}
+
+/** A variable that is a whole number above 0; anything else is the default, and more than the maximum is the maximum. */
+export function countOf(text: string | undefined, fallback: number, max: number): number {
+  const count = Number(text ?? fallback);
+  return Number.isSafeInteger(count) && count > 0 ? Math.min(count, max) : fallback;
 }
 
 /** A variable that lists words. */

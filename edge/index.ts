@@ -3,7 +3,6 @@
  * hands each WebSocket to the object it belongs to. What remains are the page and the browser runtime, served as files.
  */
 import { Hono } from "hono";
-import type { ErrorCode } from "../shared/errors.ts";
 import { parseChannelId, parseNetworkName } from "../shared/ids.ts";
 import { WIRE_VERSION } from "../shared/limits.ts";
 import { serveAsset } from "./assets.ts";
@@ -12,20 +11,20 @@ import type { Env } from "./env.ts";
 import { CORS_HEADERS, errorResponse } from "./http-errors.ts";
 import { iceServers, TURN_TTL_SECONDS } from "./ice.ts";
 import { prometheusText } from "./metrics.ts";
-import { isAllowed } from "./policy.ts";
+import { peerjs } from "./peerjs-routes.ts";
+import { isAllowed, shardCount } from "./policy.ts";
+import { isUpgrade, refusals, refuse } from "./refusals.ts";
 import { pickShard, rendezvousName, SHARD_HEADER } from "./shards.ts";
 import { isGenuine, readTicket } from "./tickets.ts";
 
 export { EdgeKeys } from "./edge-keys.ts";
+export { PeerjsRoom } from "./peerjs-room.ts";
 export { RelayChannel } from "./relay-channel.ts";
 export { Rendezvous } from "./rendezvous.ts";
 export { EdgeTally } from "./tally.ts";
 
 /** Seconds that peers may keep ICE servers without TURN credentials. */
 const ICE_KEEP_SECONDS = 3_600;
-
-/** Refusals of this isolate, by code. */
-const refused: Record<string, number> = {};
 
 const app: Hono<{ Bindings: Env }> = new Hono();
 
@@ -40,7 +39,7 @@ app.get("/metrics", async ({ env }) => {
     "content-type": "text/plain; version=0.0.4; charset=utf-8",
     "cache-control": "no-store",
   };
-  return new Response(prometheusText(totals, refused), { headers });
+  return new Response(prometheusText(totals, refusals()), { headers });
 });
 
 app.get("/v1/ice", async ({ env, req }) => {
@@ -61,7 +60,8 @@ app.get("/v1/net/:network/join", async ({ env, req }) => {
   if (!isUpgrade(req.raw)) return refuse("usage/invalid", "Open this with a WebSocket.", 426);
   if (!(await isAllowed(env, "join", req.raw)))
     return refuse("edge/rate-limited", "Too many joins from this address. Wait a minute.");
-  const shard = pickShard(env, (crypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32);
+  const unit = (crypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32;
+  const shard = pickShard(shardCount(env.RENDEZVOUS_SHARDS), unit);
   const request = new Request(req.raw);
   request.headers.set(SHARD_HEADER, String(shard));
   return env.RENDEZVOUS.getByName(rendezvousName(network, shard)).fetch(request);
@@ -84,6 +84,8 @@ app.get("/v1/relay/:channel", async ({ env, req }) => {
   return env.RELAY.getByName(channel).fetch(req.raw);
 });
 
+app.route("/", peerjs);
+
 app.options("*", () => new Response(null, { status: 204, headers: CORS_HEADERS }));
 
 app.get("*", ({ env, req }) => serveAsset(env, req.raw));
@@ -96,13 +98,3 @@ app.onError((error) => {
 });
 
 export default app;
-
-function isUpgrade(request: Request): boolean {
-  return request.headers.get("upgrade")?.toLowerCase() === "websocket";
-}
-
-/** An error answer, counted. */
-function refuse(code: ErrorCode, message: string, status?: number): Response {
-  refused[code] = (refused[code] ?? 0) + 1;
-  return errorResponse(code, message, status);
-}

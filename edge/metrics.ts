@@ -13,6 +13,10 @@ export type CounterName =
   | "relay_channels"
   | "relay_frames"
   | "relay_bytes"
+  | "peerjs_opens"
+  | "peerjs_messages"
+  | "peerjs_queued"
+  | "peerjs_expired"
   | `errors:${ErrorCode}`;
 
 /** Counts since the last report. */
@@ -20,7 +24,7 @@ export type Counts = Readonly<Record<string, number>>;
 
 /** Which object reports. */
 export interface ReporterName {
-  readonly kind: "rendezvous" | "relay";
+  readonly kind: "rendezvous" | "relay" | "peerjs";
   /** The object's name in its namespace. */
   readonly name: string;
 }
@@ -85,6 +89,10 @@ const HELP: Readonly<Record<string, string>> = {
   relay_channels: "Relay channels on which both sides met.",
   relay_frames: "Sealed frames passed by relay channels.",
   relay_bytes: "Bytes of sealed frames passed by relay channels.",
+  peerjs_opens: "PeerJS clients that were given their id.",
+  peerjs_messages: "PeerJS messages passed to a client.",
+  peerjs_queued: "PeerJS messages kept for a client that was not there.",
+  peerjs_expired: "PeerJS messages that came to nothing and whose sender was told.",
 };
 
 /**

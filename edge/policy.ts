@@ -2,12 +2,11 @@
  * Who may come in, decided in the Worker: every touch of a Durable Object is billed, so what can be refused is refused
  * before. Limits count address prefixes (/24, /64), because single addresses cost an attacker nothing.
  */
-import type { Env } from "./env.ts";
-import { words } from "./env.ts";
+import { countOf, type Env, words } from "./env.ts";
 
 /** Open rendezvous sockets that one prefix may have in one object: a large office behind one address fits. */
 export const SOCKETS_PER_PREFIX_MAX = 2_000;
-/** Shards a network may be spread over; a message for an unknown member asks all others. */
+/** Shards a network or the peers of a PeerJS key may be spread over; some questions are put to all of them. */
 export const SHARDS_MAX = 32;
 /** Origins under which one edge may be dialled; each costs a signature check in the worst case. */
 export const ORIGINS_MAX = 8;
@@ -37,7 +36,7 @@ export function addressPrefix(address: string): string | undefined {
 /** False when this prefix has asked too often. Each kind of request has a count of its own. */
 export async function isAllowed(
   env: Env,
-  kind: "join" | "relay" | "ice",
+  kind: "join" | "relay" | "ice" | "peerjs" | "peerjs-list",
   request: Request,
 ): Promise<boolean> {
   const prefix = addressPrefix(clientAddress(request));
@@ -51,7 +50,7 @@ export function acceptedOrigins(env: Env, request: Request): readonly string[] {
   return [...new Set([new URL(request.url).origin, ...words(env.PUBLIC_ORIGINS)])].slice(0, ORIGINS_MAX);
 }
 
-export function shardCount(env: Env): number {
-  const count = Number(env.RENDEZVOUS_SHARDS ?? 1);
-  return Number.isSafeInteger(count) && count > 0 ? Math.min(count, SHARDS_MAX) : 1;
+/** @param configured `RENDEZVOUS_SHARDS` or `PEERJS_SHARDS` */
+export function shardCount(configured: string | undefined): number {
+  return countOf(configured, 1, SHARDS_MAX);
 }

@@ -16,9 +16,9 @@ export function rendezvousName(network: NetworkName, shard: number): string {
   return `${network}/${shard}`;
 }
 
-/** @param unit random in [0, 1) */
-export function pickShard(env: Env, unit: number): number {
-  return Math.floor(unit * shardCount(env));
+/** @param unit in [0, 1): random, or a hash where the same thing shall always come to the same shard */
+export function pickShard(shards: number, unit: number): number {
+  return Math.floor(unit * shards);
 }
 
 /** The other rendezvous objects of the same network. */
@@ -30,7 +30,7 @@ export class OtherShards {
   }
 
   get any(): boolean {
-    return shardCount(this.#env) > 1;
+    return shardCount(this.#env.RENDEZVOUS_SHARDS) > 1;
   }
 
   /** True when the member was on one of them and has been sent the message. */
@@ -49,9 +49,10 @@ export class OtherShards {
   }
 
   #stubs(network: NetworkName, shard: number): DurableObjectStub<Rendezvous>[] {
-    const others = Array.from({ length: shardCount(this.#env) }, (_, index) => index).filter(
-      (index) => index !== shard,
-    );
+    const others = Array.from(
+      { length: shardCount(this.#env.RENDEZVOUS_SHARDS) },
+      (_, index) => index,
+    ).filter((index) => index !== shard);
     return others.map((index) => this.#env.RENDEZVOUS.getByName(rendezvousName(network, index)));
   }
 }

@@ -60,7 +60,7 @@ export class EdgeTally extends DurableObject<Env> {
       .slice(-ASKED_MAX);
     await Promise.all(awake.map((reporter) => this.#ask(reporter.from)));
     this.#saveIfDue(nowMs);
-    const sockets = { rendezvous: 0, relay: 0 };
+    const sockets = { rendezvous: 0, relay: 0, peerjs: 0 };
     let members = 0;
     for (const reporter of this.#reporters.values()) {
       sockets[reporter.from.kind] += reporter.sockets;
@@ -71,7 +71,8 @@ export class EdgeTally extends DurableObject<Env> {
 
   async #ask(from: ReporterName): Promise<void> {
     try {
-      const namespace = from.kind === "relay" ? this.env.RELAY : this.env.RENDEZVOUS;
+      const { RENDEZVOUS, RELAY, PEERJS } = this.env;
+      const namespace = { rendezvous: RENDEZVOUS, relay: RELAY, peerjs: PEERJS }[from.kind];
       this.#add(from, await namespace.getByName(from.name).drainCounters(), Date.now());
     } catch {
       // Overloaded or restarting: it reports by itself later.

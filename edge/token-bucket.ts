@@ -8,20 +8,26 @@ export class TokenBucket {
   #tokens: number;
   #filledMs: number;
 
-  constructor(burst: number, perSecond: number, nowMs: number) {
+  /** @param tokens what is in it, where that was kept over a sleep */
+  constructor(burst: number, perSecond: number, nowMs: number, tokens: number = burst) {
     this.#burst = burst;
     this.#perSecond = perSecond;
-    this.#tokens = burst;
+    this.#tokens = tokens;
     this.#filledMs = nowMs;
   }
 
-  /** False when it is empty. */
-  take(nowMs: number): boolean {
+  /** What was left when it was last taken from. */
+  get tokens(): number {
+    return this.#tokens;
+  }
+
+  /** False, and nothing is taken, when there is less in it. */
+  take(nowMs: number, count = 1): boolean {
     const earned = (Math.max(0, nowMs - this.#filledMs) / 1000) * this.#perSecond;
     this.#tokens = Math.min(this.#burst, this.#tokens + earned);
     this.#filledMs = nowMs;
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
+    if (this.#tokens < count) return false;
+    this.#tokens -= count;
     return true;
   }
 }

@@ -9,6 +9,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { PeerloomError } from "../shared/errors.ts";
 import { type OrphanWatch, watchOrphans } from "./orphan-watch.ts";
+import { webFile } from "./web-files.ts";
 
 export interface EmbeddedEdgeOptions {
   /** @default "127.0.0.1" */
@@ -36,7 +37,13 @@ type Miniflare = typeof import("miniflare");
 export const WORKER_CONFIGURATION = {
   compatibilityDate: "2026-10-23",
   compatibilityFlags: ["no_nodejs_compat", "no_nodejs_compat_v2"],
-  objects: { RENDEZVOUS: "Rendezvous", RELAY: "RelayChannel", KEYS: "EdgeKeys", TALLY: "EdgeTally" },
+  objects: {
+    RENDEZVOUS: "Rendezvous",
+    RELAY: "RelayChannel",
+    KEYS: "EdgeKeys",
+    TALLY: "EdgeTally",
+    PEERJS: "PeerjsRoom",
+  },
   limit: { namespace_id: "1001", simple: { limit: 1200, period: 60 } },
 } as const;
 const STUN_DEFAULT = "stun:stun.cloudflare.com:3478";
@@ -103,7 +110,7 @@ interface RuntimeOptions extends EdgeFiles {
 
 function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<Miniflare["Miniflare"]> {
   const { host, port, worker, webDir, stateDir, vars } = options;
-  const { Miniflare, convertV4MiniflareOptions, Log, LogLevel } = tools;
+  const { Miniflare, convertV4MiniflareOptions, Log, LogLevel, Response } = tools;
   // Standard output belongs to whoever starts the edge.
   class ErrorLog extends Log {
     override log(message: string): void {
@@ -133,10 +140,12 @@ function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<
       resourcePersistencePath: stateDir,
       ratelimits: { LIMIT: WORKER_CONFIGURATION.limit },
       bindings: { STUN_URLS: isLoopback(host) ? "" : STUN_DEFAULT, ...vars },
-      assets: {
-        directory: webDir,
-        binding: "ASSETS",
-        routerConfig: { has_user_worker: true, invoke_user_worker_ahead_of_assets: true },
+      serviceBindings: {
+        ASSETS: async ({ url, method }: { readonly url: string; readonly method: string }) => {
+          const file = await webFile(webDir, new URL(url).pathname);
+          if (file === undefined) return new Response(null, { status: 404 });
+          return new Response(method === "HEAD" ? null : file.bytes, { headers: { ...file.headers } });
+        },
       },
     }),
   );

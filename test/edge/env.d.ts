@@ -5,6 +5,7 @@ declare namespace Cloudflare {
     readonly RELAY: DurableObjectNamespace<import("../../edge/relay-channel.ts").RelayChannel>;
     readonly KEYS: DurableObjectNamespace<import("../../edge/edge-keys.ts").EdgeKeys>;
     readonly TALLY: DurableObjectNamespace<import("../../edge/tally.ts").EdgeTally>;
+    readonly PEERJS: DurableObjectNamespace<import("../../edge/peerjs-room.ts").PeerjsRoom>;
     readonly LIMIT: RateLimit;
   }
   interface GlobalProps {

@@ -15,7 +15,14 @@ export default defineConfig({
       wrangler: { configPath: `${root}wrangler.toml` },
       miniflare: {
         cf: false,
-        bindings: { PUBLIC_ORIGINS: "https://also.example" },
+        bindings: {
+          PUBLIC_ORIGINS: "https://also.example",
+          // More than one, so that most messages cross from object to object.
+          PEERJS_SHARDS: "4",
+          PEERJS_KEYS: "peerjs, listed, hidden, small",
+          PEERJS_DISCOVERY: "listed, elsewhere",
+          PEERJS_SOCKETS_MAX: "60",
+        },
         // Lower than in wrangler.toml, so that the test which reaches it is short.
         ratelimits: { LIMIT: { namespace_id: "1001", simple: { limit: 320, period: 60 } } },
       },

@@ -57,6 +57,8 @@ export const STACKS: { readonly [name: string]: StackSource } = {
   "compute-local": { module: at("stacks/compute.ts"), variant: "local" },
   "compute-1": { module: at("stacks/compute.ts"), variant: "1" },
   "compute-2": { module: at("stacks/compute.ts"), variant: "2", helper: true },
+  peerserver: { module: at("anchors/peerserver.ts"), variant: "", anchor: true, helper: true },
+  "peerloom-peerjs": { module: at("stacks/peerloom-peerjs.ts"), variant: "", helper: true },
   "peerloom-joined": { module: at("stacks/peerloom.ts"), variant: "joined", helper: true },
 };
 
@@ -65,6 +67,12 @@ export function sourceOf(name: string): StackSource {
   if (source === undefined)
     throw new Error(`No stack "${name}"; there are ${Object.keys(STACKS).join(", ")}.`);
   return source;
+}
+
+/** A stack that only serves: its clients are the benchmark's own. @param helper starts the server, and answers with its URL */
+export function serverStack(helper: () => Promise<string>, stop?: () => Promise<void>): Stack {
+  const refuse = (): Promise<never> => Promise.reject(new Error("This stack only serves."));
+  return { helper, listen: refuse, dial: refuse, ...(stop === undefined ? {} : { stop }) };
 }
 
 export async function loadStack(name: string): Promise<Stack> {

@@ -1,0 +1,87 @@
+/**
+ * PeerServer's HTTP and its door: a PeerJS application sets `path: "/peerjs"` and notices no difference. What the Worker can refuse
+ * by itself it refuses without touching an object, in a frame, because a browser shows no page the answer to an upgrade.
+ */
+import { Hono } from "hono";
+import { cors } from "hono/cors";
+import type { ErrorCode } from "../shared/errors.ts";
+import type { Env } from "./env.ts";
+import { isKey, isListed, peerjsOptions, roomName, shardOf } from "./peerjs-options.ts";
+import { errorFrame, ID_LENGTH_MAX, TOKEN_LENGTH_MAX } from "./peerjs-protocol.ts";
+import { isAllowed } from "./policy.ts";
+import { countRefusal, isUpgrade, refuse } from "./refusals.ts";
+
+const ABOUT = {
+  name: "PeerJS Server",
+  description: "A server side element to broker connections between PeerJS clients.",
+  website: "https://peerjs.com/",
+} as const;
+/** The word is fixed in the client; it is not the key. */
+const SOCKET_PATH = "/peerjs/peerjs";
+const ALL = "/peerjs/*";
+/** PeerServer lets a browser keep an id, and two tabs then claim the same. */
+const NO_STORE = { "cache-control": "no-store" } as const;
+
+export const peerjs: Hono<{ Bindings: Env }> = new Hono();
+
+// Before CORS: the headers of an upgrade's answer cannot be changed.
+peerjs.use(ALL, async ({ env, req }, next) => {
+  if (!isUpgrade(req.raw)) return next();
+  return req.path === SOCKET_PATH ? openSocket(env, req.raw) : new Response("Bad Request", { status: 400 });
+});
+
+peerjs.use(
+  ALL,
+  cors({ origin: (origin) => origin, allowMethods: ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE"] }),
+);
+
+for (const path of ["/peerjs", "/peerjs/"]) peerjs.get(path, (context) => context.json(ABOUT));
+
+// An id is not reserved, only random; it costs no more than refusing it would.
+peerjs.get("/peerjs/:key/id", (context) => context.html(crypto.randomUUID(), 200, NO_STORE));
+
+peerjs.get("/peerjs/:key/peers", async ({ env, req, json, text }) => {
+  const key = req.param("key");
+  if (!isListed(env, key)) return text("Unauthorized", 401, NO_STORE);
+  if (!(await isAllowed(env, "peerjs-list", req.raw)))
+    return refuse("edge/rate-limited", "Too many requests from this address. Wait a minute.");
+  const { shards } = peerjsOptions(env);
+  const rooms = Array.from({ length: shards }, (_, shard) => env.PEERJS.getByName(roomName(key, shard)));
+  const ids = await Promise.all(rooms.map((room) => room.ids()));
+  return json(ids.flat(), 200, NO_STORE);
+});
+
+peerjs.all(ALL, ({ text }) => text("Not Found", 404));
+
+async function openSocket(env: Env, request: Request): Promise<Response> {
+  const query = new URL(request.url).searchParams;
+  const [id, token, key] = ["id", "token", "key"].map((name) => query.get(name) ?? "") as [
+    string,
+    string,
+    string,
+  ];
+  if (id === "" || token === "" || key === "")
+    return refuseSocket("peerjs/id-invalid", "No id, token, or key supplied to websocket server");
+  if (!isKey(env, key)) return refuseSocket("peerjs/key-invalid", "Invalid key provided");
+  if (id.length > ID_LENGTH_MAX || token.length > TOKEN_LENGTH_MAX)
+    return refuseSocket("peerjs/id-invalid", `An id or a token has at most ${ID_LENGTH_MAX} characters`);
+  if (!(await isAllowed(env, "peerjs", request)))
+    return refuseSocket("edge/rate-limited", "Too many sockets from this address. Wait a minute.");
+  const shard = shardOf(id, peerjsOptions(env).shards);
+  const response = await env.PEERJS.getByName(roomName(key, shard)).fetch(request);
+  return response.webSocket === null ? closedSocket(await response.text()) : response;
+}
+
+function refuseSocket(code: ErrorCode, message: string): Response {
+  countRefusal(code);
+  return closedSocket(errorFrame(code, message));
+}
+
+/** As PeerServer refuses: an open socket, one frame, a close without a code. */
+function closedSocket(frame: string): Response {
+  const { 0: client, 1: socket } = new WebSocketPair();
+  socket.accept();
+  socket.send(frame);
+  socket.close();
+  return new Response(null, { status: 101, webSocket: client });
+}

@@ -6,7 +6,7 @@
 import { setTimeout as rest } from "node:timers/promises";
 import { runBenchmark } from "./lib/benchmark.ts";
 import { closeClients, openClients, type PeerjsClient, sendCandidate } from "./lib/peerjs-clients.ts";
-import { Side } from "./lib/processes.ts";
+import { startSide } from "./lib/processes.ts";
 import { quantile } from "./lib/statistics.ts";
 
 /** Opened, used and closed before anything is measured: what the first clients load belongs to the process. */
@@ -27,7 +27,7 @@ await runBenchmark({
     { of: "peerloom-peerjs", to: "peerserver", figure: "idleKiB" },
   ],
   async measure(stack, { sockets = 0, atOnce = 0, underWay = 0, seconds = 0, messages = 0 }) {
-    const server = new Side(stack, "server");
+    const server = startSide(stack, "server");
     try {
       const url = await server.call("helper", {});
       const first = await openClients(url, FIRST, FIRST);

@@ -18,9 +18,14 @@ export interface Trio {
   usage(collect: boolean): Promise<Usage[]>;
 }
 
+/** One process of a stack, to be ended by whoever starts it. */
+export function startSide(stack: string, role: string): Side {
+  return new Remote<Operations>(SIDE, [stack], `${stack}, ${role}`);
+}
+
 /** Starts the processes of a stack, has them ready to dial, runs the body, ends them. */
 export async function withTrio<T>(stack: string, body: (trio: Trio) => Promise<T>): Promise<T> {
-  const start = (role: string): Side => new Remote<Operations>(SIDE, [stack], `${stack}, ${role}`);
+  const start = (role: string): Side => startSide(stack, role);
   const helper = sourceOf(stack).helper === true ? start("helper") : undefined;
   const [listener, dialler] = [start("listener"), start("dialler")];
   const all = helper === undefined ? [listener, dialler] : [listener, dialler, helper];

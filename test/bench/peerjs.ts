@@ -6,7 +6,7 @@
 import { setTimeout as rest } from "node:timers/promises";
 import { runBenchmark } from "./lib/benchmark.ts";
 import { closeClients, openClients, type PeerjsClient, sendCandidate } from "./lib/peerjs-clients.ts";
-import { startSide } from "./lib/processes.ts";
+import { withServer } from "./lib/processes.ts";
 import { quantile } from "./lib/statistics.ts";
 
 /** Opened, used and closed before anything is measured: what the first clients load belongs to the process. */
@@ -26,10 +26,8 @@ await runBenchmark({
     { of: "peerloom-peerjs", to: "peerserver", figure: "p99Us" },
     { of: "peerloom-peerjs", to: "peerserver", figure: "idleKiB" },
   ],
-  async measure(stack, { sockets = 0, atOnce = 0, underWay = 0, seconds = 0, messages = 0 }) {
-    const server = startSide(stack, "server");
-    try {
-      const url = await server.call("helper", {});
+  measure: (stack, { sockets = 0, atOnce = 0, underWay = 0, seconds = 0, messages = 0 }) =>
+    withServer(stack, async (server, url) => {
       const first = await openClients(url, FIRST, FIRST);
       await saturate(first.clients, underWay, 1);
       await closeClients(first.clients);
@@ -55,10 +53,7 @@ await runBenchmark({
         cpuUsAMessage: ((after.cpuSeconds - timed.cpuSeconds) * 1e6) / (messagesPerSecond * seconds),
         idleKiB: (idle.residentBytes - before.residentBytes) / sockets / 1024,
       };
-    } finally {
-      await server.end();
-    }
-  },
+    }),
 });
 
 /** One message under way at a time, through pair after pair. @returns microseconds */

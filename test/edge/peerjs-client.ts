@@ -8,6 +8,7 @@ import { Ear, request } from "./harness.ts";
 
 /** As in the tests' configuration. */
 export const SHARDS = 4;
+export const SOCKETS_MAX = 100;
 
 let ids = 0;
 

@@ -21,7 +21,7 @@ export default defineConfig({
           PEERJS_SHARDS: "4",
           PEERJS_KEYS: "peerjs, listed, hidden, small",
           PEERJS_DISCOVERY: "listed, elsewhere",
-          PEERJS_SOCKETS_MAX: "60",
+          PEERJS_SOCKETS_MAX: "100",
         },
         // Lower than in wrangler.toml, so that the test which reaches it is short.
         ratelimits: { LIMIT: { namespace_id: "1001", simple: { limit: 320, period: 60 } } },

@@ -7,7 +7,7 @@ import { sourceOf } from "./stack.ts";
 const SIDE = fileURLToPath(new URL("side.ts", import.meta.url));
 const START_MS_MAX = 60_000;
 
-type Side = Remote<Operations>;
+export type Side = Remote<Operations>;
 
 export interface Trio {
   readonly listener: Side;
@@ -18,16 +18,10 @@ export interface Trio {
   usage(collect: boolean): Promise<Usage[]>;
 }
 
-/** One process of a stack, to be ended by whoever starts it. */
-export function startSide(stack: string, role: string): Side {
-  return new Remote<Operations>(SIDE, [stack], `${stack}, ${role}`);
-}
-
 /** Starts the processes of a stack, has them ready to dial, runs the body, ends them. */
 export async function withTrio<T>(stack: string, body: (trio: Trio) => Promise<T>): Promise<T> {
-  const start = (role: string): Side => startSide(stack, role);
-  const helper = sourceOf(stack).helper === true ? start("helper") : undefined;
-  const [listener, dialler] = [start("listener"), start("dialler")];
+  const helper = sourceOf(stack).helper === true ? start(stack, "helper") : undefined;
+  const [listener, dialler] = [start(stack, "listener"), start(stack, "dialler")];
   const all = helper === undefined ? [listener, dialler] : [listener, dialler, helper];
   try {
     const at = (await helper?.call("helper", {}, START_MS_MAX)) ?? "";
@@ -39,4 +33,21 @@ export async function withTrio<T>(stack: string, body: (trio: Trio) => Promise<T
   } finally {
     await Promise.all(all.map((side) => side.end()));
   }
+}
+
+/** Starts the helper of a stack that only serves, runs the body with its URL, ends it. */
+export async function withServer<T>(
+  stack: string,
+  body: (server: Side, url: string) => Promise<T>,
+): Promise<T> {
+  const server = start(stack, "server");
+  try {
+    return await body(server, await server.call("helper", {}, START_MS_MAX));
+  } finally {
+    await server.end();
+  }
+}
+
+function start(stack: string, role: string): Side {
+  return new Remote<Operations>(SIDE, [stack], `${stack}, ${role}`);
 }

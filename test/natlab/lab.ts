@@ -2,13 +2,13 @@
  * The laboratory: a public segment with an edge (workerd) and STUN, and sites, each a host behind an access of some kind. One switch and
  * no delay, since a kernel may lack `sch_netem`: times here are those of a network next door.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { ACCESS, type Access, HOST_FIREWALL, routerRules } from "./nat.ts";
-import { Namespace, sweep } from "./namespace.ts";
+import { isRunning, Namespace, sweep } from "./namespace.ts";
 import { LabProcess } from "./lab-process.ts";
 
 const CLI = fileURLToPath(new URL("../../peer/cli/main.ts", import.meta.url));
@@ -17,6 +17,8 @@ const EDGE_PORT = 443;
 /** Where the edge and STUN are, of each family; the second address of STUN is the next one. */
 const PUBLIC = { ipv4: ["203.0.113.10", "203.0.113.11"], ipv6: ["2001:db8::10", "2001:db8::11"] } as const;
 const LISTEN_PORT = 4000;
+/** Of each laboratory's data, followed by its pid. */
+const FOLDER = "peerloom-natlab-";
 
 /** A host and how it is reached. */
 export class Site {
@@ -48,7 +50,7 @@ export class Site {
 }
 
 export class Lab {
-  readonly folder: string = mkdtempSync(join(tmpdir(), "peerloom-natlab-"));
+  readonly folder: string = mkdtempSync(join(tmpdir(), `${FOLDER}${process.pid}-`));
   readonly #public: Namespace;
   readonly #namespaces: Namespace[] = [];
   readonly #processes = new Set<LabProcess>();
@@ -66,7 +68,8 @@ export class Lab {
 
   /** Builds the public segment and waits until the edge answers there. */
   static async open(): Promise<Lab> {
-    sweep({ own: false });
+    sweep();
+    sweepFolders();
     const lab = new Lab();
     try {
       await lab.#startServices();
@@ -206,5 +209,13 @@ export class Lab {
     this.removeSites();
     this.#public.remove();
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+/** Removes what killed runs have left behind. */
+function sweepFolders(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = Number(new RegExp(`^${FOLDER}(\\d+)-`).exec(name)?.[1]);
+    if (pid > 0 && !isRunning(pid)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
   }
 }

@@ -45,8 +45,8 @@ export function whyImpossible(): string | undefined {
   }
 }
 
-/** Removes the namespaces of runs that are over, and with `own` those of this process. */
-export function sweep({ own }: { readonly own: boolean }): void {
+/** Removes the namespaces of runs that are over. */
+export function sweep(): void {
   let names: string[];
   try {
     names = readdirSync(NETNS_FOLDER);
@@ -55,7 +55,7 @@ export function sweep({ own }: { readonly own: boolean }): void {
   }
   for (const name of names) {
     const pid = Number(NAME.exec(name)?.[1]);
-    if (pid === process.pid ? own : pid > 0 && !isRunning(pid)) remove(name);
+    if (pid > 0 && !isRunning(pid)) remove(name);
   }
 }
 
@@ -173,7 +173,7 @@ function remove(name: string): void {
   }
 }
 
-function isRunning(pid: number): boolean {
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

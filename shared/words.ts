@@ -41,5 +41,5 @@ function folded(text: string): string {
 }
 
 function cut(word: string): string {
-  return word.length <= WORD_CHARACTERS_MAX ? word : [...word].slice(0, WORD_CHARACTERS_MAX).join("");
+  return word.length <= WORD_CHARACTERS_MAX ? word : Array.from(word).slice(0, WORD_CHARACTERS_MAX).join("");
 }

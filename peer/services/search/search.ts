@@ -14,14 +14,14 @@ import type { ServiceHost } from "../host.ts";
 import type { Files } from "../files/files.ts";
 import type { Records } from "../records/records.ts";
 import { Digest } from "./digest.ts";
-import { EdgeIndex } from "./edge-index.ts";
+import { IndexClient } from "./index-client.ts";
 import { Flood } from "./flood.ts";
 import { MATCHES_MAX } from "./flood-step.ts";
 import { Hits, type SearchHit, type SearchWay } from "./hits.ts";
 import { Listings } from "./listings.ts";
 import { LIMIT_MAX, QUERY_ID_BYTES, QUERY_MS_MAX, SEARCH_PROTOCOL } from "./protocol.ts";
 import { SearchStreams } from "./streams.ts";
-import { WordIndex } from "./word-index.ts";
+import { WordProviders } from "./word-providers.ts";
 
 /** How to search. */
 export type SearchVia = "auto" | "index" | "dht" | "flood";
@@ -89,8 +89,8 @@ export class Search {
   readonly #listings: Listings;
   readonly #streams: SearchStreams;
   readonly #flood: Flood;
-  readonly #words: WordIndex | undefined;
-  readonly #index: EdgeIndex | undefined;
+  readonly #words: WordProviders | undefined;
+  readonly #index: IndexClient | undefined;
   readonly #closing = new AbortController();
   readonly #stopServing: () => void;
   #digest = Digest.of([]);
@@ -120,7 +120,7 @@ export class Search {
       },
     });
     if (overlay !== undefined) {
-      this.#words = new WordIndex({
+      this.#words = new WordProviders({
         host,
         records,
         listings: this.#listings,
@@ -128,7 +128,7 @@ export class Search {
         sessions: overlay,
       });
     }
-    if (edge !== undefined) this.#index = new EdgeIndex({ host, edge, listings: this.#listings });
+    if (edge !== undefined) this.#index = new IndexClient({ host, edge, listings: this.#listings });
     this.#stopServing = host.handle(SEARCH_PROTOCOL, (stream, session) =>
       this.#streams.serve(stream, session),
     );

@@ -27,7 +27,7 @@ const ASKING_MAX = 6;
 /** From connecting to the last hit of one of them. */
 const PEER_MS = 4_000;
 
-export interface WordIndexOptions {
+export interface WordProvidersOptions {
   readonly host: ServiceHost;
   readonly records: Pick<Records, "provide" | "providers">;
   readonly listings: Listings;
@@ -40,8 +40,8 @@ export interface WordIndexOptions {
   };
 }
 
-export class WordIndex {
-  readonly #options: WordIndexOptions;
+export class WordProviders {
+  readonly #options: WordProvidersOptions;
   /** Said; to be taken back. */
   readonly #said = new Map<string, () => void>();
   readonly #saying = new Set<string>();
@@ -50,7 +50,7 @@ export class WordIndex {
   #failures = 0;
   #isOut = false;
 
-  constructor(options: WordIndexOptions) {
+  constructor(options: WordProvidersOptions) {
     this.#options = options;
   }
 

@@ -41,15 +41,15 @@ export interface IndexedHit {
   readonly sources: number;
 }
 
-export interface EdgeIndexOptions {
+export interface IndexClientOptions {
   readonly host: ServiceHost;
   /** Origin. */
   readonly edge: string;
   readonly listings: Listings;
 }
 
-export class EdgeIndex {
-  readonly #options: EdgeIndexOptions;
+export class IndexClient {
+  readonly #options: IndexClientOptions;
   readonly #closing = new AbortController();
   #timer: Timer | undefined;
   #announcing: Promise<void> | undefined;
@@ -60,7 +60,7 @@ export class EdgeIndex {
   #failures = 0;
   #saidAtMs = 0;
 
-  constructor(options: EdgeIndexOptions) {
+  constructor(options: IndexClientOptions) {
     this.#options = options;
   }
 

@@ -6,7 +6,13 @@
 import { toHex } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { NetworkName } from "../../../shared/ids.ts";
-import { formatTicket, parseTicket, PROVIDERS_MAX, type Ticket } from "../files/ticket.ts";
+import {
+  formatTicket,
+  parseTicket,
+  PROVIDERS_MAX,
+  type Ticket,
+  TICKET_CHARACTERS_MAX,
+} from "../files/ticket.ts";
 
 /** `own`: this peer shares it itself. */
 export type SearchWay = "own" | "index" | "dht" | "flood";
@@ -66,10 +72,7 @@ export class Hits {
       const there = this.#waiting.get(hash);
       if (there === undefined && this.left === 0) continue;
       const found = there ?? { ticket, via, sources: 0, providers: [] };
-      const providers = new Map(
-        [...found.providers, ...ticket.providers].map((provider) => [provider.id, provider]),
-      );
-      found.providers = [...providers.values()].slice(0, PROVIDERS_MAX);
+      found.providers = withProvider(found.providers, ticket);
       found.sources = Math.max(found.sources, found.providers.length, known?.sources ?? 0);
       this.#waiting.set(hash, found);
     }
@@ -92,6 +95,18 @@ export class Hits {
     this.#waiting.clear();
     return hits;
   }
+}
+
+/**
+ * A listed ticket is its sharer's own and names it first. Others in it are left out, and so is who makes the ticket too long: else one liar could
+ * crowd out all who do have it.
+ */
+function withProvider(known: Ticket["providers"], ticket: Ticket): Ticket["providers"] {
+  const [sharer] = ticket.providers;
+  if (sharer === undefined || known.length >= PROVIDERS_MAX || known.some(({ id }) => id === sharer.id))
+    return known;
+  const providers = [...known, sharer];
+  return formatTicket({ ...ticket, providers }).length <= TICKET_CHARACTERS_MAX ? providers : known;
 }
 
 function readTicket(text: string): Ticket | undefined {

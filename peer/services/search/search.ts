@@ -21,6 +21,7 @@ import { Hits, type SearchHit, type SearchWay } from "./hits.ts";
 import { Listings } from "./listings.ts";
 import { LIMIT_MAX, QUERY_ID_BYTES, QUERY_MS_MAX, SEARCH_PROTOCOL } from "./protocol.ts";
 import { SearchStreams } from "./streams.ts";
+import { type AddHits, followWay, forgiving, type Question, settled, type Way } from "./way.ts";
 import { WordProviders } from "./word-providers.ts";
 
 /** How to search. */
@@ -38,8 +39,6 @@ export interface SearchOptions {
 
 export const SEARCH_DEFAULTS = { via: "auto", limit: 50, timeoutMs: 10_000 } as const;
 
-/** After the first hit of a way so long is waited for others of the same content, which are one hit with it. */
-const GATHER_MS = 150;
 /** Neighbours whose digest matches are asked first, and answer at once. */
 const NEAR_MS = 1_000;
 /** Changes of listings within this time are told to neighbours once. */
@@ -64,24 +63,6 @@ export interface SearchContext {
         release(session: Session): void;
       }
     | undefined;
-}
-
-interface Question {
-  readonly text: string;
-  readonly words: readonly string[];
-  readonly limit: number;
-  readonly deadlineMs: number;
-}
-
-/** One way to search: adds to the hits until it has ended. */
-interface Way {
-  /** When it has found something, dearer ways are left. */
-  readonly isEnough: boolean;
-  run(
-    question: Question,
-    add: (...found: Parameters<Hits["add"]>) => boolean,
-    signal: AbortSignal,
-  ): Promise<void>;
 }
 
 export class Search {
@@ -155,7 +136,7 @@ export class Search {
     try {
       for (const way of ways) {
         const before = hits.count;
-        yield* this.#follow(way, question, hits, within);
+        yield* followWay(way, question, hits, clock, within);
         if (within.aborted || hits.left === 0 || (way.isEnough && hits.count > before)) break;
       }
       if (this.#closing.signal.aborted) throw abortError(this.#closing.signal);
@@ -243,11 +224,7 @@ export class Search {
   }
 
   /** Neighbours whose digests say that they have it, each for itself. */
-  async #askNear(
-    { words, limit }: Question,
-    add: Parameters<Way["run"]>[1],
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #askNear({ words, limit }: Question, add: AddHits, signal: AbortSignal): Promise<void> {
     const id = this.#context.host.runtime.random.bytes(QUERY_ID_BYTES);
     const query = { id, words, limit, ttl: 0, budget: 1, timeMs: NEAR_MS };
     const matching = this.#neighbours().filter((session) => this.#matches(session, words));
@@ -260,48 +237,6 @@ export class Search {
           ),
         ),
     );
-  }
-
-  /** Runs one way and gives out what it finds; whoever stops listening stops it. */
-  async *#follow(
-    way: Way,
-    question: Question,
-    hits: Hits,
-    signal: AbortSignal,
-  ): AsyncGenerator<SearchHit, void, undefined> {
-    const { clock } = this.#context.host.runtime;
-    const stop = new AbortController();
-    const within = AbortSignal.any([signal, stop.signal]);
-    let wake = Promise.withResolvers<void>();
-    const add = (...found: Parameters<Hits["add"]>): boolean => {
-      hits.add(...found);
-      wake.resolve();
-      return hits.left > 0;
-    };
-    const over = Promise.withResolvers<void>();
-    let isOver = false;
-    const running = way.run(question, add, within).finally(() => {
-      isOver = true;
-      wake.resolve();
-      over.resolve();
-    });
-    running.catch(() => {}); // Looked at below, unless nobody listens any more.
-    const gathered = new AbortController();
-    void over.promise.then(() => gathered.abort());
-    try {
-      while (!isOver) {
-        await wake.promise;
-        wake = Promise.withResolvers<void>();
-        if (!isOver && hits.left > 0)
-          await clock.sleep(GATHER_MS, AbortSignal.any([gathered.signal, within])).catch(() => {});
-        yield* hits.take();
-        if (hits.left === 0 || within.aborted) return;
-      }
-      await running;
-    } finally {
-      stop.abort(new PeerloomError("stream/cancelled", "No more is wanted."));
-      await over.promise;
-    }
   }
 
   // --- this peer's own ---
@@ -332,26 +267,6 @@ export class Search {
   #matches(session: Session, words: readonly string[]): boolean {
     return this.#streams.digestOf(session)?.mayHave(words) ?? false;
   }
-}
-
-/** One of several ways may fail; the next is tried. */
-function forgiving(way: Way): Way {
-  return { ...way, run: (...asked) => way.run(...asked).catch(() => {}) };
-}
-
-/** Resolves when `end` was called, or gives up when the signal is aborted. */
-function settled(signal: AbortSignal, begin: (end: () => void) => () => void): Promise<void> {
-  return new Promise((resolve) => {
-    let giveUp = (): void => {};
-    const over = (): void => {
-      signal.removeEventListener("abort", over);
-      giveUp();
-      resolve();
-    };
-    signal.addEventListener("abort", over, { once: true });
-    giveUp = begin(over);
-    if (signal.aborted) over();
-  });
 }
 
 /** @throws PeerloomError `usage/invalid` */

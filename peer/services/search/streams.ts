@@ -21,6 +21,8 @@ import {
 
 /** Streams that are being answered; past that further ones are refused. */
 const SERVED_MAX = 128;
+/** Of one peer. */
+const SERVED_PEER_MAX = 24;
 /** Digests kept; past that the oldest makes room. */
 const DIGESTS_MAX = 256;
 /** Digests of one session: at once, and a second. */
@@ -46,7 +48,8 @@ export class SearchStreams {
   readonly #options: SearchStreamsOptions;
   readonly #digests = new Map<Session, KnownDigest>();
   readonly #closing = new AbortController();
-  #served = 0;
+  readonly #served = new Map<PeerId, number>();
+  #servedCount = 0;
 
   constructor(options: SearchStreamsOptions) {
     this.#options = options;
@@ -91,8 +94,11 @@ export class SearchStreams {
 
   /** Answers a stream. @throws PeerloomError `stream/refused`, `search/protocol` */
   async serve(stream: Stream, session: Session): Promise<void> {
-    if (this.#served >= SERVED_MAX) throw new PeerloomError("stream/refused", "Too many questions at once.");
-    this.#served += 1;
+    const { peerId } = session;
+    const ofPeer = this.#served.get(peerId) ?? 0;
+    if (this.#servedCount >= SERVED_MAX || ofPeer >= SERVED_PEER_MAX)
+      throw new PeerloomError("stream/refused", "Too many questions at once.");
+    this.#count(peerId, 1);
     const messages = readMessages(stream.readable);
     try {
       const first = await this.#within(stream, FIRST_MESSAGE_MS, async () => (await messages.next()).value);
@@ -102,7 +108,7 @@ export class SearchStreams {
         await stream.writable.close();
       } else throw violation("neither a question nor a digest");
     } finally {
-      this.#served -= 1;
+      this.#count(peerId, -1);
       await messages.return(undefined);
     }
   }
@@ -173,6 +179,13 @@ export class SearchStreams {
         resolve();
       });
     });
+  }
+
+  #count(peerId: PeerId, change: 1 | -1): void {
+    this.#servedCount += change;
+    const left = (this.#served.get(peerId) ?? 0) + change;
+    if (left === 0) this.#served.delete(peerId);
+    else this.#served.set(peerId, left);
   }
 
   #know(session: Session, bytes: Uint8Array): void {

@@ -6,6 +6,7 @@
 import { toHex, utf8 } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
+import { abortError } from "../../overlay/abort.ts";
 import { backoffMs } from "../../overlay/backoff.ts";
 import type { Timer } from "../../runtime.ts";
 import type { Session } from "../../session/contract.ts";
@@ -14,6 +15,7 @@ import type { Records } from "../records/records.ts";
 import type { Listings } from "./listings.ts";
 import { type Query, QUERY_ID_BYTES } from "./protocol.ts";
 import type { SearchStreams } from "./streams.ts";
+import { settled } from "./way.ts";
 
 /** Words of one listing that are said, the first of its name: each is a record at eight peers, said again every ten minutes. */
 const WORDS_PER_LISTING_MAX = 12;
@@ -99,8 +101,8 @@ export class WordProviders {
     const counts = new Map<PeerId, number>();
     await Promise.all(
       words.map(async (word) => {
-        for (const peer of await records.providers(await this.#keyOf(word), { signal }))
-          counts.set(peer, (counts.get(peer) ?? 0) + 1);
+        const told = records.providers(await this.#keyOf(word), { signal });
+        for (const peer of await untilAborted(told, signal)) counts.set(peer, (counts.get(peer) ?? 0) + 1);
       }),
     );
     counts.delete(host.id);
@@ -124,15 +126,7 @@ export class WordProviders {
       const within = AbortSignal.any([signal, over.signal]);
       const isOurs = !sessions.hasSession(peer);
       const session = await host.connect(peer, { signal: within });
-      await new Promise<void>((resolve) => {
-        const stop = streams.ask(session, query, { hits, end: () => resolve() });
-        const giveUp = (): void => {
-          stop();
-          resolve();
-        };
-        if (within.aborted) giveUp();
-        else within.addEventListener("abort", giveUp, { once: true });
-      });
+      await settled(within, (end) => streams.ask(session, query, { hits, end }));
       if (isOurs) sessions.release(session);
     } catch (error) {
       log.debug("peer of a word not asked", { error: String(error) });
@@ -193,4 +187,13 @@ export class WordProviders {
     const { network, runtime } = this.#options.host;
     return toHex(await runtime.hash.sha256(utf8(`peerloom/search/1\n${network}\n${word}`)));
   }
+}
+
+/** The overlay's own deadlines are longer than some searches. @throws the signal's reason */
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(abortError(signal));
+  if (signal.aborted) abort();
+  else signal.addEventListener("abort", abort, { once: true });
+  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", abort));
 }

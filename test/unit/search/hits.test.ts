@@ -23,7 +23,7 @@ function ticket(hash: number, some: Partial<Ticket> = {}): string {
 describe("hits", () => {
   test("of one content are one, whose ticket names all who have it", () => {
     const hits = new Hits(DEFAULT_NETWORK, 10);
-    hits.add([ticket(1), ticket(2), ticket(1, { providers: [provider(2), provider(1)] })], "dht");
+    hits.add([ticket(1), ticket(2), ticket(1, { providers: [provider(2), provider(3)] })], "dht");
     const [first, second] = hits.take();
     expect(first).toMatchObject({
       name: "cat.mp4",
@@ -36,6 +36,21 @@ describe("hits", () => {
     expect(second).toMatchObject({ sources: 1 });
     hits.add([ticket(1)], "flood");
     expect(hits.take()).toEqual([]);
+  });
+
+  test("are not crowded out by tickets that name many, or at length", () => {
+    const hits = new Hits(DEFAULT_NETWORK, 10);
+    const long = Array.from({ length: 8 }, (_, i) => `tcp://${"x".repeat(110)}:${i}`);
+    hits.add([ticket(1)], "flood");
+    for (let key = 2; key < 30; key++) {
+      const crowd = Array.from({ length: 4 }, (_, i) => provider(100 + i));
+      hits.add([ticket(1, { providers: [{ ...provider(key), addresses: long }, ...crowd] })], "flood");
+    }
+    const [hit] = hits.take();
+    const { providers } = parseTicket(hit?.ticket ?? "");
+    expect(providers[0]).toEqual(provider(1));
+    expect(providers.length).toBeLessThan(16);
+    expect(providers.map(({ id }) => id)).not.toContain(provider(100).id);
   });
 
   test("are no more than are wanted, of which further sources still count", () => {

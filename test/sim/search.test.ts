@@ -177,14 +177,12 @@ function figures(world: World, questions: number, words: readonly string[] = ["c
 describe("1,000 peers with 32 links each", () => {
   test("what 1 % of them share is found by at least 95 % of the questions, which touch at most 15 % of all", () => {
     const measured = figures(new World({ nodes: 1_000, seed: 7, sharers: 10 }), 300);
-    console.log("flood, 1 % of 1,000:", JSON.stringify(measured));
     expect(measured.found).toBeGreaterThanOrEqual(0.95);
     expect(measured.touchedMax).toBeLessThanOrEqual(0.15);
   });
 
   test("what one of them alone shares is found often, for the same", () => {
     const measured = figures(new World({ nodes: 1_000, seed: 8, sharers: 1 }), 100);
-    console.log("flood, 1 of 1,000:", JSON.stringify(measured));
     expect(measured.found).toBeGreaterThanOrEqual(0.9);
     expect(measured.touchedMax).toBeLessThanOrEqual(0.15);
   });
@@ -199,7 +197,6 @@ describe("1,000 peers with 32 links each", () => {
 
   test("without digests the walk alone finds most of it", () => {
     const measured = figures(new World({ nodes: 1_000, seed: 10, sharers: 10, digests: false }), 100);
-    console.log("flood without digests:", JSON.stringify(measured));
     expect(measured.found).toBeGreaterThanOrEqual(0.5);
     expect(measured.touchedMax).toBeLessThanOrEqual(0.15);
   });

@@ -3,7 +3,8 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { Peer, SearchHit, SearchOptions } from "../../peer/node.ts";
+import type { Peer, SearchHit, SearchOptions, Stream } from "../../peer/node.ts";
+import { encodeMessage, SEARCH_PROTOCOL } from "../../peer/services/search/protocol.ts";
 import { Command, finish, startEdge, temporaryFolder } from "./command.ts";
 import { bootstrapOf, codeOf, linkedTo, openEdge, openPeer } from "./peers.ts";
 
@@ -121,7 +122,7 @@ test("an edge that comes back is told again", { timeout: 60_000 }, async () => {
 
 describe("without any edge", () => {
   test(
-    "peers of a ring that know few others are found through those in between",
+    "what one lists the others find by the overlay and by their neighbours, and a newcomer too",
     { timeout: 60_000 },
     async () => {
       const options = { edge: null, listen: "127.0.0.1:0", webrtc: false } as const;
@@ -163,6 +164,48 @@ describe("without any edge", () => {
     await alone.close();
     expect(await codeOf(all(alone, "x"))).toBe("peer/closed");
   });
+});
+
+test("what liars and the silent answer spoils nothing", { timeout: 120_000 }, async () => {
+  const options = { edge: null, listen: "127.0.0.1:0", webrtc: false } as const;
+  const honest = await openPeer(options);
+  const join = (): Promise<Peer> => openPeer({ ...options, bootstrap: bootstrapOf(honest) });
+  const [searcher, ...liars] = (await Promise.all(Array.from({ length: 6 }, join))) as [Peer, ...Peer[]];
+  await Promise.all([honest, searcher, ...liars].map((peer) => linkedTo(peer, 6)));
+  await honest.files.share(new Blob(["true"]), { name: "wanted thing" });
+  // All of them are asked: they say that they have it.
+  for (const liar of liars) await liar.files.share(new Blob([liar.id]), { name: "wanted other" });
+  await until(searcher, "wanted", { via: "dht" }, (hits) => hits.length === 6);
+  await until(searcher, "wanted", { via: "flood" }, (hits) => hits.length === 6);
+
+  const hits = (count: number): Uint8Array =>
+    encodeMessage({ kind: "hits", tickets: Array.from({ length: count }, () => "peerloom:get/AAAA") });
+  const say = async (stream: Stream, ...parts: Uint8Array[]): Promise<void> => {
+    const writer = stream.writable.getWriter();
+    for (const part of parts) await writer.write(part);
+    await writer.close();
+  };
+  const end = encodeMessage({ kind: "end", touched: 0 });
+  const answers: ((stream: Stream) => Promise<void>)[] = [
+    (stream) => stream.closed, // Never a word.
+    (stream) => say(stream, randomBytes(5_000)),
+    (stream) => say(stream, ...Array.from({ length: 30 }, () => hits(8)), end),
+    (stream) => say(stream, hits(8)), // No end.
+    () => Promise.reject(new Error("refused")),
+  ];
+  liars.forEach((liar, index) => liar.handle(SEARCH_PROTOCOL, (stream) => answers[index]?.(stream)));
+  for (const via of ["dht", "flood", "auto"] as const)
+    expect(await all(searcher, "wanted", { via }), via).toMatchObject([{ name: "wanted thing" }]);
+
+  // Nor does what they ask, or send as digests.
+  const session = await (liars[0] as Peer).connect(searcher.id);
+  const full = encodeMessage({ kind: "digest", bytes: new Uint8Array(2_048).fill(0xff) });
+  for (const bytes of [full, end, hits(1), randomBytes(3_000), new Uint8Array(0)]) {
+    const stream = await session.open(SEARCH_PROTOCOL);
+    await say(stream, bytes).catch(() => {}); // It may be reset while we speak.
+    await stream.closed;
+  }
+  expect(await all(searcher, "wanted", { via: "flood" })).toMatchObject([{ name: "wanted thing" }]);
 });
 
 test("share and search in processes of their own, Node and Deno", { timeout: 120_000 }, async () => {

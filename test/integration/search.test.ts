@@ -108,6 +108,27 @@ test(
   },
 );
 
+test("the cheapest that answers is the last that is asked", { timeout: 60_000 }, async () => {
+  const edge = await openEdge();
+  const options = { edge: edge.url, listen: "127.0.0.1:0", webrtc: false } as const;
+  const [sharer, searcher] = [await openPeer(options), await openPeer(options)];
+  await linkedTo(searcher, 1);
+  await sharer.files.share(new Blob(["a"]), { name: "cheap thing" });
+  await until(searcher, "cheap", { via: "index" }, some);
+  await until(searcher, "cheap", { via: "dht" }, some);
+  // It is there as a neighbour's digest, in the index and in the overlay; the last is not asked any more.
+  let asked = 0;
+  const providers = searcher.records.providers.bind(searcher.records);
+  searcher.records.providers = (...query) => {
+    asked += 1;
+    return providers(...query);
+  };
+  expect(await all(searcher, "cheap", { via: "auto" })).toMatchObject([{ name: "cheap thing" }]);
+  expect(asked).toBe(0);
+  expect(await all(searcher, "cheap nothing", { via: "auto", timeoutMs: 3_000 })).toEqual([]);
+  expect(asked).toBe(2);
+});
+
 test("an edge that comes back is told again", { timeout: 60_000 }, async () => {
   const first = await openEdge();
   const port = Number(new URL(first.url).port);
@@ -170,13 +191,13 @@ test("what liars and the silent answer spoils nothing", { timeout: 120_000 }, as
   const options = { edge: null, listen: "127.0.0.1:0", webrtc: false } as const;
   const honest = await openPeer(options);
   const join = (): Promise<Peer> => openPeer({ ...options, bootstrap: bootstrapOf(honest) });
-  const [searcher, ...liars] = (await Promise.all(Array.from({ length: 6 }, join))) as [Peer, ...Peer[]];
-  await Promise.all([honest, searcher, ...liars].map((peer) => linkedTo(peer, 6)));
+  const [searcher, ...liars] = (await Promise.all(Array.from({ length: 7 }, join))) as [Peer, ...Peer[]];
+  await Promise.all([honest, searcher, ...liars].map((peer) => linkedTo(peer, 7)));
   await honest.files.share(new Blob(["true"]), { name: "wanted thing" });
   // All of them are asked: they say that they have it.
   for (const liar of liars) await liar.files.share(new Blob([liar.id]), { name: "wanted other" });
-  await until(searcher, "wanted", { via: "dht" }, (hits) => hits.length === 6);
-  await until(searcher, "wanted", { via: "flood" }, (hits) => hits.length === 6);
+  await until(searcher, "wanted", { via: "dht" }, (hits) => hits.length === 7);
+  await until(searcher, "wanted", { via: "flood" }, (hits) => hits.length === 7);
 
   const hits = (count: number): Uint8Array =>
     encodeMessage({ kind: "hits", tickets: Array.from({ length: count }, () => "peerloom:get/AAAA") });
@@ -190,6 +211,7 @@ test("what liars and the silent answer spoils nothing", { timeout: 120_000 }, as
     (stream) => stream.closed, // Never a word.
     (stream) => say(stream, randomBytes(5_000)),
     (stream) => say(stream, ...Array.from({ length: 30 }, () => hits(8)), end),
+    (stream) => say(stream, ...Array.from({ length: 3 }, () => hits(8)), end), // As many as it was asked for.
     (stream) => say(stream, hits(8)), // No end.
     () => Promise.reject(new Error("refused")),
   ];

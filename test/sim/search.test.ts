@@ -110,6 +110,7 @@ class World {
             .filter(([, has]) => words.every((word) => has.includes(word)))
             .map(([ticket]) => ticket)
             .slice(0, countMax),
+        isSound: () => true,
         ask: (to, query, reply) => this.#carry(node, this.nodes[Number(to)] as Node, query, reply),
       }),
     };

@@ -1,17 +1,16 @@
 /**
  * Where one question goes from one peer: a pure state machine. A question carries a budget, the number of peers that it may touch; each peer
  * takes one for itself and divides the rest among those it asks, so that the sum over the whole network never exceeds what the first
- * asker gave, however the peers are linked. Neighbours whose digest matches are asked first, each for itself alone; only when they do
- * not have enough it goes on, to a few neighbours by chance, each with its part. Who had the question before says so, and its part goes to
- * another. (Bounded like Gnutella's dynamic querying, steered by digests one step ahead; most peers of a network of 32 links a peer
- * are thereby known to somebody within two steps.)
+ * asker gave, however the peers are linked. Neighbours whose digest matches are asked first, then a few by chance. Who had the
+ * question before says so, and its part goes to another. (Bounded like Gnutella's dynamic querying, steered by digests one step
+ * ahead: with 32 links each, most peers of a network are a neighbour of somebody who is asked.)
  */
 
-/** Neighbours with a matching digest that are asked. */
+/** Neighbours with a matching digest that are asked at once. */
 export const MATCHES_MAX = 8;
-/** Neighbours among which the rest of a budget is divided. */
+/** Neighbours that are asked at once where fewer match. */
 export const FAN_OUT = 3;
-/** The smallest part: whoever is asked can ask one more, where a digest matches, and gives it back else. */
+/** The smallest part of one that is asked by chance: whoever is asked can ask one more, where a digest matches, and gives it back else. */
 const PART_MIN = 2;
 /** Neighbours that one peer asks for one question, those that had it before counted. */
 export const ASKS_MAX = 16;
@@ -23,7 +22,7 @@ export interface FloodNeighbour {
 }
 
 export interface FloodState {
-  readonly phase: "matching" | "walking" | "over";
+  readonly phase: "asking" | "over";
   /** Steps left from here. */
   readonly ttl: number;
   /** Hits still wanted. */
@@ -36,9 +35,7 @@ export interface FloodState {
   readonly asksLeft: number;
   /** Parts of those that have been asked and have not ended. */
   readonly open: ReadonlyMap<string, number>;
-  /** To be asked for themselves alone. */
-  readonly matching: readonly string[];
-  /** To go on to. */
+  /** Still to be asked, in this order. */
   readonly others: readonly string[];
 }
 
@@ -75,8 +72,8 @@ export function beginFlood(
   const spare = reach.budget - 1;
   const matching = neighbours.filter(({ matches }) => matches).map(({ id }) => id);
   const others = neighbours.filter(({ matches }) => !matches).map(({ id }) => id);
-  return advance({
-    phase: "matching",
+  const state: FloodState = {
+    phase: "asking",
     ttl: reach.ttl,
     wanted,
     touched: 1,
@@ -84,9 +81,9 @@ export function beginFlood(
     givable: 2 * spare,
     asksLeft: ASKS_MAX,
     open: new Map(),
-    matching: matching.slice(0, MATCHES_MAX),
-    others: [...others, ...matching.slice(MATCHES_MAX)],
-  });
+    others: [...matching, ...others],
+  };
+  return advance(state, Math.min(matching.length, MATCHES_MAX));
 }
 
 export function stepFlood(state: FloodState, event: FloodEvent): FloodStep {
@@ -112,39 +109,33 @@ export function stepFlood(state: FloodState, event: FloodEvent): FloodStep {
   }
 }
 
-function advance(state: FloodState): FloodStep {
+/** Gives what is spare to as many as may be under way at once. @param matching so many of the next have a digest that matches */
+function advance(state: FloodState, matching = 0): FloodStep {
   if (state.wanted <= 0 || state.ttl === 0) return over(state);
-  if (state.phase === "matching") {
-    const step = ask({ ...state, matching: [] }, state.matching, 1, 0);
-    if (step.state.open.size > 0) return step;
-  }
-  const walking: FloodState = { ...state, phase: "walking" };
-  const step = goOn(walking);
+  const atChance = Math.min(FAN_OUT - state.open.size, Math.floor(state.spare / PART_MIN));
+  const count = Math.max(Math.min(matching, state.spare), atChance, 0);
+  const step = ask(state, state.others.slice(0, count));
   return step.state.open.size === 0 ? over(step.state) : step;
 }
 
-/** Gives what is spare to as many as may be under way at once. */
-function goOn(state: FloodState): FloodStep {
-  const room = Math.min(FAN_OUT - state.open.size, Math.floor(state.spare / PART_MIN));
-  const chosen = state.others.slice(0, Math.max(0, room));
-  const part = Math.floor(state.spare / Math.max(1, chosen.length));
-  return ask({ ...state, others: state.others.slice(chosen.length) }, chosen, part, state.ttl - 1);
-}
-
-function ask(state: FloodState, ids: readonly string[], budget: number, ttl: number): FloodStep {
+function ask(state: FloodState, ids: readonly string[]): FloodStep {
   const open = new Map(state.open);
   const effects: FloodEffect[] = [];
+  const part = Math.floor(state.spare / Math.max(1, ids.length));
   let { spare, givable, asksLeft } = state;
   for (const id of ids) {
-    const given = Math.min(budget, spare, givable);
-    if (given < 1 || asksLeft === 0) break;
-    spare -= given;
-    givable -= given;
+    const budget = Math.min(part, givable);
+    if (budget < 1 || asksLeft === 0) break;
+    spare -= budget;
+    givable -= budget;
     asksLeft -= 1;
-    open.set(id, given);
-    effects.push({ kind: "ask", id, ttl, budget: given });
+    open.set(id, budget);
+    effects.push({ kind: "ask", id, ttl: state.ttl - 1, budget });
   }
-  return { state: { ...state, open, spare, givable, asksLeft }, effects };
+  return {
+    state: { ...state, open, spare, givable, asksLeft, others: state.others.slice(ids.length) },
+    effects,
+  };
 }
 
 /** Those that are still at it count with all that they were given. */

@@ -15,10 +15,12 @@ import {
   type FloodStep,
   stepFlood,
 } from "./flood-step.ts";
-import { BUDGET_MAX, type Query, QUERY_ID_BYTES, TTL_MAX } from "./protocol.ts";
+import { BUDGET_MAX, hitsOfOne, type Query, QUERY_ID_BYTES, TTL_MAX } from "./protocol.ts";
 
 /** A first wave this wide, and only if it finds nothing a second one with the rest. */
 const FIRST_BUDGET: number = BUDGET_MAX / 4;
+/** A wave ends by then, though one that was asked be silent: eight steps there and back of 250 ms. */
+const WAVE_MS = 4_000;
 /** What each step keeps of the time, so that whoever was asked answers before its asker stops waiting. */
 const STEP_MS = 250;
 /** Questions that are known when they come again; past that the oldest is forgotten. */
@@ -47,6 +49,8 @@ export interface FloodOptions {
   neighbours(words: readonly string[]): readonly FloodNeighbour[];
   /** Tickets of this peer's own listings. */
   own(words: readonly string[], countMax: number): readonly string[];
+  /** Whether a hit is one: what is none does not count, or liars would fill the limit with it. */
+  isSound(ticket: string): boolean;
   /** Asks one neighbour; replies come later, never during the call. @returns gives up */
   ask(neighbour: string, query: Query, reply: Reply): () => void;
 }
@@ -56,6 +60,9 @@ interface Running {
   readonly deadlineMs: number;
   readonly reply: Reply;
   readonly asked: Map<string, () => void>;
+  /** Hits of one neighbour. */
+  readonly hitsMax: number;
+  readonly known: Set<string>;
   readonly stopTimer: () => void;
   state: FloodState;
 }
@@ -85,7 +92,7 @@ export class Flood {
     let found = 0;
     let stop = (): void => {};
     const wave = (budget: number, then: (touched: number) => void): void => {
-      const timeMs = deadlineMs - clock.monotonicMs();
+      const timeMs = Math.min(deadlineMs - clock.monotonicMs(), WAVE_MS);
       const query: Query = { ...question, id: random.bytes(QUERY_ID_BYTES), ttl: TTL_MAX, budget, timeMs };
       this.#isSeen(query);
       const within: Reply = {
@@ -142,6 +149,8 @@ export class Flood {
       deadlineMs: clock.monotonicMs() + query.timeMs,
       reply,
       asked: new Map(),
+      hitsMax: hitsOfOne(query.limit, others.length),
+      known: new Set(),
       stopTimer: () => timer.cancel(),
       state: begun.state,
     };
@@ -176,7 +185,7 @@ export class Flood {
 
   #ask(running: Running, { id, ttl, budget }: Extract<FloodEffect, { kind: "ask" }>): void {
     const { clock, ask } = this.#options;
-    const { query, state, deadlineMs, reply } = running;
+    const { query, state, deadlineMs, hitsMax } = running;
     const timeMs = deadlineMs - clock.monotonicMs() - STEP_MS;
     if (timeMs < STEP_MS) {
       clock.defer(() => this.#happened(running, { kind: "ended", id, touched: 0 }));
@@ -184,14 +193,9 @@ export class Flood {
     }
     const stop = ask(
       id,
-      { ...query, ttl, budget, timeMs, limit: state.wanted },
+      { ...query, ttl, budget, timeMs, limit: Math.min(state.wanted, hitsMax) },
       {
-        hits: (tickets) => {
-          if (!this.#running.has(running)) return;
-          const wanted = tickets.slice(0, running.state.wanted);
-          reply.hits(wanted);
-          this.#happened(running, { kind: "found", count: wanted.length });
-        },
+        hits: (tickets) => this.#found(running, tickets),
         end: (touched) => {
           running.asked.delete(id);
           this.#happened(running, { kind: "ended", id, touched });
@@ -199,6 +203,17 @@ export class Flood {
       },
     );
     running.asked.set(id, stop);
+  }
+
+  #found(running: Running, tickets: readonly string[]): void {
+    if (!this.#running.has(running)) return;
+    const { known, reply, state } = running;
+    const sound = tickets.filter((ticket) => !known.has(ticket) && this.#options.isSound(ticket));
+    const wanted = [...new Set(sound)].slice(0, state.wanted);
+    if (wanted.length === 0) return;
+    for (const ticket of wanted) known.add(ticket);
+    reply.hits(wanted);
+    this.#happened(running, { kind: "found", count: wanted.length });
   }
 
   #end(running: Running): void {

@@ -49,6 +49,9 @@ export class Hits {
     this.#limit = limit;
   }
 
+  /** Sound answers so far, what was known already among them. */
+  answers = 0;
+
   /** Different contents, given out or waiting. */
   get count(): number {
     return this.#given.size + this.#waiting.size;
@@ -65,10 +68,12 @@ export class Hits {
     known?: { readonly hash: string; readonly sources: number },
   ): void {
     for (const text of texts) {
-      const ticket = readTicket(text);
-      if (ticket === undefined || ticket.network !== this.#network || ticket.providers.length === 0) continue;
+      const ticket = readHit(text, this.#network);
+      if (ticket === undefined) continue;
       const hash = toHex(ticket.hash);
-      if (this.#given.has(hash) || (known !== undefined && known.hash !== hash)) continue;
+      if (known !== undefined && known.hash !== hash) continue;
+      this.answers += 1;
+      if (this.#given.has(hash)) continue;
       const there = this.#waiting.get(hash);
       if (there === undefined && this.left === 0) continue;
       const found = there ?? { ticket, via, sources: 0, providers: [] };
@@ -109,9 +114,11 @@ function withProvider(known: Ticket["providers"], ticket: Ticket): Ticket["provi
   return formatTicket({ ...ticket, providers }).length <= TICKET_CHARACTERS_MAX ? providers : known;
 }
 
-function readTicket(text: string): Ticket | undefined {
+/** Undefined: no ticket, of another network, or without anybody who has it. */
+export function readHit(text: string, network: NetworkName): Ticket | undefined {
   try {
-    return parseTicket(text);
+    const ticket = parseTicket(text);
+    return ticket.network === network && ticket.providers.length > 0 ? ticket : undefined;
   } catch (error) {
     if (error instanceof PeerloomError) return undefined;
     throw error;

@@ -56,6 +56,11 @@ export type SearchMessage =
   /** `touched`: peers that this question has newly reached behind this stream; 0: it had been here before. */
   | { readonly kind: "end"; readonly touched: number };
 
+/** Of the hits wanted, so many are taken from one of several: who makes them up shall not crowd out the others. */
+export function hitsOfOne(limit: number, several: number): number {
+  return several > 1 ? Math.max(Math.min(limit, HITS_PER_MESSAGE_MAX), Math.ceil(limit / 2)) : limit;
+}
+
 /** With its length before it. */
 export function encodeMessage(message: SearchMessage): Uint8Array {
   const body = encode(fieldsOf(message));

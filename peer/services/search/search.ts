@@ -17,9 +17,9 @@ import { Digest } from "./digest.ts";
 import { IndexClient } from "./index-client.ts";
 import { Flood } from "./flood.ts";
 import { MATCHES_MAX } from "./flood-step.ts";
-import { Hits, type SearchHit, type SearchWay } from "./hits.ts";
+import { Hits, readHit, type SearchHit, type SearchWay } from "./hits.ts";
 import { Listings } from "./listings.ts";
-import { LIMIT_MAX, QUERY_ID_BYTES, QUERY_MS_MAX, SEARCH_PROTOCOL } from "./protocol.ts";
+import { hitsOfOne, LIMIT_MAX, QUERY_MS_MAX, SEARCH_PROTOCOL } from "./protocol.ts";
 import { SearchStreams } from "./streams.ts";
 import { type AddHits, followWay, forgiving, type Question, settled, type Way } from "./way.ts";
 import { WordProviders } from "./word-providers.ts";
@@ -84,6 +84,7 @@ export class Search {
     this.#listings = new Listings(() => files.listed());
     this.#streams = new SearchStreams({
       runtime,
+      network: host.network,
       onQuery: (from, query, reply) =>
         this.#flood.serve(from, this.#neighbour(from) !== undefined, query, reply),
     });
@@ -93,6 +94,7 @@ export class Search {
       neighbours: (words) =>
         this.#neighbours().map((session) => ({ id: session.peerId, matches: this.#matches(session, words) })),
       own: (words, countMax) => this.#own(words, countMax),
+      isSound: (ticket) => readHit(ticket, host.network) !== undefined,
       ask: (id, query, reply) => {
         const session = this.#neighbour(id);
         if (session !== undefined) return this.#streams.ask(session, query, reply);
@@ -135,9 +137,9 @@ export class Search {
     const hits = new Hits(this.#context.host.network, limit);
     try {
       for (const way of ways) {
-        const before = hits.count;
+        const before = hits.answers;
         yield* followWay(way, question, hits, clock, within);
-        if (within.aborted || hits.left === 0 || (way.isEnough && hits.count > before)) break;
+        if (within.aborted || hits.left === 0 || (way.isEnough && hits.answers > before)) break;
       }
       if (this.#closing.signal.aborted) throw abortError(this.#closing.signal);
       if (signal?.aborted === true) throw abortError(signal);
@@ -225,18 +227,11 @@ export class Search {
 
   /** Neighbours whose digests say that they have it, each for itself. */
   async #askNear({ words, limit }: Question, add: AddHits, signal: AbortSignal): Promise<void> {
-    const id = this.#context.host.runtime.random.bytes(QUERY_ID_BYTES);
-    const query = { id, words, limit, ttl: 0, budget: 1, timeMs: NEAR_MS };
     const matching = this.#neighbours().filter((session) => this.#matches(session, words));
-    await Promise.all(
-      matching
-        .slice(0, MATCHES_MAX)
-        .map((session) =>
-          settled(signal, (end) =>
-            this.#streams.ask(session, query, { hits: (tickets) => void add(tickets, "flood"), end }),
-          ),
-        ),
-    );
+    const asked = matching.slice(0, MATCHES_MAX);
+    const question = { words, limit: hitsOfOne(limit, asked.length), timeMs: NEAR_MS };
+    const found = (tickets: readonly string[]): boolean => add(tickets, "flood");
+    await Promise.all(asked.map((session) => this.#streams.askItself(session, question, found, signal)));
   }
 
   // --- this peer's own ---

@@ -3,21 +3,24 @@
  * question went, giving up is a reset that is passed on, and nothing is left when it has ended. Digests of neighbours live as long as their sessions.
  */
 import { PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
-import type { PeerId } from "../../../shared/ids.ts";
+import type { NetworkName, PeerId } from "../../../shared/ids.ts";
 import { withDeadline } from "../../overlay/abort.ts";
 import { Allowance } from "../../overlay/allowance.ts";
 import type { Runtime } from "../../runtime.ts";
 import type { Session, Stream } from "../../session/contract.ts";
 import { Digest } from "./digest.ts";
 import type { Reply } from "./flood.ts";
+import { readHit } from "./hits.ts";
 import {
   encodeMessage,
   HITS_PER_MESSAGE_MAX,
   type Query,
+  QUERY_ID_BYTES,
   readMessages,
   SEARCH_PROTOCOL,
   violation,
 } from "./protocol.ts";
+import { settled } from "./way.ts";
 
 /** Streams that are being answered; past that further ones are refused. */
 const SERVED_MAX = 128;
@@ -40,6 +43,7 @@ interface KnownDigest {
 
 export interface SearchStreamsOptions {
   readonly runtime: Runtime;
+  readonly network: NetworkName;
   /** Somebody asks. @returns gives up */
   onQuery(from: PeerId, query: Query, reply: Reply): () => void;
 }
@@ -76,6 +80,22 @@ export class SearchStreams {
       },
     );
     return () => stop.abort(new PeerloomError("stream/cancelled", "No more is wanted."));
+  }
+
+  /** Asks one peer what it shares itself; what others share is not believed of it. Resolves when it has answered, or is given up. */
+  async askItself(
+    session: Session,
+    question: Pick<Query, "words" | "limit" | "timeMs">,
+    found: (tickets: readonly string[]) => unknown,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { runtime, network } = this.#options;
+    const query = { ...question, id: runtime.random.bytes(QUERY_ID_BYTES), ttl: 0, budget: 1 };
+    const isOwn = (ticket: string): boolean =>
+      readHit(ticket, network)?.providers.at(0)?.id === session.peerId;
+    await settled(signal, (end) =>
+      this.ask(session, query, { hits: (tickets) => void found(tickets.filter(isOwn)), end }),
+    );
   }
 
   /** Tells a neighbour this peer's words. Never throws: it is told again when they change. */

@@ -21,7 +21,7 @@ export interface Question {
 export type AddHits = (...found: Parameters<Hits["add"]>) => boolean;
 
 export interface Way {
-  /** When it has found something, dearer ways are left. */
+  /** When it has answered, if only what was known already, dearer ways are left. */
   readonly isEnough: boolean;
   /** Ends when it has asked all it can, or soon after the signal is aborted. */
   run(question: Question, add: AddHits, signal: AbortSignal): Promise<void>;

@@ -13,9 +13,8 @@ import type { Session } from "../../session/contract.ts";
 import type { ServiceHost } from "../host.ts";
 import type { Records } from "../records/records.ts";
 import type { Listings } from "./listings.ts";
-import { type Query, QUERY_ID_BYTES } from "./protocol.ts";
+import { hitsOfOne, type Query } from "./protocol.ts";
 import type { SearchStreams } from "./streams.ts";
-import { settled } from "./way.ts";
 
 /** Words of one listing that are said, the first of its name: each is a record at eight peers, said again every ten minutes. */
 const WORDS_PER_LISTING_MAX = 12;
@@ -77,13 +76,12 @@ export class WordProviders {
     signal: AbortSignal,
   ): Promise<void> {
     const peers = await this.#peersFor(words, signal);
-    const id = this.#options.host.runtime.random.bytes(QUERY_ID_BYTES);
-    const query: Query = { id, words, limit, ttl: 0, budget: 1, timeMs: PEER_MS };
+    const question = { words, limit: hitsOfOne(limit, peers.length), timeMs: PEER_MS };
     const enough = new AbortController();
     const within = AbortSignal.any([signal, enough.signal]);
     const askNext = async (): Promise<void> => {
       for (let peer = peers.shift(); peer !== undefined && !within.aborted; peer = peers.shift())
-        await this.#ask(peer, query, (tickets) => found(tickets) || enough.abort(), within);
+        await this.#ask(peer, question, (tickets) => found(tickets) || enough.abort(), within);
     };
     await Promise.all(Array.from({ length: ASKING_MAX }, askNext));
   }
@@ -114,8 +112,8 @@ export class WordProviders {
 
   async #ask(
     peer: PeerId,
-    query: Query,
-    hits: (tickets: readonly string[]) => void,
+    question: Parameters<SearchStreams["askItself"]>[1],
+    found: (tickets: readonly string[]) => void,
     signal: AbortSignal,
   ): Promise<void> {
     const { host, streams, sessions } = this.#options;
@@ -126,7 +124,7 @@ export class WordProviders {
       const within = AbortSignal.any([signal, over.signal]);
       const isOurs = !sessions.hasSession(peer);
       const session = await host.connect(peer, { signal: within });
-      await settled(within, (end) => streams.ask(session, query, { hits, end }));
+      await streams.askItself(session, question, found, within);
       if (isOurs) sessions.release(session);
     } catch (error) {
       log.debug("peer of a word not asked", { error: String(error) });

@@ -19,20 +19,19 @@ const rest = (effects: readonly FloodEffect[]): string[] =>
   effects.flatMap((effect) => (effect.kind === "ask" ? [] : [effect.kind]));
 
 describe("a question", () => {
-  test("goes to those whose digest matches, each for itself; to others only when these have ended without enough", () => {
-    const begun = beginFlood(
-      [...plain("a", "b", "c", "d"), ...matching("m", "n")],
-      { ttl: 3, budget: 20 },
-      2,
-    );
-    expect(asks(begun.effects)).toEqual(["m:1/0", "n:1/0"]);
-    const first = stepFlood(begun.state, { kind: "ended", id: "m", touched: 1 });
-    expect(first.effects).toEqual([]);
-    const found = stepFlood(first.state, { kind: "found", count: 1 });
+  test("goes to all whose digest matches, and to a few by chance where these are fewer; with enough it ends", () => {
+    const few = beginFlood([...plain("a", "b", "c", "d"), ...matching("m", "n")], { ttl: 3, budget: 31 }, 2);
+    expect(asks(few.effects)).toEqual(["m:10/2", "n:10/2", "a:10/2"]);
+    const many = beginFlood([...plain("a"), ...matching(..."mnopq")], { ttl: 3, budget: 31 }, 2);
+    expect(asks(many.effects)).toEqual(["m:6/2", "n:6/2", "o:6/2", "p:6/2", "q:6/2"]);
+    // With one to spare only a match is worth it.
+    expect(
+      asks(beginFlood([...plain("a"), ...matching("m", "n")], { ttl: 3, budget: 2 }, 2).effects),
+    ).toEqual(["m:1/2"]);
+    expect(asks(beginFlood(plain("a", "b"), { ttl: 3, budget: 2 }, 2).effects)).toEqual([]);
+    const found = stepFlood(few.state, { kind: "found", count: 1 });
     expect(found.effects).toEqual([]);
-    const on = stepFlood(found.state, { kind: "ended", id: "n", touched: 1 });
-    expect(asks(on.effects)).toEqual(["a:5/2", "b:5/2", "c:5/2"]);
-    const enough = stepFlood(on.state, { kind: "found", count: 1 });
+    const enough = stepFlood(found.state, { kind: "found", count: 1 });
     expect(rest(enough.effects)).toEqual(["drop", "drop", "drop", "end"]);
     expect(enough.state.phase).toBe("over");
   });

@@ -46,6 +46,7 @@ function searching(peer: Peer): InRow {
       addresses: () => [],
       connect: (id, options) => peer.connect(id, options),
       sign: nobody,
+      sessions: () => peer.sessions(),
       isLinked: () => Promise.resolve(true),
       handle: (protocol, handler) => peer.handle(protocol, handler),
     },

@@ -22,7 +22,7 @@ describe("a question", () => {
   test("goes to all whose digest matches, and to a few by chance where these are fewer; with enough it ends", () => {
     const few = beginFlood([...plain("a", "b", "c", "d"), ...matching("m", "n")], { ttl: 3, budget: 31 }, 2);
     expect(asks(few.effects)).toEqual(["m:10/2", "n:10/2", "a:10/2"]);
-    const many = beginFlood([...plain("a"), ...matching(..."mnopq")], { ttl: 3, budget: 31 }, 2);
+    const many = beginFlood([...plain("a"), ...matching("m", "n", "o", "p", "q")], { ttl: 3, budget: 31 }, 2);
     expect(asks(many.effects)).toEqual(["m:6/2", "n:6/2", "o:6/2", "p:6/2", "q:6/2"]);
     // With one to spare only a match is worth it.
     expect(

@@ -6,6 +6,7 @@ import type { EdgeKeys } from "./edge-keys.ts";
 import type { PeerjsRoom } from "./peerjs-room.ts";
 import type { RelayChannel } from "./relay-channel.ts";
 import type { Rendezvous } from "./rendezvous.ts";
+import type { SearchIndex } from "./search-index.ts";
 import type { EdgeTally } from "./tally.ts";
 
 export interface Env {
@@ -14,6 +15,7 @@ export interface Env {
   readonly KEYS: DurableObjectNamespace<EdgeKeys>;
   readonly TALLY: DurableObjectNamespace<EdgeTally>;
   readonly PEERJS: DurableObjectNamespace<PeerjsRoom>;
+  readonly SEARCH: DurableObjectNamespace<SearchIndex>;
   /** The page and the browser runtime. Absent where only the network is wanted. */
   readonly ASSETS?: Fetcher;
   /** Counts requests by address prefix. */
@@ -23,7 +25,7 @@ export interface Env {
   readonly EDGE_SECRET?: string;
   /** Further origins under which peers dial this edge, separated by spaces or commas. */
   readonly PUBLIC_ORIGINS?: string;
-  /** Rendezvous objects a network is spread over. @default "1" */
+  /** Rendezvous and index objects a network is spread over. @default "1" */
   readonly RENDEZVOUS_SHARDS?: string;
   /** Peers of one rendezvous that keep their sockets to introduce newcomers; all others are let go. @default "64" */
   readonly RENDEZVOUS_BEACONS?: string;

@@ -18,6 +18,9 @@ const STATUS_BY_CODE: Partial<Record<ErrorCode, number>> = {
   "edge/rate-limited": 429,
   "edge/too-many-sockets": 429,
   "edge/over-capacity": 503,
+  "search/forged": 403,
+  "search/stale": 409,
+  "search/over-quota": 503,
   "internal/assertion": 500,
 };
 

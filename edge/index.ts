@@ -14,6 +14,7 @@ import { prometheusText } from "./metrics.ts";
 import { peerjs } from "./peerjs-routes.ts";
 import { isAllowed, shardCount } from "./policy.ts";
 import { isUpgrade, refusals, refuse } from "./refusals.ts";
+import { search } from "./search-routes.ts";
 import { pickShard, rendezvousName, SHARD_HEADER } from "./shards.ts";
 import { isGenuine, readTicket } from "./tickets.ts";
 
@@ -21,6 +22,7 @@ export { EdgeKeys } from "./edge-keys.ts";
 export { PeerjsRoom } from "./peerjs-room.ts";
 export { RelayChannel } from "./relay-channel.ts";
 export { Rendezvous } from "./rendezvous.ts";
+export { SearchIndex } from "./search-index.ts";
 export { EdgeTally } from "./tally.ts";
 
 /** Seconds that peers may keep ICE servers without TURN credentials. */
@@ -85,6 +87,7 @@ app.get("/v1/relay/:channel", async ({ env, req }) => {
 });
 
 app.route("/", peerjs);
+app.route("/", search);
 
 app.options("*", () => new Response(null, { status: 204, headers: CORS_HEADERS }));
 

@@ -17,6 +17,8 @@ export type CounterName =
   | "peerjs_messages"
   | "peerjs_queued"
   | "peerjs_expired"
+  | "searches"
+  | "announcements"
   | `errors:${ErrorCode}`;
 
 /** Counts since the last report. */
@@ -24,7 +26,7 @@ export type Counts = Readonly<Record<string, number>>;
 
 /** Which object reports. */
 export interface ReporterName {
-  readonly kind: "rendezvous" | "relay" | "peerjs";
+  readonly kind: "rendezvous" | "relay" | "peerjs" | "search";
   /** The object's name in its namespace. */
   readonly name: string;
 }
@@ -78,7 +80,7 @@ async function deliver(env: Env, from: ReporterName, report: Report): Promise<vo
 /** Everything known, ready to be shown. */
 export interface Totals {
   readonly counts: Counts;
-  readonly sockets: Readonly<Record<ReporterName["kind"], number>>;
+  readonly sockets: Readonly<Record<string, number>>;
   readonly members: number;
 }
 
@@ -93,6 +95,8 @@ const HELP: Readonly<Record<string, string>> = {
   peerjs_messages: "PeerJS messages passed to a client.",
   peerjs_queued: "PeerJS messages kept for a client that was not there.",
   peerjs_expired: "PeerJS messages that came to nothing and whose sender was told.",
+  searches: "Questions to search indexes.",
+  announcements: "Announcements of listings that search indexes took.",
 };
 
 /**

@@ -2,7 +2,7 @@
  * A network larger than one object is spread over shards by chance. What a shard does not know it asks of the others; with one
  * shard, the default, nothing here ever runs.
  */
-import type { NetworkName, PeerId } from "../shared/ids.ts";
+import { type NetworkName, type PeerId, publicKeyOf } from "../shared/ids.ts";
 import type { Contact } from "../shared/messages.ts";
 import type { Env } from "./env.ts";
 import { shardCount } from "./policy.ts";
@@ -14,6 +14,17 @@ export const SHARD_HEADER = "x-peerloom-shard";
 /** The name of one rendezvous object. */
 export function rendezvousName(network: NetworkName, shard: number): string {
   return `${network}/${shard}`;
+}
+
+/** The name of one search index object. */
+export function searchIndexName(network: NetworkName, shard: number): string {
+  return `${network}/${shard}`;
+}
+
+/** Where a member's listings are; a question asks all shards. */
+export function searchShard(env: Env, member: PeerId): number {
+  const [high = 0, low = 0] = publicKeyOf(member);
+  return pickShard(shardCount(env.RENDEZVOUS_SHARDS), (high * 256 + low) / 65_536);
 }
 
 /** @param unit in [0, 1): random, or a hash where the same thing shall always come to the same shard */

@@ -63,7 +63,7 @@ export class EdgeTally extends DurableObject<Env> {
     const sockets = { rendezvous: 0, relay: 0, peerjs: 0 };
     let members = 0;
     for (const reporter of this.#reporters.values()) {
-      sockets[reporter.from.kind] += reporter.sockets;
+      if (reporter.from.kind !== "search") sockets[reporter.from.kind] += reporter.sockets;
       members += reporter.members;
     }
     return { counts: { ...this.#counts }, sockets, members };
@@ -71,8 +71,8 @@ export class EdgeTally extends DurableObject<Env> {
 
   async #ask(from: ReporterName): Promise<void> {
     try {
-      const { RENDEZVOUS, RELAY, PEERJS } = this.env;
-      const namespace = { rendezvous: RENDEZVOUS, relay: RELAY, peerjs: PEERJS }[from.kind];
+      const { RENDEZVOUS, RELAY, PEERJS, SEARCH } = this.env;
+      const namespace = { rendezvous: RENDEZVOUS, relay: RELAY, peerjs: PEERJS, search: SEARCH }[from.kind];
       this.#add(from, await namespace.getByName(from.name).drainCounters(), Date.now());
     } catch {
       // Overloaded or restarting: it reports by itself later.
@@ -83,7 +83,8 @@ export class EdgeTally extends DurableObject<Env> {
     addCounts(this.#counts, counts);
     const key = keyOf(from);
     this.#reporters.delete(key);
-    if (sockets > 0) this.#reporters.set(key, { from, sockets, members, atMs });
+    // An index has no sockets: it is asked while it is awake, and forgotten with the oldest.
+    if (sockets > 0 || from.kind === "search") this.#reporters.set(key, { from, sockets, members, atMs });
     if (this.#reporters.size > REPORTERS_MAX)
       this.#reporters.delete(this.#reporters.keys().next().value ?? "");
   }

@@ -43,6 +43,7 @@ export const WORKER_CONFIGURATION = {
     KEYS: "EdgeKeys",
     TALLY: "EdgeTally",
     PEERJS: "PeerjsRoom",
+    SEARCH: "SearchIndex",
   },
   limit: { namespace_id: "1001", simple: { limit: 1200, period: 60 } },
 } as const;

@@ -34,6 +34,7 @@ export type { ExposeOptions, ForwardPortOptions } from "../services/ports/ports.
 export type { CallContext } from "../services/rpc/context.ts";
 export type { Remote, RemoteItems } from "../services/rpc/remote.ts";
 export type { RpcOptions, ServeOptions } from "../services/rpc/rpc.ts";
+export type { SearchHit, SearchOptions, SearchVia, SearchWay } from "../services/search/search.ts";
 export type { RecordValue } from "../services/records/value.ts";
 export type {
   BytesByPath,

@@ -30,6 +30,7 @@ import { Files } from "../services/files/files.ts";
 import { Ports } from "../services/ports/ports.ts";
 import { Records } from "../services/records/records.ts";
 import { Rpc } from "../services/rpc/rpc.ts";
+import { Search, type SearchHit, type SearchOptions } from "../services/search/search.ts";
 import type { ServiceHost } from "../services/host.ts";
 import type { Session, StreamHandler } from "../session/contract.ts";
 import type { PeerSession } from "../session/session.ts";
@@ -80,6 +81,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
    */
   readonly rpc: Rpc["remote"];
   readonly #rpc: Rpc;
+  readonly #search: Search;
   readonly #runtime: Runtime;
   readonly #options: CheckedOptions;
   readonly #handlers = new Map<string, StreamHandler>();
@@ -229,6 +231,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#rpc = new Rpc(host);
     this.serve = (...call) => this.#rpc.serve(...call);
     this.rpc = (...call) => this.#rpc.remote(...call);
+    this.#search = this.#searchOn(host);
   }
 
   /** Origin of the edge, or undefined in pure mode. */
@@ -258,6 +261,16 @@ export class Peer extends EventTarget implements AsyncDisposable {
    */
   async connect(id: string, options: ConnectOptions = {}): Promise<Session> {
     return this.#connect(requirePeerId(id), options);
+  }
+
+  /**
+   * Finds what others of the network share, by the words of its name. Each hit's ticket is for `files.get`.
+   * @throws PeerloomError, on the first step: `usage/invalid`, `search/unavailable`, `edge/unreachable`, `edge/rate-limited`, `peer/closed`, `aborted`
+   * @example
+   * for await (const { name, ticket } of peer.search("cat video", { via: "auto" })) console.log(name, ticket);
+   */
+  search(text: string, options: SearchOptions = {}): AsyncIterable<SearchHit> {
+    return this.#search.search(text, options);
   }
 
   /** All sessions there are. */
@@ -296,6 +309,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       overlay.onSignal = (from, message) => {
         this.#receiveSignal(from, message, (answer) => overlay.signal(from, answer));
       };
+      overlay.onLink = (session) => this.#search.linked(session);
       this.records.start(await overlay.open());
     }
     if (where !== undefined) {
@@ -330,6 +344,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     };
     rendezvous.onState = (connected, error) => {
       const detail: EdgeState = error === undefined ? { connected } : { connected, error };
+      this.#search.edgeChanged(connected, error !== undefined);
       this.dispatchEvent(new CustomEvent("edge", { detail }));
     };
     await rendezvous.open(signal);
@@ -340,6 +355,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await this.#lan?.close();
     this.#rpc.close();
     await this.ports.close();
+    await this.#search.close();
     await this.files.close();
     await this.feeds.close();
     await this.compute.close();
@@ -430,6 +446,29 @@ export class Peer extends EventTarget implements AsyncDisposable {
     else if (message.kind === "meet") this.#membership?.meet();
     else if (message.kind === "dial" && message.addresses.length > 0)
       this.#connector.remember(from, message.addresses);
+  }
+
+  #searchOn(host: ServiceHost): Search {
+    const overlay = this.#overlay;
+    const phase = (): string => this.#rendezvous?.state.phase ?? "stopped";
+    return new Search({
+      host,
+      files: this.files,
+      records: this.records,
+      edge: this.edge,
+      isEdgeThere: () => phase() !== "waiting" && phase() !== "stopped",
+      overlay:
+        overlay === undefined
+          ? undefined
+          : {
+              neighbours: () => overlay.neighbours(),
+              hasSession: (id) => this.#sessions.get(id) !== undefined,
+              release: ({ peerId }) => {
+                const session = this.#sessions.get(peerId);
+                if (session !== undefined) overlay.release(session);
+              },
+            },
+    });
   }
 
   #serviceHost(identity: Identity): ServiceHost {

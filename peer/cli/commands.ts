@@ -10,6 +10,7 @@ import { id } from "./id.ts";
 import { ping } from "./ping.ts";
 import { expose, forward } from "./ports.ts";
 import { lookup, put, set } from "./records.ts";
+import { search } from "./search.ts";
 import { share } from "./share.ts";
 import { sim } from "./sim.ts";
 import { status } from "./status.ts";
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   up,
   share,
   get,
+  search,
   ping,
   expose,
   forward,

@@ -27,7 +27,10 @@ export interface CliComputation
 export interface CliPeer
   extends
     EventTarget,
-    Pick<Peer, "id" | "edge" | "network" | "listenAddresses" | "connect" | "handle" | "sessions" | "close"> {
+    Pick<
+      Peer,
+      "id" | "edge" | "network" | "listenAddresses" | "connect" | "handle" | "sessions" | "search" | "close"
+    > {
   readonly files: {
     share(path: string, options?: ShareOptions): Promise<Share>;
     get(ticket: string): Download;

@@ -12,17 +12,28 @@ export const share: Command = {
   summary: "offer files or folders; prints a ticket for each and serves until it is stopped",
   positionalsMin: 1,
   positionalsMax: 64,
-  options: {},
+  options: {
+    unlisted: { type: "boolean", help: "only who has the ticket finds it; else others find it by its name" },
+  },
   serves: true,
   run: (context) =>
     withPeer(context, { role: "owner" }, async (peer) => {
       for (const path of context.positionals) await shareOne(peer, path, context);
+      context.output.note(
+        context.values.flag("unlisted")
+          ? "Unlisted: only who is given a ticket can find and fetch it."
+          : `Listed: all of network "${peer.network}" can find it by its name and fetch it. To prevent that: share --unlisted`,
+      );
       context.output.note("Serving. Keep this running until the others have it; stop it with Ctrl-C.");
       await untilStopped(context.signal);
     }),
 };
 
-async function shareOne(peer: CliPeer, path: string, { output, host }: CommandContext): Promise<void> {
+async function shareOne(
+  peer: CliPeer,
+  path: string,
+  { output, host, values }: CommandContext,
+): Promise<void> {
   const meter = new SpeedMeter();
   const onProgress = (progress: { readonly bytes: number; readonly total: number }): void => {
     meter.add(performance.now(), progress.bytes);
@@ -31,6 +42,7 @@ async function shareOne(peer: CliPeer, path: string, { output, host }: CommandCo
   };
   const { ticket, hash, bytes, name } = await peer.files.share(resolve(host.workingFolder, path), {
     onProgress,
+    listed: !values.flag("unlisted"),
   });
   output.note(`${name}: ${formatBytes(bytes)}, hash ${hash}. To get it:`);
   output.result({ event: "shared", ticket, hash, bytes, name }, `peerloom get ${ticket}`);

@@ -98,6 +98,8 @@ export class Overlay {
   onSignal: (from: PeerId, message: SignalMessage) => void = () => {};
   /** A neighbour that introduced newcomers is gone. */
   onBeaconLost: () => void = () => {};
+  /** A session has become a link. */
+  onLink: (session: PeerSession) => void = () => {};
 
   constructor(options: OverlayOptions) {
     this.#options = options;
@@ -109,6 +111,11 @@ export class Overlay {
   /** Links to other peers that stand. */
   get size(): number {
     return this.#mesh?.size ?? 0;
+  }
+
+  /** Sessions that are links now. */
+  neighbours(): readonly PeerSession[] {
+    return [...this.#links.keys()];
   }
 
   /** Messages that went no further: malformed, forged, replayed, expired, looping, too many. */
@@ -184,6 +191,11 @@ export class Overlay {
     this.#mesh?.remove(link);
     if (session.closing) return;
     this.#parted.add(session);
+    this.release(session);
+  }
+
+  /** Somebody needs a session no more: it is closed after a while, unless it is a link or used by others then. */
+  release(session: PeerSession): void {
     const timer = this.#options.runtime.clock.setTimer(UNUSED_AFTER_MS, () => {
       this.#unused.delete(timer);
       if (!this.#links.has(session) && session.streamCount === 0 && !session.closing)
@@ -340,6 +352,7 @@ export class Overlay {
     this.#parted.delete(session);
     mesh.add(link);
     then(link);
+    this.onLink(session);
   }
 
   /** Ids cost nothing and addresses of one network little: however many sit there, they get this share of a table. */

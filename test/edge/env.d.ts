@@ -6,6 +6,7 @@ declare namespace Cloudflare {
     readonly KEYS: DurableObjectNamespace<import("../../edge/edge-keys.ts").EdgeKeys>;
     readonly TALLY: DurableObjectNamespace<import("../../edge/tally.ts").EdgeTally>;
     readonly PEERJS: DurableObjectNamespace<import("../../edge/peerjs-room.ts").PeerjsRoom>;
+    readonly SEARCH: DurableObjectNamespace<import("../../edge/search-index.ts").SearchIndex>;
     readonly LIMIT: RateLimit;
   }
   interface GlobalProps {

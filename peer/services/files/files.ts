@@ -16,6 +16,8 @@ export interface ShareOptions {
   readonly signal?: AbortSignal;
   /** Of a Blob that has none. @default "file" */
   readonly name?: string;
+  /** Others of the network find it by the words of its name; else only who is given the ticket has it. @default true */
+  readonly listed?: boolean;
 }
 
 export interface Share {
@@ -29,12 +31,27 @@ export interface Share {
   close(): Promise<void>;
 }
 
+interface SharedEntry {
+  readonly share: Share;
+  readonly prepared: PreparedShare;
+  readonly listed: boolean;
+}
+
+/** A share that others may find. */
+export interface ListedShare {
+  readonly share: Share;
+  /** Of a folder's files. */
+  paths(): readonly string[];
+}
+
 export class Files {
   readonly #host: ServiceHost;
-  readonly #shares = new Map<string, { readonly share: Share; readonly prepared: PreparedShare }>();
+  readonly #shares = new Map<string, SharedEntry>();
   readonly #downloads = new Set<WeakRef<Download>>();
   readonly #stopServing: () => void;
   readonly #edge: string | undefined;
+  /** What `listed` answers has changed. */
+  onListed: () => void = () => {};
 
   /** @param edge named in tickets */
   constructor(host: ServiceHost, edge: string | undefined) {
@@ -55,7 +72,7 @@ export class Files {
    * @throws PeerloomError `files/not-found`, `usage/invalid`, `files/changed`, `aborted`
    */
   async share(what: string | Blob, options: ShareOptions = {}): Promise<Share> {
-    const { onProgress = () => {}, signal = new AbortController().signal, name } = options;
+    const { onProgress = () => {}, signal = new AbortController().signal, name, listed = true } = options;
     const { files } = this.#host.runtime;
     if (typeof what === "string" && files === undefined) {
       throw new PeerloomError("usage/invalid", "This host has no files: share a File or a Blob.");
@@ -87,10 +104,12 @@ export class Files {
       name: content.name,
       close: async () => {
         if (this.#shares.get(hash)?.prepared === prepared) this.#shares.delete(hash);
+        this.onListed();
         await content.close();
       },
     };
-    this.#shares.set(hash, { share, prepared });
+    this.#shares.set(hash, { share, prepared, listed });
+    this.onListed();
     return share;
   }
 
@@ -113,6 +132,16 @@ export class Files {
 
   shares(): readonly Share[] {
     return [...this.#shares.values()].map(({ share }) => share);
+  }
+
+  /** Shares that others may find, the latest last. */
+  listed(): readonly ListedShare[] {
+    return [...this.#shares.values()]
+      .filter(({ listed }) => listed)
+      .map(({ share, prepared }) => ({
+        share,
+        paths: () => prepared.content.entries.map(({ path }) => path),
+      }));
   }
 
   async close(): Promise<void> {

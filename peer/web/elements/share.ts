@@ -31,7 +31,7 @@ svg { display: block; width: min(15rem, 100%); margin-top: 0.75rem; border-radiu
 `;
 
 /**
- * Attributes: `network`, `edge`. Event: `share` (CustomEvent<Share>), bubbling, for every file that can be fetched now.
+ * Attributes: `network`, `edge`; `listed`: others of the network find the files by searching, not only who has the link. Event: `share` (CustomEvent<Share>), bubbling, for every file that can be fetched now.
  * @example <peerloom-share network="demo"></peerloom-share>
  */
 export class PeerloomShare extends PeerElement {
@@ -91,6 +91,7 @@ export class PeerloomShare extends PeerElement {
     try {
       const peer = await this.peer();
       const share = await peer.files.share(file, {
+        listed: this.hasAttribute("listed"),
         onProgress: ({ bytes, total }) => {
           meter.value = total === 0 ? 1 : bytes / total;
         },

@@ -70,7 +70,7 @@ test("help and version", () => {
 
 test.each([
   ["gett TICKET", 'no command "gett"'],
-  ["search words", 'no command "search"'],
+  ["sing words", 'no command "sing"'],
   ["edge", "edge dev or edge deploy"],
   ["edge fly", "no edge fly"],
   ["get", "needs TICKET"],

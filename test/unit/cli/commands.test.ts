@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { COMMANDS } from "../../../peer/cli/commands.ts";
 import { openDataFolder } from "../../../peer/cli/data-folder.ts";
+import type { PeerOpenOptions } from "../../../peer/cli/peer-contract.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { FakePeer, ID_A, ID_B, start, temporaryFolder, TICKET } from "./fakes.ts";
 
@@ -34,6 +35,52 @@ test("share prints a ticket for each path and keeps serving", async () => {
     { event: "shared", ticket: TICKET, hash: "hash1", bytes: 10, name: "a.txt" },
     { event: "shared", ticket: TICKET, hash: "hash1", bytes: 10, name: "b.txt" },
   ]);
+});
+
+test("share says that others can find it, or that they cannot", async () => {
+  const data = await temporaryFolder();
+  for (const [words, listed, said] of [
+    [["share", "a.txt"], true, "share --unlisted"],
+    [["share", "a.txt", "--unlisted"], false, "Unlisted"],
+  ] as const) {
+    const options: unknown[] = [];
+    const makePeer = (opened: PeerOpenOptions): FakePeer => {
+      const peer = new FakePeer(opened);
+      const { share } = peer.files;
+      peer.files = {
+        ...peer.files,
+        share: (path, given) => {
+          options.push(given?.listed);
+          return share(path, given);
+        },
+      };
+      return peer;
+    };
+    const running = start(words, { data, makePeer });
+    await running.stderr.contains("Serving");
+    expect(running.stderr.text).toContain(said);
+    running.stop();
+    expect(await running.exitCode).toBe(0);
+    expect(options).toEqual([listed]);
+  }
+});
+
+test("search prints a ticket for each hit, and nothing that steers the terminal", async () => {
+  const data = await temporaryFolder();
+  const running = start(["search", "cat", "video", "--via", "index", "--json"], { data });
+  expect(await running.exitCode).toBe(0);
+  const hit = { event: "hit", bytes: 10, hash: "hash1", ticket: TICKET, via: "index", sources: 2 };
+  expect(running.stdout.events()).toEqual([
+    { ...hit, name: "a.txt" },
+    { ...hit, name: "b\u001b[31m.txt" },
+    { event: "done", hits: 2 },
+  ]);
+  const forPeople = start(["search", "cat"], { data });
+  expect(await forPeople.exitCode).toBe(0);
+  expect(forPeople.stdout.text).toContain(`a.txt  10 B  2 peers  (index)\n  ${TICKET}`);
+  expect(forPeople.stdout.text).not.toContain("\u001b");
+  for (const words of [["search"], ["search", "x", "--via", "phone"], ["search", "x", "--limit", "201"]])
+    expect(await start(words, { data }).exitCode).toBe(2);
 });
 
 test("get shows progress and says which path carried the bytes", async () => {

@@ -14,6 +14,7 @@ import type { TaskResult } from "../../../peer/services/compute/computation.ts";
 import type { TaskInputs } from "../../../peer/services/compute/input-reader.ts";
 import type { MapOptions } from "../../../peer/services/compute/compute.ts";
 import type { WorkOptions } from "../../../peer/services/compute/work-offer.ts";
+import type { SearchHit } from "../../../peer/services/search/search.ts";
 import { run } from "../../../peer/cli/run.ts";
 import type { PathInfo, Session, Stream } from "../../../peer/session/contract.ts";
 import { requirePeerId } from "../../../shared/ids.ts";
@@ -153,6 +154,11 @@ export class FakePeer extends EventTarget implements CliPeer {
 
   connect(): Promise<Session> {
     return Promise.resolve(this.session);
+  }
+
+  async *search(): AsyncGenerator<SearchHit> {
+    for (const name of ["a.txt", "b\u001b[31m.txt"])
+      yield { name, bytes: 10, hash: "hash1", ticket: TICKET, via: "index", sources: 2 };
   }
 
   handle(): () => void {

@@ -6,7 +6,7 @@ import { PeerloomError } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
 import type { Runtime } from "../../runtime.ts";
 
-const ASK_FIRST_MS = 5_000;
+const ASK_FIRST_MS = 2_000;
 const ASK_MAX_MS = 120_000;
 const SAY_RETRY_FIRST_MS = 1_000;
 const SAY_RETRY_MAX_MS = 60_000;

@@ -123,12 +123,11 @@ export class Download extends EventTarget {
 
   /** The file's bytes in order, or those of the chosen part, fetched as fast as they are read. */
   get readable(): ReadableStream<Uint8Array> {
-    let transfer: Transfer | undefined;
     const store = new ReaderStore(
-      () => transfer?.moreIsWanted(),
+      () => this.#transfer?.moreIsWanted(),
       () => this.cancel(),
     );
-    transfer = this.#begin(false, (_, selection) => {
+    const transfer = this.#begin(false, (_, selection) => {
       store.begin(selection);
       return store;
     });

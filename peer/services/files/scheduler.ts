@@ -20,8 +20,10 @@ const RATE_UNKNOWN_BYTES_PER_MS = 1_000;
 /** A chunk is taken over only if that is so much sooner; less would be lost again to what crosses on the way. */
 const TAKEOVER_GAIN = 1.5;
 const TAKEOVER_GAIN_MS = 100;
-/** Chunks that may be asked for twice at once, of all: with what crosses on the way this stays below 2 %. */
-const TWICE_SHARE = 0.01;
+/** Of all chunks, how many may come in vain, or be asked for twice at once: then nothing more is taken from who is at work. */
+const VAIN_SHARE = 0.01;
+/** Who gives nothing for so long is not at work. */
+const STALLED_MS = 2_000;
 /** In order first, from where a reader stands; the rest of its window rarest first. */
 const URGENT_CHUNKS = 16;
 
@@ -63,8 +65,8 @@ export class Scheduler {
   readonly #sources = new Set<SourceState>();
   /** Who was asked for a chunk and may still bring it. */
   readonly #asked = new Map<number, Set<SourceState>>();
-  readonly #twiceMax: number;
-  #twice = 0;
+  readonly #vainMax: number;
+  #vain = 0;
   #missing: number;
 
   /** @param wanted the chunks to fetch; @param unit uniform in [0, 1) */
@@ -74,7 +76,7 @@ export class Scheduler {
     this.#done = new Bitfield(wanted.count);
     this.#verified = new Bitfield(wanted.count);
     this.#missing = wanted.size;
-    this.#twiceMax = Math.ceil(wanted.size * TWICE_SHARE);
+    this.#vainMax = Math.ceil(wanted.size * VAIN_SHARE);
     this.#picker = new Picker(wanted.count, unit);
     for (let index = 0; index < wanted.count; index++) if (wanted.has(index)) this.#picker.add(index);
   }
@@ -114,8 +116,8 @@ export class Scheduler {
     this.#picker.count(index, 1);
     if (this.#picker.rare === 0) return undefined;
     for (const asked of this.#asked.get(index) ?? []) {
-      if (asked === source || !asked.bits.isFull || this.#dueMs(asked, index, nowMs) < TAKEOVER_GAIN_MS)
-        continue;
+      const isSoon = this.#dueMs(asked, index, nowMs) < TAKEOVER_GAIN_MS;
+      if (asked === source || !asked.bits.isFull || isSoon || this.#vain >= this.#vainMax) continue;
       this.#takeBack(asked, index);
       this.#reopen(index);
       return asked;
@@ -148,7 +150,9 @@ export class Scheduler {
     if (!wasPending && !source.cancelled.delete(index)) return "unasked";
     measure(source, bytes, nowMs);
     if (wasPending) this.#forgetAsked(source, index);
-    return this.#verified.has(index) ? "late" : "wanted";
+    if (!this.#verified.has(index)) return "wanted";
+    this.#vain += 1;
+    return "late";
   }
 
   /** The chunk is verified and need not be asked for again. @returns whom to tell so; undefined: it was verified before */
@@ -206,8 +210,8 @@ export class Scheduler {
   }
 
   /**
-   * What another source owes and this one would bring much sooner. What the other is probably sending already is asked for twice, as
-   * often as is allowed; anything behind it is taken away.
+   * What another source owes and this one would bring much sooner. What the other is probably sending already is asked for twice;
+   * anything behind it is taken away. Both may be in vain, and so has a bound.
    */
   #takeOver(source: SourceState, nowMs: number): Request | undefined {
     const ownMs = ((source.pending.size + 1) * this.#chunkBytes) / rateOf(source) + source.rttMs();
@@ -218,21 +222,20 @@ export class Scheduler {
       // One that has given nothing yet is taken to be as quick, until its silence says otherwise.
       const eachMs = this.#chunkBytes / (from.bytesPerMs ?? rateOf(source));
       const idleMs = nowMs - from.activeAtMs;
+      if (this.#vain >= this.#vainMax && idleMs < STALLED_MS) continue;
       let place = 0;
       for (const index of from.pending) {
         place += 1;
         const dueMs = Math.max(place * eachMs - idleMs, idleMs);
         if (dueMs <= worstMs || !source.bits.has(index) || source.cancelled.has(index)) continue;
         if ((this.#asked.get(index)?.size ?? 0) > 1) continue;
-        if (place === 1 && this.#twice >= this.#twiceMax) continue;
         worstMs = dueMs;
         worst = { index, from, isNext: place === 1 };
       }
     }
     if (worst === undefined) return undefined;
     const { index, from, isNext } = worst;
-    if (isNext) this.#twice += 1;
-    else this.#takeBack(from, index);
+    if (!isNext) this.#takeBack(from, index);
     this.#ask(source, index, nowMs);
     return { index, instead: isNext ? undefined : from };
   }

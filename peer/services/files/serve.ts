@@ -135,7 +135,7 @@ class Upload implements Taker {
     this.#options = options;
     this.#members = holding.members.all().filter(({ id }) => id !== peerId);
     const bits = holding.bits.toBytes();
-    this.#write(messageHead(MESSAGE.welcome, proof.length + bits.length), proof, bits);
+    void this.#write(messageHead(MESSAGE.welcome, proof.length + bits.length), proof, bits);
     this.#unwatch = [
       holding.watch((index) => {
         this.#haves.push(index);
@@ -242,7 +242,7 @@ class Upload implements Taker {
     if (this.#answered.has(type)) throw violation("it asked twice for what does not change");
     this.#answered.add(type);
     this.#options.uplink.spend(body.length);
-    this.#write(messageHead(type, body.length), ...(body.length > 0 ? [body] : []));
+    void this.#write(messageHead(type, body.length), ...(body.length > 0 ? [body] : []));
   }
 
   #tellHaves(): void {

@@ -15,10 +15,10 @@ import { describePath, untilStopped, withPeer } from "./with-peer.ts";
 
 export const get: Command = {
   name: "get",
-  synopsis: "TICKET [PATH…]",
-  summary: "fetch what a ticket names, or only these PATHs of its folder; verified, and resumed if run again",
+  synopsis: "TICKET",
+  summary: "fetch what a ticket names, verified; run it again after an interruption and it resumes",
   positionalsMin: 1,
-  positionalsMax: 1024,
+  positionalsMax: 1,
   options: {
     output: {
       type: "string",
@@ -27,12 +27,19 @@ export const get: Command = {
       help: "where it goes; default: its own name, in this folder",
     },
     overwrite: { type: "boolean", help: "replace what stands there" },
+    select: {
+      type: "string",
+      multiple: true,
+      value: "PATH",
+      help: "of a folder only this file, or all below this path; may be repeated",
+    },
     seed: { type: "boolean", help: "go on serving it to others after the end, until stopped" },
     ...LIMIT_OPTIONS,
   },
   serves: false,
   run: async (context) => {
-    const [ticket = "", ...select] = context.positionals;
+    const [ticket = ""] = context.positionals;
+    const select = context.values.list("select");
     checkLimits(context.values);
     const target = context.values.text("output");
     let path = "looking for a path";

@@ -46,6 +46,8 @@ const HEAD_BYTES = 5;
 export const INDEX_BYTES = 4;
 /** Indexes in one `have`. */
 export const HAVE_MAX = 1024;
+/** New members are told together, no more often than this. */
+export const PEERS_EVERY_MS = 250;
 /** Peers told of at once. */
 export const PEERS_TOLD_MAX = 16;
 /** Addresses told of each. */

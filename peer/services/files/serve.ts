@@ -21,6 +21,7 @@ import {
   type Message,
   messageHead,
   MessageReader,
+  PEERS_EVERY_MS,
   PEERS_TOLD_MAX,
   REQUEST_BYTES_MAX,
   shortMessage,
@@ -37,8 +38,6 @@ const REQUESTS_WEIGHED = 16;
 const GIVING_MAX = 2;
 /** New chunks are told together. */
 const HAVE_EVERY_MS = 50;
-/** New members are told together. */
-const PEERS_EVERY_MS = 1000;
 /** A getter that opens a stream says what it wants within this time. */
 const OPENING_TIMEOUT_MS = 20_000;
 

@@ -24,6 +24,7 @@ import {
   type Message,
   MESSAGE,
   MessageReader,
+  PEERS_EVERY_MS,
   shortMessage,
   violation,
 } from "./protocol.ts";
@@ -33,7 +34,7 @@ import type { TicketProvider } from "./ticket.ts";
 const ANSWER_TIMEOUT_MS = 20_000;
 /** Chunks wait for their turn among other getters. */
 const CHUNK_TIMEOUT_MS = 60_000;
-/** Messages about other members that are listened to, of one source: one a second and a few at once. */
+/** Messages about other members that are listened to, of one source: as often as they may come, and a few at once. */
 const PEERS_MESSAGES_AT_ONCE = 8;
 
 export interface SourceOptions {
@@ -202,7 +203,7 @@ export class Source {
 
   #receivePeers(body: Uint8Array): void {
     const nowMs = this.#host.runtime.clock.monotonicMs();
-    this.#peersMessages = Math.max(0, this.#peersMessages - (nowMs - this.#peersAtMs) / 1000);
+    this.#peersMessages = Math.max(0, this.#peersMessages - (nowMs - this.#peersAtMs) / PEERS_EVERY_MS);
     this.#peersAtMs = nowMs;
     if (this.#peersMessages >= PEERS_MESSAGES_AT_ONCE) return;
     this.#peersMessages += 1;

@@ -1,4 +1,5 @@
 /** Keeps everything in memory, for a Blob. */
+import { bufferSource } from "../../../shared/bytes.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Selection } from "./selection.ts";
 import type { Store } from "./store.ts";
@@ -17,7 +18,7 @@ export class MemoryStore implements Store {
   async resume(): Promise<void> {}
 
   async write(index: number, bytes: Uint8Array): Promise<void> {
-    this.#chunks[index] = Uint8Array.from(bytes);
+    this.#chunks[index] = bufferSource(bytes);
   }
 
   holds(): boolean {

@@ -2,7 +2,7 @@
  * Chunks on disk: in a part file beside the target, named after what it holds, with a journal of the chunks written, so
  * that another run goes on where this one was killed; the final name appears only when everything is there and verified.
  */
-import { equalBytes } from "../../../shared/bytes.ts";
+import { equalBytes, giveBack } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { FileHandle, FileSystem } from "../../runtime.ts";
 import { type Piece, pieces } from "./content.ts";
@@ -65,6 +65,7 @@ export class PartStore implements Store {
       const view = bytes.subarray(piece.at, piece.at + piece.bytes);
       await this.#open.use(piece.entry, (handle) => handle.write(view, piece.offset));
     }
+    giveBack(new Uint8Array(bytes.buffer));
     const entry = new Uint8Array(JOURNAL_ENTRY_BYTES);
     new DataView(entry.buffer).setUint32(0, index);
     const at = this.#journalBytes;

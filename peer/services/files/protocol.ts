@@ -3,6 +3,7 @@
  * The getter opens by proving that it knows the share's hash, the source answers with its own proof and what it has; then the
  * getter asks, and the source answers in whatever order suits it, and tells what else it has come to have and who else takes part.
  */
+import { giveBack } from "../../../shared/bytes.ts";
 import { decode, encode, FieldReader } from "../../../shared/codec.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { peerIdFromKey, PUBLIC_KEY_BYTES, publicKeyOf } from "../../../shared/ids.ts";
@@ -174,6 +175,8 @@ export class MessageReader {
   readonly #violation: (why: string) => PeerloomError;
   readonly #onBytes: () => void;
   #rest: Uint8Array = new Uint8Array(0);
+  /** What the rest is the rest of. */
+  #whole: Uint8Array = this.#rest;
 
   /**
    * @param broken the error of a protocol other than this one, for what is cut short or too long
@@ -218,11 +221,12 @@ export class MessageReader {
         const { done, value } = await this.#reader.read();
         if (done) break;
         this.#onBytes();
-        this.#rest = value;
+        this.#rest = this.#whole = value;
       }
       const count = Math.min(this.#rest.length, into.length - filled);
       into.set(this.#rest.subarray(0, count), filled);
       this.#rest = this.#rest.subarray(count);
+      if (this.#rest.length === 0) giveBack(this.#whole);
       filled += count;
     }
     return filled;

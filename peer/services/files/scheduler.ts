@@ -22,8 +22,11 @@ const TAKEOVER_GAIN = 1.5;
 const TAKEOVER_GAIN_MS = 100;
 /** Of all chunks, how many may come in vain, or be asked for twice at once: then nothing more is taken from who is at work. */
 const VAIN_SHARE = 0.01;
-/** Who gives nothing for so long is not at work. */
+/** What is taken from a source may be on its way for so long; until then it counts as if it came. */
+const DOUBT_MS = 1_000;
+/** Who gives nothing for so long, and for so many times as long as its last chunks took, is not at work. */
 const STALLED_MS = 2_000;
+const STALLED_CHUNKS = 6;
 /** In order first, from where a reader stands; the rest of its window rarest first. */
 const URGENT_CHUNKS = 16;
 
@@ -67,6 +70,8 @@ export class Scheduler {
   readonly #asked = new Map<number, Set<SourceState>>();
   readonly #vainMax: number;
   #vain = 0;
+  /** When chunks were taken from who may be sending them. */
+  #doubts: number[] = [];
   #missing: number;
 
   /** @param wanted the chunks to fetch; @param unit uniform in [0, 1) */
@@ -117,7 +122,8 @@ export class Scheduler {
     if (this.#picker.rare === 0) return undefined;
     for (const asked of this.#asked.get(index) ?? []) {
       const isSoon = this.#dueMs(asked, index, nowMs) < TAKEOVER_GAIN_MS;
-      if (asked === source || !asked.bits.isFull || isSoon || this.#vain >= this.#vainMax) continue;
+      if (asked === source || !asked.bits.isFull || isSoon || !this.#mayRisk(nowMs)) continue;
+      this.#doubts.push(nowMs);
       this.#takeBack(asked, index);
       this.#reopen(index);
       return asked;
@@ -216,13 +222,14 @@ export class Scheduler {
   #takeOver(source: SourceState, nowMs: number): Request | undefined {
     const ownMs = ((source.pending.size + 1) * this.#chunkBytes) / rateOf(source) + source.rttMs();
     let worstMs = Math.max(ownMs * TAKEOVER_GAIN, ownMs + TAKEOVER_GAIN_MS);
+    const mayRisk = this.#mayRisk(nowMs);
     let worst: { readonly index: number; readonly from: SourceState; readonly isNext: boolean } | undefined;
     for (const from of this.#sources) {
       if (from === source) continue;
       // One that has given nothing yet is taken to be as quick, until its silence says otherwise.
       const eachMs = this.#chunkBytes / (from.bytesPerMs ?? rateOf(source));
       const idleMs = nowMs - from.activeAtMs;
-      if (this.#vain >= this.#vainMax && idleMs < STALLED_MS) continue;
+      if (!mayRisk && idleMs < Math.max(STALLED_MS, STALLED_CHUNKS * eachMs)) continue;
       let place = 0;
       for (const index of from.pending) {
         place += 1;
@@ -235,9 +242,15 @@ export class Scheduler {
     }
     if (worst === undefined) return undefined;
     const { index, from, isNext } = worst;
+    this.#doubts.push(nowMs);
     if (!isNext) this.#takeBack(from, index);
     this.#ask(source, index, nowMs);
     return { index, instead: isNext ? undefined : from };
+  }
+
+  #mayRisk(nowMs: number): boolean {
+    this.#doubts = this.#doubts.filter((atMs) => nowMs - atMs < DOUBT_MS);
+    return this.#vain + this.#doubts.length < this.#vainMax;
   }
 
   #dueMs(source: SourceState, index: number, nowMs: number): number {

@@ -2,7 +2,7 @@
  * Serving: answers one getter's stream out of a holding. Requests are read ahead while answers are written, so that the getter's pipeline
  * stays full; the uplink says when it is this getter's turn, and the stream's credit holds back a reader that is too slow.
  */
-import { equalBytes, toHex } from "../../../shared/bytes.ts";
+import { equalBytes, giveBack, toHex } from "../../../shared/bytes.ts";
 import { PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
 import type { Timer } from "../../runtime.ts";
@@ -229,6 +229,7 @@ class Upload implements Taker {
     const bytes = await this.#options.holding.chunk(index);
     if (this.#closed) return;
     await this.#write(messageHead(MESSAGE.chunk, INDEX_BYTES + bytes.length), indexBody(index), bytes);
+    giveBack(bytes);
   }
 
   #fail(error: PeerloomError): void {

@@ -6,7 +6,7 @@ import type { ReadWindow } from "./scheduler.ts";
 export interface Store {
   /** Chunks that are there already, each verified again. */
   resume(layer: Uint8Array, onChunk: (index: number) => void, signal: AbortSignal): Promise<void>;
-  /** Takes a verified chunk. Chunks come in any order, each once. */
+  /** Takes a verified chunk, and the memory that it lies in. Chunks come in any order, each once. */
   write(index: number, bytes: Uint8Array): Promise<void>;
   /** Only these chunks are of use now; undefined: all. */
   readonly window: ReadWindow | undefined;

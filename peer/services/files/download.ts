@@ -170,11 +170,35 @@ export class Download extends EventTarget {
   }
 
   async #finish(transfer: Transfer): Promise<void> {
-    await transfer.run();
-    if (this.#options.seed !== true) await transfer.endServing();
+    const run = transfer.run();
+    const over = this.#swarm.running(async () => {
+      this.cancel();
+      await run.catch(() => {});
+      await transfer.endServing();
+    });
+    try {
+      await run;
+    } catch (error) {
+      over();
+      throw error;
+    }
+    if (this.#options.seed === true) transfer.seed();
+    await this.#untilSeeded(async () => {
+      await transfer.endServing();
+      over();
+    });
+  }
+
+  /** Ends now, or when the download is cancelled, if it shall seed until then. */
+  async #untilSeeded(end: () => Promise<void>): Promise<void> {
+    const { signal } = this.#stop;
+    if (this.#options.seed !== true || signal.aborted) await end();
     else {
-      transfer.seed();
-      this.#stop.signal.addEventListener("abort", () => void transfer.endServing(), { once: true });
+      const { log } = this.#swarm.host.runtime;
+      const ended = (): void => {
+        end().catch((error: unknown) => log.debug("seeding not ended", { error: String(error) }));
+      };
+      signal.addEventListener("abort", ended, { once: true });
     }
   }
 
@@ -210,18 +234,22 @@ export class Download extends EventTarget {
 
   /** It is there already: nothing is to be fetched, but it can be given. */
   async #keep(prepared: PreparedShare): Promise<void> {
-    if (this.#options.seed === true && !this.#stop.signal.aborted) {
-      const holding = Holding.ofShare(prepared, await swarmAccess(this.#swarm.host, prepared.hash));
-      const stopServing = this.#swarm.serve(holding);
-      this.#stop.signal.addEventListener(
-        "abort",
-        () => {
-          stopServing();
-          holding.end();
-          void prepared.content.close();
-        },
-        { once: true },
-      );
-    } else await prepared.content.close();
+    if (this.#options.seed !== true) {
+      await prepared.content.close();
+      return;
+    }
+    const { host, serve, running } = this.#swarm;
+    const holding = Holding.ofShare(prepared, await swarmAccess(host, prepared.hash));
+    const stopServing = serve(holding);
+    const over = running(async () => {
+      this.cancel();
+      await prepared.content.close();
+    });
+    await this.#untilSeeded(async () => {
+      stopServing();
+      over();
+      holding.end();
+      await prepared.content.close();
+    });
   }
 }

@@ -80,7 +80,7 @@ export class Files {
   readonly #shares = new Set<SharedEntry>();
   /** By swarm; who has all of it comes last and is asked first. */
   readonly #holdings = new Map<string, Holding[]>();
-  readonly #downloads = new Set<WeakRef<Download>>();
+  readonly #running = new Set<() => Promise<void>>();
   readonly #getters: string[] = [];
   readonly #uplink: Uplink;
   readonly #downlink: TokenBucket;
@@ -97,7 +97,16 @@ export class Files {
     this.#uplink = new Uplink(host.runtime.clock);
     this.#downlink = new TokenBucket(host.runtime.clock);
     this.limit(limits);
-    this.#swarm = { host, records, downlink: this.#downlink, serve: (holding) => this.#serve(holding) };
+    this.#swarm = {
+      host,
+      records,
+      downlink: this.#downlink,
+      serve: (holding) => this.#serve(holding),
+      running: (close) => {
+        this.#running.add(close);
+        return () => this.#running.delete(close);
+      },
+    };
     this.#stopServing = host.handle(FILES_PROTOCOL, (stream, session) => this.#answer(stream, session));
   }
 
@@ -125,10 +134,7 @@ export class Files {
    * @throws PeerloomError `files/ticket-invalid`
    */
   get(ticket: string, options: DownloadOptions = {}): Download {
-    const download = new Download(this.#swarm, this.#ticket(ticket), options);
-    for (const known of this.#downloads) if (known.deref() === undefined) this.#downloads.delete(known);
-    this.#downloads.add(new WeakRef(download));
-    return download;
+    return new Download(this.#swarm, this.#ticket(ticket), options);
   }
 
   /**
@@ -159,8 +165,7 @@ export class Files {
   async close(): Promise<void> {
     this.#stopServing();
     this.#closing.abort(new PeerloomError("peer/closed", "This peer is closing."));
-    for (const download of this.#downloads) download.deref()?.cancel();
-    this.#downloads.clear();
+    await Promise.all([...this.#running].map((close) => close()));
     await Promise.all([...this.#shares].map(({ share }) => share.close()));
     for (const holdings of this.#holdings.values()) for (const holding of holdings) holding.end();
     this.#uplink.close();

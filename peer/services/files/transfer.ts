@@ -40,6 +40,8 @@ export interface SwarmHost {
   readonly downlink: TokenBucket;
   /** Serves a holding to whoever may have it. @returns ends that */
   serve(holding: Holding): () => void;
+  /** What runs, and is closed with the peer. @returns forgets it */
+  running(close: () => Promise<void>): () => void;
 }
 
 export interface TransferOptions extends SelectOptions {

@@ -22,6 +22,8 @@ const TAKEOVER_GAIN = 1.5;
 const TAKEOVER_GAIN_MS = 100;
 /** Of all chunks, how many may come in vain, or be asked for twice at once: then nothing more is taken from who is at work. */
 const VAIN_SHARE = 0.01;
+/** A source sends so many at once; what it was asked for behind these it has not begun. */
+const SENT_AT_ONCE = 2;
 /** What is taken from a source may be on its way for so long; until then it counts as if it came. */
 const DOUBT_MS = 1_000;
 /** Who gives nothing for so long, and for so many times as long as its last chunks took, is not at work. */
@@ -223,29 +225,30 @@ export class Scheduler {
     const ownMs = ((source.pending.size + 1) * this.#chunkBytes) / rateOf(source) + source.rttMs();
     let worstMs = Math.max(ownMs * TAKEOVER_GAIN, ownMs + TAKEOVER_GAIN_MS);
     const mayRisk = this.#mayRisk(nowMs);
-    let worst: { readonly index: number; readonly from: SourceState; readonly isNext: boolean } | undefined;
+    let worst: { readonly index: number; readonly from: SourceState; readonly place: number } | undefined;
     for (const from of this.#sources) {
       if (from === source) continue;
       // One that has given nothing yet is taken to be as quick, until its silence says otherwise.
       const eachMs = this.#chunkBytes / (from.bytesPerMs ?? rateOf(source));
       const idleMs = nowMs - from.activeAtMs;
-      if (!mayRisk && idleMs < Math.max(STALLED_MS, STALLED_CHUNKS * eachMs)) continue;
+      const mayBeTaken = mayRisk || idleMs >= Math.max(STALLED_MS, STALLED_CHUNKS * eachMs);
       let place = 0;
       for (const index of from.pending) {
         place += 1;
         const dueMs = Math.max(place * eachMs - idleMs, idleMs);
-        if (dueMs <= worstMs || !source.bits.has(index) || source.cancelled.has(index)) continue;
+        if (place <= SENT_AT_ONCE && !mayBeTaken) continue;
+        if (dueMs < worstMs || !source.bits.has(index) || source.cancelled.has(index)) continue;
         if ((this.#asked.get(index)?.size ?? 0) > 1) continue;
         worstMs = dueMs;
-        worst = { index, from, isNext: place === 1 };
+        worst = { index, from, place };
       }
     }
     if (worst === undefined) return undefined;
-    const { index, from, isNext } = worst;
-    this.#doubts.push(nowMs);
-    if (!isNext) this.#takeBack(from, index);
+    const { index, from, place } = worst;
+    if (place <= SENT_AT_ONCE) this.#doubts.push(nowMs);
+    if (place > 1) this.#takeBack(from, index);
     this.#ask(source, index, nowMs);
-    return { index, instead: isNext ? undefined : from };
+    return { index, instead: place > 1 ? from : undefined };
   }
 
   #mayRisk(nowMs: number): boolean {

@@ -63,6 +63,8 @@ export const ERROR_CODES = [
   "files/corrupt",
   "files/no-source",
   "files/changed",
+  "files/different",
+  "files/busy",
   "files/protocol",
   "records/too-large",
   "records/key-invalid",

@@ -6,7 +6,13 @@ export type { EdgeState } from "./peer.ts";
 export type { PeerStatus, SessionStatus, ShareStatus } from "./status.ts";
 export type { ConnectOptions } from "../overlay/connector.ts";
 export type { PathAttempt } from "../overlay/path-attempt.ts";
-export type { Download, DownloadProgress, DownloadResult, SaveOptions } from "../services/files/download.ts";
+export type {
+  Download,
+  DownloadOptions,
+  DownloadProgress,
+  DownloadResult,
+  SaveOptions,
+} from "../services/files/download.ts";
 export type { FeedEntry, FeedLink, FeedValue } from "../services/feeds/entry.ts";
 export type { Feed } from "../services/feeds/feed.ts";
 export type { FeedHead, FeedReorganisation, FeedStatus, FeedStop } from "../services/feeds/view.ts";
@@ -15,7 +21,8 @@ export type { Reducer } from "../services/feeds/fold.ts";
 export type { FeedFork } from "../services/feeds/fork.ts";
 export type { Validator } from "../services/feeds/history.ts";
 export type { FeedHeader, ForkChoice } from "../services/feeds/order.ts";
-export type { Share, ShareOptions } from "../services/files/files.ts";
+export type { Share, ShareOptions, TransferLimits } from "../services/files/files.ts";
+export type { ByteRange, SelectOptions } from "../services/files/selection.ts";
 export type { Computation, ComputeProgress, TaskResult } from "../services/compute/computation.ts";
 export type { TaskInput, TaskInputs } from "../services/compute/input-reader.ts";
 export type { Compute, MapOptions } from "../services/compute/compute.ts";

@@ -45,6 +45,10 @@ export interface PeerOptions {
   readonly webrtc?: boolean;
   /** Instead of those that the edge names. */
   readonly iceServers?: readonly IceServer[];
+  /** Bytes a second at most that this peer gives of files, to all together. @default no limit */
+  readonly uploadLimit?: number;
+  /** Bytes a second at most that this peer takes of files, from all together. @default no limit */
+  readonly downloadLimit?: number;
   /** Gives up opening. */
   readonly signal?: AbortSignal;
 }
@@ -69,6 +73,8 @@ export interface CheckedOptions {
   readonly lanReach: LanReach | undefined;
   readonly webrtc: boolean;
   readonly iceServers: readonly IceServer[] | undefined;
+  readonly uploadLimit: number | undefined;
+  readonly downloadLimit: number | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -86,6 +92,8 @@ export function checkOptions(options: PeerOptions): CheckedOptions {
     lanReach: lanReachOf(options),
     webrtc: options.webrtc ?? true,
     iceServers: options.iceServers,
+    uploadLimit: options.uploadLimit,
+    downloadLimit: options.downloadLimit,
     signal: options.signal,
   };
 }

@@ -223,8 +223,12 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#lan = this.#lanDiscovery();
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
     const host = this.#serviceHost(identity);
-    this.files = new Files(host, options.edge);
     this.records = new Records(host);
+    this.files = new Files(host, {
+      edge: options.edge,
+      records: this.records,
+      limits: { upload: options.uploadLimit, download: options.downloadLimit },
+    });
     this.feeds = new Feeds(host, this.records);
     this.compute = new Compute(host, this.records);
     this.ports = new Ports(host);

@@ -1,13 +1,17 @@
-/** `get TICKET`: fetches what somebody shares, verified chunk by chunk; run again after an interruption, it resumes. */
+/**
+ * `get TICKET`: fetches what somebody shares, from all who have some of it, verified chunk by chunk; run again after an
+ * interruption, it resumes. While it runs it serves what it has; with `--seed` it goes on after the end.
+ */
 import { resolve } from "node:path";
 import type { Session } from "../session/contract.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { formatBytes, formatSeconds, SpeedMeter } from "../api/quantities.ts";
 import { transferLine } from "./format.ts";
 import type { DownloadProgress, DownloadResult } from "../services/files/download.ts";
-import { parseTicket } from "../services/files/ticket.ts";
-import type { CliPeer } from "./peer-contract.ts";
-import { describePath, withPeer } from "./with-peer.ts";
+import type { Download } from "./peer-contract.ts";
+import { placeOf } from "./share.ts";
+import { applyLimits, checkLimits, LIMIT_OPTIONS } from "./transfer-options.ts";
+import { describePath, untilStopped, withPeer } from "./with-peer.ts";
 
 export const get: Command = {
   name: "get",
@@ -23,33 +27,45 @@ export const get: Command = {
       help: "where it goes; default: its own name, in this folder",
     },
     overwrite: { type: "boolean", help: "replace what stands there" },
+    select: {
+      type: "string",
+      multiple: true,
+      value: "PATH",
+      help: "of a folder only this file, or all below this path; may be repeated",
+    },
+    seed: { type: "boolean", help: "go on serving it to others after the end, until stopped" },
+    ...LIMIT_OPTIONS,
   },
   serves: false,
   run: async (context) => {
     const [ticket = ""] = context.positionals;
+    const select = context.values.list("select");
+    checkLimits(context.values);
     const target = context.values.text("output");
     let path = "looking for a path";
     const onPath = (session: Session): void => {
       path = describePath(session.path);
     };
     context.output.note("Connecting …");
-    const { network, edge } = parseTicket(ticket);
-    const defaults = edge === undefined ? { network } : { network, edge };
-    await withPeer(context, { role: "any", onPath, defaults }, async (peer) => {
-      const result = await download(peer, ticket, target, () => path, context);
+    const seed = context.values.flag("seed");
+    const options = { seed, ...(select.length === 0 ? {} : { select }) };
+    await withPeer(context, { role: "any", onPath, defaults: placeOf(ticket) }, async (peer) => {
+      applyLimits(peer, context.values);
+      const result = await download(peer.files.get(ticket, options), target, () => path, context);
       tellDone(result, context);
+      if (!seed) return;
+      context.output.note("Serving it to others. Stop it with Ctrl-C.");
+      await untilStopped(context.signal);
     });
   },
 };
 
 async function download(
-  peer: CliPeer,
-  ticket: string,
+  transfer: Download,
   target: string | undefined,
   path: () => string,
   { output, values, host }: CommandContext,
 ): Promise<DownloadResult> {
-  const transfer = peer.files.get(ticket);
   const meter = new SpeedMeter();
   transfer.addEventListener("progress", (event) => {
     const { bytes, total, sources } = (event as CustomEvent<DownloadProgress>).detail;
@@ -69,8 +85,9 @@ function tellDone(result: DownloadResult, { output }: CommandContext): void {
     ...(by.direct > 0 ? [`${formatBytes(by.direct)} direct`] : []),
     ...(by.relay > 0 ? [`${formatBytes(by.relay)} relayed`] : []),
   ];
+  const from = sources > 1 ? ` from ${sources} sources` : "";
   output.result(
     { event: "done", path, bytes, seconds, sources, hash, by: { direct: by.direct, relay: by.relay } },
-    `${path}: ${formatBytes(bytes)} in ${formatSeconds(seconds)}, verified ${hash}${ways.length > 0 ? `; ${ways.join(", ")}` : ""}`,
+    `${path}: ${formatBytes(bytes)} in ${formatSeconds(seconds)}${from}, verified ${hash}${ways.length > 0 ? `; ${ways.join(", ")}` : ""}`,
   );
 }

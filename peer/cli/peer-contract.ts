@@ -9,10 +9,10 @@ import type { Computation, TaskResult } from "../services/compute/computation.ts
 import type { TaskInputs } from "../services/compute/input-reader.ts";
 import type { MapOptions } from "../services/compute/compute.ts";
 import type { WorkOptions } from "../services/compute/work-offer.ts";
-import type { DownloadResult, SaveOptions } from "../services/files/download.ts";
+import type { DownloadOptions, DownloadResult, SaveOptions } from "../services/files/download.ts";
 import type { Ports } from "../services/ports/ports.ts";
 import type { Records } from "../services/records/records.ts";
-import type { Share, ShareOptions } from "../services/files/files.ts";
+import type { Share, ShareOptions, TransferLimits } from "../services/files/files.ts";
 
 export type PeerOpenOptions = NodePeerOptions;
 
@@ -33,7 +33,8 @@ export interface CliPeer
     > {
   readonly files: {
     share(path: string, options?: ShareOptions): Promise<Share>;
-    get(ticket: string): Download;
+    get(ticket: string, options?: DownloadOptions): Download;
+    limit(limits: TransferLimits): void;
   };
   readonly records: Pick<Records, "store" | "set" | "find">;
   readonly compute: {

@@ -3,7 +3,10 @@ import { resolve } from "node:path";
 import type { Command, CommandContext } from "./command.ts";
 import { formatBytes, SpeedMeter } from "../api/quantities.ts";
 import { transferLine } from "./format.ts";
-import type { CliPeer } from "./peer-contract.ts";
+import { parseTicket } from "../services/files/ticket.ts";
+import { PeerloomError } from "../../shared/errors.ts";
+import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
+import { applyLimits, checkLimits, LIMIT_OPTIONS } from "./transfer-options.ts";
 import { untilStopped, withPeer } from "./with-peer.ts";
 
 export const share: Command = {
@@ -13,11 +16,26 @@ export const share: Command = {
   positionalsMin: 1,
   positionalsMax: 64,
   options: {
+    ticket: {
+      type: "string",
+      value: "TICKET",
+      help: "join those who share it already: PATH must be what this ticket names",
+    },
     unlisted: { type: "boolean", help: "only who has the ticket finds it; else others find it by its name" },
+    ...LIMIT_OPTIONS,
   },
   serves: true,
-  run: (context) =>
-    withPeer(context, { role: "owner" }, async (peer) => {
+  run: async (context) => {
+    checkLimits(context.values);
+    const ticket = context.values.text("ticket");
+    if (ticket !== undefined && context.positionals.length > 1)
+      throw new PeerloomError(
+        "usage/invalid",
+        "share --ticket takes one PATH, the one that the ticket names.",
+      );
+    const defaults = ticket === undefined ? {} : placeOf(ticket);
+    await withPeer(context, { role: "owner", defaults }, async (peer) => {
+      applyLimits(peer, context.values);
       for (const path of context.positionals) await shareOne(peer, path, context);
       context.output.note(
         context.values.flag("unlisted")
@@ -26,8 +44,15 @@ export const share: Command = {
       );
       context.output.note("Serving. Keep this running until the others have it; stop it with Ctrl-C.");
       await untilStopped(context.signal);
-    }),
+    });
+  },
 };
+
+/** Where those are whom a ticket names. @throws PeerloomError `files/ticket-invalid` */
+export function placeOf(ticket: string): Pick<PeerOpenOptions, "edge" | "network"> {
+  const { network, edge } = parseTicket(ticket);
+  return edge === undefined ? { network } : { network, edge };
+}
 
 async function shareOne(
   peer: CliPeer,
@@ -40,9 +65,11 @@ async function shareOne(
     const state = { ...progress, bytesPerSecond: meter.bytesPerSecond(), sources: 0, path: "reading" };
     output.progress(undefined, () => transferLine(state));
   };
+  const joined = values.text("ticket");
   const { ticket, hash, bytes, name } = await peer.files.share(resolve(host.workingFolder, path), {
     onProgress,
     listed: !values.flag("unlisted"),
+    ...(joined === undefined ? {} : { ticket: joined }),
   });
   output.note(`${name}: ${formatBytes(bytes)}, hash ${hash}. To get it:`);
   output.result({ event: "shared", ticket, hash, bytes, name }, `peerloom get ${ticket}`);

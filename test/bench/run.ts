@@ -5,7 +5,19 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-const ALL = ["bulk", "latency", "connect", "memory", "files", "overlay", "feeds", "compute", "rpc", "peerjs"];
+const ALL = [
+  "bulk",
+  "latency",
+  "connect",
+  "memory",
+  "files",
+  "swarm",
+  "overlay",
+  "feeds",
+  "compute",
+  "rpc",
+  "peerjs",
+];
 
 const named = process.argv.slice(2);
 const unknown = named.find((name) => !ALL.includes(name));

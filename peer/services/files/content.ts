@@ -129,6 +129,18 @@ class FileContent implements Content {
   }
 }
 
+/** The same content under another name. */
+export function renamed(content: Content, name: string): Content {
+  return {
+    kind: content.kind,
+    name,
+    entries: content.entries.map(({ path, bytes }) => ({ path, bytes })),
+    bytes: content.bytes,
+    read: (into, offset) => content.read(into, offset),
+    close: () => content.close(),
+  };
+}
+
 /** A run of the content inside one file. */
 export interface Piece {
   /** Index of the file. */

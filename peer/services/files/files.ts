@@ -1,14 +1,28 @@
 /**
- * Files and folders between peers: `share` makes a ticket and serves, `get` takes a ticket and fetches.
+ * Files and folders between peers: `share` makes a ticket and serves, `get` takes a ticket and fetches. Whoever fetches serves what it
+ * has; all who have some of one share are its swarm.
  */
 import { PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
+import { equalBytes } from "../../../shared/bytes.ts";
+import type { Session, Stream } from "../../session/contract.ts";
 import type { ServiceHost } from "../host.ts";
-import { blobContent, pathContent } from "./content.ts";
-import { Download } from "./download.ts";
+import { swarmAccess } from "./access.ts";
+import { blobContent, type Content, pathContent, renamed } from "./content.ts";
+import { type ProviderRecords, sayProvider } from "./discovery.ts";
+import { Download, type DownloadOptions } from "./download.ts";
+import { Holding } from "./holding.ts";
 import { FILES_PROTOCOL } from "./protocol.ts";
 import { serveStream } from "./serve.ts";
 import { type PreparedShare, prepareShare, type ShareProgress } from "./share.ts";
-import { formatTicket, parseTicket } from "./ticket.ts";
+import { formatTicket, parseTicket, type Ticket } from "./ticket.ts";
+import { TokenBucket } from "./token-bucket.ts";
+import type { SwarmHost } from "./transfer.ts";
+import { Uplink } from "./uplink.ts";
+
+/** Getters served at once; each costs a stream and a few chunks of memory. */
+export const GETTERS_MAX = 64;
+/** Of these, streams of one peer: it needs one for each share. */
+const GETTER_STREAMS_MAX = 16;
 
 export interface ShareOptions {
   /** Hashing goes on. */
@@ -18,6 +32,8 @@ export interface ShareOptions {
   readonly name?: string;
   /** Others of the network find it by the words of its name; else only who is given the ticket has it. @default true */
   readonly listed?: boolean;
+  /** Joins those who share it already: the content must be what this ticket names, under whatever name it lies here. */
+  readonly ticket?: string;
 }
 
 export interface Share {
@@ -33,7 +49,7 @@ export interface Share {
 
 interface SharedEntry {
   readonly share: Share;
-  readonly prepared: PreparedShare;
+  readonly content: Content;
   readonly listed: boolean;
 }
 
@@ -44,110 +60,217 @@ export interface ListedShare {
   paths(): readonly string[];
 }
 
+/** Bytes a second for all shares and downloads of a peer together; undefined: as fast as it goes. */
+export interface TransferLimits {
+  readonly upload?: number | undefined;
+  readonly download?: number | undefined;
+}
+
+export interface FilesOptions {
+  /** Named in tickets. */
+  readonly edge: string | undefined;
+  readonly records: ProviderRecords;
+  readonly limits: TransferLimits;
+}
+
 export class Files {
   readonly #host: ServiceHost;
-  readonly #shares = new Map<string, SharedEntry>();
-  readonly #downloads = new Set<WeakRef<Download>>();
-  readonly #stopServing: () => void;
+  readonly #records: ProviderRecords;
   readonly #edge: string | undefined;
+  readonly #shares = new Set<SharedEntry>();
+  /** By swarm; who has all of it comes last and is asked first. */
+  readonly #holdings = new Map<string, Holding[]>();
+  readonly #running = new Set<() => Promise<void>>();
+  readonly #getters: string[] = [];
+  readonly #uplink: Uplink;
+  readonly #downlink: TokenBucket;
+  readonly #swarm: SwarmHost;
+  readonly #closing = new AbortController();
+  readonly #stopServing: () => void;
   /** What `listed` answers has changed. */
   onListed: () => void = () => {};
 
-  /** @param edge named in tickets */
-  constructor(host: ServiceHost, edge: string | undefined) {
+  constructor(host: ServiceHost, { edge, records, limits }: FilesOptions) {
     this.#host = host;
+    this.#records = records;
     this.#edge = edge;
-    this.#stopServing = host.handle(FILES_PROTOCOL, async (stream) => {
-      try {
-        await serveStream(stream, (hash) => this.#shares.get(hash)?.prepared);
-      } catch (error) {
-        const { code } = toPeerloomError(error, "stream/reset", "Serving ended.");
-        host.runtime.log.debug("serving ended", { code });
-      }
-    });
+    this.#uplink = new Uplink(host.runtime.clock);
+    this.#downlink = new TokenBucket(host.runtime.clock);
+    this.limit(limits);
+    this.#swarm = {
+      host,
+      records,
+      downlink: this.#downlink,
+      serve: (holding) => this.#serve(holding),
+      running: (close) => {
+        this.#running.add(close);
+        return () => this.#running.delete(close);
+      },
+    };
+    this.#stopServing = host.handle(FILES_PROTOCOL, (stream, session) => this.#answer(stream, session));
   }
 
   /**
    * Shares a file, a folder or a Blob until closed. Reads everything once, to hash it.
-   * @throws PeerloomError `files/not-found`, `usage/invalid`, `files/changed`, `aborted`
+   * @throws PeerloomError `files/not-found`, `files/different`, `files/ticket-invalid`, `usage/invalid`, `files/changed`, `aborted`
    */
   async share(what: string | Blob, options: ShareOptions = {}): Promise<Share> {
-    const { onProgress = () => {}, signal = new AbortController().signal, name, listed = true } = options;
-    const { files } = this.#host.runtime;
-    if (typeof what === "string" && files === undefined) {
-      throw new PeerloomError("usage/invalid", "This host has no files: share a File or a Blob.");
-    }
-    const content =
-      typeof what === "string" && files !== undefined
-        ? await pathContent(files, what)
-        : blobContent(what as Blob, name ?? (what instanceof File ? what.name : "file"));
+    const { onProgress = () => {}, signal = new AbortController().signal } = options;
+    const joined = options.ticket === undefined ? undefined : this.#ticket(options.ticket);
+    const content = await this.#content(what, joined?.name ?? options.name);
     let prepared: PreparedShare;
     try {
       prepared = await prepareShare(content, onProgress, signal);
+      if (joined !== undefined && !equalBytes(prepared.hash, joined.hash)) throw different(content.name);
     } catch (error) {
       await content.close();
       throw toPeerloomError(error, "aborted", "Sharing was given up.");
     }
-    const ticket = formatTicket({
-      hash: prepared.hash,
-      network: this.#host.network,
-      name: content.name,
-      bytes: content.bytes,
-      providers: [{ id: this.#host.id, addresses: this.#host.addresses() }],
-      edge: this.#edge,
-    });
-    const hash = prepared.hashText;
-    const share: Share = {
-      ticket,
-      hash,
-      bytes: content.bytes,
-      name: content.name,
-      close: async () => {
-        if (this.#shares.get(hash)?.prepared === prepared) this.#shares.delete(hash);
-        this.onListed();
-        await content.close();
-      },
-    };
-    this.#shares.set(hash, { share, prepared, listed });
-    this.onListed();
-    return share;
+    return this.#offer(prepared, joined, options.listed ?? true);
   }
 
   /**
    * A download of what a ticket names; it begins when it is told where to.
    * @throws PeerloomError `files/ticket-invalid`
    */
-  get(ticket: string, options: { readonly signal?: AbortSignal } = {}): Download {
-    const parsed = parseTicket(ticket);
-    if (parsed.network !== this.#host.network) {
-      throw new PeerloomError(
-        "files/ticket-invalid",
-        `The ticket is of network "${parsed.network}", this peer is in "${this.#host.network}". Open a peer in that one.`,
-      );
+  get(ticket: string, options: DownloadOptions = {}): Download {
+    return new Download(this.#swarm, this.#ticket(ticket), options);
+  }
+
+  /**
+   * Sets how fast this peer gives and takes files, from now on. @throws PeerloomError `usage/invalid`
+   * @example
+   * peer.files.limit({ upload: 1_000_000 });
+   */
+  limit({ upload, download }: TransferLimits): void {
+    for (const limit of [upload, download]) {
+      if (limit !== undefined && !(limit > 0 && Number.isFinite(limit)))
+        throw new PeerloomError("usage/invalid", `A limit is a number of bytes a second, not ${limit}.`);
     }
-    const download = new Download(this.#host, parsed, options.signal);
-    this.#downloads.add(new WeakRef(download));
-    return download;
+    this.#uplink.limit(upload);
+    this.#downlink.limit(download);
   }
 
   shares(): readonly Share[] {
-    return [...this.#shares.values()].map(({ share }) => share);
+    return this.#entries().map(({ share }) => share);
   }
 
   /** Shares that others may find, the latest last. */
   listed(): readonly ListedShare[] {
-    return [...this.#shares.values()]
+    return this.#entries()
       .filter(({ listed }) => listed)
-      .map(({ share, prepared }) => ({
-        share,
-        paths: () => prepared.content.entries.map(({ path }) => path),
-      }));
+      .map(({ share, content }) => ({ share, paths: () => content.entries.map(({ path }) => path) }));
   }
 
   async close(): Promise<void> {
     this.#stopServing();
-    for (const download of this.#downloads) download.deref()?.cancel();
-    this.#downloads.clear();
-    await Promise.all(this.shares().map((share) => share.close()));
+    this.#closing.abort(new PeerloomError("peer/closed", "This peer is closing."));
+    await Promise.all([...this.#running].map((close) => close()));
+    await Promise.all([...this.#shares].map(({ share }) => share.close()));
+    for (const holdings of this.#holdings.values()) for (const holding of holdings) holding.end();
+    this.#uplink.close();
   }
+
+  // --- sharing ---
+
+  async #content(what: string | Blob, name: string | undefined): Promise<Content> {
+    if (typeof what !== "string")
+      return blobContent(what, name ?? (what instanceof File ? what.name : "file"));
+    const { files } = this.#host.runtime;
+    if (files === undefined)
+      throw new PeerloomError("usage/invalid", "This host has no files: share a File or a Blob.");
+    const content = await pathContent(files, what);
+    return name === undefined ? content : renamed(content, name);
+  }
+
+  /** Of what is shared twice the latest. */
+  #entries(): SharedEntry[] {
+    return [...new Map([...this.#shares].map((entry) => [entry.share.hash, entry])).values()];
+  }
+
+  async #offer(prepared: PreparedShare, joined: Ticket | undefined, listed: boolean): Promise<Share> {
+    const { content, hash, hashText } = prepared;
+    const own = { id: this.#host.id, addresses: this.#host.addresses() };
+    const others = joined?.providers.filter(({ id }) => id !== own.id) ?? [];
+    const holding = Holding.ofShare(prepared, await swarmAccess(this.#host, hash));
+    for (const other of others) holding.members.add(other);
+    const stopServing = this.#serve(holding);
+    const saying = new AbortController();
+    const signal = AbortSignal.any([saying.signal, this.#closing.signal]);
+    void sayProvider(this.#host.runtime, this.#records, holding.access.keyText, signal);
+    const share: Share = {
+      ticket: formatTicket({
+        hash,
+        network: this.#host.network,
+        name: content.name,
+        bytes: content.bytes,
+        providers: [own, ...others],
+        edge: this.#edge,
+      }),
+      hash: hashText,
+      bytes: content.bytes,
+      name: content.name,
+      close: async () => {
+        saying.abort();
+        this.#shares.delete(entry);
+        this.onListed();
+        stopServing();
+        holding.end();
+        await content.close();
+      },
+    };
+    const entry = { share, content, listed };
+    this.#shares.add(entry);
+    this.onListed();
+    return share;
+  }
+
+  #ticket(text: string): Ticket {
+    const ticket = parseTicket(text);
+    if (ticket.network === this.#host.network) return ticket;
+    throw new PeerloomError(
+      "files/ticket-invalid",
+      `The ticket is of network "${ticket.network}", this peer is in "${this.#host.network}". Open a peer in that one.`,
+    );
+  }
+
+  // --- serving ---
+
+  #serve(holding: Holding): () => void {
+    const { keyText } = holding.access;
+    const holdings = this.#holdings.get(keyText) ?? [];
+    this.#holdings.set(keyText, holdings);
+    if (holding.bits.isFull) holdings.push(holding);
+    else holdings.unshift(holding);
+    return () => {
+      const place = holdings.indexOf(holding);
+      if (place >= 0) holdings.splice(place, 1);
+      if (holdings.length === 0 && this.#holdings.get(keyText) === holdings) this.#holdings.delete(keyText);
+    };
+  }
+
+  async #answer(stream: Stream, session: Session): Promise<void> {
+    const { peerId } = session;
+    this.#getters.push(peerId);
+    const { log } = this.#host.runtime;
+    try {
+      const isBusy =
+        this.#getters.length > GETTERS_MAX ||
+        this.#getters.filter((id) => id === peerId).length > GETTER_STREAMS_MAX;
+      const find = (keyText: string): Holding | undefined => this.#holdings.get(keyText)?.at(-1);
+      await serveStream(stream, session, { host: this.#host, uplink: this.#uplink, isBusy, find });
+    } catch (error) {
+      const { code } = toPeerloomError(error, "stream/reset", "Serving ended.");
+      log.debug("serving ended", { code });
+    } finally {
+      this.#getters.splice(this.#getters.indexOf(peerId), 1);
+    }
+  }
+}
+
+function different(name: string): PeerloomError {
+  return new PeerloomError(
+    "files/different",
+    `This is not what the ticket names as ${JSON.stringify(name)}: its content differs. Share it without the ticket.`,
+  );
 }

@@ -1,109 +1,284 @@
 /**
- * Serving: answers one getter's stream. Requests are read ahead while answers are written, so that the getter's
- * pipeline stays full; the stream's credit is what holds back a reader that is too slow.
+ * Serving: answers one getter's stream out of a holding. Requests are read ahead while answers are written, so that the getter's pipeline
+ * stays full; the uplink says when it is this getter's turn, and the stream's credit holds back a reader that is too slow.
  */
-import { toHex } from "../../../shared/bytes.ts";
+import { equalBytes, giveBack, toHex } from "../../../shared/bytes.ts";
 import { PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
-import type { Stream } from "../../session/contract.ts";
-import { chunkCount, HASH_BYTES } from "./merkle.ts";
+import type { PeerId } from "../../../shared/ids.ts";
+import type { Timer } from "../../runtime.ts";
+import type { Session, Stream } from "../../session/contract.ts";
+import type { ServiceHost } from "../host.ts";
+import type { Holding } from "./holding.ts";
 import {
+  decodeOpening,
+  encodePeers,
+  HAVE_MAX,
   INDEX_BYTES,
   indexBody,
+  indexesBody,
   indexOf,
-  type Message,
   MESSAGE,
+  type Message,
   messageHead,
   MessageReader,
+  PEERS_EVERY_MS,
+  PEERS_TOLD_MAX,
   REQUEST_BYTES_MAX,
   shortMessage,
   violation,
 } from "./protocol.ts";
-import type { PreparedShare } from "./share.ts";
+import type { TicketProvider } from "./ticket.ts";
+import type { Taker, Uplink } from "./uplink.ts";
 
 /** Requests a getter may have waiting; an honest one has fewer under way. */
 const REQUESTS_WAITING_MAX = 1024;
+/** Of those, how many are weighed for what was given least. */
+const REQUESTS_WEIGHED = 16;
+/** Chunks read or written at once for one getter: the next is read while the last is written. */
+const GIVING_MAX = 2;
+/** New chunks are told together. */
+const HAVE_EVERY_MS = 50;
+/** A getter that opens a stream says what it wants within this time. */
+const OPENING_TIMEOUT_MS = 20_000;
+
+export interface ServeOptions {
+  readonly host: ServiceHost;
+  readonly uplink: Uplink;
+  /** As many are served as can be. */
+  readonly isBusy: boolean;
+  find(keyText: string): Holding | undefined;
+}
 
 /** Serves until the getter ends. A failure is told to it and then thrown. */
-export async function serveStream(
-  stream: Stream,
-  find: (hashText: string) => PreparedShare | undefined,
-): Promise<void> {
+export async function serveStream(stream: Stream, session: Session, options: ServeOptions): Promise<void> {
+  const { clock } = options.host.runtime;
   const reader = new MessageReader(stream.readable, REQUEST_BYTES_MAX);
   const writer = stream.writable.getWriter();
+  const timer = clock.setTimer(OPENING_TIMEOUT_MS, () => stream.reset("link/timeout"));
+  let upload: Upload | undefined;
   try {
-    const opening = await reader.next();
+    const opening = await reader.next().finally(() => timer.cancel());
     if (opening === undefined) return;
-    if (opening.type !== MESSAGE.open || opening.body.length !== HASH_BYTES)
-      throw violation("it begins with a hash");
-    const share = find(toHex(opening.body));
-    if (share === undefined)
-      throw new PeerloomError("files/not-found", "That is not shared here, or no longer.");
-    await writer.write(shortMessage(MESSAGE.manifest, share.manifest));
-    await answerAll(reader, writer, share);
+    if (opening.type !== MESSAGE.open) throw violation("it begins by opening");
+    upload = await admit(opening, { writer, reader, session, options });
+    await upload.run();
     await writer.close();
   } catch (error) {
     const { code } = toPeerloomError(error, "files/not-found", "Reading failed.");
+    upload?.close();
     await writer.write(shortMessage(MESSAGE.failure, new TextEncoder().encode(code)));
     await writer.close();
     await reader.cancel();
     throw error;
+  } finally {
+    upload?.close();
   }
 }
 
-async function answerAll(
-  reader: MessageReader,
-  writer: WritableStreamDefaultWriter<Uint8Array>,
-  share: PreparedShare,
-): Promise<void> {
-  const waiting: Message[] = [];
-  let over = false;
-  let failure: PeerloomError | undefined;
-  let wake = (): void => {};
-  const collecting = (async () => {
-    for (let message = await reader.next(); message !== undefined; message = await reader.next()) {
-      if (waiting.length === REQUESTS_WAITING_MAX) throw violation("too many requests at once");
-      waiting.push(message);
-      wake();
-    }
-  })()
-    .catch((error: unknown) => {
-      failure = toPeerloomError(error, "stream/reset", "The getter went away.");
-    })
-    .finally(() => {
-      over = true;
-      wake();
-    });
-  for (;;) {
-    const message = waiting.shift();
-    if (message !== undefined) await answer(message, writer, share);
-    else if (over) break;
-    else {
+/** @throws PeerloomError `files/not-found`: nobody without the ticket learns whether there is such a share */
+async function admit(
+  { body }: Message,
+  {
+    writer,
+    reader,
+    session: { peerId },
+    options: { host, uplink, find, isBusy },
+  }: {
+    readonly writer: WritableStreamDefaultWriter<Uint8Array>;
+    readonly reader: MessageReader;
+    readonly session: Session;
+    readonly options: ServeOptions;
+  },
+): Promise<Upload> {
+  const { key, proof, gives, addresses } = decodeOpening(body);
+  const holding = find(toHex(key));
+  const pair = { getter: peerId, giver: host.id };
+  if (holding === undefined || !equalBytes(proof, await holding.access.proof("getter", pair)))
+    throw new PeerloomError("files/not-found", "That is not shared here, or no longer.");
+  if (isBusy) throw new PeerloomError("files/busy", "As many are served here as can be. Ask again later.");
+  const ownProof = await holding.access.proof("giver", pair);
+  const member = gives ? { id: peerId, addresses } : undefined;
+  return new Upload({ host, uplink, holding, writer, reader, peerId, member }, ownProof);
+}
+
+interface UploadOptions {
+  readonly host: ServiceHost;
+  readonly uplink: Uplink;
+  readonly holding: Holding;
+  readonly writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly reader: MessageReader;
+  readonly peerId: PeerId;
+  /** The getter, when it gives as well. */
+  readonly member: TicketProvider | undefined;
+}
+
+/** One getter. Messages are whole because their parts are written without waiting in between. */
+class Upload implements Taker {
+  readonly peerId: PeerId;
+  readonly #options: UploadOptions;
+  readonly #wanted = new Set<number>();
+  readonly #haves: number[] = [];
+  readonly #members: TicketProvider[];
+  readonly #timers = new Set<Timer>();
+  readonly #unwatch: (() => void)[];
+  /** What is asked for once. */
+  readonly #answered = new Set<number>();
+  #onIdle: () => void = () => {};
+  #failure: PeerloomError | undefined;
+  #giving = 0;
+  #closed = false;
+
+  constructor(options: UploadOptions, proof: Uint8Array) {
+    const { holding, member, peerId, uplink, writer } = options;
+    this.peerId = peerId;
+    this.#options = options;
+    this.#members = holding.members.all().filter(({ id }) => id !== peerId);
+    const bits = holding.bits.toBytes();
+    void this.#write(messageHead(MESSAGE.welcome, proof.length + bits.length), proof, bits);
+    this.#unwatch = [
+      holding.watch((index) => {
+        this.#haves.push(index);
+        if (this.#haves.length === 1) this.#after(HAVE_EVERY_MS, () => this.#tellHaves());
+      }),
+      holding.members.watch((other) => {
+        if (other.id === peerId) return;
+        this.#members.push(other);
+        if (this.#members.length === 1) this.#after(PEERS_EVERY_MS, () => this.#tellMembers());
+      }),
+      holding.onEnd(() => this.#fail(new PeerloomError("files/not-found", "That is shared no longer."))),
+    ];
+    this.#tellMembers();
+    if (member !== undefined) holding.members.add(member);
+    uplink.join(this);
+    writer.closed.catch((error: unknown) =>
+      this.#fail(toPeerloomError(error, "stream/reset", "The getter went away.")),
+    );
+  }
+
+  /** Until the getter has said that it is done, and has what it asked for. @throws PeerloomError when either side breaks off */
+  async run(): Promise<void> {
+    const { reader } = this.#options;
+    for (let message = await reader.next(); message !== undefined; message = await reader.next())
+      this.#receive(message);
+    while (this.#failure === undefined && (this.#wanted.size > 0 || this.#giving > 0)) {
       await new Promise<void>((resolve) => {
-        wake = resolve;
+        this.#onIdle = resolve;
       });
     }
+    if (this.#failure !== undefined) throw this.#failure;
   }
-  await collecting;
-  if (failure !== undefined) throw failure;
-}
 
-async function answer(
-  message: Message,
-  writer: WritableStreamDefaultWriter<Uint8Array>,
-  share: PreparedShare,
-): Promise<void> {
-  if (message.type === MESSAGE.layerWanted) {
-    await writer.write(messageHead(MESSAGE.layer, share.layer.length));
-    if (share.layer.length > 0) await writer.write(share.layer);
-    return;
+  due(): number | undefined {
+    const index = this.#giving < GIVING_MAX ? this.#leastGiven() : undefined;
+    return index === undefined ? undefined : this.#options.holding.given[index];
   }
-  if (message.type !== MESSAGE.chunkWanted) throw violation("unknown request");
-  const { content, chunkBytes } = share;
-  const index = indexOf(message.body);
-  if (index >= chunkCount(content.bytes, chunkBytes)) throw violation("no such chunk");
-  const bytes = new Uint8Array(Math.min(chunkBytes, content.bytes - index * chunkBytes));
-  await content.read(bytes, index * chunkBytes);
-  await writer.write(messageHead(MESSAGE.chunk, INDEX_BYTES + bytes.length));
-  await writer.write(indexBody(index));
-  await writer.write(bytes);
+
+  give(): { readonly bytes: number; readonly sent: Promise<void> } {
+    const { holding } = this.#options;
+    const index = this.#leastGiven() as number;
+    this.#wanted.delete(index);
+    holding.given[index] = (holding.given[index] as number) + 1;
+    this.#giving += 1;
+    const sent = this.#send(index)
+      .catch((error: unknown) => this.#fail(toPeerloomError(error, "files/not-found", "Reading failed.")))
+      .finally(() => {
+        this.#giving -= 1;
+        this.#onIdle();
+      });
+    return { bytes: holding.chunkLength(index), sent };
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const { holding, member, uplink } = this.#options;
+    uplink.leave(this);
+    this.#wanted.clear();
+    for (const unwatch of this.#unwatch) unwatch();
+    for (const timer of this.#timers) timer.cancel();
+    if (member !== undefined) holding.members.delete(member.id);
+  }
+
+  #receive({ type, body }: Message): void {
+    const { holding, uplink } = this.#options;
+    if (type === MESSAGE.manifestWanted) this.#answer(MESSAGE.manifest, holding.manifest);
+    else if (type === MESSAGE.layerWanted) this.#answer(MESSAGE.layer, holding.layer);
+    else if (type === MESSAGE.cancel) {
+      this.#wanted.delete(indexOf(body));
+    } else if (type === MESSAGE.chunkWanted) {
+      const index = indexOf(body);
+      if (!holding.bits.has(index)) throw violation("it asked for a chunk that is not there");
+      if (this.#wanted.size === REQUESTS_WAITING_MAX) throw violation("too many requests at once");
+      this.#wanted.add(index);
+      uplink.ready();
+    } else throw violation("unknown request");
+  }
+
+  #leastGiven(): number | undefined {
+    const { given } = this.#options.holding;
+    let least: number | undefined;
+    let weighed = 0;
+    for (const index of this.#wanted) {
+      if (least === undefined || (given[index] as number) < (given[least] as number)) least = index;
+      if (++weighed === REQUESTS_WEIGHED) break;
+    }
+    return least;
+  }
+
+  async #send(index: number): Promise<void> {
+    const bytes = await this.#options.holding.chunk(index);
+    if (this.#closed) return;
+    await this.#write(messageHead(MESSAGE.chunk, INDEX_BYTES + bytes.length), indexBody(index), bytes);
+    giveBack(bytes);
+  }
+
+  #fail(error: PeerloomError): void {
+    this.#failure ??= error;
+    this.#onIdle();
+    void this.#options.reader.cancel();
+  }
+
+  #answer(type: number, body: Uint8Array): void {
+    if (this.#answered.has(type)) throw violation("it asked twice for what does not change");
+    this.#answered.add(type);
+    this.#options.uplink.spend(body.length);
+    void this.#write(messageHead(type, body.length), ...(body.length > 0 ? [body] : []));
+  }
+
+  #tellHaves(): void {
+    this.#tellAll(() => {
+      const indexes = this.#haves.splice(0, HAVE_MAX);
+      return this.#write(shortMessage(MESSAGE.have, indexesBody(indexes)));
+    }, this.#haves);
+  }
+
+  #tellMembers(): void {
+    this.#tellAll(() => {
+      const peers = encodePeers(this.#members.splice(0, PEERS_TOLD_MAX));
+      return this.#write(shortMessage(MESSAGE.peers, peers));
+    }, this.#members);
+  }
+
+  /** One message at a time: a getter that does not read is not told more. */
+  #tellAll(tell: () => Promise<void>, rest: readonly unknown[]): void {
+    if (rest.length === 0 || this.#closed) return;
+    void tell().then(() => this.#tellAll(tell, rest));
+  }
+
+  /** Resolves when it is taken, or when nobody will; the failure is the run's. */
+  #write(...parts: readonly Uint8Array[]): Promise<void> {
+    const writes = parts.map((part) => this.#options.writer.write(part));
+    return Promise.all(writes).then(
+      () => {},
+      () => {},
+    );
+  }
+
+  #after(delayMs: number, act: () => void): void {
+    const timer = this.#options.host.runtime.clock.setTimer(delayMs, () => {
+      this.#timers.delete(timer);
+      act();
+    });
+    this.#timers.add(timer);
+  }
 }

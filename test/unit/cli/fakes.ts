@@ -119,6 +119,7 @@ export class FakePeer extends EventTarget implements CliPeer {
       });
     },
     get: () => new FakeDownload(),
+    limit: () => undefined,
   };
 
   records: CliPeer["records"] = {
@@ -196,7 +197,8 @@ export class FakeDownload extends EventTarget implements Download {
       this.dispatchEvent(new CustomEvent("progress", { detail: { bytes, total: 10, sources: 1 } }));
     }
     const by = { direct: 4, relay: 6 };
-    return Promise.resolve({ path, bytes: 10, seconds: 0.5, sources: 1, hash: "hash1", by });
+    const result = { path, bytes: 10, seconds: 0.5, sources: 1, hash: "hash1", by, discarded: 0 };
+    return Promise.resolve(result);
   }
 }
 

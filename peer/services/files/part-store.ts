@@ -1,0 +1,196 @@
+/**
+ * Chunks on disk: in a part file beside the target, named after what it holds, with a journal of the chunks written, so
+ * that another run goes on where this one was killed; the final name appears only when everything is there and verified.
+ */
+import { equalBytes, giveBack } from "../../../shared/bytes.ts";
+import { PeerloomError } from "../../../shared/errors.ts";
+import type { FileHandle, FileSystem } from "../../runtime.ts";
+import { type Piece, pieces } from "./content.ts";
+import type { Manifest } from "./manifest.ts";
+import { chunkCount, HASH_BYTES, LEAF_PREFIX, leafHash } from "./merkle.ts";
+import { OpenFiles } from "./open-files.ts";
+import type { Selection } from "./selection.ts";
+import type { Store } from "./store.ts";
+
+const JOURNAL_ENTRY_BYTES = 4;
+
+export class PartStore implements Store {
+  readonly window: undefined = undefined;
+  readonly #files: FileSystem;
+  readonly #manifest: Manifest;
+  readonly #selection: Selection;
+  readonly #target: string;
+  readonly #part: string;
+  readonly #starts: number[] = [];
+  readonly #open = new OpenFiles((index) => this.#openPart(index));
+  #journal: FileHandle | undefined;
+  #journalBytes = 0;
+  /** When each file was written last; known once all is complete. */
+  #modifiedMs: Map<number, number> | undefined;
+
+  /** @param hashText of the manifest: another content under the same name gets another part */
+  constructor(files: FileSystem, manifest: Manifest, selection: Selection, target: string, hashText: string) {
+    this.#files = files;
+    this.#manifest = manifest;
+    this.#selection = selection;
+    this.#target = target;
+    this.#part = `${target}.${hashText.slice(0, 16)}${selection.tag}.part`;
+    let start = 0;
+    for (const { bytes } of manifest.entries) {
+      this.#starts.push(start);
+      start += bytes;
+    }
+  }
+
+  async resume(layer: Uint8Array, onChunk: (index: number) => void, signal: AbortSignal): Promise<void> {
+    await this.#requireRoom();
+    const { chunkBytes, bytes } = this.#manifest;
+    const written = await this.#readJournal(chunkCount(bytes, chunkBytes));
+    const prefixed = new Uint8Array(1 + Math.min(chunkBytes, bytes));
+    prefixed[0] = LEAF_PREFIX;
+    for (const index of written) {
+      signal.throwIfAborted();
+      if (!this.holds(index)) continue;
+      const offset = index * chunkBytes;
+      const chunk = prefixed.subarray(0, 1 + Math.min(chunkBytes, bytes - offset));
+      if (!(await this.#tryRead(chunk.subarray(1), offset))) continue;
+      const expected = layer.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
+      if (equalBytes(await leafHash(chunk), expected)) onChunk(index);
+    }
+  }
+
+  async write(index: number, bytes: Uint8Array): Promise<void> {
+    for (const piece of this.#pieces(index)) {
+      if (!this.#selection.hasEntry(piece.entry)) continue;
+      const view = bytes.subarray(piece.at, piece.at + piece.bytes);
+      await this.#open.use(piece.entry, (handle) => handle.write(view, piece.offset));
+    }
+    giveBack(new Uint8Array(bytes.buffer));
+    const entry = new Uint8Array(JOURNAL_ENTRY_BYTES);
+    new DataView(entry.buffer).setUint32(0, index);
+    const at = this.#journalBytes;
+    this.#journalBytes += JOURNAL_ENTRY_BYTES;
+    await this.#journal?.write(entry, at);
+  }
+
+  /** Chunks that reach into a file that is not wanted are not kept whole. */
+  holds(index: number): boolean {
+    return this.#pieces(index).every(({ entry }) => this.#selection.hasEntry(entry));
+  }
+
+  readonly read = async (into: Uint8Array, offset: number): Promise<void> => {
+    if (!(await this.#tryRead(into, offset))) throw this.#changed();
+  };
+
+  async complete(): Promise<void> {
+    const { entries, kind } = this.#manifest;
+    if (kind === "folder") await this.#files.makeDirectory(this.#part);
+    for (const [index, entry] of entries.entries()) {
+      if (!this.#selection.hasEntry(index)) continue;
+      // Empty files have no chunk that would have made them.
+      await this.#open.use(index, async (handle) => {
+        await handle.truncate(entry.bytes);
+        await handle.sync();
+      });
+    }
+    await this.#closeAll();
+    if (await this.#files.exists(this.#target)) await this.#files.remove(this.#target);
+    await this.#files.rename(this.#part, this.#target);
+    await this.#files.remove(this.#journalPath);
+    this.#modifiedMs = new Map();
+    for (const index of entries.keys()) {
+      if (!this.#selection.hasEntry(index)) continue;
+      this.#modifiedMs.set(index, (await this.#files.stat(this.#pathOf(index, this.#target))).modifiedMs);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#closeAll();
+  }
+
+  async abandon(): Promise<void> {
+    await this.#closeAll();
+    if (this.#journalBytes === 0) {
+      await this.#files.remove(this.#journalPath);
+      await this.#files.remove(this.#part);
+    }
+  }
+
+  get #journalPath(): string {
+    return `${this.#part}.journal`;
+  }
+
+  async #requireRoom(): Promise<void> {
+    const freeBytes = await this.#files.freeBytes(this.#target);
+    const isThere = await this.#files.exists(this.#part);
+    if (freeBytes !== undefined && !isThere && freeBytes < this.#selection.bytes) {
+      throw new PeerloomError(
+        "files/disk-full",
+        `${this.#selection.bytes} bytes are to come and ${freeBytes} are free. Free some space, or choose another place with -o.`,
+      );
+    }
+  }
+
+  async #readJournal(count: number): Promise<readonly number[]> {
+    const journal = await this.#files.open(this.#journalPath, "update");
+    this.#journal = journal;
+    const { bytes } = await this.#files.stat(this.#journalPath);
+    const content = new Uint8Array(Math.min(bytes, count * JOURNAL_ENTRY_BYTES));
+    await journal.read(content, 0);
+    const view = new DataView(content.buffer);
+    const written = new Set<number>();
+    for (let at = 0; at + JOURNAL_ENTRY_BYTES <= content.length; at += JOURNAL_ENTRY_BYTES) {
+      const index = view.getUint32(at);
+      if (index < count) written.add(index);
+    }
+    this.#journalBytes = content.length - (content.length % JOURNAL_ENTRY_BYTES);
+    return [...written];
+  }
+
+  async #tryRead(into: Uint8Array, offset: number): Promise<boolean> {
+    for (const piece of pieces(this.#manifest.entries, this.#starts, offset, into.length)) {
+      const view = into.subarray(piece.at, piece.at + piece.bytes);
+      const read = await this.#open.use(piece.entry, (handle) => handle.read(view, piece.offset));
+      if (read < view.length) return false;
+    }
+    return true;
+  }
+
+  #pieces(index: number): Piece[] {
+    const { chunkBytes, bytes, entries } = this.#manifest;
+    const offset = index * chunkBytes;
+    return pieces(entries, this.#starts, offset, Math.min(chunkBytes, bytes - offset));
+  }
+
+  #pathOf(index: number, root: string): string {
+    const path = this.#manifest.entries[index]?.path ?? "";
+    return path === "" ? root : this.#files.join(root, ...path.split("/"));
+  }
+
+  async #openPart(index: number): Promise<FileHandle> {
+    if (this.#modifiedMs !== undefined) return this.#openUnchanged(index, this.#modifiedMs.get(index));
+    const path = this.#pathOf(index, this.#part);
+    const folders = (this.#manifest.entries[index]?.path ?? "").split("/").slice(0, -1);
+    if (this.#manifest.kind === "folder")
+      await this.#files.makeDirectory(this.#files.join(this.#part, ...folders));
+    return this.#files.open(path, "update");
+  }
+
+  async #openUnchanged(index: number, modifiedMs: number | undefined): Promise<FileHandle> {
+    const path = this.#pathOf(index, this.#target);
+    const stat = await this.#files.stat(path);
+    if (stat.modifiedMs !== modifiedMs || stat.bytes !== this.#manifest.entries[index]?.bytes)
+      throw this.#changed();
+    return this.#files.open(path, "read");
+  }
+
+  #changed(): PeerloomError {
+    return new PeerloomError("files/changed", `${this.#manifest.name} has changed since it was fetched.`);
+  }
+
+  async #closeAll(): Promise<void> {
+    await this.#open.close();
+    await this.#journal?.close();
+    this.#journal = undefined;
+  }
+}

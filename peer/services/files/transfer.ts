@@ -1,0 +1,385 @@
+/**
+ * A download at work: finds sources, keeps several at once, comes back to those that were lost and never to those that lied, and
+ * serves what it has to other members of the swarm meanwhile.
+ */
+import { PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
+import type { PeerId } from "../../../shared/ids.ts";
+import type { Timer } from "../../runtime.ts";
+import type { ServiceHost } from "../host.ts";
+import { type SwarmAccess, swarmAccess } from "./access.ts";
+import { Bitfield } from "./bitfield.ts";
+import { type Candidate, Candidates, isPassing, type Origin } from "./candidates.ts";
+import { type ProviderRecords, ProviderSearch, sayProvider } from "./discovery.ts";
+import { Fetcher, type FetchPlan } from "./fetcher.ts";
+import { Holding } from "./holding.ts";
+import type { Manifest } from "./manifest.ts";
+import { Scheduler, type SourceState } from "./scheduler.ts";
+import { Selection, type SelectOptions } from "./selection.ts";
+import { type ManifestBytes, Source } from "./source.ts";
+import type { Store } from "./store.ts";
+import type { Ticket, TicketProvider } from "./ticket.ts";
+import type { TokenBucket } from "./token-bucket.ts";
+
+/** Nothing new for so long, from anybody: the download fails. What is on disk stays. */
+const PATIENCE_MS = 60_000;
+/** Sources at work at once; more make a swarm hardly faster. */
+const SOURCES_MAX = 16;
+/** Of these, how many are being connected to. */
+const OPENING_MAX = 8;
+/** With fewer, provider records are asked. */
+const SOURCES_ENOUGH = 4;
+/** How often it is looked whether somebody fell behind, is due again, or is lacking. */
+const TICK_MS = 100;
+/** A download that takes longer says that it provides what it has. */
+const SAY_AFTER_MS = 3_000;
+
+/** What downloads of one peer share. */
+export interface SwarmHost {
+  readonly host: ServiceHost;
+  readonly records: ProviderRecords;
+  readonly downlink: TokenBucket;
+  /** Serves a holding to whoever may have it. @returns ends that */
+  serve(holding: Holding): () => void;
+  /** What runs, and is closed with the peer. @returns forgets it */
+  running(close: () => Promise<void>): () => void;
+}
+
+export interface TransferOptions extends SelectOptions {
+  readonly ticket: Ticket;
+  /** What is stored can be served. */
+  readonly gives: boolean;
+  readonly stop: AbortController;
+  makeStore(manifest: Manifest, selection: Selection): Store;
+  onProgress(): void;
+}
+
+interface Plan extends FetchPlan {
+  readonly selection: Selection;
+  readonly holding: Holding | undefined;
+}
+
+export class Transfer {
+  /** Wanted bytes that are verified and stored, what an earlier run left included. */
+  storedBytes = 0;
+  /** Fetched in this run, by how they came. What was forwarded by peers counts as relayed. */
+  readonly by = { direct: 0, relay: 0 };
+  /** Whole chunks that came twice or were wrong. */
+  discardedBytes = 0;
+  /** Gave at least one right chunk. */
+  readonly givers: Set<PeerId> = new Set();
+
+  readonly #swarm: SwarmHost;
+  readonly #options: TransferOptions;
+  readonly #candidates: Candidates;
+  /** Ends fetching alone. */
+  readonly #fetching = new AbortController();
+  readonly #end = Promise.withResolvers<void>();
+  readonly #tasks = new Set<Promise<void>>();
+  readonly #fetchers = new Map<SourceState, Fetcher>();
+  #access: SwarmAccess | undefined;
+  #search: ProviderSearch | undefined;
+  #manifest: ManifestBytes | undefined;
+  #layer: Uint8Array | undefined;
+  #planning: Promise<Plan> | undefined;
+  #plan: Plan | undefined;
+  #opening = 0;
+  #open = 0;
+  #timer: Timer | undefined;
+  #startedAtMs = 0;
+  #progressAtMs = 0;
+  #bannedAtMs: number;
+  #isSaid = false;
+  #reason: PeerloomError | undefined;
+  #stopServing: (() => void) | undefined;
+
+  constructor(swarm: SwarmHost, options: TransferOptions) {
+    const { host } = swarm;
+    this.#swarm = swarm;
+    this.#options = options;
+    this.#candidates = new Candidates(host.id, () => host.runtime.random.unit());
+    this.#bannedAtMs = host.runtime.clock.monotonicMs();
+    this.#end.promise.catch(() => {});
+  }
+
+  /** Wanted bytes in all, once the manifest is known. */
+  get totalBytes(): number | undefined {
+    return this.#plan?.selection.bytes;
+  }
+
+  /** Sources that take part now. */
+  get sources(): number {
+    return this.#open;
+  }
+
+  /** Until everything is there and in its place. @throws PeerloomError why it is not */
+  async run(): Promise<void> {
+    const { host, records } = this.#swarm;
+    const { ticket, stop } = this.#options;
+    const { clock } = host.runtime;
+    this.#startedAtMs = this.#progressAtMs = clock.monotonicMs();
+    const onStop = (): void => this.#fail(toPeerloomError(stop.signal.reason, "aborted", "It was stopped."));
+    stop.signal.addEventListener("abort", onStop, { once: true });
+    try {
+      stop.signal.throwIfAborted();
+      this.#access = await swarmAccess(host, ticket.hash);
+      this.#search = new ProviderSearch(host.runtime, records, this.#access.keyText, this.#fetching.signal);
+      this.#search.onFound = (ids) => {
+        this.#learn(
+          ids.map((id) => ({ id, addresses: [] })),
+          "record",
+        );
+      };
+      this.#learn(ticket.providers, "ticket");
+      this.#tick();
+      await this.#end.promise;
+      await this.#stopFetching();
+      await this.#complete();
+    } catch (error) {
+      const reason = toPeerloomError(error, "files/no-source", "The download failed.");
+      await this.#stopFetching();
+      await this.endServing();
+      await this.#plan?.store.abandon(reason);
+      throw reason;
+    } finally {
+      stop.signal.removeEventListener("abort", onStop);
+    }
+  }
+
+  /** A reader in order has read on. */
+  moreIsWanted(): void {
+    this.#pumpAll();
+  }
+
+  /** Goes on serving what is complete, and says so, until `endServing`. */
+  seed(): void {
+    this.#say();
+  }
+
+  /** Twice is harmless. */
+  async endServing(): Promise<void> {
+    this.#options.stop.abort(new PeerloomError("aborted", "The download is over."));
+    this.#stopServing?.();
+    this.#stopServing = undefined;
+    const { holding, store } = this.#plan ?? {};
+    holding?.end();
+    await holding?.move(async () => async () => {
+      throw new PeerloomError("files/not-found", "That is shared no longer.");
+    });
+    await store?.close();
+  }
+
+  async #complete(): Promise<void> {
+    const plan = this.#plan;
+    if (plan === undefined) return;
+    const { holding, store } = plan;
+    const complete = async (): Promise<Store["read"]> => {
+      await store.complete();
+      return store.read;
+    };
+    await (holding === undefined ? complete() : holding.move(complete));
+  }
+
+  async #stopFetching(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#fetching.abort(new PeerloomError("aborted", "The download is over."));
+    await Promise.all(this.#tasks);
+    await this.#planning?.catch(() => {});
+  }
+
+  // --- sources ---
+
+  #learn(providers: readonly TicketProvider[], origin: Origin): void {
+    const nowMs = this.#swarm.host.runtime.clock.monotonicMs();
+    for (const provider of providers) this.#candidates.add(provider, origin, nowMs);
+    this.#fill();
+  }
+
+  #fill(): void {
+    const { clock } = this.#swarm.host.runtime;
+    while (
+      !this.#fetching.signal.aborted &&
+      this.#opening < OPENING_MAX &&
+      this.#open + this.#opening < SOURCES_MAX
+    ) {
+      const candidate = this.#candidates.take(clock.monotonicMs());
+      if (candidate === undefined) return;
+      const task = this.#ask(candidate).finally(() => {
+        this.#tasks.delete(task);
+        this.#fill();
+      });
+      this.#tasks.add(task);
+    }
+  }
+
+  /** One source, until everything is there or it fails. Never rejects. */
+  async #ask(candidate: Candidate): Promise<void> {
+    const { clock, log } = this.#swarm.host.runtime;
+    try {
+      await this.#fetchFrom(candidate);
+    } catch (error) {
+      if (this.#fetching.signal.aborted) return;
+      const reason = toPeerloomError(error, "files/no-source", "The source failed.");
+      log.debug("source lost", { code: reason.code, attempts: candidate.attempts });
+      const nowMs = clock.monotonicMs();
+      if (isPassing(reason)) {
+        this.#candidates.failed(candidate, nowMs);
+        this.#reason ??= reason;
+      } else {
+        this.#candidates.ban(candidate);
+        this.#bannedAtMs = nowMs;
+        this.#reason = reason;
+      }
+    }
+  }
+
+  async #fetchFrom(candidate: Candidate): Promise<void> {
+    const { provider } = candidate;
+    const { host } = this.#swarm;
+    const { signal } = this.#fetching;
+    const access = this.#access as SwarmAccess;
+    this.#opening += 1;
+    const opened = Source.open({ host, access, provider, gives: this.#options.gives, signal });
+    const source = await opened.finally(() => {
+      this.#opening -= 1;
+    });
+    const stop = (): void => source.drop();
+    signal.addEventListener("abort", stop, { once: true });
+    this.#open += 1;
+    try {
+      signal.throwIfAborted();
+      source.onPeers = (peers) => this.#learn(peers, "member");
+      this.#manifest ??= await source.manifest(this.#options.ticket.hash);
+      this.#layer ??= await source.layer(this.#manifest.manifest);
+      this.#planning ??= this.#begin(this.#manifest, this.#layer);
+      const plan = await this.#planning;
+      if (!plan.scheduler.isComplete) await this.#fetch(source, candidate, plan);
+    } finally {
+      this.#open -= 1;
+      signal.removeEventListener("abort", stop);
+      source.drop();
+    }
+  }
+
+  async #fetch(source: Source, candidate: Candidate, plan: Plan): Promise<void> {
+    const { provider } = candidate;
+    const fetcher = new Fetcher(source, plan);
+    this.#fetchers.set(fetcher.state, fetcher);
+    plan.holding?.members.add(provider);
+    try {
+      await fetcher.run();
+    } finally {
+      this.#fetchers.delete(fetcher.state);
+      if (fetcher.gave) candidate.attempts = 0;
+      plan.holding?.members.delete(provider.id);
+    }
+  }
+
+  // --- what is fetched ---
+
+  async #begin({ manifest, encoded }: ManifestBytes, layer: Uint8Array): Promise<Plan> {
+    const { host, downlink, serve } = this.#swarm;
+    const { clock, random } = host.runtime;
+    try {
+      const selection = new Selection(manifest, this.#options);
+      const store = this.#options.makeStore(manifest, selection);
+      const scheduler = new Scheduler(selection.chunks, manifest.chunkBytes, () => random.unit());
+      const holding = this.#options.gives ? this.#holding(manifest, encoded, layer, store) : undefined;
+      const plan: Plan = {
+        clock,
+        manifest,
+        layer,
+        store,
+        scheduler,
+        downlink,
+        selection,
+        holding,
+        cancel: (source, index) => this.#fetchers.get(source)?.source.cancel(index),
+        onStored: (index, giver, directShare) => {
+          this.givers.add(giver);
+          const bytes = selection.bytesOf(index);
+          const direct = Math.round(bytes * directShare);
+          this.by.direct += direct;
+          this.by.relay += bytes - direct;
+          this.#stored(plan, index);
+        },
+        onDiscarded: (bytes) => {
+          this.discardedBytes += bytes;
+        },
+        onFatal: (error) => this.#fail(error),
+        onReopened: () => this.#pumpAll(),
+      };
+      this.#plan = plan;
+      await store.resume(layer, (index) => this.#stored(plan, index), this.#fetching.signal);
+      if (holding !== undefined) {
+        holding.members.watch((member) => this.#learn([member], "member"));
+        this.#stopServing = serve(holding);
+      }
+      if (scheduler.isComplete) this.#end.resolve();
+      return plan;
+    } catch (error) {
+      const reason = toPeerloomError(error, "files/unwritable", "The target cannot be used.");
+      this.#fail(reason);
+      throw reason;
+    }
+  }
+
+  #holding(manifest: Manifest, encoded: Uint8Array, layer: Uint8Array, store: Store): Holding {
+    const { bytes, chunkBytes } = manifest;
+    return new Holding({
+      access: this.#access as SwarmAccess,
+      manifest: encoded,
+      layer,
+      bytes,
+      chunkBytes,
+      bits: new Bitfield(Math.ceil(bytes / chunkBytes)),
+      read: store.read,
+    });
+  }
+
+  #stored({ scheduler, selection, holding, store }: Plan, index: number): void {
+    if (!scheduler.done(index)) return;
+    this.storedBytes += selection.bytesOf(index);
+    this.#progressAtMs = this.#swarm.host.runtime.clock.monotonicMs();
+    if (store.holds(index)) holding?.add(index);
+    this.#options.onProgress();
+    if (scheduler.isComplete) this.#end.resolve();
+  }
+
+  #pumpAll(): void {
+    for (const fetcher of this.#fetchers.values()) fetcher.pump();
+  }
+
+  // --- from time to time ---
+
+  #tick(): void {
+    const { clock } = this.#swarm.host.runtime;
+    const nowMs = clock.monotonicMs();
+    this.#timer = clock.setTimer(TICK_MS, () => this.#tick());
+    this.#fill();
+    this.#pumpAll();
+    if (this.#candidates.isExhausted && this.#tasks.size === 0) {
+      if (this.#search?.hasAskedSince(this.#bannedAtMs) === true) this.#fail(this.#noSource());
+      else this.#search?.hurry();
+    }
+    const runningMs = nowMs - this.#startedAtMs;
+    if (runningMs > 0 && this.#open < SOURCES_ENOUGH) this.#search?.need();
+    if (runningMs > SAY_AFTER_MS && (this.#plan?.holding?.bits.size ?? 0) > 0) this.#say();
+    if (nowMs - this.#progressAtMs > PATIENCE_MS) this.#fail(this.#noSource());
+  }
+
+  #say(): void {
+    const { host, records } = this.#swarm;
+    if (this.#isSaid || this.#plan?.holding === undefined) return;
+    this.#isSaid = true;
+    void sayProvider(host.runtime, records, this.#plan.holding.access.keyText, this.#options.stop.signal);
+  }
+
+  #noSource(): PeerloomError {
+    return this.#reason ?? new PeerloomError("files/no-source", "Nobody else is found who has it.");
+  }
+
+  #fail(reason: PeerloomError): void {
+    this.#end.reject(reason);
+  }
+}

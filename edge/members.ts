@@ -16,6 +16,10 @@ export interface Greeted extends Greeting {
   readonly phase: "greeted";
   readonly shard: number;
   readonly address: string;
+  /** It understands `budget`. */
+  readonly hearsBudget: boolean;
+  /** Whose pass it came with; undefined without one. */
+  readonly passOf: PeerId | undefined;
 }
 
 /** A socket whose key is proved. */
@@ -28,6 +32,7 @@ export interface Joined {
   readonly key: Uint8Array;
   readonly beacon: boolean;
   readonly addresses: readonly string[];
+  readonly hearsBudget: boolean;
 }
 
 export interface Member extends Joined {

@@ -4,14 +4,26 @@
  * One pairing of two sockets is one link: when either socket ends, so does the other, because frames may have been lost.
  */
 import { DurableObject } from "cloudflare:workers";
+import { isAtLeast, type Stage } from "../shared/budget.ts";
 import type { ErrorCode } from "../shared/errors.ts";
-import { FRAME_BYTES_MAX, PING_TEXT, PONG_TEXT, RELAY_PENDING_BYTES_MAX } from "../shared/limits.ts";
+import type { NetworkName } from "../shared/ids.ts";
+import {
+  FRAME_BYTES_MAX,
+  PING_TEXT,
+  PONG_TEXT,
+  RELAY_PENDING_BYTES_MAX,
+  RELAY_SLOW_BYTES_PER_SECOND,
+  RELAY_UNACKED_BYTES_MAX,
+} from "../shared/limits.ts";
+import { closedResponse } from "./door.ts";
 import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
+import { Meter } from "./meter.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { type CreditState, RelayCredit } from "./relay-credit.ts";
 import { closeSocket } from "./sockets.ts";
 import { readTicket, type RelaySide } from "./tickets.ts";
+import { TokenBucket } from "./token-bucket.ts";
 
 /** Close codes of a relay socket; the reason is the error code. WIRE.md has the table. */
 const CLOSE = {
@@ -19,6 +31,7 @@ const CLOSE = {
   replaced: 4001,
   otherLeft: 4002,
   overCredit: 4003,
+  relayOff: 4004,
   policy: 1008,
   tooLarge: 1009,
   lost: 1012,
@@ -31,6 +44,7 @@ const PENDING_FRAMES_MAX = 256;
 interface Attachment extends CreditState {
   readonly side: RelaySide;
   readonly channel: string;
+  readonly network: NetworkName;
   /** Frames of this side are in memory, waiting for the other side. After a sleep they are gone. */
   readonly holding: boolean;
 }
@@ -38,6 +52,9 @@ interface Attachment extends CreditState {
 interface Side {
   readonly side: RelaySide;
   readonly channel: string;
+  readonly network: NetworkName;
+  /** Its pace, while the edge saves; undefined before. */
+  pace: TokenBucket | undefined;
   readonly socket: WebSocket;
   /** Of what is sent *to* this side. */
   readonly credit: RelayCredit;
@@ -52,10 +69,21 @@ export class RelayChannel extends DurableObject<Env> {
   // Plain fields, because every frame passes here.
   #frames = 0;
   #bytes = 0;
+  /** Of the members, once one is here. */
+  #network: NetworkName | undefined;
+  readonly #meter: Meter;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING_TEXT, PONG_TEXT));
+    this.#meter = new Meter({
+      ctx,
+      env,
+      kind: "relay",
+      name: ctx.id.name ?? "",
+      present: () => ({ sockets: this.#sides.filter((side) => side !== undefined).length, members: 0 }),
+      onStage: (stage) => this.#stageChanged(stage),
+    });
     for (const socket of ctx.getWebSockets()) this.#restore(socket);
   }
 
@@ -63,6 +91,10 @@ export class RelayChannel extends DurableObject<Env> {
   override fetch(request: Request): Response {
     const ticket = readTicket(new URL(request.url).searchParams.get("ticket") ?? "");
     if (ticket === undefined) return errorResponse("edge/ticket-invalid", "This is not a relay ticket.");
+    const nowMs = Date.now();
+    this.#network = ticket.network;
+    this.#meter.upgrade(ticket.network, nowMs);
+    if (this.#meter.stage(nowMs) === "closed") return closedResponse(this.#meter.leftMs(nowMs));
     const old = this.#sides[ticket.side];
     if (old !== undefined) {
       this.#end(old, CLOSE.replaced, "edge/replaced");
@@ -74,6 +106,8 @@ export class RelayChannel extends DurableObject<Env> {
     const side: Side = {
       side: ticket.side,
       channel: ticket.channel,
+      network: ticket.network,
+      pace: undefined,
       socket,
       credit,
       pending: [],
@@ -89,7 +123,18 @@ export class RelayChannel extends DurableObject<Env> {
     const [first, second] = this.#sides;
     const from =
       first?.socket === socket ? first : second?.socket === socket ? second : this.#restore(socket);
-    if (from === undefined) return; // closed by us, and its last messages still come in
+    if (from === undefined) {
+      // Closed by us, and its last messages still come in; they are billed all the same.
+      if (this.#network !== undefined) this.#meter.message(this.#network, Date.now());
+      return;
+    }
+    this.#network = from.network;
+    const bytesIn = typeof message === "string" ? 0 : message.byteLength;
+    this.#meter.message(from.network, Date.now(), bytesIn);
+    if (from.pace?.take(Date.now(), bytesIn) === false) {
+      this.#fail(from, CLOSE.overCredit, "edge/relay-over-credit");
+      return;
+    }
     if (typeof message === "string") {
       this.#acknowledge(from, message);
       return;
@@ -114,6 +159,11 @@ export class RelayChannel extends DurableObject<Env> {
     this.#left(socket);
   }
 
+  /** For the ledger. */
+  async settleNow(): Promise<void> {
+    if (this.#network !== undefined) await this.#meter.settleNow(this.#network);
+  }
+
   /** For the tally. */
   drainCounters(): Report {
     this.#counters.add("relay_frames", this.#frames);
@@ -122,6 +172,27 @@ export class RelayChannel extends DurableObject<Env> {
     this.#bytes = 0;
     const sockets = this.#sides.filter((side) => side !== undefined).length;
     return { counts: this.#counters.drain(Date.now()), sockets, members: 0 };
+  }
+
+  #stageChanged(stage: Stage): void {
+    const isOff = isAtLeast(stage, "relay-off");
+    for (const side of this.#sides) {
+      if (side === undefined) continue;
+      if (isOff) this.#end(side, CLOSE.relayOff, "edge/relay-off");
+      else if (stage === "relay-slow") this.#slow(side);
+    }
+    if (isOff && this.#network !== undefined) this.#meter.finish(this.#network);
+  }
+
+  /** The sender is told, and held to twice of it; what is under way already may arrive. */
+  #slow(side: Side): void {
+    const { socket } = side;
+    side.pace = new TokenBucket(RELAY_UNACKED_BYTES_MAX, 2 * RELAY_SLOW_BYTES_PER_SECOND, Date.now());
+    try {
+      socket.send(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
+    } catch {
+      // Closing; its event is still to come.
+    }
   }
 
   #pass(from: Side, to: Side, message: ArrayBuffer, bytes: number): void {
@@ -171,6 +242,7 @@ export class RelayChannel extends DurableObject<Env> {
     first.socket.send("ready");
     second.socket.send("ready");
     this.#counters.add("relay_channels");
+    if (this.#meter.stage(Date.now()) === "relay-slow") for (const side of [first, second]) this.#slow(side);
     for (const [from, to] of [
       [first, second],
       [second, first],
@@ -202,6 +274,7 @@ export class RelayChannel extends DurableObject<Env> {
     if (side === undefined) return;
     this.#sides[side.side] = undefined;
     this.#endOther(side);
+    this.#meter.finish(side.network);
     this.#report(side.channel);
   }
 
@@ -217,8 +290,8 @@ export class RelayChannel extends DurableObject<Env> {
     closeSocket(side.socket, closeCode, code);
   }
 
-  #save({ socket, side, channel, credit, pending }: Side): void {
-    const attachment: Attachment = { side, channel, holding: pending.length > 0, ...credit.state };
+  #save({ socket, side, channel, network, credit, pending }: Side): void {
+    const attachment: Attachment = { side, channel, network, holding: pending.length > 0, ...credit.state };
     socket.serializeAttachment(attachment);
   }
 
@@ -229,10 +302,12 @@ export class RelayChannel extends DurableObject<Env> {
   #restore(socket: WebSocket): Side | undefined {
     const attachment = socket.deserializeAttachment() as Attachment | null;
     if (attachment === null || this.#sides[attachment.side] !== undefined) return undefined; // closed by us, or replaced
-    const { side, channel } = attachment;
+    const { side, channel, network } = attachment;
     const restored: Side = {
       side,
       channel,
+      network,
+      pace: undefined,
       socket,
       credit: new RelayCredit(attachment),
       pending: [],

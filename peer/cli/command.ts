@@ -69,6 +69,8 @@ export interface EdgeOptions {
   readonly host: string;
   readonly port: number;
   readonly stateDir?: string;
+  /** Variables of the Worker. */
+  readonly vars?: Readonly<Record<string, string>>;
 }
 
 export interface RunningEdge {

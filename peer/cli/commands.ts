@@ -3,6 +3,7 @@ import type { Command } from "./command.ts";
 import { runModule, work } from "./compute.ts";
 import { demo } from "./demo.ts";
 import { doctor } from "./doctor.ts";
+import { edgeCost } from "./edge-cost.ts";
 import { edgeDeploy } from "./edge-deploy.ts";
 import { edgeDev } from "./edge-dev.ts";
 import { get } from "./get.ts";
@@ -20,6 +21,7 @@ export const COMMANDS: readonly Command[] = [
   demo,
   edgeDev,
   edgeDeploy,
+  edgeCost,
   up,
   share,
   get,

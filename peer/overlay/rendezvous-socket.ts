@@ -26,7 +26,8 @@ export const LEAVE_TIMEOUT_MS = 1_000;
 export const UNSENT_BYTES_MAX: number = 1024 * 1024;
 
 /** What comes after the join, errors that concern one request included. */
-export type MemberMessage = Exclude<FromRendezvous, { kind: "challenge" | "joined" }>;
+export type MemberMessage = Exclude<FromRendezvous, { kind: "challenge" | "joined" | "budget" }>;
+export type BudgetMessage = Extract<FromRendezvous, { kind: "budget" }>;
 
 export interface RendezvousSocketOptions {
   readonly runtime: Runtime;
@@ -35,7 +36,11 @@ export interface RendezvousSocketOptions {
   /** The edge's origin as it is dialled. */
   readonly origin: string;
   readonly beacon: boolean;
+  /** What the edge gave when it last let this peer in, or "". */
+  readonly pass: string;
   addresses(): readonly string[];
+  /** How far the edge has withdrawn; also before the join. */
+  onBudget(budget: BudgetMessage): void;
   onJoined(welcome: Welcome): void;
   onMessage(message: MemberMessage): void;
 }
@@ -98,8 +103,8 @@ export class RendezvousSocket {
 
   async #dial(): Promise<void> {
     if (this.#phase !== "dialling") return;
-    const { runtime, network, origin } = this.#options;
-    const url = `${origin.replace(/^http/, "ws")}/v1/net/${network}/join`;
+    const { runtime, network, origin, pass } = this.#options;
+    const url = `${origin.replace(/^http/, "ws")}/v1/net/${network}/join?pass=${pass}`;
     let socket: MessageSocket;
     try {
       socket = await runtime.websocket.connect(url, this.#dialling.signal);
@@ -132,7 +137,9 @@ export class RendezvousSocket {
   }
 
   #take(message: FromRendezvous): void {
-    if (message.kind === "error" && message.request === 0) {
+    if (message.kind === "budget") {
+      this.#options.onBudget(message);
+    } else if (message.kind === "error" && message.request === 0) {
       this.#end(edgeError(message.code, message.message));
     } else if (message.kind === "challenge") {
       if (!this.#expect("challenge")) return;

@@ -36,6 +36,9 @@ export type RendezvousState =
 /** Who was joined for this long is healthy: the next loss starts with a short wait again. */
 export const HEALTHY_AFTER_MS = 60_000;
 
+/** When a closed edge opens again, those who wait for it come back over this time. */
+export const RETURN_SPREAD_MS = 600_000;
+
 /** What the same peer, asking again in the same way, would be told again. */
 const INCURABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "wire/version",
@@ -55,17 +58,23 @@ export interface Loss {
   readonly nowMs: number;
   /** The edge has let this peer in at least once. */
   readonly everJoined: boolean;
+  /** ms for which the edge has said that it takes nobody. */
+  readonly closedMs: number;
 }
 
 /** The state after a socket ended. */
 export function afterLoss(
   state: RendezvousState,
-  { error, nowMs, everJoined }: Loss,
+  { error, nowMs, everJoined, closedMs }: Loss,
   random: Pick<Random, "unit">,
 ): Extract<RendezvousState, { phase: "waiting" | "stopped" }> {
   if (INCURABLE.has(error.code) || (!everJoined && INCURABLE_AT_FIRST.has(error.code)))
     return { phase: "stopped", error };
   const healthy = state.phase === "joined" && nowMs - state.sinceMs >= HEALTHY_AFTER_MS;
   const attempt = healthy || !("attempt" in state) ? 0 : state.attempt;
-  return { phase: "waiting", attempt: attempt + 1, delayMs: backoffMs(attempt, random), error };
+  const delayMs =
+    error.code === "edge/over-budget"
+      ? closedMs + random.unit() * RETURN_SPREAD_MS
+      : backoffMs(attempt, random);
+  return { phase: "waiting", attempt: attempt + 1, delayMs, error };
 }

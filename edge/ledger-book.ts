@@ -4,7 +4,7 @@
  * Objects spend what they were lent before. So what is not known yet is bounded by the loans, and the loans count as spent until they are
  * accounted for: the account errs towards too much, never towards too little.
  */
-import { addUsage, NO_USAGE, type Stage, type Usage, unitsOf } from "../shared/budget.ts";
+import { addUsage, isAtLeast, NO_USAGE, type Stage, type Usage, unitsOf } from "../shared/budget.ts";
 
 const DAY_MS = 86_400_000;
 /** From which part of the limit on. Closed short of all of it: what is on its way when it closes must fit too. */
@@ -14,6 +14,8 @@ const STAGE_FROM: readonly (readonly [Stage, number])[] = [
   ["relay-off", 0.75],
   ["relay-slow", 0.6],
 ];
+/** Left for what nobody borrows for: the account's own rows and calls, and what is on its way. More than 1 % of a small budget. */
+const RESERVE_UNITS = 16;
 /** The largest loan, as a part of the limit, and the least worth asking for. */
 const LOAN_SHARE_MAX = 0.001;
 const LOAN_UNITS_MIN = 2;
@@ -143,14 +145,13 @@ export class LedgerBook {
   stageOf(network: string): Stage {
     const day = this.#networks.get(network);
     const used = day === undefined ? 0 : day.spent + day.lent + day.unaccounted;
-    const share = Math.max(this.#total / this.#limits.total, used / this.#limits.network);
-    return STAGE_FROM.find(([, from]) => share >= from)?.[0] ?? "open";
+    const { total, network: ofNetwork } = this.#limits;
+    return furthest(stageAt(this.#total, total), stageAt(used, ofNetwork));
   }
 
   /** The stage that holds for every network. */
   get stage(): Stage {
-    const share = this.#total / this.#limits.total;
-    return STAGE_FROM.find(([, from]) => share >= from)?.[0] ?? "open";
+    return stageAt(this.#total, this.#limits.total);
   }
 
   networks(): { readonly name: string; readonly units: number; readonly day: Readonly<NetworkDay> }[] {
@@ -223,6 +224,15 @@ export class LedgerBook {
     }
     return day;
   }
+}
+
+function stageAt(used: number, limit: number): Stage {
+  if (limit - used < RESERVE_UNITS) return "closed";
+  return STAGE_FROM.find(([, from]) => used / limit >= from)?.[0] ?? "open";
+}
+
+function furthest(a: Stage, b: Stage): Stage {
+  return isAtLeast(a, b) ? a : b;
 }
 
 function dayOf(nowMs: number): number {

@@ -71,8 +71,8 @@ export class Meter {
   }
 
   /** The last socket is gone: accounts for everything and gives the rest back. */
-  finish(network: string): void {
-    if (this.#units > 0 || this.#loan > 0) void this.#begin(network, 0);
+  finish(network: string): Promise<void> {
+    return this.#units > 0 || this.#loan > 0 ? this.#begin(network, 0) : Promise.resolve();
   }
 
   /** For the ledger. */
@@ -95,9 +95,11 @@ export class Meter {
   #begin(network: string, wants: number, isAsked = false): Promise<void> {
     // One after the other: an answer must not overtake a later one.
     const before = this.#settling ?? Promise.resolve();
-    const work = before.then(() => this.#settle(network, wants, isAsked)).finally(() => {
-      if (this.#settling === work) this.#settling = undefined;
-    });
+    const work = before
+      .then(() => this.#settle(network, wants, isAsked))
+      .finally(() => {
+        if (this.#settling === work) this.#settling = undefined;
+      });
     this.#settling = work;
     this.#options.ctx.waitUntil(work);
     return work;

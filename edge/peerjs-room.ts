@@ -35,6 +35,7 @@ import {
 import { type Expired, PeerjsQueue } from "./peerjs-queue.ts";
 import { addressPrefix, clientAddress, SOCKETS_PER_PREFIX_MAX } from "./policy.ts";
 import { closeSocket } from "./sockets.ts";
+import { Stubborn } from "./stubborn.ts";
 
 /** Close codes; the reason is the error code. PeerServer closes without a code, and so do we where it would. */
 const CLOSE = { normal: 1000, replaced: 4001, policy: 1008, tooLarge: 1009, later: 1013 } as const;
@@ -54,6 +55,7 @@ export class PeerjsRoom extends DurableObject<Env> {
   readonly #lanes: PeerjsLanes;
   readonly #counters = new Counters();
   readonly #meter: Meter;
+  readonly #stubborn: Stubborn;
   #alarmMs: number | undefined;
   /** Sockets are looked through then; after waking, with the next alarm. Infinity while there are none. */
   #sweepAtMs = 0;
@@ -76,6 +78,7 @@ export class PeerjsRoom extends DurableObject<Env> {
         for (const peer of this.#peers.all()) this.#fail(peer, CLOSE.later, "edge/over-budget", OVER_BUDGET);
       },
     });
+    this.#stubborn = new Stubborn(ctx, this.#meter);
     this.#lanes = new PeerjsLanes({
       deliver: (shard, envelopes) => this.#room(shard).deliver(envelopes),
       lost: (envelopes) => this.#lost(envelopes),
@@ -118,7 +121,10 @@ export class PeerjsRoom extends DurableObject<Env> {
   override webSocketMessage(socket: WebSocket, data: ArrayBuffer | string): void {
     this.#meter.message(this.#account, Date.now());
     const peer = this.#peers.of(socket);
-    if (peer === undefined) return; // closed by us, and its last messages still come in
+    if (peer === undefined) {
+      this.#stubborn.heard(this.#account, this.#peers.size); // closed by us, and its last messages still come in
+      return;
+    }
     const nowMs = Date.now();
     const length = typeof data === "string" ? data.length : data.byteLength;
     if (!this.#peers.spend(peer, length, nowMs)) {
@@ -282,7 +288,7 @@ export class PeerjsRoom extends DurableObject<Env> {
     if (peer === undefined) return;
     this.#peers.remove(peer);
     if (this.#peers.size === 0) {
-      this.#meter.finish(this.#account);
+      void this.#meter.finish(this.#account);
       this.#report();
     } else this.#reportIfDue();
   }

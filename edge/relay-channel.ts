@@ -22,6 +22,7 @@ import { Meter } from "./meter.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { type CreditState, RelayCredit } from "./relay-credit.ts";
 import { closeSocket } from "./sockets.ts";
+import { Stubborn } from "./stubborn.ts";
 import { readTicket, type RelaySide } from "./tickets.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
@@ -37,6 +38,8 @@ const CLOSE = {
   lost: 1012,
 } as const;
 
+/** Where what a closed socket still sends is booked after a sleep. */
+const UNKNOWN_NETWORK = "(relay)";
 /** Frames held for the other side; with the bytes' bound, so that empty-handed flooding ends too. */
 const PENDING_FRAMES_MAX = 256;
 
@@ -72,6 +75,7 @@ export class RelayChannel extends DurableObject<Env> {
   /** Of the members, once one is here. */
   #network: NetworkName | undefined;
   readonly #meter: Meter;
+  readonly #stubborn: Stubborn;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -84,6 +88,7 @@ export class RelayChannel extends DurableObject<Env> {
       present: () => ({ sockets: this.#sides.filter((side) => side !== undefined).length, members: 0 }),
       onStage: (stage) => this.#stageChanged(stage),
     });
+    this.#stubborn = new Stubborn(ctx, this.#meter);
     for (const socket of ctx.getWebSockets()) this.#restore(socket);
   }
 
@@ -125,7 +130,9 @@ export class RelayChannel extends DurableObject<Env> {
       first?.socket === socket ? first : second?.socket === socket ? second : this.#restore(socket);
     if (from === undefined) {
       // Closed by us, and its last messages still come in; they are billed all the same.
-      if (this.#network !== undefined) this.#meter.message(this.#network, Date.now());
+      const network = this.#network ?? UNKNOWN_NETWORK;
+      this.#meter.message(network, Date.now());
+      this.#stubborn.heard(network, 0);
       return;
     }
     this.#network = from.network;
@@ -181,7 +188,7 @@ export class RelayChannel extends DurableObject<Env> {
       if (isOff) this.#end(side, CLOSE.relayOff, "edge/relay-off");
       else if (stage === "relay-slow") this.#slow(side);
     }
-    if (isOff && this.#network !== undefined) this.#meter.finish(this.#network);
+    if (isOff && this.#network !== undefined) void this.#meter.finish(this.#network);
   }
 
   /** The sender is told, and held to twice of it; what is under way already may arrive. */
@@ -274,7 +281,7 @@ export class RelayChannel extends DurableObject<Env> {
     if (side === undefined) return;
     this.#sides[side.side] = undefined;
     this.#endOther(side);
-    this.#meter.finish(side.network);
+    void this.#meter.finish(side.network);
     this.#report(side.channel);
   }
 

@@ -48,6 +48,7 @@ import { Counters, type Report, sendReport } from "./metrics.ts";
 import { acceptedOrigins, addressPrefix, clientAddress, SOCKETS_PER_PREFIX_MAX } from "./policy.ts";
 import { closeSocket } from "./sockets.ts";
 import { OtherShards, rendezvousName, SHARD_HEADER } from "./shards.ts";
+import { Stubborn } from "./stubborn.ts";
 import { mintTicket } from "./tickets.ts";
 
 /** Close codes of a rendezvous socket; the reason is the error code. */
@@ -68,6 +69,7 @@ export class Rendezvous extends DurableObject<Env> {
   readonly #others: OtherShards;
   readonly #counters = new Counters();
   readonly #meter: Meter;
+  readonly #stubborn: Stubborn;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -82,6 +84,7 @@ export class Rendezvous extends DurableObject<Env> {
       present: () => ({ sockets: this.#members.size, members: this.#members.joinedCount }),
       onStage: (stage, leftMs) => this.#stageChanged(stage, leftMs),
     });
+    this.#stubborn = new Stubborn(ctx, this.#meter);
   }
 
   /** Opens a socket and sends its challenge. The Worker has checked the network's name. */
@@ -137,7 +140,10 @@ export class Rendezvous extends DurableObject<Env> {
     const state = this.#members.state(socket);
     if (state === undefined) {
       // Closed by us, and its last messages still come in; or we slept while its join was checked.
-      if (socket.readyState !== WebSocket.READY_STATE_OPEN) return;
+      if (socket.readyState !== WebSocket.READY_STATE_OPEN) {
+        if (this.#stubborn.heard(this.#network, this.#members.joinedCount)) this.#ban(socket);
+        return;
+      }
       this.#refuse(
         socket,
         CLOSE.restart,
@@ -411,7 +417,7 @@ export class Rendezvous extends DurableObject<Env> {
     closeSocket(socket, CLOSE.normal, ""); // workerd does not answer a close by itself once the object has slept
     if (state === undefined || state.phase === "verifying") return;
     if (this.#members.size === 0) {
-      this.#meter.finish(state.network);
+      void this.#meter.finish(state.network);
       this.#report(state);
     } else this.#reportIfDue(state);
   }

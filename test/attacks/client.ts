@@ -58,7 +58,9 @@ export class Client {
       this.socket.terminate();
     });
     this.socket.on("error", () => {});
-    this.socket.on("close", (code, reason) => this.#now(() => (this.closed ??= { code, reason: reason.toString() })));
+    this.socket.on("close", (code, reason) =>
+      this.#now(() => (this.closed ??= { code, reason: reason.toString() })),
+    );
     this.socket.on("message", (data: Buffer, isBinary) => {
       if (isBinary && path === undefined) this.#now(() => this.messages.push(decodeFromRendezvous(data)));
     });
@@ -99,7 +101,8 @@ export class Client {
   async until(isSo: () => boolean): Promise<void> {
     const signal = AbortSignal.timeout(DEADLINE_MS);
     while (!isSo()) {
-      if (signal.aborted) throw new Error(`nothing for ${DEADLINE_MS} ms; closed: ${JSON.stringify(this.closed)}`);
+      if (signal.aborted)
+        throw new Error(`nothing for ${DEADLINE_MS} ms; closed: ${JSON.stringify(this.closed)}`);
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
         signal.addEventListener("abort", () => resolve(), { once: true });

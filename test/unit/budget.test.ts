@@ -62,9 +62,9 @@ describe("the account", () => {
   });
 
   test("stages come in order, and a network's own limit is its own", () => {
-    const book = new LedgerBook({ total: 1_000, network: 100 }, NOON_MS);
+    const book = new LedgerBook({ total: 10_000, network: 1_000 }, NOON_MS);
     const seen: string[] = [];
-    for (let spent = 0; spent < 100; spent++) {
+    for (let spent = 0; spent < 1_000; spent++) {
       const { stage } = book.settle(account({ spent: units(1) }), NOON_MS);
       if (seen.at(-1) !== stage) seen.push(stage);
     }

@@ -180,6 +180,7 @@ export class FakePeer extends EventTarget implements CliPeer {
       peers,
       listen: this.listenAddresses,
       shares: [],
+      topics: [],
       overlay: { links: 3, ready: false, dropped: 1 },
       records: { kept: 2, refused: 0 },
     };

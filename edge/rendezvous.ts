@@ -22,7 +22,6 @@ import {
   RELAY_TICKET_TTL_MS,
   RENDEZVOUS_MESSAGE_BYTES_MAX,
   RENDEZVOUS_SOCKETS_MAX,
-  WIRE_VERSION,
 } from "../shared/limits.ts";
 import {
   type Contact,
@@ -35,7 +34,7 @@ import { beaconsKept, pickBeacons } from "./beacons.ts";
 import { ticketKey } from "./edge-keys.ts";
 import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
-import { type JoinMessage, refusalOfJoin } from "./join.ts";
+import { challengeVersion, type JoinMessage, refusalOfJoin } from "./join.ts";
 import { type Greeted, type Joined, type Member, Members } from "./members.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { acceptedOrigins, addressPrefix, clientAddress, SOCKETS_PER_PREFIX_MAX } from "./policy.ts";
@@ -89,7 +88,7 @@ export class Rendezvous extends DurableObject<Env> {
     const origins = acceptedOrigins(this.env, request);
     const shard = Number(request.headers.get(SHARD_HEADER) ?? 0);
     this.#members.greet(socket, { phase: "greeted", nonce, atMs: nowMs, origins, network, shard, address });
-    this.#send(socket, { kind: "challenge", version: WIRE_VERSION, nonce, timeMs: nowMs });
+    this.#send(socket, { kind: "challenge", version: challengeVersion(request), nonce, timeMs: nowMs });
     return new Response(null, { status: 101, webSocket: client });
   }
 

@@ -22,6 +22,7 @@ import {
   RELAY_TICKET_TTL_MS,
   RENDEZVOUS_MESSAGE_BYTES_MAX,
   RENDEZVOUS_SOCKETS_MAX,
+  WIRE_VERSION,
 } from "../shared/limits.ts";
 import {
   type Contact,
@@ -212,6 +213,7 @@ export class Rendezvous extends DurableObject<Env> {
       members,
       address,
     });
+    if (join.version < WIRE_VERSION) this.#counters.add("joins_before");
     this.#counted(joined, "joins");
     if (this.#others.any) await this.#others.retire(network, shard, join.id);
   }

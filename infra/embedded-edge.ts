@@ -22,6 +22,8 @@ export interface EmbeddedEdgeOptions {
   readonly stateDir?: string;
   /** Stops the edge. */
   readonly signal?: AbortSignal;
+  /** Called with each line of the Worker's log. @default errors and warnings go to standard error */
+  readonly onLog?: (line: string) => void;
 }
 
 export interface EmbeddedEdge {
@@ -74,7 +76,7 @@ export async function startEmbeddedEdge(options: EmbeddedEdgeOptions = {}): Prom
     const stateDir = options.stateDir ?? join(folder, "state");
     await mkdir(stateDir, { recursive: true });
     throwIfAborted(signal);
-    const runtimeOptions = { ...files, host, port, stateDir, vars: options.vars ?? {} };
+    const runtimeOptions = { ...files, host, port, stateDir, vars: options.vars ?? {}, onLog: options.onLog };
     runtime = withTemporaryFolder(folder, () =>
       withoutSignalHandlers(() => createRuntime(tools, runtimeOptions)),
     );
@@ -107,10 +109,11 @@ interface RuntimeOptions extends EdgeFiles {
   readonly port: number;
   readonly stateDir: string;
   readonly vars: Readonly<Record<string, string>>;
+  readonly onLog: EmbeddedEdgeOptions["onLog"];
 }
 
 function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<Miniflare["Miniflare"]> {
-  const { host, port, worker, webDir, stateDir, vars } = options;
+  const { host, port, worker, webDir, stateDir, vars, onLog } = options;
   const { Miniflare, convertV4MiniflareOptions, Log, LogLevel, Response } = tools;
   // Standard output belongs to whoever starts the edge.
   class ErrorLog extends Log {
@@ -132,7 +135,8 @@ function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<
       cf: false, // asks the internet otherwise
       log: new ErrorLog(LogLevel.WARN),
       handleStructuredLogs: ({ level, message }) => {
-        if (level === "error" || level === "warn") process.stderr.write(`${message}\n`);
+        if (onLog !== undefined) onLog(message);
+        else if (level === "error" || level === "warn") process.stderr.write(`${message}\n`);
       },
       modules: [{ type: "ESModule", path: "worker.js", contents: worker }],
       compatibilityDate: WORKER_CONFIGURATION.compatibilityDate,

@@ -5,6 +5,7 @@
 import { Hono } from "hono";
 import { parseChannelId, parseNetworkName } from "../shared/ids.ts";
 import { serveAsset } from "./assets.ts";
+import { hasRoom, NO_ROOM } from "./descriptors.ts";
 import { ticketKey } from "./edge-keys.ts";
 import type { Env } from "./env.ts";
 import { health } from "./health.ts";
@@ -71,6 +72,7 @@ app.get("/v1/net/:network/join", async ({ env, req }) => {
   if (!isUpgrade(req.raw)) return refuse("usage/invalid", "Open this with a WebSocket.", 426);
   if (!(await isAllowed(env, "join", req.raw)))
     return refuse("edge/rate-limited", "Too many joins from this address. Wait a minute.");
+  if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
   const unit = (crypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32;
   const shard = pickShard(shardCount(env.RENDEZVOUS_SHARDS), unit);
   const request = new Request(req.raw);
@@ -90,6 +92,7 @@ app.get("/v1/relay/:channel", async ({ env, req }) => {
     return refuse("edge/ticket-expired", "The ticket has expired. Ask for a new channel.");
   if (!(await isAllowed(env, "relay", req.raw)))
     return refuse("edge/rate-limited", "Too many channels from this address. Wait a minute.");
+  if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
   if (!(await isGenuine(text, await ticketKey(env))))
     return refuse("edge/ticket-invalid", "This edge did not make the ticket.");
   return env.RELAY.getByName(channel).fetch(req.raw);

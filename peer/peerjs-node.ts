@@ -21,7 +21,8 @@ export const PeerJsDoor: { open(options?: PeerJsDoorOptions): Promise<PeerJsDoor
    * for await (const connection of door.connections()) serve(connection);
    */
   async open(options = {}) {
-    const edge = options.host === undefined ? (options.edge ?? edgeFromEnvironment()) : undefined;
+    const edge =
+      options.host === undefined ? (options.edge ?? edgeFromEnvironment() ?? undefined) : undefined;
     const runtime = nodeRuntime({ dataDir: undefined, webrtc: await loadNodeWebRtc() });
     return CoreDoor.openOn(runtime, edge === undefined ? options : { ...options, edge });
   },

@@ -84,7 +84,7 @@ class RawSerializer implements Serializer {
 
   decode(message: Uint8Array | string): Arrived {
     // The memory of a message is the caller's.
-    const value = typeof message === "string" ? message : message.slice().buffer;
+    const value = typeof message === "string" ? message : new Uint8Array(message).buffer;
     return { kind: "value", value, cost: message.length + ITEM_COST_BYTES, released: 0 };
   }
 

@@ -39,8 +39,8 @@ export class PeerJsDoor extends EventTarget implements AsyncDisposable {
   readonly #early = new EarlyCandidates();
   readonly #arrivals = new Arrivals();
   readonly #handlers = new Map<string, ConnectionHandler>();
-  /** Offers whose ICE servers are being fetched. */
-  #beginning = 0;
+  /** The other sides of connections whose ICE servers are being fetched. */
+  readonly #beginning: string[] = [];
   #closed: Promise<void> | undefined;
 
   /** @throws as `PeerJsDoor.open` of the entry points */
@@ -105,15 +105,14 @@ export class PeerJsDoor extends EventTarget implements AsyncDisposable {
     if (!isPeerJsId(peer))
       throw new PeerloomError("peerjs/id-invalid", `"${peer.slice(0, 80)}" is no PeerJS id.`);
     signal?.throwIfAborted();
-    if (this.#connections.size + this.#beginning >= this.#options.connectionsMax)
+    if (this.#connections.size + this.#beginning.length >= this.#options.connectionsMax)
       throw new PeerloomError(
         "link/too-many",
         `This door has ${this.#connections.size} connections. Close some.`,
       );
-    const iceServers = await this.#begin(() => this.#iceServers());
-    if (this.#closed !== undefined) throw closed();
     const opened = Promise.withResolvers<void>();
-    const connection = this.#make("offerer", peer, terms, iceServers, opened.resolve);
+    const connection = await this.#begin("offerer", peer, terms, () => opened.resolve());
+    if (connection === undefined) throw closed();
     const abort = (): void => connection.fail(abortError(signal as AbortSignal));
     if (signal?.aborted === true) abort();
     signal?.addEventListener("abort", abort, { once: true });
@@ -209,10 +208,8 @@ export class PeerJsDoor extends EventTarget implements AsyncDisposable {
       this.#runtime.log.debug("peerjs offer refused", { why });
       return;
     }
-    const iceServers = await this.#begin(() => this.#iceServers());
-    if (this.#closed !== undefined) return;
-    this.#connections.get(key)?.fail(undefined); // another offer of the same name came meanwhile
-    const connection = this.#make("answerer", src, terms, iceServers, () => this.#arrived(connection));
+    const connection = await this.#begin("answerer", src, terms, (opened) => this.#arrived(opened));
+    if (connection === undefined) return;
     connection.accept(signal);
     for (const early of this.#early.take(key)) connection.accept(early);
   }
@@ -220,11 +217,29 @@ export class PeerJsDoor extends EventTarget implements AsyncDisposable {
   /** PeerJS has no way to refuse: who is not answered gives up by itself. */
   #refusal(src: string): string | undefined {
     const all = [...this.#connections.values()];
-    if (all.length + this.#beginning >= this.#options.connectionsMax) return "connections";
-    const negotiating = all.filter(({ isNegotiating }) => isNegotiating);
-    if (negotiating.length + this.#beginning >= NEGOTIATIONS_MAX) return "negotiations";
-    const ofPeer = negotiating.filter(({ peer }) => peer === src).length;
+    if (all.length + this.#beginning.length >= this.#options.connectionsMax) return "connections";
+    const negotiating = all.flatMap(({ isNegotiating, peer }) => (isNegotiating ? peer : []));
+    negotiating.push(...this.#beginning);
+    if (negotiating.length >= NEGOTIATIONS_MAX) return "negotiations";
+    const ofPeer = negotiating.filter((peer) => peer === src).length;
     return ofPeer >= NEGOTIATIONS_PER_PEER_MAX ? "negotiations of one peer" : undefined;
+  }
+
+  /** Undefined when the door was closed meanwhile. */
+  async #begin(
+    role: "offerer" | "answerer",
+    peer: string,
+    terms: ConnectionTerms,
+    onOpen: (connection: DataConnection) => void,
+  ): Promise<DataConnection | undefined> {
+    this.#beginning.push(peer);
+    try {
+      const iceServers = this.#options.iceServers ?? (await this.#ice?.get()) ?? [];
+      if (this.#closed !== undefined) return undefined;
+      return this.#make(role, peer, terms, iceServers, onOpen);
+    } finally {
+      this.#beginning.splice(this.#beginning.indexOf(peer), 1);
+    }
   }
 
   #make(
@@ -232,10 +247,11 @@ export class PeerJsDoor extends EventTarget implements AsyncDisposable {
     peer: string,
     terms: ConnectionTerms,
     iceServers: readonly IceServer[],
-    onOpen: () => void,
+    onOpen: (connection: DataConnection) => void,
   ): DataConnection {
     const key = keyOf(peer, terms.connectionId);
-    const connection = new DataConnection({
+    this.#connections.get(key)?.fail(undefined); // another offer of the same name came meanwhile
+    const connection: DataConnection = new DataConnection({
       clock: this.#runtime.clock,
       host: this.#webrtc,
       iceServers,
@@ -245,7 +261,7 @@ export class PeerJsDoor extends EventTarget implements AsyncDisposable {
       valueBytesMax: this.#options.valueBytesMax,
       allowance: this.#allowance,
       onSignal: (signal) => this.#server.send(signalMessage(peer, terms, signal)),
-      onOpen,
+      onOpen: () => onOpen(connection),
       onEnd: (ended) => {
         if (this.#connections.get(key) === ended) this.#connections.delete(key);
       },
@@ -285,19 +301,6 @@ export class PeerJsDoor extends EventTarget implements AsyncDisposable {
 
   #of(peer: string): DataConnection[] {
     return [...this.#connections.values()].filter((connection) => connection.peer === peer);
-  }
-
-  async #iceServers(): Promise<readonly IceServer[]> {
-    return this.#options.iceServers ?? (await this.#ice?.get()) ?? [];
-  }
-
-  async #begin<T>(work: () => Promise<T>): Promise<T> {
-    this.#beginning += 1;
-    try {
-      return await work();
-    } finally {
-      this.#beginning -= 1;
-    }
   }
 
   #told(state: ServerState): void {

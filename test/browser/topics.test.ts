@@ -34,8 +34,8 @@ test.skipIf(executable === undefined)(
   "a page and a Node peer hear each other",
   { timeout: 60_000 },
   async () => {
-    const topic = node.topic("room", { answer: ({ value }) => `node heard ${String(value)}` });
-    const heard = topic[Symbol.asyncIterator]();
+    const topic = node.topic("room", { answer: ({ value }) => `node heard ${JSON.stringify(value)}` });
+    const messages = topic[Symbol.asyncIterator]();
     await topic.publish("before the page came");
 
     const page = await browser.open(edge.url);
@@ -61,13 +61,13 @@ test.skipIf(executable === undefined)(
     const large = "x".repeat(200_000);
     const published = await page.evaluate((text) => room.publish(text), large);
     expect(published).toBe(1);
-    expect((await heard.next()).value).toMatchObject({ value: large, isPast: false });
+    expect((await messages.next()).value).toMatchObject({ value: large, isPast: false });
     const replies = await page.evaluate(async () => {
       const values: unknown[] = [];
       for await (const { value } of room.ask("who?", { limit: 1 })) values.push(value);
       return values;
     });
-    expect(replies).toEqual(["node heard who?"]);
+    expect(replies).toEqual(['node heard "who?"']);
   },
 );
 

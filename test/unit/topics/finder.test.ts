@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { simRuntime } from "../../../peer/adapters/sim/runtime.ts";
 import { seededRandom } from "../../../peer/adapters/sim/random.ts";
+import { SimClock } from "../../../peer/adapters/sim/clock.ts";
 import { SyncClock } from "../../../peer/adapters/sim/sync-clock.ts";
 import type { ServiceHost } from "../../../peer/services/host.ts";
 import { Finder, SUBSCRIBERS_WANTED } from "../../../peer/services/topics/finder.ts";
@@ -44,7 +45,7 @@ function world(
   const host: ServiceHost = {
     id: peer(),
     network: DEFAULT_NETWORK,
-    runtime: simRuntime({ seed: 1, clock }),
+    runtime: { ...simRuntime({ seed: 1, clock: new SimClock() }), clock },
     addresses: () => [],
     connect: (id) => {
       world.dialled.push(id);

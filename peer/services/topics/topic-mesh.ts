@@ -243,7 +243,7 @@ export class TopicMesh {
 
   received(from: GossipNeighbour, id: MessageId, envelope: Envelope): void {
     const { clock, own, duties } = this.#options;
-    const { publisher, timeMs, bytes } = envelope;
+    const { publisher, timeMs } = envelope;
     const nowMs = clock.monotonicMs();
     const asked = this.#pulls.came(id);
     if (this.#seen.has(id) || this.#judging.has(id)) {
@@ -254,9 +254,9 @@ export class TopicMesh {
       this.counters.stale += 1;
       return;
     }
-    if (!this.#rateOf(publisher, nowMs).take(nowMs, costOf(bytes.length))) {
+    // Spent only when the signature is good: a forger must not use up what its victim may say, nor fill what is remembered.
+    if (this.#rateOf(publisher, nowMs).left(nowMs) < 1) {
       this.counters.throttled += 1;
-      this.#seen.add(id, timeMs, clock.nowMs(), nowMs);
       if (from.id === publisher) this.#excess(from);
       return;
     }
@@ -365,6 +365,7 @@ export class TopicMesh {
     const { clock, duties } = this.#options;
     const nowMs = clock.monotonicMs();
     this.#seen.add(id, envelope.timeMs, clock.nowMs(), nowMs);
+    if (verdict !== "forged") this.#rateOf(envelope.publisher, nowMs).spend(costOf(envelope.bytes.length));
     if (verdict !== "accept") {
       this.#blame(from, verdict);
       return;

@@ -2,6 +2,7 @@
 import type { ErrorCode } from "../shared/errors.ts";
 import { encodeFromRendezvous } from "../shared/messages.ts";
 import { errorResponse } from "./http-errors.ts";
+import { logRefusal } from "./log.ts";
 import type { Counts } from "./metrics.ts";
 
 const CLOSE_POLICY = 1008;
@@ -14,6 +15,7 @@ export function refusals(): Counts {
 
 export function countRefusal(code: ErrorCode): void {
   counted[code] = (counted[code] ?? 0) + 1;
+  logRefusal(code, Date.now());
 }
 
 /** An error answer, counted. */

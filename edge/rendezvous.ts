@@ -38,7 +38,7 @@ import { beaconsKept, pickBeacons } from "./beacons.ts";
 import { ticketKey } from "./edge-keys.ts";
 import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
-import { type JoinMessage, refusalOfJoin } from "./join.ts";
+import { challengeVersion, type JoinMessage, refusalOfJoin } from "./join.ts";
 import { type Greeted, type Joined, type Member, Members } from "./members.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { NetworkBook } from "./network-book.ts";
@@ -106,7 +106,7 @@ export class Rendezvous extends DurableObject<Env> {
       address,
       ...(pass !== undefined && { pass }),
     });
-    this.#send(socket, { kind: "challenge", version: WIRE_VERSION, nonce, timeMs: nowMs });
+    this.#send(socket, { kind: "challenge", version: challengeVersion(request), nonce, timeMs: nowMs });
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -266,6 +266,7 @@ export class Rendezvous extends DurableObject<Env> {
       members,
       address,
     });
+    if (join.version < WIRE_VERSION) this.#counters.add("joins_before");
     const list = pass && this.#book.signed;
     if (list !== undefined) this.#send(socket, { kind: "bans", list });
     this.#counted(joined, "joins");

@@ -1,5 +1,6 @@
 /** peerloom for web pages: the peer, and the browser as its host. */
 import { browserRuntime } from "./adapters/browser/runtime.ts";
+import { servedBy } from "./adapters/browser/served-by.ts";
 import { edgeOfInvite } from "./api/network-access.ts";
 import { Networks } from "./api/networks.ts";
 import type { PeerOptions } from "./api/options.ts";
@@ -69,13 +70,4 @@ function takeTurn(edge: string | null, network = ""): Promise<(() => void) | und
       )
       .catch(reject);
   });
-}
-
-/** What the edge's build calls the modules that may hold this one: the runtime itself, or a part that others share with it. */
-const SERVED_AS = /^\/(peer|chunk-[A-Z0-9]{8})\.js$/;
-
-/** The origin of this script when an edge served it; bundled into a page it says nothing. */
-function servedBy(): string | null {
-  const { origin, pathname } = new URL(import.meta.url);
-  return SERVED_AS.test(pathname) && origin.startsWith("http") ? origin : null;
 }

@@ -1,5 +1,6 @@
 /** The real host of the command line: peers of this runtime, the embedded edge, and how to start this program again. */
 import process from "node:process";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { concatBytes } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
@@ -20,6 +21,7 @@ export function cliHost(
     diagnose,
     startEdge,
     readInput,
+    readLines,
     self: selfCommand(),
   };
 }
@@ -80,6 +82,10 @@ async function readInput(bytesMax: number): Promise<Uint8Array> {
       throw new PeerloomError("usage/invalid", `Standard input has more than ${bytesMax} bytes.`);
   }
   return concatBytes(...chunks);
+}
+
+function readLines(): AsyncIterable<string> {
+  return createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
 }
 
 function isMissingModule(error: unknown): boolean {

@@ -6,7 +6,7 @@ import { concatBytes, equalBytes } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import { FRAME, SESSION_ID_BYTES } from "../../shared/frame.ts";
 import { type NetworkName, type PeerId, peerIdFromKey, publicKeyOf } from "../../shared/ids.ts";
-import { WIRE_VERSION } from "../../shared/limits.ts";
+import { commonVersion } from "../../shared/wire-version.ts";
 import { x25519PublicOf } from "../identity/curve.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Runtime } from "../runtime.ts";
@@ -62,7 +62,7 @@ export async function beginHello(context: HandshakeContext, peerId: PeerId): Pro
     async finish(noise) {
       const { payload, keys } = await handshake.finish(noise);
       const { version, instance: remoteInstance, aead, membership } = decodeWelcome(payload);
-      requireVersion(version);
+      commonVersion({ oldest: version, newest: version }, "peer");
       await admission?.admit(peerId, membership);
       return {
         sessionId,
@@ -92,7 +92,7 @@ export async function acceptHello(context: HandshakeContext, noise: Uint8Array):
   const prologue = sessionPrologue(network);
   const handshake = await NoiseAcceptor.read(runtime, staticKey(identity), prologue, noise, admission?.psk);
   const hello = decodeHello(handshake.payload);
-  requireVersion(hello.version);
+  const version = commonVersion(hello.versions, "peer");
   // The key that was proved is an X25519 key; the peer id claims the Ed25519 key that it must follow from.
   if (!equalBytes(x25519PublicOf(hello.publicKey), handshake.theirStatic)) {
     throw new PeerloomError(
@@ -112,7 +112,7 @@ export async function acceptHello(context: HandshakeContext, noise: Uint8Array):
       const aead = chooseAead(runtime.aead.supported, hello.aeads);
       const { message, keys } = await handshake.answer(
         await ephemeralKey(),
-        encodeWelcome(context.instance, aead, admission?.shown),
+        encodeWelcome(version, context.instance, aead, admission?.shown),
       );
       return { answer: message, keys: await deriveSessionKeys(runtime, aead, keys, "acceptor") };
     },
@@ -124,13 +124,4 @@ function staticKey(identity: Identity): KeyAgreement {
     publicKey: x25519PublicOf(identity.publicKey),
     agree: (theirs) => identity.agree(theirs),
   };
-}
-
-function requireVersion(version: number): void {
-  if (version !== WIRE_VERSION) {
-    throw new PeerloomError(
-      "wire/version",
-      `The other side speaks wire version ${version}, this one ${WIRE_VERSION}. Update the older of the two.`,
-    );
-  }
 }

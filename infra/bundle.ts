@@ -14,6 +14,7 @@ const root: string = fileURLToPath(new URL("..", import.meta.url));
 /** Modules served to browsers, by the name they are served under; what they share goes into modules of its own. */
 const WEB_MODULES: Readonly<Record<string, string>> = {
   peer: "peer/browser.ts",
+  peerjs: "peer/peerjs-browser.ts",
   elements: "peer/web/elements.ts",
   page: "peer/web/page.ts",
 };

@@ -4,12 +4,14 @@
  */
 import { Hono } from "hono";
 import { parseChannelId, parseNetworkName } from "../shared/ids.ts";
-import { WIRE_VERSION } from "../shared/limits.ts";
 import { serveAsset } from "./assets.ts";
+import { hasRoom, NO_ROOM } from "./descriptors.ts";
 import { ticketKey } from "./edge-keys.ts";
 import type { Env } from "./env.ts";
+import { health } from "./health.ts";
 import { CORS_HEADERS, errorResponse } from "./http-errors.ts";
 import { iceServers, TURN_TTL_SECONDS } from "./ice.ts";
+import { logFailure } from "./log.ts";
 import { prometheusText } from "./metrics.ts";
 import { peerjs } from "./peerjs-routes.ts";
 import { isAllowed, shardCount } from "./policy.ts";
@@ -30,11 +32,19 @@ const ICE_KEEP_SECONDS = 3_600;
 
 const app: Hono<{ Bindings: Env }> = new Hono();
 
-app.get("/health", (context) =>
-  context.json({ ok: true, service: "peerloom-edge", wireVersion: WIRE_VERSION }, 200, CORS_HEADERS),
-);
+app.get("/health", async ({ env, req }) => {
+  if (!(await isAllowed(env, "health", req.raw)))
+    return refuse("edge/rate-limited", "Too many requests from this address. Once in ten seconds is enough.");
+  const now = await health(env, Date.now());
+  return Response.json(now, {
+    status: now.ok ? 200 : 503,
+    headers: { ...CORS_HEADERS, "cache-control": "no-store" },
+  });
+});
 
-app.get("/metrics", async ({ env }) => {
+app.get("/metrics", async ({ env, req }) => {
+  if (!(await isAllowed(env, "metrics", req.raw)))
+    return refuse("edge/rate-limited", "Too many requests from this address. Once in ten seconds is enough.");
   const totals = await env.TALLY.getByName("edge").read();
   const headers = {
     ...CORS_HEADERS,
@@ -62,6 +72,7 @@ app.get("/v1/net/:network/join", async ({ env, req }) => {
   if (!isUpgrade(req.raw)) return refuse("usage/invalid", "Open this with a WebSocket.", 426);
   if (!(await isAllowed(env, "join", req.raw)))
     return refuse("edge/rate-limited", "Too many joins from this address. Wait a minute.");
+  if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
   const unit = (crypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32;
   const shard = pickShard(shardCount(env.RENDEZVOUS_SHARDS), unit);
   const request = new Request(req.raw);
@@ -81,6 +92,7 @@ app.get("/v1/relay/:channel", async ({ env, req }) => {
     return refuse("edge/ticket-expired", "The ticket has expired. Ask for a new channel.");
   if (!(await isAllowed(env, "relay", req.raw)))
     return refuse("edge/rate-limited", "Too many channels from this address. Wait a minute.");
+  if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
   if (!(await isGenuine(text, await ticketKey(env))))
     return refuse("edge/ticket-invalid", "This edge did not make the ticket.");
   return env.RELAY.getByName(channel).fetch(req.raw);
@@ -96,7 +108,7 @@ app.get("*", ({ env, req }) => serveAsset(env, req.raw));
 app.notFound(() => errorResponse("usage/invalid", "There is nothing here.", 404));
 
 app.onError((error) => {
-  console.error("request failed", error.message);
+  logFailure(error);
   return errorResponse("internal/assertion", "The edge failed on this request. Try again.", 500);
 });
 

@@ -1,6 +1,7 @@
 /** What the Worker refuses before any object is touched, counted by code for as long as this isolate lives. */
 import type { ErrorCode } from "../shared/errors.ts";
 import { errorResponse } from "./http-errors.ts";
+import { logRefusal } from "./log.ts";
 import type { Counts } from "./metrics.ts";
 
 const counted: Record<string, number> = {};
@@ -11,6 +12,7 @@ export function refusals(): Counts {
 
 export function countRefusal(code: ErrorCode): void {
   counted[code] = (counted[code] ?? 0) + 1;
+  logRefusal(code, Date.now());
 }
 
 /** An error answer, counted. */

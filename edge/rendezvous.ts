@@ -35,7 +35,7 @@ import { beaconsKept, pickBeacons } from "./beacons.ts";
 import { ticketKey } from "./edge-keys.ts";
 import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
-import { type JoinMessage, refusalOfJoin } from "./join.ts";
+import { challengeVersion, type JoinMessage, refusalOfJoin } from "./join.ts";
 import { type Greeted, type Joined, type Member, Members } from "./members.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { acceptedOrigins, addressPrefix, clientAddress, SOCKETS_PER_PREFIX_MAX } from "./policy.ts";
@@ -89,7 +89,7 @@ export class Rendezvous extends DurableObject<Env> {
     const origins = acceptedOrigins(this.env, request);
     const shard = Number(request.headers.get(SHARD_HEADER) ?? 0);
     this.#members.greet(socket, { phase: "greeted", nonce, atMs: nowMs, origins, network, shard, address });
-    this.#send(socket, { kind: "challenge", version: WIRE_VERSION, nonce, timeMs: nowMs });
+    this.#send(socket, { kind: "challenge", version: challengeVersion(request), nonce, timeMs: nowMs });
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -213,6 +213,7 @@ export class Rendezvous extends DurableObject<Env> {
       members,
       address,
     });
+    if (join.version < WIRE_VERSION) this.#counters.add("joins_before");
     this.#counted(joined, "joins");
     if (this.#others.any) await this.#others.retire(network, shard, join.id);
   }

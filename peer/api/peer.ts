@@ -31,6 +31,7 @@ import { Ports } from "../services/ports/ports.ts";
 import { Records } from "../services/records/records.ts";
 import { Rpc } from "../services/rpc/rpc.ts";
 import { Search, type SearchHit, type SearchOptions } from "../services/search/search.ts";
+import { Topics } from "../services/topics/topics.ts";
 import type { ServiceHost } from "../services/host.ts";
 import type { Session, StreamHandler } from "../session/contract.ts";
 import type { PeerSession } from "../session/session.ts";
@@ -80,6 +81,15 @@ export class Peer extends EventTarget implements AsyncDisposable {
    * const five = await peer.rpc<Calc>(id, "calc/1").add(2, 3);
    */
   readonly rpc: Rpc["remote"];
+  /**
+   * Joins a topic: what one peer publishes reaches all others that have it open. It is checked, signed, and passed on from peer to peer.
+   * @example
+   * const topic = peer.topic("news", { validate: ({ value }) => (typeof value === "string" ? "accept" : "reject") });
+   * await topic.publish("hello");
+   * for await (const { from, value } of topic) console.log(from, value);
+   */
+  readonly topic: Topics["topic"];
+  readonly #topics: Topics;
   readonly #rpc: Rpc;
   readonly #search: Search;
   readonly #runtime: Runtime;
@@ -235,6 +245,12 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#rpc = new Rpc(host);
     this.serve = (...call) => this.#rpc.serve(...call);
     this.rpc = (...call) => this.#rpc.remote(...call);
+    this.#topics = new Topics({
+      host,
+      records: this.records,
+      release: (session) => this.#release(session),
+    });
+    this.topic = (...call) => this.#topics.topic(...call);
     this.#search = this.#searchOn(host);
   }
 
@@ -290,6 +306,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       peers: this.#sessions.all().map(sessionStatus),
       listen: this.listenAddresses,
       shares: this.files.shares().map(({ name, bytes, hash }) => ({ name, bytes, hash })),
+      topics: this.#topics.status(),
       overlay: overlayStatus(this.#overlay),
       records: { kept: this.records.kept, refused: this.records.refused },
     };
@@ -359,6 +376,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await this.#lan?.close();
     this.#rpc.close();
     await this.ports.close();
+    await this.#topics.close();
     await this.#search.close();
     await this.files.close();
     await this.feeds.close();
@@ -414,6 +432,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     };
     session.addEventListener("path", tell);
     this.#upgrader.watch(session);
+    this.#topics.met(session);
     tell();
   }
 
@@ -452,6 +471,12 @@ export class Peer extends EventTarget implements AsyncDisposable {
       this.#connector.remember(from, message.addresses);
   }
 
+  /** A session that a service has made is not needed any more by it. */
+  #release({ peerId }: Session): void {
+    const session = this.#sessions.get(peerId);
+    if (session !== undefined) this.#overlay?.release(session);
+  }
+
   #searchOn(host: ServiceHost): Search {
     const overlay = this.#overlay;
     const phase = (): string => this.#rendezvous?.state.phase ?? "stopped";
@@ -467,10 +492,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
           : {
               neighbours: () => overlay.neighbours(),
               hasSession: (id) => this.#sessions.get(id) !== undefined,
-              release: ({ peerId }) => {
-                const session = this.#sessions.get(peerId);
-                if (session !== undefined) overlay.release(session);
-              },
+              release: (session) => this.#release(session),
             },
     });
   }

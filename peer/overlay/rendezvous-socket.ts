@@ -13,6 +13,7 @@ import {
   joinClaim,
   type ToRendezvous,
 } from "../../shared/messages.ts";
+import { commonVersion, VERSION_QUERY } from "../../shared/wire-version.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { MessageSocket, Runtime, Timer } from "../runtime.ts";
 import { KeepAlive } from "./keep-alive.ts";
@@ -99,7 +100,7 @@ export class RendezvousSocket {
   async #dial(): Promise<void> {
     if (this.#phase !== "dialling") return;
     const { runtime, network, origin } = this.#options;
-    const url = `${origin.replace(/^http/, "ws")}/v1/net/${network}/join`;
+    const url = `${origin.replace(/^http/, "ws")}/v1/net/${network}/join?${VERSION_QUERY}=${WIRE_VERSION}`;
     let socket: MessageSocket;
     try {
       socket = await runtime.websocket.connect(url, this.#dialling.signal);
@@ -151,12 +152,8 @@ export class RendezvousSocket {
 
   async #answer(challenge: Extract<FromRendezvous, { kind: "challenge" }>): Promise<void> {
     const { runtime, identity, network, origin, beacon, addresses } = this.#options;
-    if (challenge.version !== WIRE_VERSION) {
-      throw new PeerloomError(
-        "wire/version",
-        `The edge speaks wire version ${challenge.version}, this peer ${WIRE_VERSION}. Update the older of the two.`,
-      );
-    }
+    // The edge has chosen, knowing what we speak.
+    const version = commonVersion({ oldest: challenge.version, newest: challenge.version }, "edge");
     const timeMs = Math.trunc(runtime.clock.nowMs());
     const signature = await identity.sign(joinClaim({ nonce: challenge.nonce, origin, network, timeMs }));
     if (this.#phase !== "signing") return;
@@ -164,7 +161,7 @@ export class RendezvousSocket {
     const reachable = boundedAddresses(addresses());
     const join: ToRendezvous = {
       kind: "join",
-      version: WIRE_VERSION,
+      version,
       id: identity.id,
       timeMs,
       signature,

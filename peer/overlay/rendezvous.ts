@@ -15,6 +15,8 @@ import { afterLoss, type RendezvousState, type Welcome } from "./rendezvous-stat
 
 /** How long one waits for a rendezvous that is being joined again. */
 export const JOIN_WAIT_MS = 10_000;
+/** Who needs the edge now waits for the next attempt no longer than this. */
+export const HURRY_MS = 3_000;
 
 export type RelayOffer = Omit<Extract<FromRendezvous, { kind: "relay-offer" }>, "kind">;
 
@@ -49,6 +51,10 @@ export class Rendezvous {
   #stay = new AbortController();
   /** Ends the state of being released. */
   #want: () => void = () => {};
+  /** Ends a long wait early: somebody needs the edge now. */
+  #hurry: () => void = () => {};
+  /** Told at the last join. */
+  #members = 0;
   /** When something was last asked or heard. */
   #usedAtMs = 0;
 
@@ -113,6 +119,7 @@ export class Rendezvous {
     if (signal?.aborted) throw abortError(signal);
     if (this.#state.phase === "joined") return;
     this.want();
+    this.#hurry();
     const waiting = new AbortController();
     const timer = this.#options.runtime.clock.setTimer(JOIN_WAIT_MS, () =>
       waiting.abort(this.#unreachable()),
@@ -202,7 +209,7 @@ export class Rendezvous {
       }
       const next = afterLoss(
         this.#state,
-        { error, nowMs: runtime.clock.monotonicMs(), everJoined },
+        { error, nowMs: runtime.clock.monotonicMs(), everJoined, members: this.#members },
         runtime.random,
       );
       const stops = next.phase === "stopped" || (!runOn && !everJoined);
@@ -211,8 +218,21 @@ export class Rendezvous {
       this.onState(false, error);
       if (stops) return;
       attempt = next.attempt;
-      await runtime.clock.sleep(next.delayMs, signal).catch(() => {}); // The loop sees that it was aborted.
+      await this.#wait(next.delayMs, signal);
     }
+  }
+
+  /** Waits so long, or less when somebody waits for the edge: but even then not all who lost it together come at once. */
+  async #wait(delayMs: number, signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#options.runtime;
+    const endMs = clock.monotonicMs() + delayMs;
+    const hurry = new AbortController();
+    this.#hurry = () => hurry.abort();
+    await clock.sleep(delayMs, AbortSignal.any([signal, hurry.signal])).catch(() => {}); // The loop sees that it was aborted.
+    this.#hurry = () => {};
+    if (signal.aborted || !hurry.signal.aborted) return;
+    const leftMs = Math.min(endMs - clock.monotonicMs(), random.unit() * HURRY_MS);
+    if (leftMs > 0) await clock.sleep(leftMs, signal).catch(() => {});
   }
 
   async #untilWanted(signal: AbortSignal): Promise<void> {
@@ -241,6 +261,7 @@ export class Rendezvous {
         this.#socket = socket;
         this.#usedAtMs = runtime.clock.monotonicMs();
         this.#lastError = undefined;
+        this.#members = welcome.members;
         this.#move({ phase: "joined", attempt, sinceMs: runtime.clock.monotonicMs(), welcome });
         runtime.log.debug("rendezvous joined", { edge: this.edge, members: welcome.members });
         this.onState(true);

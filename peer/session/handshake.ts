@@ -6,7 +6,7 @@ import { concatBytes, equalBytes } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import { FRAME, SESSION_ID_BYTES } from "../../shared/frame.ts";
 import { type NetworkName, type PeerId, peerIdFromKey, publicKeyOf } from "../../shared/ids.ts";
-import { WIRE_VERSION } from "../../shared/limits.ts";
+import { commonVersion } from "../../shared/wire-version.ts";
 import { x25519PublicOf } from "../identity/curve.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Runtime } from "../runtime.ts";
@@ -54,7 +54,7 @@ export async function beginHello(context: HandshakeContext, peerId: PeerId): Pro
     async finish(noise) {
       const { payload, keys } = await handshake.finish(noise);
       const { version, instance: remoteInstance, aead } = decodeWelcome(payload);
-      requireVersion(version);
+      commonVersion({ oldest: version, newest: version }, "peer");
       return {
         sessionId,
         remoteInstance,
@@ -82,7 +82,7 @@ export async function acceptHello(context: HandshakeContext, noise: Uint8Array):
   const { runtime, identity, network } = context;
   const handshake = await NoiseAcceptor.read(runtime, staticKey(identity), sessionPrologue(network), noise);
   const hello = decodeHello(handshake.payload);
-  requireVersion(hello.version);
+  const version = commonVersion(hello.versions, "peer");
   // The key that was proved is an X25519 key; the peer id claims the Ed25519 key that it must follow from.
   if (!equalBytes(x25519PublicOf(hello.publicKey), handshake.theirStatic)) {
     throw new PeerloomError(
@@ -101,7 +101,7 @@ export async function acceptHello(context: HandshakeContext, noise: Uint8Array):
       const aead = chooseAead(runtime.aead.supported, hello.aeads);
       const { message, keys } = await handshake.answer(
         await ephemeralKey(),
-        encodeWelcome(context.instance, aead),
+        encodeWelcome(version, context.instance, aead),
       );
       return { answer: message, keys: await deriveSessionKeys(runtime, aead, keys, "acceptor") };
     },
@@ -113,13 +113,4 @@ function staticKey(identity: Identity): KeyAgreement {
     publicKey: x25519PublicOf(identity.publicKey),
     agree: (theirs) => identity.agree(theirs),
   };
-}
-
-function requireVersion(version: number): void {
-  if (version !== WIRE_VERSION) {
-    throw new PeerloomError(
-      "wire/version",
-      `The other side speaks wire version ${version}, this one ${WIRE_VERSION}. Update the older of the two.`,
-    );
-  }
 }

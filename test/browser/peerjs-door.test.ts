@@ -258,28 +258,28 @@ test.skipIf(executable === undefined)("raw: texts and bytes go as they are, both
   expect(back).toEqual({ all: came.slice(0, 4).map(describeValue), lengths: [200_000, 4] });
 });
 
-test.skipIf(executable === undefined).for([true, false])(
-  "10 MB in one value, both ways, reliable: %s",
-  async (reliable) => {
-    const { page, connection } = await connected({ serialization: "binary", reliable });
-    await page.evaluate((total) => {
-      void connection.send(Uint8Array.from({ length: total }, (_, i) => (i * 31 + (i >> 8)) % 251).buffer);
-    }, BULK_BYTES);
-    const came = new Uint8Array((await nextOf(connection)) as ArrayBuffer);
-    const expected = Uint8Array.from({ length: BULK_BYTES }, (_, i) => (i * 31 + (i >> 8)) % 251);
-    expect(Buffer.from(came).equals(expected)).toBe(true);
-    const [wrong] = await Promise.all([
-      page.evaluate(async (total) => {
-        const bytes = new Uint8Array((await next()) as ArrayBuffer);
-        let differing = Math.abs(bytes.length - total);
-        for (let i = 0; i < bytes.length; i++) if (bytes[i] !== (i * 31 + (i >> 8)) % 251) differing += 1;
-        return differing;
-      }, BULK_BYTES),
-      connection.send(came),
-    ]);
-    expect(wrong).toBe(0);
-  },
-);
+test.skipIf(executable === undefined).for([
+  { bytes: BULK_BYTES, reliable: false },
+  { bytes: 1_000_000, reliable: true },
+])("$bytes bytes in one value, both ways, reliable: $reliable", async ({ bytes, reliable }) => {
+  const { page, connection } = await connected({ serialization: "binary", reliable });
+  await page.evaluate((total) => {
+    void connection.send(Uint8Array.from({ length: total }, (_, i) => (i * 31 + (i >> 8)) % 251).buffer);
+  }, bytes);
+  const came = new Uint8Array((await nextOf(connection)) as ArrayBuffer);
+  const expected = Uint8Array.from({ length: bytes }, (_, i) => (i * 31 + (i >> 8)) % 251);
+  expect(Buffer.from(came).equals(expected)).toBe(true);
+  const [wrong] = await Promise.all([
+    page.evaluate(async (total) => {
+      const came = new Uint8Array((await next()) as ArrayBuffer);
+      let differing = Math.abs(came.length - total);
+      for (let i = 0; i < came.length; i++) if (came[i] !== (i * 31 + (i >> 8)) % 251) differing += 1;
+      return differing;
+    }, bytes),
+    connection.send(came),
+  ]);
+  expect(wrong).toBe(0);
+});
 
 test.skipIf(executable === undefined)("a door connects to a page; either side may close", async () => {
   const [door, page] = [await openDoor(), await openPage()];

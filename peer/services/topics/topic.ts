@@ -302,6 +302,7 @@ export class Topic extends EventTarget implements AsyncIterable<TopicMessage>, A
   ): Promise<{ readonly id: MessageId; readonly peers: number }> {
     const { host } = this.#context;
     const { clock } = host.runtime;
+    host.requireAbility?.("publish");
     const body = packValue(value, "A topic's message");
     if (body.length > BODY_BYTES_MAX) {
       throw new PeerloomError(

@@ -62,6 +62,11 @@ export class SendWindow {
     return Math.min(Math.max(Math.floor(this.#bytesPerMs * FRAME_MS), FRAME_BYTES_MIN), this.#frameBytesMax);
   }
 
+  /** How long a frame sent now waits behind those before it. */
+  queueMs(): number {
+    return this.#inFlightBytes / (this.#bytesPerMs ?? FIRST_WINDOW_BYTES / FIRST_RTT_MS);
+  }
+
   sent(bytes: number, rttMsMin: number | undefined, nowMs: number): DeliveryMark {
     if (this.#inFlightBytes === 0) this.#deliveredAtMs = nowMs;
     this.#inFlightBytes += bytes;

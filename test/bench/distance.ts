@@ -16,7 +16,7 @@ const LISTENER_HOST = "10.77.0.1";
 const DIALLER_HOST = "10.77.0.2";
 
 const named = process.argv.indexOf("--paths");
-const paths = (named < 0 ? "50/0,50/1,100/0,100/1" : process.argv.splice(named, 2)[1] ?? "").split(",");
+const paths = (named < 0 ? "50/0,50/1,100/0,100/1" : (process.argv.splice(named, 2)[1] ?? "")).split(",");
 const impossible = whyImpossible() ?? whyNoLine();
 if (impossible !== undefined) console.error(`Nothing is measured over distance: ${impossible}.`);
 else {

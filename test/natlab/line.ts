@@ -65,6 +65,7 @@ export async function openLine(
   gone.catch(() => {}); // Later it ends because it is closed.
   const signal = AbortSignal.timeout(START_TIMEOUT_MS);
   await Promise.race([once(child.stdout, "data", { signal }), gone]);
-  for (const { namespace, device } of [first, second]) namespace.ip("link", "set", device, "txqueuelen", "10000", "up");
+  for (const { namespace, device } of [first, second])
+    namespace.ip("link", "set", device, "txqueuelen", "10000", "up");
   return { close: () => void child.stdin.end() };
 }

@@ -1,6 +1,6 @@
 /**
  * One stream, one way, over distance: two network namespaces with a line between them (test/natlab/line.ts) for each round trip and loss.
- * `node test/bench/distance.ts [--stacks A,B] [--rounds 1] [--warmSeconds 6] [--seconds 10] [--paths 50/0,50/1,100/0,100/1]`, as
+ * `node test/bench/distance.ts [--stacks A,B] [--rounds 1] [--warmSeconds 8] [--seconds 10] [--paths 50/0,50/1,100/0,100/1]`, as
  * round trip in ms / loss in percent each way. A JSON line a path. Root and a C compiler are needed; without, it says so and ends well.
  */
 import { mkdtempSync, rmSync } from "node:fs";
@@ -46,7 +46,7 @@ async function measureOver(rttMs: number, lossPercent: number): Promise<void> {
       name: `distance ${rttMs} ms, ${lossPercent} % loss`,
       stacks: ["raw-tcp", "raw-datachannel", "hyperdht", "peerloom-webrtc", "peerloom-tcp"],
       rounds: 1,
-      numbers: { warmSeconds: 6, seconds: 10, chunkBytes: 65_536 },
+      numbers: { warmSeconds: 8, seconds: 10, chunkBytes: 65_536 },
       ratios: [
         {
           of: "peerloom-webrtc",

@@ -60,7 +60,7 @@ export function createStack(variant: string): PeerloomStack {
       await embedded?.stop();
     },
     async helper() {
-      embedded = await startEmbeddedEdge({ host: OWN_HOST });
+      embedded = await startEmbeddedEdge(OWN_HOST === "127.0.0.1" ? {} : { host: "*" });
       return embedded.url.replace("127.0.0.1", OWN_HOST);
     },
     async listen(accept, helper) {

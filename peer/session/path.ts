@@ -96,7 +96,7 @@ export class Path {
   land(flight: Flight, nowMs: number): number {
     if (flight.landed) return 0;
     flight.landed = true;
-    this.window.acknowledged(flight.bytes, flight.mark, nowMs);
+    this.window.acknowledged(flight.bytes, flight.mark, nowMs, this.rttMsMin);
     this.#forgetLanded();
     return flight.bytes;
   }

@@ -16,26 +16,30 @@ import { Introducer } from "../overlay/introducer.ts";
 import { mergeHeard } from "../overlay/lan-contacts.ts";
 import { LanDiscovery } from "../overlay/lan-discovery.ts";
 import { Rendezvous } from "../overlay/rendezvous.ts";
-import { Membership } from "../overlay/membership.ts";
+import { Membership as BeaconMembership } from "../overlay/membership.ts";
 import { NatProbe } from "../overlay/nat-probe.ts";
 import { Overlay } from "../overlay/overlay.ts";
 import type { PathAttempt } from "../overlay/path-attempt.ts";
 import { Reentry } from "../overlay/reentry.ts";
 import { type IceOutcome, RtcNegotiations } from "../overlay/rtc-negotiations.ts";
 import { Upgrader } from "../overlay/upgrader.ts";
-import type { IceServer, Listener, Runtime } from "../runtime.ts";
+import type { IceServer, KeyValueStorage, Listener, Runtime } from "../runtime.ts";
 import { Feeds } from "../services/feeds/feeds.ts";
 import { Compute } from "../services/compute/compute.ts";
+import { WORK_PROTOCOL } from "../services/compute/protocol.ts";
 import { Files } from "../services/files/files.ts";
+import { Membership } from "../services/membership/membership.ts";
 import { Ports } from "../services/ports/ports.ts";
 import { Records } from "../services/records/records.ts";
 import { Rpc } from "../services/rpc/rpc.ts";
 import { Search, type SearchHit, type SearchOptions } from "../services/search/search.ts";
+import { Topics } from "../services/topics/topics.ts";
 import type { ServiceHost } from "../services/host.ts";
 import type { Session, StreamHandler } from "../session/contract.ts";
 import type { PeerSession } from "../session/session.ts";
 import { Sessions } from "../session/sessions.ts";
 import { type CheckedOptions, checkOptions, type PeerOptions } from "./options.ts";
+import { type NetworkAccess, openNetwork } from "./network-access.ts";
 import { overlayStatus, type PeerStatus, sessionStatus } from "./status.ts";
 
 /** Echoes bytes: every peer answers it, `ping` measures with it. */
@@ -58,6 +62,8 @@ export interface EdgeState {
 export class Peer extends EventTarget implements AsyncDisposable {
   readonly id: PeerId;
   readonly network: NetworkName;
+  /** What this peer may do in its network; inviting and banning. */
+  readonly membership: Membership;
   /** Files and folders, shared and got. */
   readonly files: Files;
   /** Small values that the overlay keeps. */
@@ -80,6 +86,15 @@ export class Peer extends EventTarget implements AsyncDisposable {
    * const five = await peer.rpc<Calc>(id, "calc/1").add(2, 3);
    */
   readonly rpc: Rpc["remote"];
+  /**
+   * Joins a topic: what one peer publishes reaches all others that have it open. It is checked, signed, and passed on from peer to peer.
+   * @example
+   * const topic = peer.topic("news", { validate: ({ value }) => (typeof value === "string" ? "accept" : "reject") });
+   * await topic.publish("hello");
+   * for await (const { from, value } of topic) console.log(from, value);
+   */
+  readonly topic: Topics["topic"];
+  readonly #topics: Topics;
   readonly #rpc: Rpc;
   readonly #search: Search;
   readonly #runtime: Runtime;
@@ -88,7 +103,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly #sessions: Sessions;
   readonly #rendezvous: Rendezvous | undefined;
   readonly #introducer: Introducer | undefined;
-  readonly #membership: Membership | undefined;
+  readonly #beacons: BeaconMembership | undefined;
   readonly #rtc: RtcNegotiations | undefined;
   readonly #overlay: Overlay | undefined;
   readonly #connector: Connector;
@@ -100,10 +115,18 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   /**
    * Opens a peer on a host.
-   * @throws PeerloomError `edge/unreachable`, `usage/invalid`, `network/invalid-name`, `link/failed` (port taken), `aborted`
+   * @param storage keeps what is known of private networks, if not the runtime's
+   * @throws PeerloomError `edge/unreachable`, `usage/invalid`, `network/invalid-name`, `link/failed` (port taken), `aborted`; of a private network
+   *   `network/not-member`, `network/invite-invalid`, `network/invite-used`, `network/expired`, `network/banned`
    */
-  static async openOn(runtime: Runtime, identity: Identity, options: PeerOptions = {}): Promise<Peer> {
-    const peer = new Peer(runtime, identity, checkOptions(options));
+  static async openOn(
+    runtime: Runtime,
+    identity: Identity,
+    options: PeerOptions = {},
+    storage: KeyValueStorage = runtime.storage,
+  ): Promise<Peer> {
+    const checked = checkOptions(options);
+    const peer = new Peer(runtime, identity, checked, await openNetwork(runtime, identity, options, storage));
     try {
       await peer.#start();
       return peer;
@@ -113,19 +136,21 @@ export class Peer extends EventTarget implements AsyncDisposable {
     }
   }
 
-  private constructor(runtime: Runtime, identity: Identity, options: CheckedOptions) {
+  private constructor(runtime: Runtime, identity: Identity, options: CheckedOptions, access: NetworkAccess) {
     super();
     this.id = identity.id;
-    this.network = options.network;
+    const { network, admission, pass } = access;
+    this.network = network;
     this.#runtime = runtime;
     this.#options = options;
     const listenAddresses = (): readonly string[] => this.listenAddresses;
-    const { edge, network, policy } = options;
+    const { edge, policy } = options;
     this.#sessions = new Sessions({
       runtime,
       identity,
       network,
-      handler: (protocol) => this.#handlers.get(protocol),
+      admission,
+      handler: (protocol) => this.#handlerOf(protocol),
       onSignal: (session, message) => this.#receiveSessionSignal(session, message),
       onOverlay: (session, message) => this.#overlay?.receive(session, message),
       onSession: (session) => this.#begun(session),
@@ -139,7 +164,14 @@ export class Peer extends EventTarget implements AsyncDisposable {
       },
     });
     if (edge !== undefined) {
-      this.#rendezvous = new Rendezvous({ runtime, identity, network, edge, addresses: listenAddresses });
+      this.#rendezvous = new Rendezvous({
+        runtime,
+        identity,
+        network,
+        edge,
+        pass,
+        addresses: listenAddresses,
+      });
       this.#introducer = new Introducer({ runtime, identity, network, rendezvous: this.#rendezvous });
     }
     if (runtime.webrtc !== undefined && options.webrtc && policy !== "relay") {
@@ -167,10 +199,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
       });
     }
     if (this.#overlay !== undefined && this.#rendezvous !== undefined) {
-      const membership = new Membership({ runtime, rendezvous: this.#rendezvous, overlay: this.#overlay });
-      this.#membership = membership;
-      this.#overlay.onBeaconLost = () => membership.beaconLost();
-      this.#rendezvous.onRelease = () => membership.released();
+      const beacons = new BeaconMembership({ runtime, rendezvous: this.#rendezvous, overlay: this.#overlay });
+      this.#beacons = beacons;
+      this.#overlay.onBeaconLost = () => beacons.beaconLost();
+      this.#rendezvous.onRelease = () => beacons.released();
     }
     const forwarder = new Forwarder({
       runtime,
@@ -222,7 +254,13 @@ export class Peer extends EventTarget implements AsyncDisposable {
     }
     this.#lan = this.#lanDiscovery();
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
-    const host = this.#serviceHost(identity);
+    const host = this.#serviceHost(identity, pass);
+    this.membership = new Membership({
+      ...access,
+      host,
+      edge,
+      tellEdge: (signed) => this.#rendezvous?.sendBans(signed) ?? false,
+    });
     this.records = new Records(host);
     this.files = new Files(host, {
       edge: options.edge,
@@ -235,6 +273,12 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#rpc = new Rpc(host);
     this.serve = (...call) => this.#rpc.serve(...call);
     this.rpc = (...call) => this.#rpc.remote(...call);
+    this.#topics = new Topics({
+      host,
+      records: this.records,
+      release: (session) => this.#release(session),
+    });
+    this.topic = (...call) => this.#topics.topic(...call);
     this.#search = this.#searchOn(host);
   }
 
@@ -290,6 +334,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       peers: this.#sessions.all().map(sessionStatus),
       listen: this.listenAddresses,
       shares: this.files.shares().map(({ name, bytes, hash }) => ({ name, bytes, hash })),
+      topics: this.#topics.status(),
       overlay: overlayStatus(this.#overlay),
       records: { kept: this.records.kept, refused: this.records.refused },
     };
@@ -340,8 +385,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
         this.#runtime.log.debug("relay offer failed", { error: String(error) });
       });
     };
+    rendezvous.onBans = (signed) => this.membership.fromEdge(signed);
     rendezvous.onJoined = ({ beacons, keep }) => {
-      this.#membership?.joined(keep);
+      this.membership.joined();
+      this.#beacons?.joined(keep);
       this.#overlay?.join(beacons).catch((error: unknown) => {
         this.#runtime.log.debug("overlay not joined", { error: String(error) });
       });
@@ -359,11 +406,13 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await this.#lan?.close();
     this.#rpc.close();
     await this.ports.close();
+    await this.#topics.close();
     await this.#search.close();
     await this.files.close();
     await this.feeds.close();
     await this.compute.close();
-    this.#membership?.close();
+    await this.membership.close();
+    this.#beacons?.close();
     this.#overlay?.close();
     this.records.close();
     this.#connector.close();
@@ -385,7 +434,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
   }
 
   #lanDiscovery(): LanDiscovery | undefined {
-    const { network, lanReach: reach } = this.#options;
+    const { lanReach: reach } = this.#options;
+    const { network } = this;
     const host = this.#runtime.lan;
     const overlay = this.#overlay;
     if (host === undefined || reach === undefined || overlay === undefined) return undefined;
@@ -414,7 +464,9 @@ export class Peer extends EventTarget implements AsyncDisposable {
     };
     session.addEventListener("path", tell);
     this.#upgrader.watch(session);
+    this.#topics.met(session);
     tell();
+    this.membership.begun(session);
   }
 
   /** What became of a WebRTC negotiation is why the session is on another path. */
@@ -447,9 +499,15 @@ export class Peer extends EventTarget implements AsyncDisposable {
   #receiveSignal(from: PeerId, message: SignalMessage, answer: (message: SignalMessage) => void): void {
     if (message.kind === "rtc") this.#rtc?.receive(from, message.connectionId, message.signal, answer);
     else if (message.kind === "refuse") this.#rtc?.refused(from, message.id, message.code);
-    else if (message.kind === "meet") this.#membership?.meet();
+    else if (message.kind === "meet") this.#beacons?.meet();
     else if (message.kind === "dial" && message.addresses.length > 0)
       this.#connector.remember(from, message.addresses);
+  }
+
+  /** A session that a service has made is not needed any more by it. */
+  #release({ peerId }: Session): void {
+    const session = this.#sessions.get(peerId);
+    if (session !== undefined) this.#overlay?.release(session);
   }
 
   #searchOn(host: ServiceHost): Search {
@@ -467,15 +525,22 @@ export class Peer extends EventTarget implements AsyncDisposable {
           : {
               neighbours: () => overlay.neighbours(),
               hasSession: (id) => this.#sessions.get(id) !== undefined,
-              release: ({ peerId }) => {
-                const session = this.#sessions.get(peerId);
-                if (session !== undefined) overlay.release(session);
-              },
+              release: (session) => this.#release(session),
             },
     });
   }
 
-  #serviceHost(identity: Identity): ServiceHost {
+  /** What a member of a private network needs an ability for, it is refused without. */
+  #handlerOf(protocol: string): StreamHandler | undefined {
+    const handler = this.#handlers.get(protocol);
+    if (handler === undefined || protocol !== WORK_PROTOCOL) return handler;
+    return (stream, session) => {
+      if (this.membership.allows(session.peerId, "compute")) return handler(stream, session);
+      stream.reset("network/not-allowed");
+    };
+  }
+
+  #serviceHost(identity: Identity, pass: NetworkAccess["pass"]): ServiceHost {
     return {
       id: this.id,
       network: this.network,
@@ -484,6 +549,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
       connect: (id, options) => this.#connect(id, options),
       sessions: () => this.sessions(),
       sign: (bytes) => identity.sign(bytes),
+      pass,
+      requireAbility: (ability) => this.membership.require(ability),
       isLinked: async (signal) => (await this.#overlay?.isLinked(signal)) ?? false,
       handle: (protocol, handler) => this.handle(protocol, handler),
     };

@@ -7,6 +7,8 @@ import { edgeDeploy } from "./edge-deploy.ts";
 import { edgeDev } from "./edge-dev.ts";
 import { get } from "./get.ts";
 import { id } from "./id.ts";
+import { ban, invite, inviteList, inviteRevoke, unban } from "./invites.ts";
+import { networkCreate } from "./network-create.ts";
 import { ping } from "./ping.ts";
 import { expose, forward } from "./ports.ts";
 import { lookup, put, set } from "./records.ts";
@@ -14,6 +16,7 @@ import { search } from "./search.ts";
 import { share } from "./share.ts";
 import { sim } from "./sim.ts";
 import { status } from "./status.ts";
+import { pub, sub } from "./topics.ts";
 import { up } from "./up.ts";
 
 export const COMMANDS: readonly Command[] = [
@@ -24,6 +27,8 @@ export const COMMANDS: readonly Command[] = [
   share,
   get,
   search,
+  pub,
+  sub,
   ping,
   expose,
   forward,
@@ -32,6 +37,12 @@ export const COMMANDS: readonly Command[] = [
   lookup,
   work,
   runModule,
+  networkCreate,
+  invite,
+  inviteList,
+  inviteRevoke,
+  ban,
+  unban,
   status,
   doctor,
   id,

@@ -14,10 +14,12 @@ const ALL = [
   "files",
   "swarm",
   "overlay",
+  "topics",
   "feeds",
   "compute",
   "rpc",
   "peerjs",
+  "edge",
 ];
 
 const named = process.argv.slice(2);

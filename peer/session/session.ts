@@ -31,12 +31,17 @@ const CLOSE_FLUSH_MS = 2_000;
 /** Bytes under way from which on writes are gathered for a turn of the event loop. */
 const COMPANY_BYTES: number = 64 * 1024;
 
+/** The first wire version that knows `taken`, without which bulk is not spread over several links. */
+const TAKEN_VERSION = 2;
+
 export interface SessionOptions {
   readonly runtime: Runtime;
   readonly peerId: PeerId;
   readonly sessionId: Uint8Array;
   /** Which run of the other peer this is. */
   readonly remoteInstance: Uint8Array;
+  /** Of the wire, spoken by both. */
+  readonly version: number;
   readonly role: "dialler" | "acceptor";
   readonly keys: SessionKeys;
   handler(protocol: string): StreamHandler | undefined;
@@ -517,15 +522,18 @@ export class PeerSession extends EventTarget implements Session {
   }
 
   #pump(): void {
-    if (this.#ended !== undefined || this.#paths.active === undefined) return;
-    this.#outbox.pump(this.#paths.carriers);
+    const { active, carriers } = this.#paths;
+    if (this.#ended !== undefined || active === undefined) return;
+    this.#outbox.pump(this.#options.version < TAKEN_VERSION ? [active] : carriers);
     this.#paths.watchClosely();
   }
 
   #acknowledge(): void {
     const ack: ControlOperation = { kind: "ack", next: this.#inbox.next };
     const { active, any, untold } = this.#paths;
-    const isStriped = this.#inbox.hasGap || untold.some((path) => path !== active);
+    const isStriped =
+      this.#options.version >= TAKEN_VERSION &&
+      (this.#inbox.hasGap || untold.some((path) => path !== active));
     if (!isStriped || untold.length === 0) {
       if (any !== undefined && any.state !== "proving") this.#sendControl(any, [ack]);
       return;
@@ -556,6 +564,7 @@ export class PeerSession extends EventTarget implements Session {
   }
 
   #planStripes(nowMs: number): void {
+    if (this.#options.version < TAKEN_VERSION) return;
     const active = this.#paths.active;
     const before = this.#stripePlan.wanted;
     const wanted = this.#stripePlan.step({

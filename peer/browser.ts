@@ -1,6 +1,7 @@
 /** peerloom for web pages: the peer, and the browser as its host. */
 import { browserRuntime } from "./adapters/browser/runtime.ts";
 import type { PeerOptions } from "./api/options.ts";
+import { PARTS_ON_DEMAND } from "./api/parts-on-demand.ts";
 import { Peer as CorePeer } from "./api/peer.ts";
 import { generateIdentity } from "./identity/identity.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
@@ -39,7 +40,7 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
           : await loadOrCreateIdentity(runtime, {
               lock: (name, task) => navigator.locks.request(name, task),
             });
-      const peer = await CorePeer.openOn(runtime, identity, { ...options, edge });
+      const peer = await CorePeer.openOn(runtime, identity, { ...options, edge }, PARTS_ON_DEMAND);
       peer.addEventListener("close", () => turn?.(), { once: true });
       return peer;
     } catch (error) {

@@ -4,6 +4,7 @@ import { loadNodeWebRtc } from "./adapters/node/webrtc.ts";
 import { nodeRuntime } from "./adapters/node/runtime.ts";
 import { type DiagnoseOptions, diagnoseOn } from "./api/diagnosis/diagnose.ts";
 import type { Finding } from "./api/diagnosis/finding.ts";
+import { ALL_PARTS } from "./api/all-parts.ts";
 import type { PeerOptions } from "./api/options.ts";
 import { Peer as CorePeer } from "./api/peer.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
@@ -31,7 +32,7 @@ export const Peer: { open(options?: NodePeerOptions): Promise<Peer> } = {
     const { dataDir, webrtc = true, edge = edgeFromEnvironment() ?? null } = options;
     const host = webrtc && options.only !== "relay" ? await loadNodeWebRtc() : undefined;
     const runtime = nodeRuntime({ dataDir, webrtc: host });
-    return CorePeer.openOn(runtime, await loadOrCreateIdentity(runtime), { ...options, edge });
+    return CorePeer.openOn(runtime, await loadOrCreateIdentity(runtime), { ...options, edge }, ALL_PARTS);
   },
 };
 

@@ -12,7 +12,8 @@ import type { WorkOptions } from "../services/compute/work-offer.ts";
 import type { DownloadOptions, DownloadResult, SaveOptions } from "../services/files/download.ts";
 import type { Ports } from "../services/ports/ports.ts";
 import type { Records } from "../services/records/records.ts";
-import type { Share, ShareOptions, TransferLimits } from "../services/files/files.ts";
+import type { Share, ShareOptions } from "../services/files/files.ts";
+import type { TransferLimits } from "../services/files/limits.ts";
 
 export type PeerOpenOptions = NodePeerOptions;
 

@@ -1,7 +1,7 @@
 /** peerloom for web pages: the peer, and the browser as its host. */
 import { browserRuntime } from "./adapters/browser/runtime.ts";
 import type { PeerOptions } from "./api/options.ts";
-import { PARTS_ON_DEMAND } from "./api/parts-on-demand.ts";
+import { loadAllParts, PARTS_ON_DEMAND } from "./api/parts-on-demand.ts";
 import { Peer as CorePeer } from "./api/peer.ts";
 import { generateIdentity } from "./identity/identity.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
@@ -49,6 +49,17 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
     }
   },
 };
+
+/**
+ * Loads what a page otherwise loads at first use: for one that shall go on when the edge that served it is gone.
+ * @throws PeerloomError `edge/unreachable`
+ * @example
+ * import { Peer, preload } from "https://edge.example/peer.js";
+ * await preload();
+ */
+export async function preload(): Promise<void> {
+  await loadAllParts();
+}
 
 /** Two tabs with one identity would take each other's place at the edge again and again. @returns ends the turn; undefined: another tab has it */
 function takeTurn(edge: string | null, network = ""): Promise<(() => void) | undefined> {

@@ -13,8 +13,26 @@ import { LaterRpc } from "./later/later-rpc.ts";
 import { loaded, OnDemand } from "./on-demand.ts";
 import type { PeerParts, Services, ServicesContext } from "./parts.ts";
 
+const LOADS = {
+  weave: () => import("./weave.ts"),
+  records: () => import("../services/records/records.ts"),
+  files: () => import("../services/files/files.ts"),
+  feeds: () => import("../services/feeds/feeds.ts"),
+  compute: () => import("../services/compute/compute.ts"),
+  rpc: () => import("../services/rpc/rpc.ts"),
+  search: () => import("../services/search/search.ts"),
+} as const;
+
+/**
+ * Loads every part now, so that nothing is missing when the edge that served them is gone.
+ * @throws PeerloomError `edge/unreachable`
+ */
+export async function loadAllParts(): Promise<void> {
+  await loaded(Promise.all(Object.values(LOADS).map((load) => load())));
+}
+
 export const PARTS_ON_DEMAND: PeerParts = {
-  weave: async (context) => (await loaded(import("./weave.ts"))).weave(context),
+  weave: async (context) => (await loaded(LOADS.weave())).weave(context),
   services: servicesOnDemand,
   sockets: undefined,
 };
@@ -28,27 +46,27 @@ function servicesOnDemand(context: ServicesContext): Services {
   let edgeState: readonly [isConnected: boolean, isLost: boolean] | undefined;
 
   const records = new OnDemand(async () => {
-    const { Records } = await loaded(import("../services/records/records.ts"));
+    const { Records } = await loaded(LOADS.records());
     return new Records(host);
   });
   const files = new OnDemand(async () => {
-    const { Files } = await loaded(import("../services/files/files.ts"));
+    const { Files } = await loaded(LOADS.files());
     return new Files(host, { edge, records: await records.get(), limits });
   });
   const feeds = new OnDemand(async () => {
-    const { Feeds } = await loaded(import("../services/feeds/feeds.ts"));
+    const { Feeds } = await loaded(LOADS.feeds());
     return new Feeds(host, await records.get());
   });
   const compute = new OnDemand(async () => {
-    const { Compute } = await loaded(import("../services/compute/compute.ts"));
+    const { Compute } = await loaded(LOADS.compute());
     return new Compute(host, await records.get());
   });
   const rpc = new OnDemand(async () => {
-    const { Rpc } = await loaded(import("../services/rpc/rpc.ts"));
+    const { Rpc } = await loaded(LOADS.rpc());
     return new Rpc(host);
   });
   const search = new OnDemand(async () => {
-    const { Search } = await loaded(import("../services/search/search.ts"));
+    const { Search } = await loaded(LOADS.search());
     const parts = { files: await files.get(), records: await records.get() };
     const made = new Search({ ...context.search, ...parts, host, edge });
     if (edgeState !== undefined) made.edgeChanged(...edgeState);

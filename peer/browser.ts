@@ -5,6 +5,7 @@ import { loadAllParts, PARTS_ON_DEMAND } from "./api/parts-on-demand.ts";
 import { Peer as CorePeer } from "./api/peer.ts";
 import { generateIdentity } from "./identity/identity.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
+import type { Runtime } from "./runtime.ts";
 
 export type * from "./api/exports.ts";
 export { RemoteError } from "./services/rpc/remote-error.ts";
@@ -32,7 +33,7 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
   async open(options = {}) {
     const runtime = browserRuntime(servedBy());
     const edge = options.edge === undefined ? servedBy() : options.edge;
-    const turn = options.identity === "fresh" ? undefined : await takeTurn(edge, options.network);
+    const turn = options.identity === "fresh" ? undefined : await Turn.take(edge, options.network);
     try {
       const identity =
         turn === undefined
@@ -41,10 +42,10 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
               lock: (name, task) => navigator.locks.request(name, task),
             });
       const peer = await CorePeer.openOn(runtime, identity, { ...options, edge }, PARTS_ON_DEMAND);
-      peer.addEventListener("close", () => turn?.(), { once: true });
+      turn?.keepFor(runtime, peer);
       return peer;
     } catch (error) {
-      turn?.();
+      turn?.end();
       throw error;
     }
   },
@@ -61,11 +62,65 @@ export async function preload(): Promise<void> {
   await loadAllParts();
 }
 
-/** Two tabs with one identity would take each other's place at the edge again and again. @returns ends the turn; undefined: another tab has it */
-function takeTurn(edge: string | null, network = ""): Promise<(() => void) | undefined> {
+/**
+ * Two tabs with one identity would take each other's place at the edge again and again, so one has it, by a Web Lock. A page that holds a
+ * lock is not kept for the way back, so the lock goes when the page is put away, and is taken again when it returns.
+ */
+class Turn {
+  readonly #name: string;
+  #release: () => void;
+
+  private constructor(name: string, release: () => void) {
+    this.#name = name;
+    this.#release = release;
+  }
+
+  /** Undefined: another tab has it. */
+  static async take(edge: string | null, network = ""): Promise<Turn | undefined> {
+    const name = `peerloom-peer ${edge ?? ""} ${network}`;
+    const release = await lockNow(name);
+    return release === undefined ? undefined : new Turn(name, release);
+  }
+
+  /** Until the peer is closed. If another tab has the identity when this page comes back, the peer is closed. */
+  keepFor({ lifecycle }: Pick<Runtime, "lifecycle">, peer: CorePeer): void {
+    let isAway = false;
+    const again = async (): Promise<void> => {
+      const release = await lockNow(this.#name);
+      if (release === undefined) await peer.close();
+      else this.#release = release;
+    };
+    const unwatch = lifecycle?.watch({
+      away: () => {
+        isAway = true;
+        this.end();
+      },
+      back: () => {
+        if (isAway) again().catch(() => peer.close());
+        isAway = false;
+      },
+    });
+    peer.addEventListener(
+      "close",
+      () => {
+        unwatch?.();
+        this.end();
+      },
+      { once: true },
+    );
+  }
+
+  end(): void {
+    this.#release();
+    this.#release = () => {};
+  }
+}
+
+/** @returns lets it go; undefined: somebody else has it */
+function lockNow(name: string): Promise<(() => void) | undefined> {
   return new Promise((resolve, reject) => {
     navigator.locks
-      .request(`peerloom-peer ${edge ?? ""} ${network}`, { ifAvailable: true }, (lock) =>
+      .request(name, { ifAvailable: true }, (lock) =>
         lock === null ? resolve(undefined) : new Promise<void>((release) => resolve(release)),
       )
       .catch(reject);

@@ -96,6 +96,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly #early: [PeerSession, Uint8Array][] = [];
   #lan: LanDiscovery | undefined;
   #listener: Listener | undefined;
+  readonly #unwatch: () => void;
   #closed: Promise<void> | undefined;
 
   /**
@@ -189,6 +190,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
       connector: this.#connector,
       rtc: this.#rtc,
     });
+    this.#unwatch =
+      runtime.lifecycle?.watch({ back: () => this.#back(), away: () => this.#away() }) ?? (() => {});
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
     this.#services = parts.services({
       host: this.#serviceHost(),
@@ -372,7 +375,29 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await rendezvous.open(this.#options.signal);
   }
 
+  /** The program stood still or was put away, or the network is another one. */
+  #back(): void {
+    this.#connector.resume();
+    this.#rendezvous?.resume();
+    this.#rendezvous?.doubt();
+    this.#rendezvous?.hurry();
+    this.#woven?.reentry?.hurry();
+    for (const session of this.#sessions.all()) {
+      session.check();
+      this.#upgrader.wake(session);
+    }
+  }
+
+  /** The program is put away: it may come back with all its sessions, but not while anything is open. */
+  #away(): void {
+    this.#connector.pause();
+    this.#rendezvous?.pause();
+    this.#rtc?.close();
+    for (const session of this.#sessions.all()) session.park();
+  }
+
   async #close(): Promise<void> {
+    this.#unwatch();
     const woven = this.#woven;
     await woven?.reentry?.close();
     await this.#lan?.close();

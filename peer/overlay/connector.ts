@@ -95,6 +95,8 @@ export class Connector {
   readonly #lookUps = new Map<PeerId, Promise<Contact | undefined>>();
   readonly #remembered = new Map<PeerId, readonly string[]>();
   readonly #closing = new AbortController();
+  /** Aborted while nothing may be dialled. */
+  #pausing = new AbortController();
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
@@ -153,7 +155,8 @@ export class Connector {
     const { introducer, policy, sessions, runtime } = this.#options;
     if (introducer === undefined || policy === "direct") return;
     try {
-      sessions.accept(await dialRelay(runtime, { edge: introducer.edge, ...offer }, this.#closing.signal));
+      const signal = AbortSignal.any([this.#closing.signal, this.#pausing.signal]);
+      sessions.accept(await dialRelay(runtime, { edge: introducer.edge, ...offer }, signal));
     } catch (error) {
       runtime.log.debug("relay not joined", { peer: short(from), error: String(error) });
     }
@@ -187,6 +190,15 @@ export class Connector {
     throw failure;
   }
 
+  /** Dials nothing until `resume`. */
+  pause(): void {
+    this.#pausing.abort(new PeerloomError("link/unavailable", "This page was put away."));
+  }
+
+  resume(): void {
+    if (this.#pausing.signal.aborted) this.#pausing = new AbortController();
+  }
+
   close(): void {
     this.#closing.abort(new PeerloomError("peer/closed", "This peer is closing."));
   }
@@ -204,7 +216,7 @@ export class Connector {
     attempts: Map<PeerId, Promise<PeerSession>>,
   ): Promise<PeerSession> {
     const stop = new AbortController();
-    const signal = AbortSignal.any([stop.signal, this.#closing.signal, until]);
+    const signal = AbortSignal.any([stop.signal, this.#closing.signal, this.#pausing.signal, until]);
     const attempt = this.#race(peerId, ways, signal).finally(() => {
       attempts.delete(peerId);
       stop.abort(new PeerloomError("aborted", "Another way was faster."));
@@ -388,6 +400,7 @@ export class Connector {
 
   /** The first way whose link becomes a path wins; all have failed when the last one has. */
   async #race(peerId: PeerId, ways: readonly Way[], signal: AbortSignal): Promise<PeerSession> {
+    signal.throwIfAborted();
     const failures: string[] = [];
     let notFound: PeerloomError | undefined;
     const oneFailed = new AbortController();

@@ -49,6 +49,11 @@ export class Rendezvous {
   #stay = new AbortController();
   /** Ends the state of being released. */
   #want: () => void = () => {};
+  /** Ends the wait before the next attempt. */
+  #hurry: () => void = () => {};
+  #isPaused = false;
+  /** While it is still leaving. */
+  #isWanted = false;
   /** When something was last asked or heard. */
   #usedAtMs = 0;
 
@@ -89,9 +94,24 @@ export class Rendezvous {
     if (this.#state.phase === "joined") this.#stay.abort();
   }
 
-  /** Joins again after `release`. */
+  /** Joins again after `release`, unless paused. */
   want(): void {
+    if (this.#isPaused) return;
+    if (this.#stay.signal.aborted) this.#isWanted = true;
     this.#want();
+  }
+
+  /** Leaves, in whatever state it is, until `resume`. */
+  pause(): void {
+    this.#isPaused = true;
+    this.#stay.abort();
+    this.#hurry();
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.want();
   }
 
   /**
@@ -169,6 +189,11 @@ export class Rendezvous {
     this.#socket?.doubt();
   }
 
+  /** Waits no longer with the next attempt. For what befalls this peer alone: many who hurry at once would fall upon the edge. */
+  hurry(): void {
+    this.#hurry();
+  }
+
   /** Tells the edge where this peer listens now. A join does so by itself. */
   updateAddresses(): void {
     this.#joinedSocket()?.send({ kind: "addresses", addresses: boundedAddresses(this.#options.addresses()) });
@@ -210,9 +235,22 @@ export class Rendezvous {
       this.#move(stops ? { phase: "stopped", error } : next);
       this.onState(false, error);
       if (stops) return;
-      attempt = next.attempt;
-      await runtime.clock.sleep(next.delayMs, signal).catch(() => {}); // The loop sees that it was aborted.
+      attempt = await this.#pauseBefore(next, signal);
+      if (this.#isPaused && !signal.aborted) await this.#untilWanted(signal);
     }
+  }
+
+  /** @returns the number of the next attempt: the first again when something is new */
+  async #pauseBefore(
+    next: { readonly attempt: number; readonly delayMs: number },
+    signal: AbortSignal,
+  ): Promise<number> {
+    const hurry = new AbortController();
+    this.#hurry = () => hurry.abort();
+    const either = AbortSignal.any([signal, hurry.signal]);
+    await this.#options.runtime.clock.sleep(next.delayMs, either).catch(() => {}); // The loop sees why.
+    this.#hurry = () => {};
+    return hurry.signal.aborted ? 0 : next.attempt;
   }
 
   async #untilWanted(signal: AbortSignal): Promise<void> {
@@ -222,7 +260,8 @@ export class Rendezvous {
     signal.addEventListener("abort", wake, { once: true });
     this.#move({ phase: "released" });
     this.onState(false);
-    await wanted.promise;
+    if (!this.#isWanted) await wanted.promise;
+    this.#isWanted = false;
     signal.removeEventListener("abort", wake);
     this.#want = () => {};
   }

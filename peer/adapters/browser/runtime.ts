@@ -2,6 +2,7 @@
 import type { Log, Runtime } from "../../runtime.ts";
 import { browserAead } from "./aead.ts";
 import { browserClock } from "./clock.ts";
+import { browserLifecycle } from "./lifecycle.ts";
 import { browserRandom } from "./random.ts";
 import { browserLogs } from "./logs.ts";
 import { browserSandboxes } from "./sandboxes.ts";
@@ -30,6 +31,7 @@ export function browserRuntime(servedBy: string | null): Runtime {
     files: undefined,
     logs: browserLogs,
     sandboxes: browserSandboxes(servedBy),
+    lifecycle: browserLifecycle,
     log: silent,
   };
 }

@@ -11,6 +11,7 @@ import { Ports } from "../services/ports/ports.ts";
 import { Records } from "../services/records/records.ts";
 import { Rpc } from "../services/rpc/rpc.ts";
 import { Search } from "../services/search/search.ts";
+import { Topics } from "../services/topics/topics.ts";
 import type { PeerParts, Services, ServicesContext } from "./parts.ts";
 import { weave } from "./weave.ts";
 
@@ -32,13 +33,14 @@ export const ALL_PARTS: PeerParts = {
   },
 };
 
-function allServices({ host, edge, limits, search: context }: ServicesContext): Services {
+function allServices({ host, edge, limits, release, search: context }: ServicesContext): Services {
   const records = new Records(host);
   const files = new Files(host, { edge, records, limits });
   const feeds = new Feeds(host, records);
   const compute = new Compute(host, records);
   const ports = new Ports(host);
   const rpc = new Rpc(host);
+  const topics = new Topics({ host, records, release });
   const search = new Search({ ...context, host, files, records, edge });
   return {
     files,
@@ -47,11 +49,13 @@ function allServices({ host, edge, limits, search: context }: ServicesContext): 
     compute,
     ports,
     rpc,
+    topics,
     search,
     start: (mesh) => records.start(mesh),
     close: async () => {
       rpc.close();
       await ports.close();
+      await topics.close();
       await search.close();
       await files.close();
       await feeds.close();

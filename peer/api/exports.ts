@@ -14,6 +14,8 @@ export type {
   FilesService,
   PortsService,
   RecordsService,
+  Topic,
+  TopicsService,
 } from "./parts.ts";
 export type {
   DownloadOptions,
@@ -51,6 +53,15 @@ export type { CallContext } from "../services/rpc/context.ts";
 export type { Remote, RemoteItems } from "../services/rpc/remote.ts";
 export type { RpcOptions, ServeOptions } from "../services/rpc/rpc.ts";
 export type { SearchHit, SearchOptions, SearchVia, SearchWay } from "../services/search/search.ts";
+export type {
+  AskOptions,
+  TopicMessage,
+  TopicOptions,
+  TopicReply,
+  TopicStatus,
+  TopicValue,
+  TopicVerdict,
+} from "../services/topics/topic.ts";
 export type { RecordValue } from "../services/records/value.ts";
 export type {
   BytesByPath,

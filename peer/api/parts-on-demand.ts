@@ -10,6 +10,7 @@ import { LaterComputation } from "./later/later-computation.ts";
 import { LaterDownload } from "./later/later-download.ts";
 import { LaterFeeds } from "./later/later-feeds.ts";
 import { LaterRpc } from "./later/later-rpc.ts";
+import { LaterTopic } from "./later/later-topic.ts";
 import { loaded, OnDemand } from "./on-demand.ts";
 import type { PeerParts, Services, ServicesContext } from "./parts.ts";
 
@@ -21,6 +22,7 @@ const LOADS = {
   compute: () => import("../services/compute/compute.ts"),
   rpc: () => import("../services/rpc/rpc.ts"),
   search: () => import("../services/search/search.ts"),
+  topics: () => import("../services/topics/topics.ts"),
 } as const;
 
 /**
@@ -38,7 +40,7 @@ export const PARTS_ON_DEMAND: PeerParts = {
 };
 
 /** As the services name them, which are not here yet; a test compares the two. */
-export const ANSWERED_ON_DEMAND = { files: "files/1", search: "search/1" } as const;
+export const ANSWERED_ON_DEMAND = { files: "files/1", search: "search/1", topics: "topic/1" } as const;
 
 function servicesOnDemand(context: ServicesContext): Services {
   const { host, edge } = context;
@@ -73,6 +75,13 @@ function servicesOnDemand(context: ServicesContext): Services {
     return made;
   });
 
+  const topics = new OnDemand(async () => {
+    const { Topics } = await loaded(LOADS.topics());
+    const made = new Topics({ host, records: await records.get(), release: (each) => context.release(each) });
+    for (const session of host.sessions()) made.met(session);
+    return made;
+  });
+
   /** The service answers by itself from the moment it is here; the first streams wait for it. */
   const answer = (protocol: string, load: () => Promise<unknown>): (() => void) => {
     const stop = host.handle(protocol, async (stream, session) => {
@@ -86,6 +95,7 @@ function servicesOnDemand(context: ServicesContext): Services {
   };
   answer(ANSWERED_ON_DEMAND.files, () => files.get());
   answer(ANSWERED_ON_DEMAND.search, () => search.get());
+  answer(ANSWERED_ON_DEMAND.topics, () => topics.get());
 
   return {
     files: {
@@ -136,6 +146,11 @@ function servicesOnDemand(context: ServicesContext): Services {
       forward: () => Promise.reject(noSockets()),
     },
     rpc: new LaterRpc(host, rpc, answer),
+    topics: {
+      topic: (name, options) => new LaterTopic(name, async () => (await topics.get()).topic(name, options)),
+      met: (session) => topics.made?.met(session),
+      status: () => topics.made?.status() ?? [],
+    },
     search: {
       search: async function* (text, options) {
         yield* (await search.get()).search(text, options);
@@ -154,6 +169,7 @@ function servicesOnDemand(context: ServicesContext): Services {
     },
     close: async () => {
       await rpc.close((made) => made.close());
+      await topics.close((made) => made.close());
       await search.close((made) => made.close());
       await files.close((made) => made.close());
       await feeds.close((made) => made.close());

@@ -21,7 +21,9 @@ import type { Ports } from "../services/ports/ports.ts";
 import type { Records } from "../services/records/records.ts";
 import type { Rpc } from "../services/rpc/rpc.ts";
 import type { Search, SearchContext } from "../services/search/search.ts";
-import type { StreamHandler } from "../session/contract.ts";
+import type { Session, StreamHandler } from "../session/contract.ts";
+import type { Topic as TopicClass, TopicOptions } from "../services/topics/topic.ts";
+import type { Topics } from "../services/topics/topics.ts";
 import type { Weave } from "./weave.ts";
 
 export interface PeerParts {
@@ -57,6 +59,8 @@ export interface ServicesContext {
   readonly edge: string | undefined;
   readonly limits: TransferLimits;
   readonly search: Pick<SearchContext, "isEdgeThere" | "overlay">;
+  /** A session that a service has made is not needed any more by it. */
+  release(session: Session): void;
   /** Who answers a protocol now. */
   handlerOf(protocol: string): StreamHandler | undefined;
 }
@@ -88,6 +92,31 @@ export interface ComputeService extends Pick<Compute, "work"> {
   map(module: Uint8Array | ArrayBuffer, inputs: TaskInputs, options?: MapOptions): Computation;
 }
 
+/** A topic as an application holds it. */
+export type Topic = Pick<
+  TopicClass,
+  | keyof EventTarget
+  | "name"
+  | "peers"
+  | "missed"
+  | "status"
+  | "publish"
+  | "ask"
+  | "close"
+  | typeof Symbol.asyncIterator
+  | typeof Symbol.asyncDispose
+>;
+
+/** Publish and subscribe. */
+export interface TopicsService extends Pick<Topics, "met" | "status"> {
+  /**
+   * Joins a topic. It finds others by itself, and passes on what they publish until it is closed.
+   * @param name 1 to 128 bytes
+   * @throws PeerloomError `usage/invalid`, `peer/closed`; in a page what is done with the topic throws them
+   */
+  topic(name: string, options?: TopicOptions): Topic;
+}
+
 export type RecordsService = Omit<PublicOf<Records>, "start" | "close">;
 export type FeedsService = Omit<PublicOf<Feeds>, "close">;
 export type PortsService = Omit<PublicOf<Ports>, "close">;
@@ -99,6 +128,7 @@ export interface Services {
   readonly compute: ComputeService;
   readonly ports: PortsService;
   readonly rpc: Pick<Rpc, "serve" | "remote">;
+  readonly topics: TopicsService;
   readonly search: Pick<Search, "search" | "linked" | "edgeChanged">;
   /** The overlay stands. */
   start(mesh: Mesh): void;

@@ -80,6 +80,14 @@ export class Peer extends EventTarget implements AsyncDisposable {
    * const five = await peer.rpc<Calc>(id, "calc/1").add(2, 3);
    */
   readonly rpc: Services["rpc"]["remote"];
+  /**
+   * Joins a topic: what one peer publishes reaches all others that have it open. It is checked, signed, and passed on from peer to peer.
+   * @example
+   * const topic = peer.topic("news", { validate: ({ value }) => (typeof value === "string" ? "accept" : "reject") });
+   * await topic.publish("hello");
+   * for await (const { from, value } of topic) console.log(from, value);
+   */
+  readonly topic: Services["topics"]["topic"];
   readonly #runtime: Runtime;
   readonly #identity: Identity;
   readonly #options: CheckedOptions;
@@ -198,9 +206,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
       edge,
       limits: { upload: options.uploadLimit, download: options.downloadLimit },
       search: this.#searchContext(),
+      release: (session) => this.#release(session),
       handlerOf: (protocol) => this.#handlers.get(protocol),
     });
-    const { files, records, feeds, compute, ports, rpc } = this.#services;
+    const { files, records, feeds, compute, ports, rpc, topics } = this.#services;
     this.files = files;
     this.records = records;
     this.feeds = feeds;
@@ -208,6 +217,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.ports = ports;
     this.serve = (...call) => rpc.serve(...call);
     this.rpc = (...call) => rpc.remote(...call);
+    this.topic = (...call) => topics.topic(...call);
   }
 
   /** Origin of the edge, or undefined in pure mode. */
@@ -262,6 +272,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       peers: this.#sessions.all().map(sessionStatus),
       listen: this.listenAddresses,
       shares: this.files.shares().map(({ name, bytes, hash }) => ({ name, bytes, hash })),
+      topics: this.#services.topics.status(),
       overlay: overlayStatus(this.#woven?.overlay),
       records: { kept: this.records.kept, refused: this.records.refused },
     };
@@ -453,6 +464,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     };
     session.addEventListener("path", tell);
     this.#upgrader.watch(session);
+    this.#services.topics.met(session);
     tell();
   }
 
@@ -491,6 +503,12 @@ export class Peer extends EventTarget implements AsyncDisposable {
       this.#connector.remember(from, message.addresses);
   }
 
+  /** A session that a service has made is not needed any more by it. */
+  #release({ peerId }: Session): void {
+    const session = this.#sessions.get(peerId);
+    if (session !== undefined) this.#woven?.overlay?.release(session);
+  }
+
   #receiveOverlay(session: PeerSession, message: Uint8Array): void {
     const woven = this.#woven;
     if (woven !== undefined) woven.overlay?.receive(session, message);
@@ -508,10 +526,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
           : {
               neighbours: () => this.#woven?.overlay?.neighbours() ?? [],
               hasSession: (id) => this.#sessions.get(id) !== undefined,
-              release: ({ peerId }) => {
-                const session = this.#sessions.get(peerId);
-                if (session !== undefined) this.#woven?.overlay?.release(session);
-              },
+              release: (session) => this.#release(session),
             },
     };
   }

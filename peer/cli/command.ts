@@ -89,6 +89,8 @@ export interface CliHost {
   startEdge(options: EdgeOptions): Promise<RunningEdge>;
   /** All of standard input. @throws PeerloomError `usage/invalid` past so many bytes */
   readInput(bytesMax: number): Promise<Uint8Array>;
+  /** Standard input, line by line as they come. */
+  readLines(): AsyncIterable<string>;
   /** The program and arguments that start this command line again in a process of its own. */
   readonly self: readonly string[];
 }

@@ -14,6 +14,7 @@ import { search } from "./search.ts";
 import { share } from "./share.ts";
 import { sim } from "./sim.ts";
 import { status } from "./status.ts";
+import { pub, sub } from "./topics.ts";
 import { up } from "./up.ts";
 
 export const COMMANDS: readonly Command[] = [
@@ -24,6 +25,8 @@ export const COMMANDS: readonly Command[] = [
   share,
   get,
   search,
+  pub,
+  sub,
   ping,
   expose,
   forward,

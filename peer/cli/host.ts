@@ -1,5 +1,6 @@
 /** The real host of the command line: peers of this runtime, the embedded edge, and how to start this program again. */
 import process from "node:process";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { concatBytes } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
@@ -12,7 +13,7 @@ import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
 export function cliHost(
   surroundings: Pick<CliHost, "environment" | "homeFolder" | "workingFolder">,
 ): CliHost {
-  return { ...surroundings, openPeer, diagnose, startEdge, readInput, self: selfCommand() };
+  return { ...surroundings, openPeer, diagnose, startEdge, readInput, readLines, self: selfCommand() };
 }
 
 /** The error for an edge command without the tools that only those who run an edge install. */
@@ -66,6 +67,10 @@ async function readInput(bytesMax: number): Promise<Uint8Array> {
       throw new PeerloomError("usage/invalid", `Standard input has more than ${bytesMax} bytes.`);
   }
   return concatBytes(...chunks);
+}
+
+function readLines(): AsyncIterable<string> {
+  return createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
 }
 
 function isMissingModule(error: unknown): boolean {

@@ -14,6 +14,10 @@ import type { Ports } from "../services/ports/ports.ts";
 import type { Records } from "../services/records/records.ts";
 import type { Share, ShareOptions } from "../services/files/files.ts";
 import type { TransferLimits } from "../services/files/limits.ts";
+import type { Topic, TopicMessage, TopicOptions } from "../services/topics/topic.ts";
+
+export interface CliTopic
+  extends EventTarget, AsyncIterable<TopicMessage>, Pick<Topic, "peers" | "publish" | "close"> {}
 
 export type PeerOpenOptions = NodePeerOptions;
 
@@ -43,5 +47,6 @@ export interface CliPeer
     map(module: Uint8Array, inputs: TaskInputs, options: MapOptions): CliComputation;
   };
   readonly ports: Pick<Ports, "expose" | "forward">;
+  topic(name: string, options?: TopicOptions): CliTopic;
   status(): PeerStatus;
 }

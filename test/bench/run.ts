@@ -13,6 +13,7 @@ const ALL = [
   "files",
   "swarm",
   "overlay",
+  "topics",
   "feeds",
   "compute",
   "rpc",

@@ -9,12 +9,19 @@ import type { TextSink } from "../../../peer/cli/output.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { DEFAULT_NETWORK } from "../../../shared/ids.ts";
 import { formatTicket } from "../../../peer/services/files/ticket.ts";
-import type { CliComputation, CliPeer, Download, PeerOpenOptions } from "../../../peer/cli/peer-contract.ts";
+import type {
+  CliComputation,
+  CliPeer,
+  CliTopic,
+  Download,
+  PeerOpenOptions,
+} from "../../../peer/cli/peer-contract.ts";
 import type { TaskResult } from "../../../peer/services/compute/computation.ts";
 import type { TaskInputs } from "../../../peer/services/compute/input-reader.ts";
 import type { MapOptions } from "../../../peer/services/compute/compute.ts";
 import type { WorkOptions } from "../../../peer/services/compute/work-offer.ts";
 import type { SearchHit } from "../../../peer/services/search/search.ts";
+import type { TopicMessage, TopicOptions, TopicValue } from "../../../peer/services/topics/topic.ts";
 import { run } from "../../../peer/cli/run.ts";
 import type { PathInfo, Session, Stream } from "../../../peer/session/contract.ts";
 import { requirePeerId } from "../../../shared/ids.ts";
@@ -162,6 +169,14 @@ export class FakePeer extends EventTarget implements CliPeer {
       yield { name, bytes: 10, hash: "hash1", ticket: TICKET, via: "index", sources: 2 };
   }
 
+  topics: { readonly name: string; readonly options: TopicOptions | undefined; readonly topic: FakeTopic }[] =
+    [];
+  topic(name: string, options?: TopicOptions): FakeTopic {
+    const topic = new FakeTopic();
+    this.topics.push({ name, options, topic });
+    return topic;
+  }
+
   handle(): () => void {
     return () => undefined;
   }
@@ -180,6 +195,7 @@ export class FakePeer extends EventTarget implements CliPeer {
       peers,
       listen: this.listenAddresses,
       shares: [],
+      topics: [],
       overlay: { links: 3, ready: false, dropped: 1 },
       records: { kept: 2, refused: 0 },
     };
@@ -188,6 +204,28 @@ export class FakePeer extends EventTarget implements CliPeer {
   close(): Promise<void> {
     this.closed += 1;
     return Promise.resolve();
+  }
+}
+
+/** Somebody is there, and says three things. */
+export class FakeTopic extends EventTarget implements CliTopic {
+  readonly peers = [ID_B];
+  readonly published: TopicValue[] = [];
+  closed = 0;
+
+  publish(value: TopicValue): Promise<number> {
+    this.published.push(value);
+    return Promise.resolve(1);
+  }
+
+  close(): Promise<void> {
+    this.closed += 1;
+    return Promise.resolve();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<TopicMessage> {
+    for (const [i, value] of ["hello\u001b[31m", { a: 1 }, Uint8Array.of(1)].entries())
+      yield { from: ID_B, value, timeMs: 0, id: "", isPast: i === 0 };
   }
 }
 
@@ -251,6 +289,9 @@ export function start(argv: readonly string[], options: RunOptions = {}): Runnin
       const peer = await (options.makePeer?.(peerOptions) ?? new FakePeer(peerOptions));
       peers.push(peer);
       return peer;
+    },
+    readLines: async function* () {
+      yield* ["one", "two"];
     },
     readInput: () => Promise.resolve(new Uint8Array(0)),
     startEdge: () => Promise.reject(new Error("no edge in this test")),

@@ -7,6 +7,7 @@ import { bundleWeb } from "../../../infra/bundle.ts";
 import { WEB_BUDGET, type WebSizes } from "../../../infra/web-sizes.ts";
 import { ANSWERED_ON_DEMAND } from "../../../peer/api/parts-on-demand.ts";
 import { FILES_PROTOCOL } from "../../../peer/services/files/protocol.ts";
+import { TOPIC_PROTOCOL } from "../../../peer/services/topics/protocol.ts";
 import { SEARCH_PROTOCOL } from "../../../peer/services/search/protocol.ts";
 
 let folder = "";
@@ -33,6 +34,7 @@ test("the core is loaded in a few requests, and each capability is a part of its
     "compute/compute",
     "rpc/rpc",
     "search/search",
+    "topics/topics",
   ])
     expect(parts).toContain(`services/${name}.ts`);
   expect(parts).toContain("api/weave.ts");
@@ -47,5 +49,9 @@ test("no code is made from text at run time", async () => {
 });
 
 test("a page answers for a service that is not loaded under the service's own name", () => {
-  expect(ANSWERED_ON_DEMAND).toEqual({ files: FILES_PROTOCOL, search: SEARCH_PROTOCOL });
+  expect(ANSWERED_ON_DEMAND).toEqual({
+    files: FILES_PROTOCOL,
+    search: SEARCH_PROTOCOL,
+    topics: TOPIC_PROTOCOL,
+  });
 });

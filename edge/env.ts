@@ -21,6 +21,10 @@ export interface Env {
   /** Counts requests by address prefix. */
   readonly LIMIT: RateLimit;
 
+  /** On a machine of one's own: lists the open descriptors of the process, and how many it may have. Absent on Cloudflare. */
+  readonly DESCRIPTORS?: Fetcher;
+  readonly DESCRIPTORS_MAX?: string;
+
   /** Secret behind relay tickets; without it the edge makes one and keeps it. */
   readonly EDGE_SECRET?: string;
   /** Further origins under which peers dial this edge, separated by spaces or commas. */

@@ -5,6 +5,7 @@
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import type { ErrorCode } from "../shared/errors.ts";
+import { hasRoom, NO_ROOM } from "./descriptors.ts";
 import type { Env } from "./env.ts";
 import { isKey, isListed, peerjsOptions, roomName, shardOf } from "./peerjs-options.ts";
 import { errorFrame, ID_LENGTH_MAX, TOKEN_LENGTH_MAX } from "./peerjs-protocol.ts";
@@ -67,6 +68,8 @@ async function openSocket(env: Env, request: Request): Promise<Response> {
     return refuseSocket("peerjs/id-invalid", `An id or a token has at most ${ID_LENGTH_MAX} characters`);
   if (!(await isAllowed(env, "peerjs", request)))
     return refuseSocket("edge/rate-limited", "Too many sockets from this address. Wait a minute.");
+  // No socket to say it on: it would be the one too many.
+  if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
   const shard = shardOf(id, peerjsOptions(env).shards);
   const response = await env.PEERJS.getByName(roomName(key, shard)).fetch(request);
   return response.webSocket === null ? closedSocket(await response.text()) : response;

@@ -3,12 +3,12 @@
  * bundles, and the Worker's configuration. Run by `prepack`, so a package is never older than its sources.
  */
 import { execFile } from "node:child_process";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { PeerloomError } from "../shared/errors.ts";
-import { bundleWeb, bundleWorker } from "./bundle.ts";
+import { bundleStandalone, bundleWeb, bundleWorker } from "./bundle.ts";
 
 const root: string = fileURLToPath(new URL("..", import.meta.url));
 const dist: string = join(root, "dist");
@@ -17,6 +17,9 @@ const run = promisify(execFile);
 await rm(dist, { recursive: true, force: true });
 await emitModules();
 await writeFile(join(dist, "worker.js"), await bundleWorker());
+await writeFile(join(dist, "standalone.js"), await bundleStandalone());
+await cp(join(root, "infra", "self-host"), join(dist, "self-host"), { recursive: true });
+await copyFile(join(root, "infra", "grafana.json"), join(dist, "grafana.json"));
 await bundleWeb(join(dist, "web"));
 await writeWorkerConfiguration();
 

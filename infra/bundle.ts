@@ -15,6 +15,7 @@ const root: string = fileURLToPath(new URL("..", import.meta.url));
 /** Modules served to browsers, by the name they are served under; what they share goes into modules of its own. */
 const WEB_MODULES: Readonly<Record<string, string>> = {
   peer: "peer/browser.ts",
+  peerjs: "peer/peerjs-browser.ts",
   elements: "peer/web/elements.ts",
   page: "peer/web/page.ts",
 };
@@ -36,10 +37,19 @@ const SHARED_OPTIONS: BuildOptions = {
 
 /** The Worker's text. */
 export async function bundleWorker(): Promise<string> {
+  return bundleForWorkerd("edge/index.ts");
+}
+
+/** The text of what stands in for Cloudflare's own services where workerd runs alone. */
+export async function bundleStandalone(): Promise<string> {
+  return bundleForWorkerd("edge/standalone.ts");
+}
+
+async function bundleForWorkerd(entryPoint: string): Promise<string> {
   const { outputFiles } = await build({
     ...SHARED_OPTIONS,
     write: false,
-    entryPoints: ["edge/index.ts"],
+    entryPoints: [entryPoint],
     conditions: ["workerd", "worker", "browser"],
     external: ["cloudflare:*"],
   });

@@ -1,9 +1,13 @@
 /** peerloom for web pages: the peer, and the browser as its host. */
 import { browserRuntime } from "./adapters/browser/runtime.ts";
+import { servedBy } from "./adapters/browser/served-by.ts";
+import { edgeOfInvite } from "./api/network-access.ts";
+import { Networks } from "./api/networks.ts";
 import type { PeerOptions } from "./api/options.ts";
 import { loadAllParts, PARTS_ON_DEMAND } from "./api/parts-on-demand.ts";
 import { Peer as CorePeer } from "./api/peer.ts";
 import { generateIdentity } from "./identity/identity.ts";
+import { parseInvite } from "./identity/invites.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -32,8 +36,10 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
    */
   async open(options = {}) {
     const runtime = browserRuntime(servedBy());
-    const edge = options.edge === undefined ? servedBy() : options.edge;
-    const turn = options.identity === "fresh" ? undefined : await Turn.take(edge, options.network);
+    const { invite } = options;
+    const edge = options.edge === undefined ? (edgeOfInvite(invite) ?? servedBy()) : options.edge;
+    const network = invite === undefined ? options.network : parseInvite(invite).network;
+    const turn = options.identity === "fresh" ? undefined : await Turn.take(edge, network);
     try {
       const identity =
         turn === undefined
@@ -50,6 +56,12 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
     }
   },
 };
+
+/** The private networks that this origin holds: makes networks and invites. */
+export function networks(): Networks {
+  const runtime = browserRuntime(servedBy());
+  return new Networks(runtime, runtime.storage);
+}
 
 /**
  * Loads what a page otherwise loads at first use: for one that shall go on when the edge that served it is gone.
@@ -125,13 +137,4 @@ function lockNow(name: string): Promise<(() => void) | undefined> {
       )
       .catch(reject);
   });
-}
-
-/** What the edge's build calls the modules that may hold this one: the runtime itself, or a part that others share with it. */
-const SERVED_AS = /^\/(peer|chunk-[A-Z0-9]{8})\.js$/;
-
-/** The origin of this script when an edge served it; bundled into a page it says nothing. */
-function servedBy(): string | null {
-  const { origin, pathname } = new URL(import.meta.url);
-  return SERVED_AS.test(pathname) && origin.startsWith("http") ? origin : null;
 }

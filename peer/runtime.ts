@@ -220,7 +220,12 @@ export interface WebSocketHost {
    * Never offers compression where that can be chosen: sealed bytes do not shrink.
    * @throws PeerloomError `link/failed`, `aborted`
    */
-  connect(url: string, signal: AbortSignal): Promise<MessageSocket>;
+  connect(url: string, signal: AbortSignal, options?: WebSocketOptions): Promise<MessageSocket>;
+}
+
+export interface WebSocketOptions {
+  /** A longer message ends the socket, where the host can tell before it has all of it. @default FRAME_BYTES_MAX */
+  readonly messageBytesMax?: number;
 }
 
 /** An ICE server as in W3C's RTCIceServer. */
@@ -237,14 +242,22 @@ export type RtcSignal =
 
 export interface WebRtcHost {
   /**
-   * One peer connection with one reliable, ordered data channel, negotiated with id 0 on both sides.
+   * One peer connection with one reliable data channel: ordered and negotiated with id 0 on both sides, unless it is announced.
    * The offerer's `onSignal` is called with the offer soon after.
    */
   open(options: {
     readonly role: "offerer" | "answerer";
     readonly iceServers: readonly IceServer[];
+    /** The offerer tells of the channel in band (RFC 8832), as other programs do; the answerer takes the first that comes. */
+    readonly announced?: RtcChannel | undefined;
     onSignal(signal: RtcSignal): void;
   }): RtcConnection;
+}
+
+/** What the offerer says of its channel; an answerer's is ignored. */
+export interface RtcChannel {
+  readonly label: string;
+  readonly ordered: boolean;
 }
 
 export interface RtcConnection {
@@ -252,6 +265,7 @@ export interface RtcConnection {
   accept(signal: RtcSignal): void;
   /** Memory must not change afterwards. */
   send(parts: readonly Uint8Array[]): void;
+  sendText(text: string): void;
   readonly bufferedBytes: number;
   /** The longest message both sides take, bytes; known once open. */
   readonly messageBytesMax: number;
@@ -267,9 +281,10 @@ export interface RtcConnection {
   destroy(): void;
   onOpen: () => void;
   onMessage: (bytes: Uint8Array) => void;
+  onText: (text: string) => void;
   /** `bufferedBytes` has fallen below 256 KiB after having been above. */
   onDrain: () => void;
-  /** Called once, also when it never opened. */
+  /** Called once, also when it never opened. `link/closed`: it was open, and the other side has closed it; `link/failed`: all else. */
   onClose: (error: PeerloomError | undefined) => void;
 }
 

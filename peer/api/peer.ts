@@ -15,14 +15,17 @@ import { Rendezvous } from "../overlay/rendezvous.ts";
 import type { PathAttempt } from "../overlay/path-attempt.ts";
 import { type IceOutcome, RtcNegotiations } from "../overlay/rtc-negotiations.ts";
 import { Upgrader } from "../overlay/upgrader.ts";
-import type { IceServer, Listener, Runtime } from "../runtime.ts";
+import type { IceServer, KeyValueStorage, Listener, Runtime } from "../runtime.ts";
 import type { SearchHit, SearchOptions } from "../services/search/search.ts";
+import { WORK_PROTOCOL } from "../services/compute/work-protocol.ts";
+import { Membership } from "../services/membership/membership.ts";
 import type { ServiceHost } from "../services/host.ts";
 import type { LanDiscovery } from "../overlay/lan-discovery.ts";
 import type { Session, StreamHandler } from "../session/contract.ts";
 import type { PeerSession } from "../session/session.ts";
 import { Sessions } from "../session/sessions.ts";
 import { type CheckedOptions, checkOptions, type PeerOptions } from "./options.ts";
+import { type NetworkAccess, openNetwork } from "./network-access.ts";
 import type {
   ComputeService,
   FeedsService,
@@ -58,6 +61,8 @@ export interface EdgeState {
 export class Peer extends EventTarget implements AsyncDisposable {
   readonly id: PeerId;
   readonly network: NetworkName;
+  /** What this peer may do in its network; inviting and banning. */
+  readonly membership: Membership;
   /** Files and folders, shared and got. */
   readonly files: FilesService;
   /** Small values that the overlay keeps. */
@@ -109,15 +114,20 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   /**
    * Opens a peer on a host.
-   * @throws PeerloomError `edge/unreachable`, `usage/invalid`, `network/invalid-name`, `link/failed` (port taken), `aborted`
+   * @param storage keeps what is known of private networks, if not the runtime's
+   * @throws PeerloomError `edge/unreachable`, `usage/invalid`, `network/invalid-name`, `link/failed` (port taken), `aborted`; of a private network
+   *   `network/not-member`, `network/invite-invalid`, `network/invite-used`, `network/expired`, `network/banned`
    */
   static async openOn(
     runtime: Runtime,
     identity: Identity,
     options: PeerOptions,
     parts: PeerParts,
+    storage: KeyValueStorage = runtime.storage,
   ): Promise<Peer> {
-    const peer = new Peer(runtime, identity, checkOptions(options), parts);
+    const checked = checkOptions(options);
+    const access = await openNetwork(runtime, identity, options, storage);
+    const peer = new Peer(runtime, identity, checked, access, parts);
     try {
       await peer.#start();
       return peer;
@@ -127,21 +137,29 @@ export class Peer extends EventTarget implements AsyncDisposable {
     }
   }
 
-  private constructor(runtime: Runtime, identity: Identity, options: CheckedOptions, parts: PeerParts) {
+  private constructor(
+    runtime: Runtime,
+    identity: Identity,
+    options: CheckedOptions,
+    access: NetworkAccess,
+    parts: PeerParts,
+  ) {
     super();
     this.id = identity.id;
-    this.network = options.network;
+    const { network, admission, pass } = access;
+    this.network = network;
     this.#runtime = runtime;
     this.#identity = identity;
     this.#options = options;
     this.#parts = parts;
     const listenAddresses = (): readonly string[] => this.listenAddresses;
-    const { edge, network, policy } = options;
+    const { edge, policy } = options;
     this.#sessions = new Sessions({
       runtime,
       identity,
       network,
-      handler: (protocol) => this.#handlers.get(protocol),
+      admission,
+      handler: (protocol) => this.#handlerOf(protocol),
       onSignal: (session, message) => this.#receiveSessionSignal(session, message),
       onOverlay: (session, message) => this.#receiveOverlay(session, message),
       onSession: (session) => this.#begun(session),
@@ -155,7 +173,14 @@ export class Peer extends EventTarget implements AsyncDisposable {
       },
     });
     if (edge !== undefined) {
-      this.#rendezvous = new Rendezvous({ runtime, identity, network, edge, addresses: listenAddresses });
+      this.#rendezvous = new Rendezvous({
+        runtime,
+        identity,
+        network,
+        edge,
+        pass,
+        addresses: listenAddresses,
+      });
       this.#introducer = new Introducer({ runtime, identity, network, rendezvous: this.#rendezvous });
     }
     if (runtime.webrtc !== undefined && options.webrtc && policy !== "relay") {
@@ -201,13 +226,20 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#unwatch =
       runtime.lifecycle?.watch({ back: () => this.#back(), away: () => this.#away() }) ?? (() => {});
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
+    const host = this.#serviceHost(pass);
+    this.membership = new Membership({
+      ...access,
+      host,
+      edge,
+      tellEdge: (signed) => this.#rendezvous?.sendBans(signed) ?? false,
+    });
     this.#services = parts.services({
-      host: this.#serviceHost(),
+      host,
       edge,
       limits: { upload: options.uploadLimit, download: options.downloadLimit },
       search: this.#searchContext(),
       release: (session) => this.#release(session),
-      handlerOf: (protocol) => this.#handlers.get(protocol),
+      handlerOf: (protocol) => this.#handlerOf(protocol),
     });
     const { files, records, feeds, compute, ports, rpc, topics } = this.#services;
     this.files = files;
@@ -371,13 +403,15 @@ export class Peer extends EventTarget implements AsyncDisposable {
         this.#runtime.log.debug("relay offer failed", { error: String(error) });
       });
     };
+    rendezvous.onBans = (signed) => this.membership.fromEdge(signed);
     rendezvous.onJoined = ({ beacons, keep }) => {
-      whenWoven(async ({ membership, overlay }) => {
-        membership?.joined(keep);
+      this.membership.joined();
+      whenWoven(async ({ beacons: keeping, overlay }) => {
+        keeping?.joined(keep);
         await overlay?.join(beacons);
       });
     };
-    rendezvous.onRelease = () => whenWoven(({ membership }) => membership?.released());
+    rendezvous.onRelease = () => whenWoven((woven) => woven.beacons?.released());
     rendezvous.onState = (connected, error) => {
       const detail: EdgeState = error === undefined ? { connected } : { connected, error };
       this.#services.search.edgeChanged(connected, error !== undefined);
@@ -413,7 +447,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await woven?.reentry?.close();
     await this.#lan?.close();
     await this.#services.close();
-    woven?.membership?.close();
+    await this.membership.close();
+    woven?.beacons?.close();
     woven?.overlay?.close();
     this.#services.end();
     this.#connector.close();
@@ -435,7 +470,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
   }
 
   #lanDiscovery(): LanDiscovery | undefined {
-    const { network, lanReach: reach } = this.#options;
+    const { lanReach: reach } = this.#options;
+    const { network } = this;
     const host = this.#runtime.lan;
     const overlay = this.#woven?.overlay;
     if (host === undefined || reach === undefined || overlay === undefined) return undefined;
@@ -466,6 +502,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#upgrader.watch(session);
     this.#services.topics.met(session);
     tell();
+    this.membership.begun(session);
   }
 
   /** What became of a WebRTC negotiation is why the session is on another path. */
@@ -498,7 +535,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   #receiveSignal(from: PeerId, message: SignalMessage, answer: (message: SignalMessage) => void): void {
     if (message.kind === "rtc") this.#rtc?.receive(from, message.connectionId, message.signal, answer);
     else if (message.kind === "refuse") this.#rtc?.refused(from, message.id, message.code);
-    else if (message.kind === "meet") this.#woven?.membership?.meet();
+    else if (message.kind === "meet") this.#woven?.beacons?.meet();
     else if (message.kind === "dial" && message.addresses.length > 0)
       this.#connector.remember(from, message.addresses);
   }
@@ -531,7 +568,17 @@ export class Peer extends EventTarget implements AsyncDisposable {
     };
   }
 
-  #serviceHost(): ServiceHost {
+  /** What a member of a private network needs an ability for, it is refused without. */
+  #handlerOf(protocol: string): StreamHandler | undefined {
+    const handler = this.#handlers.get(protocol);
+    if (handler === undefined || protocol !== WORK_PROTOCOL) return handler;
+    return (stream, session) => {
+      if (this.membership.allows(session.peerId, "compute")) return handler(stream, session);
+      stream.reset("network/not-allowed");
+    };
+  }
+
+  #serviceHost(pass: NetworkAccess["pass"]): ServiceHost {
     return {
       id: this.id,
       network: this.network,
@@ -540,6 +587,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
       connect: (id, options) => this.#connect(id, options),
       sessions: () => this.sessions(),
       sign: (bytes) => this.#identity.sign(bytes),
+      pass,
+      requireAbility: (ability) => this.membership.require(ability),
       isLinked: async (signal) => (await this.#woven?.overlay?.isLinked(signal)) ?? false,
       handle: (protocol, handler) => this.handle(protocol, handler),
     };

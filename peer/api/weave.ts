@@ -6,7 +6,7 @@ import type { NetworkName } from "../../shared/ids.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Connector } from "../overlay/connector.ts";
 import { FORWARD_PROTOCOL, FORWARDED_PROTOCOL, Forwarder } from "../overlay/forwarder.ts";
-import { Membership } from "../overlay/membership.ts";
+import { Membership as BeaconMembership } from "../overlay/membership.ts";
 import { Overlay } from "../overlay/overlay.ts";
 import { Reentry } from "../overlay/reentry.ts";
 import type { Rendezvous } from "../overlay/rendezvous.ts";
@@ -31,7 +31,7 @@ export interface WeaveContext {
 export interface Woven {
   readonly forwarder: Forwarder;
   readonly overlay: Overlay | undefined;
-  readonly membership: Membership | undefined;
+  readonly beacons: BeaconMembership | undefined;
   readonly reentry: Reentry | undefined;
 }
 
@@ -40,7 +40,7 @@ export type Weave = (context: WeaveContext) => Woven;
 export function weave(context: WeaveContext): Woven {
   const { options, rendezvous, sessions, runtime } = context;
   const forwarder = forwarding(context);
-  if (!options.overlay) return { forwarder, overlay: undefined, membership: undefined, reentry: undefined };
+  if (!options.overlay) return { forwarder, overlay: undefined, beacons: undefined, reentry: undefined };
   const overlay = new Overlay({
     runtime,
     identity: context.identity,
@@ -60,10 +60,10 @@ export function weave(context: WeaveContext): Woven {
         .map(({ peerId }) => ({ id: peerId, addresses: context.connector.addressesOf(peerId) })),
     connect: (contact, signal) => context.connector.connectDirect(contact, { edge: false, signal }),
   });
-  if (rendezvous === undefined) return { forwarder, overlay, membership: undefined, reentry };
-  const membership = new Membership({ runtime, rendezvous, overlay });
-  overlay.onBeaconLost = () => membership.beaconLost();
-  return { forwarder, overlay, membership, reentry };
+  if (rendezvous === undefined) return { forwarder, overlay, beacons: undefined, reentry };
+  const beacons = new BeaconMembership({ runtime, rendezvous, overlay });
+  overlay.onBeaconLost = () => beacons.beaconLost();
+  return { forwarder, overlay, beacons, reentry };
 }
 
 function forwarding({ runtime, options, sessions, handle }: WeaveContext): Forwarder {

@@ -4,7 +4,7 @@
 import type { ErrorCode, PeerloomError } from "../../shared/errors.ts";
 import type { FromRendezvous } from "../../shared/messages.ts";
 import type { Random } from "../runtime.ts";
-import { backoffMs } from "./backoff.ts";
+import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS, backoffMs } from "./backoff.ts";
 
 /** What the edge says to a newcomer it accepts. */
 export type Welcome = Extract<FromRendezvous, { kind: "joined" }>;
@@ -42,6 +42,10 @@ const INCURABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "edge/replaced",
   "network/invalid-name",
   "id/invalid",
+  "network/not-member",
+  "network/invite-used",
+  "network/expired",
+  "network/banned",
 ]);
 
 /**
@@ -50,22 +54,35 @@ const INCURABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  */
 const INCURABLE_AT_FIRST: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["edge/challenge-failed"]);
 
+/**
+ * A deploy, an eviction or a crash drops all sockets of an edge at once. As many as were there when this peer joined come back over so
+ * long, each at a random time of it, that about this many come in a second. One of a few is back in half a second as ever.
+ */
+export const RETURNS_PER_SECOND = 50;
+/** However many there are, so that everybody is back within a minute. The largest rendezvous then sees 700 joins a second, of 1,000 it can take. */
+export const RETURN_SPREAD_MS_MAX = 30_000;
+
 export interface Loss {
   readonly error: PeerloomError;
   readonly nowMs: number;
   /** The edge has let this peer in at least once. */
   readonly everJoined: boolean;
+  /** Members that the edge told of when it last let this peer in. */
+  readonly members: number;
 }
 
 /** The state after a socket ended. */
 export function afterLoss(
   state: RendezvousState,
-  { error, nowMs, everJoined }: Loss,
+  { error, nowMs, everJoined, members }: Loss,
   random: Pick<Random, "unit">,
 ): Extract<RendezvousState, { phase: "waiting" | "stopped" }> {
   if (INCURABLE.has(error.code) || (!everJoined && INCURABLE_AT_FIRST.has(error.code)))
     return { phase: "stopped", error };
   const healthy = state.phase === "joined" && nowMs - state.sinceMs >= HEALTHY_AFTER_MS;
   const attempt = healthy || !("attempt" in state) ? 0 : state.attempt;
-  return { phase: "waiting", attempt: attempt + 1, delayMs: backoffMs(attempt, random), error };
+  const spreadMs = Math.min(RETURN_SPREAD_MS_MAX, (members / RETURNS_PER_SECOND) * 1000);
+  const firstMs = Math.max(BACKOFF_FIRST_MS, spreadMs / 2 ** attempt); // no later wait is over less than this either
+  const delayMs = backoffMs(attempt, random, { firstMs, maxMs: BACKOFF_MAX_MS });
+  return { phase: "waiting", attempt: attempt + 1, delayMs, error };
 }

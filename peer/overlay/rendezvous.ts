@@ -15,6 +15,8 @@ import { afterLoss, type RendezvousState, type Welcome } from "./rendezvous-stat
 
 /** How long one waits for a rendezvous that is being joined again. */
 export const JOIN_WAIT_MS = 10_000;
+/** Who needs the edge now waits for the next attempt no longer than this. */
+export const HURRY_MS = 3_000;
 
 export type RelayOffer = Omit<Extract<FromRendezvous, { kind: "relay-offer" }>, "kind">;
 
@@ -26,6 +28,8 @@ export interface RendezvousOptions {
   readonly edge: string;
   /** Where this peer listens. */
   addresses(): readonly string[];
+  /** Of a private network: what an edge is shown. */
+  readonly pass?: ((origin: string) => Promise<string>) | undefined;
   /** Willing to keep the socket for newcomers. @default true */
   readonly beacon?: boolean;
   /** Goes on trying when the first join fails, until closed. @default true */
@@ -49,11 +53,13 @@ export class Rendezvous {
   #stay = new AbortController();
   /** Ends the state of being released. */
   #want: () => void = () => {};
-  /** Ends the wait before the next attempt. */
+  /** Ends a long wait early: somebody needs the edge now, or this machine is back. */
   #hurry: () => void = () => {};
   #isPaused = false;
   /** While it is still leaving. */
   #isWanted = false;
+  /** Told at the last join. */
+  #members = 0;
   /** When something was last asked or heard. */
   #usedAtMs = 0;
 
@@ -64,6 +70,8 @@ export class Rendezvous {
   onRelayOffer: (offer: RelayOffer) => void = () => {};
   /** A signal to `to` went nowhere: `peer/not-found`, `edge/unreachable`, `edge/rate-limited`. */
   onSignalError: (to: PeerId, error: PeerloomError) => void = () => {};
+  /** Private networks: a ban list that the edge has; only its signature proves it. */
+  onBans: (list: Uint8Array) => void = () => {};
   /** The edge would not mind if the socket were closed. */
   onRelease: () => void = () => {};
   /** Joined; or lost and why; without an error it was left because nobody needs it. */
@@ -133,6 +141,7 @@ export class Rendezvous {
     if (signal?.aborted) throw abortError(signal);
     if (this.#state.phase === "joined") return;
     this.want();
+    this.#hurry();
     const waiting = new AbortController();
     const timer = this.#options.runtime.clock.setTimer(JOIN_WAIT_MS, () =>
       waiting.abort(this.#unreachable()),
@@ -199,6 +208,11 @@ export class Rendezvous {
     this.#joinedSocket()?.send({ kind: "addresses", addresses: boundedAddresses(this.#options.addresses()) });
   }
 
+  /** Tells the edge of a ban list, which comes back when it was later than the edge's. @returns false when it is not joined */
+  sendBans(list: Uint8Array): boolean {
+    return this.#joinedSocket()?.send({ kind: "bans", list }) ?? false;
+  }
+
   /** Says goodbye; nothing runs when it resolves. Twice is harmless. */
   async close(): Promise<void> {
     this.#closing.abort(closedError());
@@ -214,6 +228,7 @@ export class Rendezvous {
     for (let attempt = 0; !signal.aborted;) {
       this.#move({ phase: "joining", attempt });
       this.#stay = new AbortController();
+      this.#isWanted = false;
       const error = await this.#newSocket().run(AbortSignal.any([signal, this.#stay.signal]));
       everJoined ||= this.#state.phase === "joined";
       this.#socket = undefined;
@@ -227,7 +242,7 @@ export class Rendezvous {
       }
       const next = afterLoss(
         this.#state,
-        { error, nowMs: runtime.clock.monotonicMs(), everJoined },
+        { error, nowMs: runtime.clock.monotonicMs(), everJoined, members: this.#members },
         runtime.random,
       );
       const stops = next.phase === "stopped" || (!runOn && !everJoined);
@@ -235,22 +250,26 @@ export class Rendezvous {
       this.#move(stops ? { phase: "stopped", error } : next);
       this.onState(false, error);
       if (stops) return;
-      attempt = await this.#pauseBefore(next, signal);
-      if (this.#isPaused && !signal.aborted) await this.#untilWanted(signal);
+      attempt = next.attempt;
+      await this.#wait(next.delayMs, AbortSignal.any([signal, this.#stay.signal]));
+      if (this.#isPaused && !signal.aborted) {
+        await this.#untilWanted(signal);
+        attempt = 0;
+      }
     }
   }
 
-  /** @returns the number of the next attempt: the first again when something is new */
-  async #pauseBefore(
-    next: { readonly attempt: number; readonly delayMs: number },
-    signal: AbortSignal,
-  ): Promise<number> {
+  /** Waits so long, or less when somebody waits for the edge: but even then not all who lost it together come at once. */
+  async #wait(delayMs: number, signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#options.runtime;
+    const endMs = clock.monotonicMs() + delayMs;
     const hurry = new AbortController();
     this.#hurry = () => hurry.abort();
-    const either = AbortSignal.any([signal, hurry.signal]);
-    await this.#options.runtime.clock.sleep(next.delayMs, either).catch(() => {}); // The loop sees why.
+    await clock.sleep(delayMs, AbortSignal.any([signal, hurry.signal])).catch(() => {}); // The loop sees that it was aborted.
     this.#hurry = () => {};
-    return hurry.signal.aborted ? 0 : next.attempt;
+    if (signal.aborted || !hurry.signal.aborted) return;
+    const leftMs = Math.min(endMs - clock.monotonicMs(), random.unit() * HURRY_MS);
+    if (leftMs > 0) await clock.sleep(leftMs, signal).catch(() => {});
   }
 
   async #untilWanted(signal: AbortSignal): Promise<void> {
@@ -267,19 +286,21 @@ export class Rendezvous {
   }
 
   #newSocket(): RendezvousSocket {
-    const { runtime, identity, network, beacon = true } = this.#options;
+    const { runtime, identity, network, pass, beacon = true } = this.#options;
     const socket = new RendezvousSocket({
       runtime,
       identity,
       network,
       origin: this.edge,
       beacon,
+      pass,
       addresses: () => this.#options.addresses(),
       onJoined: (welcome) => {
         const attempt = this.#state.phase === "joining" ? this.#state.attempt : 0;
         this.#socket = socket;
         this.#usedAtMs = runtime.clock.monotonicMs();
         this.#lastError = undefined;
+        this.#members = welcome.members;
         this.#move({ phase: "joined", attempt, sinceMs: runtime.clock.monotonicMs(), welcome });
         runtime.log.debug("rendezvous joined", { edge: this.edge, members: welcome.members });
         this.onState(true);
@@ -304,6 +325,9 @@ export class Rendezvous {
       case "relay-ready":
       case "found":
         this.#requests.answer(message);
+        return;
+      case "bans":
+        this.onBans(message.list);
         return;
       case "release":
         this.onRelease();

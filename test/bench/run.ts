@@ -18,6 +18,7 @@ const ALL = [
   "compute",
   "rpc",
   "peerjs",
+  "edge",
 ];
 
 const named = process.argv.slice(2);

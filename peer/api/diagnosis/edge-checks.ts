@@ -145,6 +145,8 @@ export function reasonOf(error: unknown): string {
 async function requestHealth(edge: string, signal: AbortSignal): Promise<void> {
   const response = await fetch(new URL("/health", edge), { signal, redirect: "error" });
   const text = (await response.text()).slice(0, HEALTH_CHARACTERS_MAX);
+  if (response.status === 503 && text.includes('"degraded"'))
+    throw new PeerloomError("edge/unreachable", `it is not well: ${text}`);
   if (!response.ok || !text.includes('"peerloom-edge"'))
     throw new PeerloomError("edge/unreachable", `it answers ${response.status}, but is no edge of peerloom`);
 }

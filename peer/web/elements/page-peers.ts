@@ -44,7 +44,9 @@ export function followPeer(
   let timer: ReturnType<typeof setTimeout> | undefined;
   const again = (): void => {
     if (stop.signal.aborted) return;
-    timer = setTimeout(follow, waitMs * (0.5 + Math.random() / 2));
+    // Not all pages of an edge that restarts come at once.
+    const [byte = 0] = crypto.getRandomValues(new Uint8Array(1));
+    timer = setTimeout(follow, waitMs * (0.5 + byte / 512));
     waitMs = Math.min(2 * waitMs, AGAIN_MS.max);
   };
   const follow = (): void => {

@@ -36,6 +36,8 @@ export interface IssuedInvite {
 
 export class NetworkKeys {
   readonly #storage: KeyValueStorage;
+  /** Lists are read and written again: one after the other. */
+  #writing: Promise<unknown> = Promise.resolve();
 
   constructor(storage: KeyValueStorage) {
     this.#storage = storage;
@@ -47,8 +49,10 @@ export class NetworkKeys {
     const owner = await identityFromSeed(seed);
     const authority = ownerAuthority(owner);
     await this.#storage.set(`owner-${owner.id}`, seed);
-    const owned = [...(await this.owned()), authority.network].slice(-OWNED_MAX);
-    await this.#storage.set("owned-networks", encode(owned));
+    await this.#inTurn(async () => {
+      const owned = [...(await this.owned()), authority.network].slice(-OWNED_MAX);
+      await this.#storage.set("owned-networks", encode(owned));
+    });
     return authority;
   }
 
@@ -92,16 +96,24 @@ export class NetworkKeys {
   }
 
   async keepIssued(network: NetworkName, invite: IssuedInvite): Promise<void> {
-    const all = [...(await this.issued(network)), invite].slice(-ISSUED_MAX);
-    const rows = all.map((one) => [
-      one.id,
-      one.abilities,
-      one.expiresMs,
-      one.uses,
-      one.delegations,
-      one.madeMs,
-    ]);
-    await this.#storage.set(`issued-${network.slice(2)}`, encode(rows));
+    await this.#inTurn(async () => {
+      const all = [...(await this.issued(network)), invite].slice(-ISSUED_MAX);
+      const rows = all.map((one) => [
+        one.id,
+        one.abilities,
+        one.expiresMs,
+        one.uses,
+        one.delegations,
+        one.madeMs,
+      ]);
+      await this.#storage.set(`issued-${network.slice(2)}`, encode(rows));
+    });
+  }
+
+  async #inTurn(task: () => Promise<void>): Promise<void> {
+    const mine = this.#writing.then(task);
+    this.#writing = mine.catch(() => undefined); // told to whom it concerns
+    await mine;
   }
 
   async #list(key: string): Promise<readonly unknown[]> {

@@ -58,13 +58,11 @@ export async function examine(
 
 async function outcome(probe: Probe, timeoutMs: number): Promise<"ok" | "late" | "failed"> {
   const late = Promise.withResolvers<"late">();
-  const timer = setTimeout(() => late.resolve("late"), timeoutMs);
+  AbortSignal.timeout(timeoutMs).addEventListener("abort", () => late.resolve("late"), { once: true });
   try {
     return await Promise.race([probe().then(() => "ok" as const), late.promise]);
   } catch {
     return "failed";
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -14,8 +14,10 @@ import { iceServers, TURN_TTL_SECONDS } from "./ice.ts";
 import { logFailure } from "./log.ts";
 import { prometheusText } from "./metrics.ts";
 import { peerjs } from "./peerjs-routes.ts";
+import { isBannedNow } from "./ban-cache.ts";
+import { encodeMember, MEMBER_HEADER, passOf, PrivateRefusal } from "./passes.ts";
 import { isAllowed, shardCount } from "./policy.ts";
-import { isUpgrade, refusals, refuse } from "./refusals.ts";
+import { isUpgrade, refusals, refuse, refuseSocket } from "./refusals.ts";
 import { search } from "./search-routes.ts";
 import { pickShard, rendezvousName, SHARD_HEADER } from "./shards.ts";
 import { isGenuine, readTicket } from "./tickets.ts";
@@ -73,10 +75,13 @@ app.get("/v1/net/:network/join", async ({ env, req }) => {
   if (!(await isAllowed(env, "join", req.raw)))
     return refuse("edge/rate-limited", "Too many joins from this address. Wait a minute.");
   if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
+  const pass = await passOf(env, req.raw, network);
+  if (pass instanceof PrivateRefusal) return refuseSocket(pass.code, pass.message);
   const unit = (crypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32;
   const shard = pickShard(shardCount(env.RENDEZVOUS_SHARDS), unit);
   const request = new Request(req.raw);
   request.headers.set(SHARD_HEADER, String(shard));
+  request.headers.set(MEMBER_HEADER, encodeMember(pass));
   return env.RENDEZVOUS.getByName(rendezvousName(network, shard)).fetch(request);
 });
 
@@ -95,6 +100,8 @@ app.get("/v1/relay/:channel", async ({ env, req }) => {
   if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
   if (!(await isGenuine(text, await ticketKey(env))))
     return refuse("edge/ticket-invalid", "This edge did not make the ticket.");
+  if (await isBannedNow(env, ticket.network, [ticket.peer]))
+    return refuseSocket("network/banned", "The owner of this network has banned this peer.");
   return env.RELAY.getByName(channel).fetch(req.raw);
 });
 

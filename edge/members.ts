@@ -9,6 +9,7 @@ import {
   RENDEZVOUS_MESSAGES_PER_SECOND,
 } from "../shared/limits.ts";
 import type { Greeting } from "./join.ts";
+import type { EdgeMember } from "./passes.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
 /** A socket that has been sent its challenge. */
@@ -16,6 +17,8 @@ export interface Greeted extends Greeting {
   readonly phase: "greeted";
   readonly shard: number;
   readonly address: string;
+  /** In a private network: as whom the Worker let it come. */
+  readonly pass?: EdgeMember;
 }
 
 /** A socket whose key is proved. */
@@ -28,6 +31,8 @@ export interface Joined {
   readonly key: Uint8Array;
   readonly beacon: boolean;
   readonly addresses: readonly string[];
+  /** In a private network: what it may do, until when, and by whose word. */
+  readonly pass?: EdgeMember;
 }
 
 export interface Member extends Joined {

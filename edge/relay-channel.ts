@@ -5,9 +5,11 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { ErrorCode } from "../shared/errors.ts";
+import { type NetworkName, networkKindOf, type PeerId } from "../shared/ids.ts";
 import { FRAME_BYTES_MAX, PING_TEXT, PONG_TEXT, RELAY_PENDING_BYTES_MAX } from "../shared/limits.ts";
 import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
+import { isBannedNow } from "./ban-cache.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { type CreditState, RelayCredit } from "./relay-credit.ts";
 import { closeSocket } from "./sockets.ts";
@@ -31,13 +33,21 @@ const PENDING_FRAMES_MAX = 256;
 interface Attachment extends CreditState {
   readonly side: RelaySide;
   readonly channel: string;
+  readonly member?: PrivateMember;
   /** Frames of this side are in memory, waiting for the other side. After a sleep they are gone. */
   readonly holding: boolean;
+}
+
+/** Whom the side is of, in a network whose owner may ban it. */
+interface PrivateMember {
+  readonly network: NetworkName;
+  readonly peer: PeerId;
 }
 
 interface Side {
   readonly side: RelaySide;
   readonly channel: string;
+  readonly member: PrivateMember | undefined;
   readonly socket: WebSocket;
   /** Of what is sent *to* this side. */
   readonly credit: RelayCredit;
@@ -74,6 +84,10 @@ export class RelayChannel extends DurableObject<Env> {
     const side: Side = {
       side: ticket.side,
       channel: ticket.channel,
+      member:
+        networkKindOf(ticket.network) === "invite"
+          ? { network: ticket.network, peer: ticket.peer }
+          : undefined,
       socket,
       credit,
       pending: [],
@@ -148,7 +162,14 @@ export class RelayChannel extends DurableObject<Env> {
     }
     side.credit.acknowledge(Number(total));
     this.#save(side);
+    if (side.member !== undefined) this.ctx.waitUntil(this.#endIfBanned(side, side.member));
     this.#reportIfDue(side.channel);
+  }
+
+  /** Two who are both banned would go on for ever: no honest side closes their session. Asked with each acknowledgement, answered from memory. */
+  async #endIfBanned(side: Side, { network, peer }: PrivateMember): Promise<void> {
+    const isBanned = await isBannedNow(this.env, network, [peer]).catch(() => false); // asked again with the next one
+    if (isBanned && this.#sides[side.side] === side) this.#fail(side, CLOSE.policy, "network/banned");
   }
 
   #hold(from: Side, message: ArrayBuffer): void {
@@ -217,8 +238,14 @@ export class RelayChannel extends DurableObject<Env> {
     closeSocket(side.socket, closeCode, code);
   }
 
-  #save({ socket, side, channel, credit, pending }: Side): void {
-    const attachment: Attachment = { side, channel, holding: pending.length > 0, ...credit.state };
+  #save({ socket, side, channel, member, credit, pending }: Side): void {
+    const attachment: Attachment = {
+      side,
+      channel,
+      holding: pending.length > 0,
+      ...(member !== undefined && { member }),
+      ...credit.state,
+    };
     socket.serializeAttachment(attachment);
   }
 
@@ -229,10 +256,11 @@ export class RelayChannel extends DurableObject<Env> {
   #restore(socket: WebSocket): Side | undefined {
     const attachment = socket.deserializeAttachment() as Attachment | null;
     if (attachment === null || this.#sides[attachment.side] !== undefined) return undefined; // closed by us, or replaced
-    const { side, channel } = attachment;
+    const { side, channel, member } = attachment;
     const restored: Side = {
       side,
       channel,
+      member,
       socket,
       credit: new RelayCredit(attachment),
       pending: [],

@@ -11,6 +11,7 @@ import { sha256 } from "../shared/bytes.ts";
 import {
   CHANNEL_ID_BYTES,
   channelIdFrom,
+  type NetworkName,
   parseNetworkName,
   type PeerId,
   publicKeyOf,
@@ -31,6 +32,8 @@ import {
   type FromRendezvous,
   type ToRendezvous,
 } from "../shared/messages.ts";
+import { refusalOf, REFUSAL_TEXT } from "../shared/credential.ts";
+import { forgetBans } from "./ban-cache.ts";
 import { beaconsKept, pickBeacons } from "./beacons.ts";
 import { ticketKey } from "./edge-keys.ts";
 import type { Env } from "./env.ts";
@@ -38,6 +41,8 @@ import { errorResponse } from "./http-errors.ts";
 import { challengeVersion, type JoinMessage, refusalOfJoin } from "./join.ts";
 import { type Greeted, type Joined, type Member, Members } from "./members.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
+import { NetworkBook } from "./network-book.ts";
+import { decodeMember, type EdgeMember, may, MEMBER_HEADER } from "./passes.ts";
 import { acceptedOrigins, addressPrefix, clientAddress, SOCKETS_PER_PREFIX_MAX } from "./policy.ts";
 import { closeSocket } from "./sockets.ts";
 import { OtherShards, rendezvousName, SHARD_HEADER } from "./shards.ts";
@@ -53,10 +58,12 @@ export class Rendezvous extends DurableObject<Env> {
   readonly #members: Members;
   readonly #others: OtherShards;
   readonly #counters = new Counters();
+  readonly #book: NetworkBook;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING_TEXT, PONG_TEXT));
+    this.#book = new NetworkBook(ctx.storage);
     this.#members = new Members(ctx.getWebSockets(), Date.now());
     this.#others = new OtherShards(env);
   }
@@ -88,7 +95,17 @@ export class Rendezvous extends DurableObject<Env> {
     const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
     const origins = acceptedOrigins(this.env, request);
     const shard = Number(request.headers.get(SHARD_HEADER) ?? 0);
-    this.#members.greet(socket, { phase: "greeted", nonce, atMs: nowMs, origins, network, shard, address });
+    const pass = decodeMember(request.headers.get(MEMBER_HEADER));
+    this.#members.greet(socket, {
+      phase: "greeted",
+      nonce,
+      atMs: nowMs,
+      origins,
+      network,
+      shard,
+      address,
+      ...(pass !== undefined && { pass }),
+    });
     this.#send(socket, { kind: "challenge", version: challengeVersion(request), nonce, timeMs: nowMs });
     return new Response(null, { status: 101, webSocket: client });
   }
@@ -115,8 +132,11 @@ export class Rendezvous extends DurableObject<Env> {
       const decoded = this.#decode(socket, message);
       if (decoded === undefined) return;
       if (state.phase === "greeted" && decoded.kind === "join") await this.#join(socket, state, decoded);
-      else if (state.phase === "joined" && decoded.kind !== "join") await this.#serve(socket, state, decoded);
-      else
+      else if (state.phase === "joined" && decoded.kind !== "join") {
+        if ((state.pass?.expiresMs ?? Number.POSITIVE_INFINITY) <= Date.now())
+          this.#putOut(socket, "network/expired");
+        else await this.#serve(socket, state, decoded);
+      } else
         this.#refuse(socket, CLOSE.policy, "edge/not-member", "Join first, once, and wait for the answer.");
     }
   }
@@ -158,6 +178,32 @@ export class Rendezvous extends DurableObject<Env> {
     );
   }
 
+  /** For another shard: the owner's later ban list. */
+  async adoptBans(network: NetworkName, list: Uint8Array): Promise<void> {
+    const bans = await this.#book.adopt(list, network);
+    if (bans === undefined) return;
+    forgetBans(network);
+    const message = encodeFromRendezvous({ kind: "bans", list });
+    for (const { socket, pass } of this.#members.all()) {
+      const refusal = pass && refusalOf(pass, Date.now(), (key) => bans.keys.has(key));
+      if (refusal === undefined) this.#sendBytes(socket, message);
+      else this.#putOut(socket, refusal);
+    }
+  }
+
+  /** For the Worker. */
+  async bannedKeys(network: NetworkName): Promise<PeerId[]> {
+    return [...(await this.#book.bans(network)).keys];
+  }
+
+  /** For another shard: the first one counts. */
+  useInvites(
+    counted: EdgeMember["counted"],
+    member: PeerId,
+  ): Extract<ErrorCode, "network/invite-used" | "edge/over-capacity"> | undefined {
+    return this.#book.use(counted, member, Date.now());
+  }
+
   /** For the tally. */
   drainCounters(): Report {
     const { size, joinedCount } = this.#members;
@@ -189,7 +235,13 @@ export class Rendezvous extends DurableObject<Env> {
       this.#refuse(socket, CLOSE.policy, refusal.code, refusal.message);
       return;
     }
-    const { network, shard, address } = greeted;
+    const { network, shard, address, pass } = greeted;
+    const kept = pass && (await this.#refusalOfMember(network, shard, pass, join.id));
+    if (this.#members.state(socket) === undefined) return;
+    if (kept !== undefined) {
+      this.#putOut(socket, kept);
+      return;
+    }
     this.retire(join.id);
     const known = this.#members.beacons();
     const beacons = pickBeacons(known.length >= BEACONS_MAX ? known : this.#members.all(), key, randomUnit);
@@ -202,6 +254,7 @@ export class Rendezvous extends DurableObject<Env> {
       key,
       beacon: keep,
       addresses: join.addresses,
+      ...(pass !== undefined && { pass: { ...pass, counted: [] } }),
     };
     this.#members.join(socket, joined, Date.now());
     const members = this.#members.joinedCount;
@@ -214,6 +267,8 @@ export class Rendezvous extends DurableObject<Env> {
       address,
     });
     if (join.version < WIRE_VERSION) this.#counters.add("joins_before");
+    const list = pass && this.#book.signed;
+    if (list !== undefined) this.#send(socket, { kind: "bans", list });
     this.#counted(joined, "joins");
     if (this.#others.any) await this.#others.retire(network, shard, join.id);
   }
@@ -233,7 +288,36 @@ export class Rendezvous extends DurableObject<Env> {
       case "addresses":
         this.#members.join(socket, { ...member, addresses: message.addresses }, Date.now());
         return;
+      case "bans":
+        return this.#bans(socket, member, message);
     }
+  }
+
+  /** Why somebody whose pass was good a moment ago may not join all the same. */
+  async #refusalOfMember(
+    network: NetworkName,
+    shard: number,
+    pass: EdgeMember,
+    joining: PeerId,
+  ): Promise<ErrorCode | undefined> {
+    if (pass.member !== joining) return "network/not-member";
+    const bans = await this.#book.bans(network);
+    const refusal = refusalOf(pass, Date.now(), (key) => bans.keys.has(key));
+    if (refusal !== undefined || pass.counted.length === 0) return refusal;
+    if (shard === 0) return this.useInvites(pass.counted, joining);
+    return this.env.RENDEZVOUS.getByName(rendezvousName(network, 0)).useInvites(pass.counted, joining);
+  }
+
+  /** Any member may bring the owner's list. */
+  async #bans(socket: WebSocket, { network, shard }: Joined, { list }: Ask<"bans">): Promise<void> {
+    try {
+      await this.adoptBans(network, list);
+    } catch (error) {
+      if (!(error instanceof PeerloomError)) throw error;
+      this.#refuse(socket, CLOSE.policy, error.code, error.message);
+      return;
+    }
+    if (this.#others.any) await this.#others.adoptBans(network, shard, list);
   }
 
   async #signal(socket: WebSocket, member: Joined, { request, to, sealed }: Ask<"signal">): Promise<void> {
@@ -251,6 +335,11 @@ export class Rendezvous extends DurableObject<Env> {
         code: "connect/self",
         message: "A relay channel has two peers.",
       });
+      return;
+    }
+    if (!may(member.pass, "relay")) {
+      const code = "network/not-allowed";
+      this.#send(socket, { kind: "error", request, code, message: REFUSAL_TEXT[code] ?? code });
       return;
     }
     const channel = channelIdFrom(crypto.getRandomValues(new Uint8Array(CHANNEL_ID_BYTES)));
@@ -292,6 +381,11 @@ export class Rendezvous extends DurableObject<Env> {
       code: "peer/not-found",
       message: "No member of that id is here.",
     });
+  }
+
+  /** No member any more, or not yet. */
+  #putOut(socket: WebSocket, code: ErrorCode): void {
+    this.#refuse(socket, CLOSE.policy, code, REFUSAL_TEXT[code] ?? "Not now. Try again later.");
   }
 
   /** Tells the socket why, closes it, and forgets it. */

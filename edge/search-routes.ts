@@ -5,6 +5,7 @@
  */
 import { Hono } from "hono";
 import { bufferSource, concatBytes, sha256, utf8 } from "../shared/bytes.ts";
+import { REFUSAL_TEXT } from "../shared/credential.ts";
 import { type ErrorCode, PeerloomError } from "../shared/errors.ts";
 import { type NetworkName, parseNetworkName, publicKeyOf } from "../shared/ids.ts";
 import { CLOCK_SKEW_MS_MAX } from "../shared/limits.ts";
@@ -24,6 +25,7 @@ import {
 import { QUERY_WORDS_MAX, wordsOf } from "../shared/words.ts";
 import type { Env } from "./env.ts";
 import { CORS_HEADERS } from "./http-errors.ts";
+import { may, passOf, PrivateRefusal } from "./passes.ts";
 import { acceptedOrigins, isAllowed, shardCount } from "./policy.ts";
 import { refuse } from "./refusals.ts";
 import type { FoundListing } from "./search-index.ts";
@@ -54,6 +56,8 @@ async function searchNetwork(env: Env, request: Request, network: NetworkName): 
     return refuse("usage/invalid", `Ask ?q= with words, at most ${QUERY_CHARACTERS_MAX} characters.`);
   if (!(await isAllowed(env, "search", request)))
     return refuse("edge/rate-limited", "Too many searches from this address. Wait a minute.");
+  const pass = await passOf(env, request, network);
+  if (pass instanceof PrivateRefusal) return refuse(pass.code, pass.message);
   const shards = Array.from({ length: shardCount(env.RENDEZVOUS_SHARDS) }, (_, shard) => shard);
   const found = await Promise.all(
     shards.map((shard) =>
@@ -68,6 +72,8 @@ async function searchNetwork(env: Env, request: Request, network: NetworkName): 
 async function announceListings(env: Env, request: Request, network: NetworkName): Promise<Response> {
   if (!(await isAllowed(env, "announce", request)))
     return refuse("edge/rate-limited", "Too many announcements from this address. Wait a minute.");
+  const pass = await passOf(env, request, network);
+  if (pass instanceof PrivateRefusal) return refuse(pass.code, pass.message);
   let signed: SignedAnnouncement;
   try {
     signed = decodeSignedAnnouncement(await boundedBody(request));
@@ -76,6 +82,8 @@ async function announceListings(env: Env, request: Request, network: NetworkName
     return refuse(error.code, error.message, error.code === "wire/too-large" ? 413 : 400);
   }
   const { id: member, timeMs, listings } = signed.announcement;
+  if (pass !== undefined && (pass.member !== member || !may(pass, "index")))
+    return refuse("network/not-allowed", REFUSAL_TEXT["network/not-allowed"] ?? "Not allowed.");
   const apartMs = timeMs - Date.now();
   if (Math.abs(apartMs) > CLOCK_SKEW_MS_MAX) {
     const message = `This peer's clock differs by ${Math.round(apartMs / 1000)} s from the edge's. Set the clock.`;

@@ -34,10 +34,19 @@ const SHARED_OPTIONS: BuildOptions = {
 
 /** The Worker's text. */
 export async function bundleWorker(): Promise<string> {
+  return bundleForWorkerd("edge/index.ts");
+}
+
+/** The text of what stands in for Cloudflare's own services where workerd runs alone. */
+export async function bundleStandalone(): Promise<string> {
+  return bundleForWorkerd("edge/standalone.ts");
+}
+
+async function bundleForWorkerd(entryPoint: string): Promise<string> {
   const { outputFiles } = await build({
     ...SHARED_OPTIONS,
     write: false,
-    entryPoints: ["edge/index.ts"],
+    entryPoints: [entryPoint],
     conditions: ["workerd", "worker", "browser"],
     external: ["cloudflare:*"],
   });

@@ -1,9 +1,12 @@
 /** peerloom for web pages: the peer, and the browser as its host. */
 import { browserRuntime } from "./adapters/browser/runtime.ts";
 import { servedBy } from "./adapters/browser/served-by.ts";
+import { edgeOfInvite } from "./api/network-access.ts";
+import { Networks } from "./api/networks.ts";
 import type { PeerOptions } from "./api/options.ts";
 import { Peer as CorePeer } from "./api/peer.ts";
 import { generateIdentity } from "./identity/identity.ts";
+import { parseInvite } from "./identity/invites.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
 
 export type * from "./api/exports.ts";
@@ -31,8 +34,10 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
    */
   async open(options = {}) {
     const runtime = browserRuntime(servedBy());
-    const edge = options.edge === undefined ? servedBy() : options.edge;
-    const turn = options.identity === "fresh" ? undefined : await takeTurn(edge, options.network);
+    const { invite } = options;
+    const edge = options.edge === undefined ? (edgeOfInvite(invite) ?? servedBy()) : options.edge;
+    const network = invite === undefined ? options.network : parseInvite(invite).network;
+    const turn = options.identity === "fresh" ? undefined : await takeTurn(edge, network);
     try {
       const identity =
         turn === undefined
@@ -49,6 +54,12 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
     }
   },
 };
+
+/** The private networks that this origin holds: makes networks and invites. */
+export function networks(): Networks {
+  const runtime = browserRuntime(servedBy());
+  return new Networks(runtime, runtime.storage);
+}
 
 /** Two tabs with one identity would take each other's place at the edge again and again. @returns ends the turn; undefined: another tab has it */
 function takeTurn(edge: string | null, network = ""): Promise<(() => void) | undefined> {

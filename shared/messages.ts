@@ -3,6 +3,7 @@
  * Both directions are unions; decoding is the only place where a stranger's bytes become one of them.
  * The bytes are laid down in WIRE.md, with vectors that both sides run.
  */
+import { BANS_BYTES_MAX } from "./bans.ts";
 import { concatBytes, utf8 } from "./bytes.ts";
 import { decode, encode, FieldReader } from "./codec.ts";
 import { PeerloomError } from "./errors.ts";
@@ -40,7 +41,9 @@ export type ToRendezvous =
   /** Where is this member? */
   | { readonly kind: "find"; readonly request: number; readonly id: PeerId }
   /** The listening addresses have changed. */
-  | { readonly kind: "addresses"; readonly addresses: readonly string[] };
+  | { readonly kind: "addresses"; readonly addresses: readonly string[] }
+  /** Private networks: a later ban list than the edge has told. */
+  | { readonly kind: "bans"; readonly list: Uint8Array };
 
 /** From a rendezvous to a peer. */
 export type FromRendezvous =
@@ -78,6 +81,8 @@ export type FromRendezvous =
     }
   /** The answer to `find`; `contact` is undefined when nobody of that id is here. */
   | { readonly kind: "found"; readonly request: number; readonly contact: Contact | undefined }
+  /** Private networks: the owner's ban list, after `joined` if there is one, and whenever a later one comes. */
+  | { readonly kind: "bans"; readonly list: Uint8Array }
   /** The socket may close now, or must stay: beacons come and go. */
   | { readonly kind: "release" }
   /** `request` 0: about the socket as a whole, which is closed after it. */
@@ -125,6 +130,8 @@ export function encodeToRendezvous(message: ToRendezvous): Uint8Array {
       return encode(["find", message.request, message.id]);
     case "addresses":
       return encode(["addresses", message.addresses.slice(0, ADDRESSES_MAX)]);
+    case "bans":
+      return encode(["bans", message.list]);
   }
 }
 
@@ -161,6 +168,8 @@ function readToRendezvous(kind: string, fields: FieldReader): ToRendezvous {
       return { kind, request: fields.integer(1, REQUEST_MAX), id: fields.parsed(parsePeerId, "a peer id") };
     case "addresses":
       return { kind, addresses: readAddresses(fields) };
+    case "bans":
+      return { kind, list: fields.bytes(1, BANS_BYTES_MAX) };
     default:
       throw new PeerloomError("wire/malformed", "Malformed message: unknown kind.");
   }
@@ -191,6 +200,8 @@ export function encodeFromRendezvous(message: FromRendezvous): Uint8Array {
         message.request,
         message.contact === undefined ? null : contactFields(message.contact),
       ]);
+    case "bans":
+      return encode(["bans", message.list]);
     case "release":
       return encode(["release"]);
     case "error":
@@ -252,6 +263,8 @@ function readFromRendezvous(kind: string, fields: FieldReader): FromRendezvous {
         request: fields.integer(1, REQUEST_MAX),
         contact: fields.skipNull() ? undefined : readContact(fields.nested("contact")),
       };
+    case "bans":
+      return { kind, list: fields.bytes(1, BANS_BYTES_MAX) };
     case "release":
       return { kind };
     case "error":

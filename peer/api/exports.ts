@@ -1,6 +1,8 @@
 /** The types that every entry point exports. */
 export type { DiagnoseOptions } from "./diagnosis/diagnose.ts";
 export type { Check, Finding, Verdict, VerdictCode } from "./diagnosis/finding.ts";
+export type { NetworkOptions } from "./network-access.ts";
+export type { ListedInvite, Networks } from "./networks.ts";
 export type { PeerOptions } from "./options.ts";
 export type { EdgeState } from "./peer.ts";
 export type { PeerStatus, SessionStatus, ShareStatus } from "./status.ts";
@@ -34,6 +36,8 @@ export type {
   SetOptions,
   StoredRecord,
 } from "../services/records/records.ts";
+export type { InviteOptions, MadeInvite } from "../services/membership/issue.ts";
+export type { BanReceipt, Membership } from "../services/membership/membership.ts";
 export type { PortConnection } from "../services/ports/connection.ts";
 export type { Exposure } from "../services/ports/exposure.ts";
 export type { Forward } from "../services/ports/forward.ts";
@@ -62,5 +66,6 @@ export type {
   StreamHandler,
   StreamPriority,
 } from "../session/contract.ts";
+export type { Ability } from "../../shared/credential.ts";
 export type { ErrorCode } from "../../shared/errors.ts";
 export type { PeerId } from "../../shared/ids.ts";

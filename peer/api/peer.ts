@@ -16,17 +16,19 @@ import { Introducer } from "../overlay/introducer.ts";
 import { mergeHeard } from "../overlay/lan-contacts.ts";
 import { LanDiscovery } from "../overlay/lan-discovery.ts";
 import { Rendezvous } from "../overlay/rendezvous.ts";
-import { Membership } from "../overlay/membership.ts";
+import { Membership as BeaconMembership } from "../overlay/membership.ts";
 import { NatProbe } from "../overlay/nat-probe.ts";
 import { Overlay } from "../overlay/overlay.ts";
 import type { PathAttempt } from "../overlay/path-attempt.ts";
 import { Reentry } from "../overlay/reentry.ts";
 import { type IceOutcome, RtcNegotiations } from "../overlay/rtc-negotiations.ts";
 import { Upgrader } from "../overlay/upgrader.ts";
-import type { IceServer, Listener, Runtime } from "../runtime.ts";
+import type { IceServer, KeyValueStorage, Listener, Runtime } from "../runtime.ts";
 import { Feeds } from "../services/feeds/feeds.ts";
 import { Compute } from "../services/compute/compute.ts";
+import { WORK_PROTOCOL } from "../services/compute/protocol.ts";
 import { Files } from "../services/files/files.ts";
+import { Membership } from "../services/membership/membership.ts";
 import { Ports } from "../services/ports/ports.ts";
 import { Records } from "../services/records/records.ts";
 import { Rpc } from "../services/rpc/rpc.ts";
@@ -37,6 +39,7 @@ import type { Session, StreamHandler } from "../session/contract.ts";
 import type { PeerSession } from "../session/session.ts";
 import { Sessions } from "../session/sessions.ts";
 import { type CheckedOptions, checkOptions, type PeerOptions } from "./options.ts";
+import { type NetworkAccess, openNetwork } from "./network-access.ts";
 import { overlayStatus, type PeerStatus, sessionStatus } from "./status.ts";
 
 /** Echoes bytes: every peer answers it, `ping` measures with it. */
@@ -59,6 +62,8 @@ export interface EdgeState {
 export class Peer extends EventTarget implements AsyncDisposable {
   readonly id: PeerId;
   readonly network: NetworkName;
+  /** What this peer may do in its network; inviting and banning. */
+  readonly membership: Membership;
   /** Files and folders, shared and got. */
   readonly files: Files;
   /** Small values that the overlay keeps. */
@@ -98,7 +103,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly #sessions: Sessions;
   readonly #rendezvous: Rendezvous | undefined;
   readonly #introducer: Introducer | undefined;
-  readonly #membership: Membership | undefined;
+  readonly #beacons: BeaconMembership | undefined;
   readonly #rtc: RtcNegotiations | undefined;
   readonly #overlay: Overlay | undefined;
   readonly #connector: Connector;
@@ -110,10 +115,18 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   /**
    * Opens a peer on a host.
-   * @throws PeerloomError `edge/unreachable`, `usage/invalid`, `network/invalid-name`, `link/failed` (port taken), `aborted`
+   * @param storage keeps what is known of private networks, if not the runtime's
+   * @throws PeerloomError `edge/unreachable`, `usage/invalid`, `network/invalid-name`, `link/failed` (port taken), `aborted`; of a private network
+   *   `network/not-member`, `network/invite-invalid`, `network/invite-used`, `network/expired`, `network/banned`
    */
-  static async openOn(runtime: Runtime, identity: Identity, options: PeerOptions = {}): Promise<Peer> {
-    const peer = new Peer(runtime, identity, checkOptions(options));
+  static async openOn(
+    runtime: Runtime,
+    identity: Identity,
+    options: PeerOptions = {},
+    storage: KeyValueStorage = runtime.storage,
+  ): Promise<Peer> {
+    const checked = checkOptions(options);
+    const peer = new Peer(runtime, identity, checked, await openNetwork(runtime, identity, options, storage));
     try {
       await peer.#start();
       return peer;
@@ -123,19 +136,21 @@ export class Peer extends EventTarget implements AsyncDisposable {
     }
   }
 
-  private constructor(runtime: Runtime, identity: Identity, options: CheckedOptions) {
+  private constructor(runtime: Runtime, identity: Identity, options: CheckedOptions, access: NetworkAccess) {
     super();
     this.id = identity.id;
-    this.network = options.network;
+    const { network, admission, pass } = access;
+    this.network = network;
     this.#runtime = runtime;
     this.#options = options;
     const listenAddresses = (): readonly string[] => this.listenAddresses;
-    const { edge, network, policy } = options;
+    const { edge, policy } = options;
     this.#sessions = new Sessions({
       runtime,
       identity,
       network,
-      handler: (protocol) => this.#handlers.get(protocol),
+      admission,
+      handler: (protocol) => this.#handlerOf(protocol),
       onSignal: (session, message) => this.#receiveSessionSignal(session, message),
       onOverlay: (session, message) => this.#overlay?.receive(session, message),
       onSession: (session) => this.#begun(session),
@@ -149,7 +164,14 @@ export class Peer extends EventTarget implements AsyncDisposable {
       },
     });
     if (edge !== undefined) {
-      this.#rendezvous = new Rendezvous({ runtime, identity, network, edge, addresses: listenAddresses });
+      this.#rendezvous = new Rendezvous({
+        runtime,
+        identity,
+        network,
+        edge,
+        pass,
+        addresses: listenAddresses,
+      });
       this.#introducer = new Introducer({ runtime, identity, network, rendezvous: this.#rendezvous });
     }
     if (runtime.webrtc !== undefined && options.webrtc && policy !== "relay") {
@@ -177,10 +199,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
       });
     }
     if (this.#overlay !== undefined && this.#rendezvous !== undefined) {
-      const membership = new Membership({ runtime, rendezvous: this.#rendezvous, overlay: this.#overlay });
-      this.#membership = membership;
-      this.#overlay.onBeaconLost = () => membership.beaconLost();
-      this.#rendezvous.onRelease = () => membership.released();
+      const beacons = new BeaconMembership({ runtime, rendezvous: this.#rendezvous, overlay: this.#overlay });
+      this.#beacons = beacons;
+      this.#overlay.onBeaconLost = () => beacons.beaconLost();
+      this.#rendezvous.onRelease = () => beacons.released();
     }
     const forwarder = new Forwarder({
       runtime,
@@ -232,7 +254,13 @@ export class Peer extends EventTarget implements AsyncDisposable {
     }
     this.#lan = this.#lanDiscovery();
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
-    const host = this.#serviceHost(identity);
+    const host = this.#serviceHost(identity, pass);
+    this.membership = new Membership({
+      ...access,
+      host,
+      edge,
+      tellEdge: (signed) => this.#rendezvous?.sendBans(signed) ?? false,
+    });
     this.records = new Records(host);
     this.files = new Files(host, {
       edge: options.edge,
@@ -357,8 +385,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
         this.#runtime.log.debug("relay offer failed", { error: String(error) });
       });
     };
+    rendezvous.onBans = (signed) => this.membership.fromEdge(signed);
     rendezvous.onJoined = ({ beacons, keep }) => {
-      this.#membership?.joined(keep);
+      this.membership.joined();
+      this.#beacons?.joined(keep);
       this.#overlay?.join(beacons).catch((error: unknown) => {
         this.#runtime.log.debug("overlay not joined", { error: String(error) });
       });
@@ -381,7 +411,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await this.files.close();
     await this.feeds.close();
     await this.compute.close();
-    this.#membership?.close();
+    await this.membership.close();
+    this.#beacons?.close();
     this.#overlay?.close();
     this.records.close();
     this.#connector.close();
@@ -403,7 +434,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
   }
 
   #lanDiscovery(): LanDiscovery | undefined {
-    const { network, lanReach: reach } = this.#options;
+    const { lanReach: reach } = this.#options;
+    const { network } = this;
     const host = this.#runtime.lan;
     const overlay = this.#overlay;
     if (host === undefined || reach === undefined || overlay === undefined) return undefined;
@@ -434,6 +466,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#upgrader.watch(session);
     this.#topics.met(session);
     tell();
+    this.membership.begun(session);
   }
 
   /** What became of a WebRTC negotiation is why the session is on another path. */
@@ -466,7 +499,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   #receiveSignal(from: PeerId, message: SignalMessage, answer: (message: SignalMessage) => void): void {
     if (message.kind === "rtc") this.#rtc?.receive(from, message.connectionId, message.signal, answer);
     else if (message.kind === "refuse") this.#rtc?.refused(from, message.id, message.code);
-    else if (message.kind === "meet") this.#membership?.meet();
+    else if (message.kind === "meet") this.#beacons?.meet();
     else if (message.kind === "dial" && message.addresses.length > 0)
       this.#connector.remember(from, message.addresses);
   }
@@ -497,7 +530,17 @@ export class Peer extends EventTarget implements AsyncDisposable {
     });
   }
 
-  #serviceHost(identity: Identity): ServiceHost {
+  /** What a member of a private network needs an ability for, it is refused without. */
+  #handlerOf(protocol: string): StreamHandler | undefined {
+    const handler = this.#handlers.get(protocol);
+    if (handler === undefined || protocol !== WORK_PROTOCOL) return handler;
+    return (stream, session) => {
+      if (this.membership.allows(session.peerId, "compute")) return handler(stream, session);
+      stream.reset("network/not-allowed");
+    };
+  }
+
+  #serviceHost(identity: Identity, pass: NetworkAccess["pass"]): ServiceHost {
     return {
       id: this.id,
       network: this.network,
@@ -506,6 +549,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
       connect: (id, options) => this.#connect(id, options),
       sessions: () => this.sessions(),
       sign: (bytes) => identity.sign(bytes),
+      pass,
+      requireAbility: (ability) => this.membership.require(ability),
       isLinked: async (signal) => (await this.#overlay?.isLinked(signal)) ?? false,
       handle: (protocol, handler) => this.handle(protocol, handler),
     };

@@ -7,6 +7,8 @@ import { edgeDeploy } from "./edge-deploy.ts";
 import { edgeDev } from "./edge-dev.ts";
 import { get } from "./get.ts";
 import { id } from "./id.ts";
+import { ban, invite, inviteList, inviteRevoke, unban } from "./invites.ts";
+import { networkCreate } from "./network-create.ts";
 import { ping } from "./ping.ts";
 import { expose, forward } from "./ports.ts";
 import { lookup, put, set } from "./records.ts";
@@ -35,6 +37,12 @@ export const COMMANDS: readonly Command[] = [
   lookup,
   work,
   runModule,
+  networkCreate,
+  invite,
+  inviteList,
+  inviteRevoke,
+  ban,
+  unban,
   status,
   doctor,
   id,

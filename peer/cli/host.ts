@@ -6,6 +6,7 @@ import { concatBytes } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import type { DiagnoseOptions } from "../api/diagnosis/diagnose.ts";
 import type { Finding } from "../api/diagnosis/finding.ts";
+import type { Networks } from "../api/networks.ts";
 import type { CliHost, EdgeOptions, RunningEdge } from "./command.ts";
 import { isCheckout, toolSpec } from "./package-info.ts";
 import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
@@ -13,7 +14,16 @@ import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
 export function cliHost(
   surroundings: Pick<CliHost, "environment" | "homeFolder" | "workingFolder">,
 ): CliHost {
-  return { ...surroundings, openPeer, diagnose, startEdge, readInput, readLines, self: selfCommand() };
+  return {
+    ...surroundings,
+    openPeer,
+    networks,
+    diagnose,
+    startEdge,
+    readInput,
+    readLines,
+    self: selfCommand(),
+  };
 }
 
 /** The error for an edge command without the tools that only those who run an edge install. */
@@ -33,6 +43,11 @@ const runsOnDeno = "Deno" in globalThis;
 async function openPeer(options: PeerOpenOptions): Promise<CliPeer> {
   const { Peer } = await (runsOnDeno ? import("../deno.ts") : import("../node.ts"));
   return Peer.open(options);
+}
+
+async function networks(folder: string): Promise<Networks> {
+  const entry = await (runsOnDeno ? import("../deno.ts") : import("../node.ts"));
+  return entry.networks({ dataDir: folder });
 }
 
 async function* diagnose(options: DiagnoseOptions): AsyncGenerator<Finding, void> {

@@ -10,6 +10,7 @@ import type { TaskInputs } from "../services/compute/input-reader.ts";
 import type { MapOptions } from "../services/compute/compute.ts";
 import type { WorkOptions } from "../services/compute/work-offer.ts";
 import type { DownloadOptions, DownloadResult, SaveOptions } from "../services/files/download.ts";
+import type { Membership } from "../services/membership/membership.ts";
 import type { Ports } from "../services/ports/ports.ts";
 import type { Records } from "../services/records/records.ts";
 import type { Topic, TopicMessage, TopicOptions } from "../services/topics/topic.ts";
@@ -47,5 +48,6 @@ export interface CliPeer
   };
   readonly ports: Pick<Ports, "expose" | "forward">;
   topic(name: string, options?: TopicOptions): CliTopic;
+  readonly membership: Pick<Membership, "ban" | "unban">;
   status(): PeerStatus;
 }

@@ -54,6 +54,14 @@ export interface ConnectorOptions {
   onAttempt(attempt: PathAttempt): void;
 }
 
+/** Said by the other side, whatever the way: no other one would help. */
+const PUT_OUT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "network/not-member",
+  "network/invite-used",
+  "network/expired",
+  "network/banned",
+]);
+
 /** One way to a link. */
 interface Way {
   readonly name: string;
@@ -377,6 +385,7 @@ export class Connector {
   async #race(peerId: PeerId, ways: readonly Way[], signal: AbortSignal): Promise<PeerSession> {
     const failures: string[] = [];
     let notFound: PeerloomError | undefined;
+    let putOut: PeerloomError | undefined;
     const oneFailed = new AbortController();
     const tries = ways.map(async (way) => {
       try {
@@ -385,6 +394,7 @@ export class Connector {
       } catch (error) {
         const reason = toPeerloomError(error, "link/failed", String(error));
         if (reason.code === "peer/not-found") notFound = reason;
+        if (PUT_OUT.has(reason.code)) putOut = reason;
         failures.push(`${way.name}: ${reason.message} (${reason.code})`);
         oneFailed.abort();
         throw reason;
@@ -394,6 +404,7 @@ export class Connector {
       return await Promise.any(tries);
     } catch (cause) {
       signal.throwIfAborted();
+      if (putOut !== undefined) throw putOut;
       if (notFound !== undefined) throw notFound;
       throw new PeerloomError("connect/no-path", noPathMessage(peerId, failures), { cause });
     }

@@ -13,6 +13,7 @@ import {
   joinClaim,
   type ToRendezvous,
 } from "../../shared/messages.ts";
+import { PASS_QUERY } from "../../shared/pass.ts";
 import { commonVersion, VERSION_QUERY } from "../../shared/wire-version.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { MessageSocket, Runtime, Timer } from "../runtime.ts";
@@ -36,6 +37,8 @@ export interface RendezvousSocketOptions {
   /** The edge's origin as it is dialled. */
   readonly origin: string;
   readonly beacon: boolean;
+  /** Of a private network: what this edge is shown. */
+  readonly pass?: ((origin: string) => Promise<string>) | undefined;
   addresses(): readonly string[];
   onJoined(welcome: Welcome): void;
   onMessage(message: MemberMessage): void;
@@ -99,10 +102,11 @@ export class RendezvousSocket {
 
   async #dial(): Promise<void> {
     if (this.#phase !== "dialling") return;
-    const { runtime, network, origin } = this.#options;
-    const url = `${origin.replace(/^http/, "ws")}/v1/net/${network}/join?${VERSION_QUERY}=${WIRE_VERSION}`;
+    const { runtime, network, origin, pass } = this.#options;
+    let url = `${origin.replace(/^http/, "ws")}/v1/net/${network}/join?${VERSION_QUERY}=${WIRE_VERSION}`;
     let socket: MessageSocket;
     try {
+      if (pass !== undefined) url += `&${PASS_QUERY}=${await pass(origin)}`;
       socket = await runtime.websocket.connect(url, this.#dialling.signal);
     } catch (cause) {
       this.#end(isEdgeError(cause) ? cause : this.#unreachable("cannot be reached", cause));

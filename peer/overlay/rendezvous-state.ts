@@ -42,6 +42,10 @@ const INCURABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "edge/replaced",
   "network/invalid-name",
   "id/invalid",
+  "network/not-member",
+  "network/invite-used",
+  "network/expired",
+  "network/banned",
 ]);
 
 /**

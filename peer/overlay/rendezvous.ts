@@ -28,6 +28,8 @@ export interface RendezvousOptions {
   readonly edge: string;
   /** Where this peer listens. */
   addresses(): readonly string[];
+  /** Of a private network: what an edge is shown. */
+  readonly pass?: ((origin: string) => Promise<string>) | undefined;
   /** Willing to keep the socket for newcomers. @default true */
   readonly beacon?: boolean;
   /** Goes on trying when the first join fails, until closed. @default true */
@@ -65,6 +67,8 @@ export class Rendezvous {
   onRelayOffer: (offer: RelayOffer) => void = () => {};
   /** A signal to `to` went nowhere: `peer/not-found`, `edge/unreachable`, `edge/rate-limited`. */
   onSignalError: (to: PeerId, error: PeerloomError) => void = () => {};
+  /** Private networks: a ban list that the edge has; only its signature proves it. */
+  onBans: (list: Uint8Array) => void = () => {};
   /** The edge would not mind if the socket were closed. */
   onRelease: () => void = () => {};
   /** Joined; or lost and why; without an error it was left because nobody needs it. */
@@ -181,6 +185,11 @@ export class Rendezvous {
     this.#joinedSocket()?.send({ kind: "addresses", addresses: boundedAddresses(this.#options.addresses()) });
   }
 
+  /** Tells the edge of a ban list, which comes back when it was later than the edge's. @returns false when it is not joined */
+  sendBans(list: Uint8Array): boolean {
+    return this.#joinedSocket()?.send({ kind: "bans", list }) ?? false;
+  }
+
   /** Says goodbye; nothing runs when it resolves. Twice is harmless. */
   async close(): Promise<void> {
     this.#closing.abort(closedError());
@@ -248,13 +257,14 @@ export class Rendezvous {
   }
 
   #newSocket(): RendezvousSocket {
-    const { runtime, identity, network, beacon = true } = this.#options;
+    const { runtime, identity, network, pass, beacon = true } = this.#options;
     const socket = new RendezvousSocket({
       runtime,
       identity,
       network,
       origin: this.edge,
       beacon,
+      pass,
       addresses: () => this.#options.addresses(),
       onJoined: (welcome) => {
         const attempt = this.#state.phase === "joining" ? this.#state.attempt : 0;
@@ -286,6 +296,9 @@ export class Rendezvous {
       case "relay-ready":
       case "found":
         this.#requests.answer(message);
+        return;
+      case "bans":
+        this.onBans(message.list);
         return;
       case "release":
         this.onRelease();

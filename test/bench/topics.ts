@@ -121,7 +121,7 @@ async function load(
   const [before, cpuBefore] = [await received(), await cpu()];
   const startMs = performance.now();
   const publishing = Promise.all(
-    publishers.map((index) => hosts[index]?.call("publish", { node: 0, count, bytes })),
+    publishers.flatMap((index) => hosts[index]?.call("publish", { node: 0, count, bytes }) ?? []),
   );
   let got = 0;
   let lastMs = startMs;

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { COMMANDS } from "../../../peer/cli/commands.ts";
+import { networks } from "../../../peer/node.ts";
 import type { CliHost } from "../../../peer/cli/command.ts";
 import type { TextSink } from "../../../peer/cli/output.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
@@ -155,6 +156,18 @@ export class FakePeer extends EventTarget implements CliPeer {
     forward: () => Promise.reject(new PeerloomError("ports/refused", "no ports in this test")),
   };
 
+  readonly banned: string[] = [];
+  membership: CliPeer["membership"] = {
+    ban: (id) => {
+      this.banned.push(id);
+      return Promise.resolve({ number: this.banned.length, edge: true, peers: 2 });
+    },
+    unban: (id) => {
+      this.banned.splice(this.banned.indexOf(id), 1);
+      return Promise.resolve({ number: 9, edge: false, peers: 0 });
+    },
+  };
+
   constructor(options: PeerOpenOptions = {}) {
     super();
     this.options = options;
@@ -295,6 +308,7 @@ export function start(argv: readonly string[], options: RunOptions = {}): Runnin
     },
     readInput: () => Promise.resolve(new Uint8Array(0)),
     startEdge: () => Promise.reject(new Error("no edge in this test")),
+    networks: (folder) => Promise.resolve(networks({ dataDir: folder })),
     diagnose: () => {
       throw new Error("nothing to look at in this test");
     },

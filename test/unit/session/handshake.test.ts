@@ -108,7 +108,7 @@ test("another version is told from nonsense", async () => {
   expect(await accepts(encode([3, ...fields.slice(1)]))).toBe("wire/version");
   expect(await accepts(encode([0, ...fields.slice(1, 4), hello.aeads]))).toBe("wire/version");
   expect(await accepts(encode(fields.slice(1)))).toBe("wire/malformed");
-  expect(await accepts(new Uint8Array(600))).toBe("wire/too-large");
+  expect(await accepts(new Uint8Array(2_000))).toBe("wire/too-large");
 });
 
 test("a peer one version back is answered in its version", async () => {

@@ -23,6 +23,10 @@ export interface Env {
   /** Counts requests by address prefix. */
   readonly LIMIT: RateLimit;
 
+  /** On a machine of one's own: lists the open descriptors of the process, and how many it may have. Absent on Cloudflare. */
+  readonly DESCRIPTORS?: Fetcher;
+  readonly DESCRIPTORS_MAX?: string;
+
   /** Secret behind relay tickets; without it the edge makes one and keeps it. */
   readonly EDGE_SECRET?: string;
   /** Units a day, all networks together; shared/budget.ts says what a unit is. @default "1000000", $0.15 a day */
@@ -31,6 +35,8 @@ export interface Env {
   readonly BUDGET_NETWORK_UNITS?: string;
   /** Who knows it may ask what this edge costs; without it nobody may. */
   readonly EDGE_ADMIN_TOKEN?: string;
+  /** `private`: only networks by invite or secret are served; anything else: all. PeerJS has its keys instead. @default "all" */
+  readonly NETWORKS?: string;
   /** Further origins under which peers dial this edge, separated by spaces or commas. */
   readonly PUBLIC_ORIGINS?: string;
   /** Rendezvous and index objects a network is spread over. @default "1" */

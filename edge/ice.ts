@@ -54,9 +54,10 @@ export async function coturnCredentials(
 
 async function coturnServers(env: Env, nowMs: number): Promise<readonly IceServer[]> {
   const urls = words(env.TURN_URLS);
-  if (urls.length === 0 || env.TURN_SECRET === undefined || env.TURN_SECRET === "") return [];
+  const secret = env.TURN_SECRET ?? "";
+  if (urls.length === 0 || secret === "") return [];
   const expiresSeconds = Math.floor(nowMs / 1000) + TURN_TTL_SECONDS;
-  return [{ urls, ...(await coturnCredentials(env.TURN_SECRET, "peerloom", expiresSeconds)) }];
+  return [{ urls, ...(await coturnCredentials(secret, "peerloom", expiresSeconds)) }];
 }
 
 /** One answer an isolate, used for half its life: Cloudflare limits how often credentials are made. */

@@ -5,19 +5,24 @@
 import { Hono } from "hono";
 import { isAtLeast } from "../shared/budget.ts";
 import { parseChannelId, parseNetworkName } from "../shared/ids.ts";
-import { WIRE_VERSION } from "../shared/limits.ts";
+import { admin } from "./admin-routes.ts";
 import { serveAsset } from "./assets.ts";
 import { cost } from "./cost-routes.ts";
 import { BANNED, bans, countServed, learn, OVER_BUDGET, refuseJoin, stageLeftMs, stageOf } from "./door.ts";
+import { hasRoom, NO_ROOM } from "./descriptors.ts";
 import { ticketKey } from "./edge-keys.ts";
 import type { Env } from "./env.ts";
+import { health } from "./health.ts";
 import { CORS_HEADERS, errorResponse } from "./http-errors.ts";
 import { iceServers, TURN_TTL_SECONDS } from "./ice.ts";
+import { logFailure } from "./log.ts";
 import { prometheusText } from "./metrics.ts";
 import { peerjs } from "./peerjs-routes.ts";
-import { holderOfPass, PASS_HEADER, PASS_QUERY } from "./member-pass.ts";
+import { BACK_HEADER, BACK_QUERY, holderOfPass } from "./member-pass.ts";
 import { addressPrefix, clientAddress, isAllowed, shardCount } from "./policy.ts";
-import { isUpgrade, refusals, refuse, refuseUntil } from "./refusals.ts";
+import { isBannedNow } from "./ban-cache.ts";
+import { encodeMember, MEMBER_HEADER, passOf, PrivateRefusal } from "./passes.ts";
+import { isUpgrade, refusals, refuse, refuseSocket, refuseUntil } from "./refusals.ts";
 import { search } from "./search-routes.ts";
 import { pickShard, rendezvousName, SHARD_HEADER } from "./shards.ts";
 import { isGenuine, readTicket } from "./tickets.ts";
@@ -35,11 +40,19 @@ const ICE_KEEP_SECONDS = 3_600;
 
 const app: Hono<{ Bindings: Env }> = new Hono();
 
-app.get("/health", (context) =>
-  context.json({ ok: true, service: "peerloom-edge", wireVersion: WIRE_VERSION }, 200, CORS_HEADERS),
-);
+app.get("/health", async ({ env, req }) => {
+  if (!(await isAllowed(env, "health", req.raw)))
+    return refuse("edge/rate-limited", "Too many requests from this address. Once in ten seconds is enough.");
+  const now = await health(env, Date.now());
+  return Response.json(now, {
+    status: now.ok ? 200 : 503,
+    headers: { ...CORS_HEADERS, "cache-control": "no-store" },
+  });
+});
 
-app.get("/metrics", async ({ env }) => {
+app.get("/metrics", async ({ env, req }) => {
+  if (!(await isAllowed(env, "metrics", req.raw)))
+    return refuse("edge/rate-limited", "Too many requests from this address. Once in ten seconds is enough.");
   const totals = await env.TALLY.getByName("edge").read();
   const headers = {
     ...CORS_HEADERS,
@@ -73,16 +86,20 @@ app.get("/v1/net/:network/join", async ({ env, req }) => {
     return refuse("edge/rate-limited", "Too many joins from this address. Wait a minute.");
   const stage = await stageOf(env, network);
   if (stage === "closed") return refuseJoin(stage, OVER_BUDGET);
-  const pass = req.query(PASS_QUERY) ?? "";
+  const back = req.query(BACK_QUERY) ?? "";
   const member =
-    pass === "" ? undefined : await holderOfPass(pass, network, Date.now(), await ticketKey(env));
+    back === "" ? undefined : await holderOfPass(back, network, Date.now(), await ticketKey(env));
   if (stage === "members" && member === undefined)
     return refuseJoin(stage, "This edge takes no newcomers today. Join through a peer that is in.");
+  if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
+  const pass = await passOf(env, req.raw, network);
+  if (pass instanceof PrivateRefusal) return refuseSocket(pass.code, pass.message);
   const unit = (crypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32;
   const shard = pickShard(shardCount(env.RENDEZVOUS_SHARDS), unit);
   const request = new Request(req.raw);
   request.headers.set(SHARD_HEADER, String(shard));
-  request.headers.set(PASS_HEADER, member ?? "");
+  request.headers.set(MEMBER_HEADER, encodeMember(pass));
+  request.headers.set(BACK_HEADER, member ?? "");
   const answer = await env.RENDEZVOUS.getByName(rendezvousName(network, shard)).fetch(request);
   return learn(answer, network, prefix);
 });
@@ -99,8 +116,10 @@ app.get("/v1/relay/:channel", async ({ env, req }) => {
     return refuse("edge/ticket-expired", "The ticket has expired. Ask for a new channel.");
   if (!(await isAllowed(env, "relay", req.raw)))
     return refuse("edge/rate-limited", "Too many channels from this address. Wait a minute.");
+  if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
   if (!(await isGenuine(text, await ticketKey(env))))
     return refuse("edge/ticket-invalid", "This edge did not make the ticket.");
+  if (await isBannedNow(env, ticket.network, [ticket.peer])) return refuseSocket("network/banned");
   if (isAtLeast(await stageOf(env, ticket.network), "relay-off"))
     return refuseUntil(
       "edge/relay-off",
@@ -113,6 +132,7 @@ app.get("/v1/relay/:channel", async ({ env, req }) => {
 app.route("/", cost);
 app.route("/", peerjs);
 app.route("/", search);
+app.route("/", admin);
 
 app.options("*", () => new Response(null, { status: 204, headers: CORS_HEADERS }));
 
@@ -124,7 +144,7 @@ app.get("*", ({ env, req }) => {
 app.notFound(() => errorResponse("usage/invalid", "There is nothing here.", 404));
 
 app.onError((error) => {
-  console.error("request failed", error.message);
+  logFailure(error);
   return errorResponse("internal/assertion", "The edge failed on this request. Try again.", 500);
 });
 

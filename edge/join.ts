@@ -1,9 +1,10 @@
 /** Is this join what its sender says? Pure but for the signature check; the rendezvous acts on the answer. */
 import { bufferSource } from "../shared/bytes.ts";
-import type { ErrorCode } from "../shared/errors.ts";
+import { type ErrorCode, PeerloomError } from "../shared/errors.ts";
 import { type NetworkName, publicKeyOf } from "../shared/ids.ts";
-import { CLOCK_SKEW_MS_MAX, JOIN_TIMEOUT_MS, WIRE_VERSION } from "../shared/limits.ts";
+import { CLOCK_SKEW_MS_MAX, JOIN_TIMEOUT_MS, WIRE_VERSION, WIRE_VERSION_OLDEST } from "../shared/limits.ts";
 import { joinClaim, type ToRendezvous } from "../shared/messages.ts";
+import { commonVersion, VERSION_QUERY } from "../shared/wire-version.ts";
 
 export type JoinMessage = Extract<ToRendezvous, { readonly kind: "join" }>;
 
@@ -26,12 +27,8 @@ export async function refusalOfJoin(
   greeting: Greeting,
   nowMs: number,
 ): Promise<Refusal | undefined> {
-  if (join.version !== WIRE_VERSION) {
-    return {
-      code: "wire/version",
-      message: `This edge speaks wire version ${WIRE_VERSION}, not ${join.version}. Update the older one.`,
-    };
-  }
+  const mismatch = refusalOfVersion(join.version);
+  if (mismatch !== undefined) return mismatch;
   if (nowMs - greeting.atMs > JOIN_TIMEOUT_MS) {
     return failed(`The challenge is older than ${JOIN_TIMEOUT_MS / 1000} s. Connect again.`);
   }
@@ -46,6 +43,25 @@ export async function refusalOfJoin(
   return failed(
     `The signature does not fit the id, the challenge, the network and the origin ${greeting.origins.join(" or ")}.`,
   );
+}
+
+/**
+ * What the challenge says: the newest version of both, or our own to a peer that is too old, which then sees by itself. Peers of
+ * version 1 do not say what they speak.
+ */
+export function challengeVersion(request: Request): number {
+  const stated = Number(new URL(request.url).searchParams.get(VERSION_QUERY) ?? 1);
+  return stated >= WIRE_VERSION_OLDEST && stated < WIRE_VERSION ? Math.trunc(stated) : WIRE_VERSION;
+}
+
+function refusalOfVersion(version: number): Refusal | undefined {
+  try {
+    commonVersion({ oldest: version, newest: version }, "peer");
+    return undefined;
+  } catch (error) {
+    if (error instanceof PeerloomError) return { code: error.code, message: error.message };
+    throw error;
+  }
 }
 
 async function isSigned(join: JoinMessage, { nonce, network }: Greeting, origin: string): Promise<boolean> {

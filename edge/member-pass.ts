@@ -7,9 +7,9 @@ import { type NetworkName, parsePeerId, type PeerId } from "../shared/ids.ts";
 
 const PASS = /^([a-z2-7]{52})\.(\d{1,15})\.([\w-]{43})$/;
 /** How a peer shows its pass, and, by giving one at all, that it understands `budget`. */
-export const PASS_QUERY = "pass";
+export const BACK_QUERY = "back";
 /** How the Worker tells the rendezvous whose pass it has checked. */
-export const PASS_HEADER = "x-peerloom-pass";
+export const BACK_HEADER = "x-peerloom-back";
 
 export async function mintPass(
   member: PeerId,
@@ -43,5 +43,5 @@ export async function holderOfPass(
 }
 
 function claimOf(member: PeerId, network: NetworkName, expiresMs: number): BufferSource {
-  return bufferSource(utf8(`peerloom/pass/1\n${member}\n${network}\n${expiresMs}`));
+  return bufferSource(utf8(`peerloom/back/1\n${member}\n${network}\n${expiresMs}`));
 }

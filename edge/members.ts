@@ -9,6 +9,7 @@ import {
   RENDEZVOUS_MESSAGES_PER_SECOND,
 } from "../shared/limits.ts";
 import type { Greeting } from "./join.ts";
+import type { EdgeMember } from "./passes.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
 /** A socket that has been sent its challenge. */
@@ -20,6 +21,8 @@ export interface Greeted extends Greeting {
   readonly hearsBudget: boolean;
   /** Whose pass it came with; undefined without one. */
   readonly passOf: PeerId | undefined;
+  /** In a private network: as whom the Worker let it come. */
+  readonly pass?: EdgeMember;
 }
 
 /** A socket whose key is proved. */
@@ -33,6 +36,8 @@ export interface Joined {
   readonly beacon: boolean;
   readonly addresses: readonly string[];
   readonly hearsBudget: boolean;
+  /** In a private network: what it may do, until when, and by whose word. */
+  readonly pass?: EdgeMember;
 }
 
 export interface Member extends Joined {

@@ -4,22 +4,42 @@
  * falls asleep in between forgets the rest, so the figures are a floor. Counting itself costs an addition.
  */
 import type { ErrorCode } from "../shared/errors.ts";
+import { WIRE_VERSION, WIRE_VERSION_OLDEST } from "../shared/limits.ts";
 import type { Env } from "./env.ts";
+import { log } from "./log.ts";
 
-export type CounterName =
-  | "joins"
-  | "signals"
-  | "finds"
-  | "relay_channels"
-  | "relay_frames"
-  | "relay_bytes"
-  | "peerjs_opens"
-  | "peerjs_messages"
-  | "peerjs_queued"
-  | "peerjs_expired"
-  | "searches"
-  | "announcements"
-  | `errors:${ErrorCode}`;
+/** Everything that objects count, by the middle of its name: `peerloom_NAME_total`. */
+const COUNTERS = {
+  wakes: "Objects started or woken.",
+  joins: "Peers that proved their key and joined a network.",
+  joins_before: "Of the joins, those in the wire version before the newest.",
+  signals: "Sealed signals passed between members.",
+  finds: "Members asked for by id.",
+  relay_channels: "Relay channels on which both sides met.",
+  relay_frames: "Sealed frames passed by relay channels.",
+  relay_bytes: "Bytes of sealed frames passed by relay channels.",
+  peerjs_opens: "PeerJS clients that were given their id.",
+  peerjs_messages: "PeerJS messages passed to a client.",
+  peerjs_queued: "PeerJS messages kept for a client that was not there.",
+  peerjs_expired: "PeerJS messages that came to nothing and whose sender was told.",
+  searches: "Questions to search indexes.",
+  announcements: "Announcements of listings that search indexes took.",
+} as const;
+
+/** The other series. infra/OPERATING.md has a row for each of all; a test compares. */
+const OTHERS = {
+  peerloom_errors_total: { type: "counter", label: "code", help: "Sockets and messages refused by objects." },
+  peerloom_refused_total: { type: "counter", label: "code", help: "Requests refused by this isolate." },
+  peerloom_open_sockets: { type: "gauge", label: "object", help: "Open WebSockets." },
+  peerloom_members: { type: "gauge", label: undefined, help: "Peers joined now." },
+  peerloom_wire_version: {
+    type: "gauge",
+    label: "end",
+    help: "Wire versions spoken, the oldest and the newest.",
+  },
+} as const;
+
+export type CounterName = keyof typeof COUNTERS | `errors:${ErrorCode}`;
 
 /** Counts since the last report. */
 export type Counts = Readonly<Record<string, number>>;
@@ -43,7 +63,8 @@ export const REPORT_EVERY_MS = 10_000;
 
 /** What one object has counted and not yet reported. */
 export class Counters {
-  #counts: Record<string, number> = {};
+  /** An object makes its counters when it starts or wakes, so the first thing they count is that. */
+  #counts: Record<string, number> = { wakes: 1 };
   #reportedMs = Number.NEGATIVE_INFINITY;
 
   add(name: CounterName, count = 1): void {
@@ -66,6 +87,8 @@ export class Counters {
 
 /** Sends a report without waiting. Losing one loses figures, nothing else. */
 export function sendReport(ctx: DurableObjectState, env: Env, from: ReporterName, report: Report): void {
+  const { sockets, members, counts } = report;
+  if (Object.keys(counts).length > 0) log({ event: "report", object: from.kind, sockets, members, counts });
   ctx.waitUntil(deliver(env, from, report));
 }
 
@@ -84,70 +107,44 @@ export interface Totals {
   readonly members: number;
 }
 
-const HELP: Readonly<Record<string, string>> = {
-  joins: "Peers that proved their key and joined a network.",
-  signals: "Sealed signals passed between members.",
-  finds: "Members asked for by id.",
-  relay_channels: "Relay channels on which both sides met.",
-  relay_frames: "Sealed frames passed by relay channels.",
-  relay_bytes: "Bytes of sealed frames passed by relay channels.",
-  peerjs_opens: "PeerJS clients that were given their id.",
-  peerjs_messages: "PeerJS messages passed to a client.",
-  peerjs_queued: "PeerJS messages kept for a client that was not there.",
-  peerjs_expired: "PeerJS messages that came to nothing and whose sender was told.",
-  searches: "Questions to search indexes.",
-  announcements: "Announcements of listings that search indexes took.",
-};
-
 /**
  * Prometheus text.
  * @param refused refusals of this Worker isolate alone, by code: telling an object of each would let an attacker spend money
  */
 export function prometheusText({ counts, sockets, members }: Totals, refused: Counts): string {
   const lines: string[] = [];
-  for (const [name, help] of Object.entries(HELP)) {
-    const metric = `peerloom_${name}_total`;
-    lines.push(`# HELP ${metric} ${help}`, `# TYPE ${metric} counter`, `${metric} ${counts[name] ?? 0}`);
-  }
-  const errors = Object.entries(counts).filter(([name]) => name.startsWith("errors:"));
-  lines.push(
-    ...labelled(
-      "peerloom_errors_total",
-      "counter",
-      "Sockets and messages refused by objects.",
-      "code",
-      errors,
-    ),
-  );
-  lines.push(
-    ...labelled(
-      "peerloom_refused_total",
-      "counter",
-      "Requests refused by this isolate.",
-      "code",
-      Object.entries(refused),
-    ),
-  );
-  lines.push(
-    ...labelled("peerloom_open_sockets", "gauge", "Open WebSockets.", "object", Object.entries(sockets)),
-  );
-  lines.push(
-    "# HELP peerloom_members Peers joined now.",
-    "# TYPE peerloom_members gauge",
-    `peerloom_members ${members}`,
-  );
+  for (const [name, help] of Object.entries(COUNTERS))
+    lines.push(...series(`peerloom_${name}_total`, "counter", help, [["", counts[name] ?? 0]]));
+  const errors = Object.entries(counts)
+    .filter(([name]) => name.startsWith("errors:"))
+    .map(([name, count]) => [name.slice("errors:".length), count] as const);
+  const samples: Readonly<Record<keyof typeof OTHERS, Samples>> = {
+    peerloom_errors_total: errors,
+    peerloom_refused_total: Object.entries(refused),
+    peerloom_open_sockets: Object.entries(sockets),
+    peerloom_members: [["", members]],
+    peerloom_wire_version: [
+      ["oldest", WIRE_VERSION_OLDEST],
+      ["newest", WIRE_VERSION],
+    ],
+  };
+  for (const [name, { type, label, help }] of Object.entries(OTHERS))
+    lines.push(...series(name, type, help, samples[name as keyof typeof OTHERS], label));
   return `${lines.join("\n")}\n`;
 }
 
-function labelled(
-  metric: string,
+/** Values by the label's value; one of a series without a label has "". */
+type Samples = readonly (readonly [string, number])[];
+
+function series(
+  name: string,
   type: "counter" | "gauge",
   help: string,
-  label: string,
-  values: readonly (readonly [string, number])[],
+  samples: Samples,
+  label?: string,
 ): string[] {
-  const samples = values.map(
-    ([name, value]) => `${metric}{${label}="${name.replace(/^errors:/, "")}"} ${value}`,
+  const lines = samples.map(([value, count]) =>
+    label === undefined ? `${name} ${count}` : `${name}{${label}="${value}"} ${count}`,
   );
-  return [`# HELP ${metric} ${help}`, `# TYPE ${metric} ${type}`, ...samples];
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines];
 }

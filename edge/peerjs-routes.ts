@@ -7,6 +7,7 @@ import { cors } from "hono/cors";
 import type { ErrorCode } from "../shared/errors.ts";
 import { isAtLeast } from "../shared/budget.ts";
 import { learn, OVER_BUDGET, STAGE_HEADER, stageOf } from "./door.ts";
+import { hasRoom, NO_ROOM } from "./descriptors.ts";
 import type { Env } from "./env.ts";
 import { isKey, isListed, peerjsOptions, roomName, shardOf } from "./peerjs-options.ts";
 import { errorFrame, ID_LENGTH_MAX, TOKEN_LENGTH_MAX } from "./peerjs-protocol.ts";
@@ -72,6 +73,8 @@ async function openSocket(env: Env, request: Request): Promise<Response> {
   // PeerJS knows no members: its clients are newcomers, always.
   const account = `peerjs/${key}`;
   if (isAtLeast(await stageOf(env, account), "members")) return refuseSocket("edge/over-budget", OVER_BUDGET);
+  // No socket to say it on: it would be the one too many.
+  if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
   const shard = shardOf(id, peerjsOptions(env).shards);
   const room = env.PEERJS.getByName(roomName(key, shard));
   const response = learn(await room.fetch(request), account, undefined);

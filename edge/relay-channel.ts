@@ -6,7 +6,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { isAtLeast, type Stage } from "../shared/budget.ts";
 import type { ErrorCode } from "../shared/errors.ts";
-import type { NetworkName } from "../shared/ids.ts";
+import { type NetworkName, networkKindOf, type PeerId } from "../shared/ids.ts";
 import {
   FRAME_BYTES_MAX,
   PING_TEXT,
@@ -15,6 +15,7 @@ import {
   RELAY_SLOW_BYTES_PER_SECOND,
   RELAY_UNACKED_BYTES_MAX,
 } from "../shared/limits.ts";
+import { isBannedNow } from "./ban-cache.ts";
 import { closedResponse } from "./door.ts";
 import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
@@ -48,8 +49,15 @@ interface Attachment extends CreditState {
   readonly side: RelaySide;
   readonly channel: string;
   readonly network: NetworkName;
+  readonly member?: PrivateMember;
   /** Frames of this side are in memory, waiting for the other side. After a sleep they are gone. */
   readonly holding: boolean;
+}
+
+/** Whom the side is of, in a network whose owner may ban it. */
+interface PrivateMember {
+  readonly network: NetworkName;
+  readonly peer: PeerId;
 }
 
 interface Side {
@@ -58,6 +66,7 @@ interface Side {
   readonly network: NetworkName;
   /** Its pace, while the edge saves; undefined before. */
   pace: TokenBucket | undefined;
+  readonly member: PrivateMember | undefined;
   readonly socket: WebSocket;
   /** Of what is sent *to* this side. */
   readonly credit: RelayCredit;
@@ -113,6 +122,10 @@ export class RelayChannel extends DurableObject<Env> {
       channel: ticket.channel,
       network: ticket.network,
       pace: undefined,
+      member:
+        networkKindOf(ticket.network) === "invite"
+          ? { network: ticket.network, peer: ticket.peer }
+          : undefined,
       socket,
       credit,
       pending: [],
@@ -226,7 +239,14 @@ export class RelayChannel extends DurableObject<Env> {
     }
     side.credit.acknowledge(Number(total));
     this.#save(side);
+    if (side.member !== undefined) this.ctx.waitUntil(this.#endIfBanned(side, side.member));
     this.#reportIfDue(side.channel);
+  }
+
+  /** Two who are both banned would go on for ever: no honest side closes their session. Asked with each acknowledgement, answered from memory. */
+  async #endIfBanned(side: Side, { network, peer }: PrivateMember): Promise<void> {
+    const isBanned = await isBannedNow(this.env, network, [peer]).catch(() => false); // asked again with the next one
+    if (isBanned && this.#sides[side.side] === side) this.#fail(side, CLOSE.policy, "network/banned");
   }
 
   #hold(from: Side, message: ArrayBuffer): void {
@@ -297,8 +317,15 @@ export class RelayChannel extends DurableObject<Env> {
     closeSocket(side.socket, closeCode, code);
   }
 
-  #save({ socket, side, channel, network, credit, pending }: Side): void {
-    const attachment: Attachment = { side, channel, network, holding: pending.length > 0, ...credit.state };
+  #save({ socket, side, channel, network, member, credit, pending }: Side): void {
+    const attachment: Attachment = {
+      side,
+      channel,
+      network,
+      holding: pending.length > 0,
+      ...(member !== undefined && { member }),
+      ...credit.state,
+    };
     socket.serializeAttachment(attachment);
   }
 
@@ -309,12 +336,13 @@ export class RelayChannel extends DurableObject<Env> {
   #restore(socket: WebSocket): Side | undefined {
     const attachment = socket.deserializeAttachment() as Attachment | null;
     if (attachment === null || this.#sides[attachment.side] !== undefined) return undefined; // closed by us, or replaced
-    const { side, channel, network } = attachment;
+    const { side, channel, network, member } = attachment;
     const restored: Side = {
       side,
       channel,
       network,
       pace: undefined,
+      member,
       socket,
       credit: new RelayCredit(attachment),
       pending: [],

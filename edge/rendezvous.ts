@@ -12,9 +12,9 @@ import { sha256 } from "../shared/bytes.ts";
 import {
   CHANNEL_ID_BYTES,
   channelIdFrom,
+  type NetworkName,
   parseNetworkName,
   parsePeerId,
-  type NetworkName,
   type PeerId,
   publicKeyOf,
 } from "../shared/ids.ts";
@@ -35,16 +35,20 @@ import {
   type FromRendezvous,
   type ToRendezvous,
 } from "../shared/messages.ts";
+import { NEVER_MS, refusalOf, REFUSAL_TEXT } from "../shared/credential.ts";
+import { forgetBans } from "./ban-cache.ts";
 import { beaconsKept, pickBeacons } from "./beacons.ts";
 import { bannedResponse, bans, closedResponse, OVER_BUDGET } from "./door.ts";
 import { ticketKey } from "./edge-keys.ts";
 import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
-import { type JoinMessage, refusalOfJoin } from "./join.ts";
+import { challengeVersion, type JoinMessage, refusalOfJoin } from "./join.ts";
 import { type Greeted, type Joined, type Member, Members } from "./members.ts";
-import { mintPass, PASS_HEADER, PASS_QUERY } from "./member-pass.ts";
+import { BACK_HEADER, BACK_QUERY, mintPass } from "./member-pass.ts";
 import { Meter } from "./meter.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
+import { NetworkBook } from "./network-book.ts";
+import { decodeMember, type EdgeMember, may, MEMBER_HEADER } from "./passes.ts";
 import { acceptedOrigins, addressPrefix, clientAddress, SOCKETS_PER_PREFIX_MAX } from "./policy.ts";
 import { closeSocket } from "./sockets.ts";
 import { OtherShards, rendezvousName, SHARD_HEADER } from "./shards.ts";
@@ -62,6 +66,20 @@ const CLOSE = {
 } as const;
 const NONCE_BYTES = 32;
 
+/** Who is at one rendezvous. */
+export interface Roster {
+  readonly members: readonly {
+    readonly id: PeerId;
+    readonly beacon: boolean;
+    readonly expiresMs: number;
+    /** That it came by, the owner's first. */
+    readonly invites: readonly PeerId[];
+  }[];
+  /** Number of the ban list. */
+  readonly bans: number;
+  readonly banned: readonly PeerId[];
+}
+
 type Ask<Kind extends ToRendezvous["kind"]> = Extract<ToRendezvous, { readonly kind: Kind }>;
 
 export class Rendezvous extends DurableObject<Env> {
@@ -70,10 +88,12 @@ export class Rendezvous extends DurableObject<Env> {
   readonly #counters = new Counters();
   readonly #meter: Meter;
   readonly #stubborn: Stubborn;
+  readonly #book: NetworkBook;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING_TEXT, PONG_TEXT));
+    this.#book = new NetworkBook(ctx.storage);
     this.#members = new Members(ctx.getWebSockets(), Date.now());
     this.#others = new OtherShards(env);
     this.#meter = new Meter({
@@ -118,8 +138,9 @@ export class Rendezvous extends DurableObject<Env> {
     const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
     const origins = acceptedOrigins(this.env, request);
     const shard = Number(request.headers.get(SHARD_HEADER) ?? 0);
-    const hearsBudget = new URL(request.url).searchParams.has(PASS_QUERY);
-    const passOf = parsePeerId(request.headers.get(PASS_HEADER) ?? "");
+    const hearsBudget = new URL(request.url).searchParams.has(BACK_QUERY);
+    const passOf = parsePeerId(request.headers.get(BACK_HEADER) ?? "");
+    const pass = decodeMember(request.headers.get(MEMBER_HEADER));
     this.#members.greet(socket, {
       phase: "greeted",
       nonce,
@@ -130,8 +151,9 @@ export class Rendezvous extends DurableObject<Env> {
       address,
       hearsBudget,
       passOf,
+      ...(pass !== undefined && { pass }),
     });
-    this.#send(socket, { kind: "challenge", version: WIRE_VERSION, nonce, timeMs: nowMs });
+    this.#send(socket, { kind: "challenge", version: challengeVersion(request), nonce, timeMs: nowMs });
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -162,8 +184,11 @@ export class Rendezvous extends DurableObject<Env> {
       const decoded = this.#decode(socket, message);
       if (decoded === undefined) return;
       if (state.phase === "greeted" && decoded.kind === "join") await this.#join(socket, state, decoded);
-      else if (state.phase === "joined" && decoded.kind !== "join") await this.#serve(socket, state, decoded);
-      else
+      else if (state.phase === "joined" && decoded.kind !== "join") {
+        if ((state.pass?.expiresMs ?? Number.POSITIVE_INFINITY) <= Date.now())
+          this.#putOut(socket, "network/expired");
+        else await this.#serve(socket, state, decoded);
+      } else
         this.#refuse(socket, CLOSE.policy, "edge/not-member", "Join first, once, and wait for the answer.");
     }
   }
@@ -210,6 +235,44 @@ export class Rendezvous extends DurableObject<Env> {
     return this.#meter.settleNow(this.#network);
   }
 
+  /** For another shard: the owner's later ban list. */
+  async adoptBans(network: NetworkName, list: Uint8Array): Promise<void> {
+    const bans = await this.#book.adopt(list, network);
+    if (bans === undefined) return;
+    forgetBans(network);
+    const message = encodeFromRendezvous({ kind: "bans", list });
+    for (const { socket, pass } of this.#members.all()) {
+      const refusal = pass && refusalOf(pass, Date.now(), (key) => bans.keys.has(key));
+      if (refusal === undefined) this.#sendBytes(socket, message);
+      else this.#putOut(socket, refusal);
+    }
+  }
+
+  /** For the Worker. */
+  async bannedKeys(network: NetworkName): Promise<PeerId[]> {
+    return [...(await this.#book.bans(network)).keys];
+  }
+
+  /** For the network's owner. */
+  async roster(network: NetworkName): Promise<Roster> {
+    const { number, keys } = await this.#book.bans(network);
+    const members = this.#members.all().map(({ id, beacon, pass }) => ({
+      id,
+      beacon,
+      expiresMs: pass?.expiresMs ?? NEVER_MS,
+      invites: (pass?.keys ?? []).slice(0, -1),
+    }));
+    return { members, bans: number, banned: [...keys] };
+  }
+
+  /** For another shard: the first one counts. */
+  useInvites(
+    counted: EdgeMember["counted"],
+    member: PeerId,
+  ): Extract<ErrorCode, "network/invite-used" | "edge/over-capacity"> | undefined {
+    return this.#book.use(counted, member, Date.now());
+  }
+
   /** For the tally. */
   drainCounters(): Report {
     const { size, joinedCount } = this.#members;
@@ -241,10 +304,16 @@ export class Rendezvous extends DurableObject<Env> {
       this.#refuse(socket, CLOSE.policy, refusal.code, refusal.message);
       return;
     }
-    const { network, shard, address, hearsBudget } = greeted;
+    const { network, shard, address, hearsBudget, pass } = greeted;
     if (greeted.passOf !== join.id && this.#meter.stage(Date.now()) === "members") {
       const message = "This edge takes no newcomers today. Join through a peer that is in.";
       this.#refuse(socket, CLOSE.later, "edge/over-budget", message);
+      return;
+    }
+    const kept = pass && (await this.#refusalOfMember(network, shard, pass, join.id));
+    if (this.#members.state(socket) === undefined) return;
+    if (kept !== undefined) {
+      this.#putOut(socket, kept);
       return;
     }
     this.retire(join.id);
@@ -260,6 +329,7 @@ export class Rendezvous extends DurableObject<Env> {
       beacon: keep,
       addresses: join.addresses,
       hearsBudget,
+      ...(pass !== undefined && { pass: { ...pass, counted: [] } }),
     };
     this.#members.join(socket, joined, Date.now());
     const members = this.#members.joinedCount;
@@ -271,6 +341,9 @@ export class Rendezvous extends DurableObject<Env> {
       members,
       address,
     });
+    if (join.version < WIRE_VERSION) this.#counters.add("joins_before");
+    const list = pass && this.#book.signed;
+    if (list !== undefined) this.#send(socket, { kind: "bans", list });
     this.#counted(joined, "joins");
     if (hearsBudget) await this.#tellBudget(socket, joined);
     if (!this.#others.any) return;
@@ -293,7 +366,36 @@ export class Rendezvous extends DurableObject<Env> {
       case "addresses":
         this.#members.join(socket, { ...member, addresses: message.addresses }, Date.now());
         return;
+      case "bans":
+        return this.#bans(socket, member, message);
     }
+  }
+
+  /** Why somebody whose pass was good a moment ago may not join all the same. */
+  async #refusalOfMember(
+    network: NetworkName,
+    shard: number,
+    pass: EdgeMember,
+    joining: PeerId,
+  ): Promise<ErrorCode | undefined> {
+    if (pass.member !== joining) return "network/not-member";
+    const bans = await this.#book.bans(network);
+    const refusal = refusalOf(pass, Date.now(), (key) => bans.keys.has(key));
+    if (refusal !== undefined || pass.counted.length === 0) return refusal;
+    if (shard === 0) return this.useInvites(pass.counted, joining);
+    return this.env.RENDEZVOUS.getByName(rendezvousName(network, 0)).useInvites(pass.counted, joining);
+  }
+
+  /** Any member may bring the owner's list. */
+  async #bans(socket: WebSocket, { network, shard }: Joined, { list }: Ask<"bans">): Promise<void> {
+    try {
+      await this.adoptBans(network, list);
+    } catch (error) {
+      if (!(error instanceof PeerloomError)) throw error;
+      this.#refuse(socket, CLOSE.policy, error.code, error.message);
+      return;
+    }
+    if (this.#others.any) await this.#others.adoptBans(network, shard, list);
   }
 
   async #signal(socket: WebSocket, member: Joined, { request, to, sealed }: Ask<"signal">): Promise<void> {
@@ -316,6 +418,11 @@ export class Rendezvous extends DurableObject<Env> {
     if (isAtLeast(this.#meter.stage(Date.now()), "relay-off")) {
       const text = "This edge relays no more today. Reach each other directly.";
       this.#send(socket, { kind: "error", request, code: "edge/relay-off", message: text });
+      return;
+    }
+    if (!may(member.pass, "relay")) {
+      const code = "network/not-allowed";
+      this.#send(socket, { kind: "error", request, code, message: REFUSAL_TEXT[code] ?? code });
       return;
     }
     const channel = channelIdFrom(crypto.getRandomValues(new Uint8Array(CHANNEL_ID_BYTES)));
@@ -397,6 +504,11 @@ export class Rendezvous extends DurableObject<Env> {
   get #network(): NetworkName {
     const name = this.ctx.id.name ?? "";
     return name.slice(0, name.lastIndexOf("/")) as NetworkName;
+  }
+
+  /** No member any more, or not yet. */
+  #putOut(socket: WebSocket, code: ErrorCode): void {
+    this.#refuse(socket, CLOSE.policy, code, REFUSAL_TEXT[code] ?? "Not now. Try again later.");
   }
 
   /** Tells the socket why, closes it, and forgets it. */

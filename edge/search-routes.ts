@@ -5,6 +5,7 @@
  */
 import { Hono } from "hono";
 import { bufferSource, concatBytes, sha256, utf8 } from "../shared/bytes.ts";
+import { REFUSAL_TEXT } from "../shared/credential.ts";
 import { type ErrorCode, PeerloomError } from "../shared/errors.ts";
 import { type NetworkName, parseNetworkName, publicKeyOf } from "../shared/ids.ts";
 import { CLOCK_SKEW_MS_MAX } from "../shared/limits.ts";
@@ -26,6 +27,7 @@ import { isAtLeast } from "../shared/budget.ts";
 import { OVER_BUDGET, stageLeftMs, stageOf } from "./door.ts";
 import type { Env } from "./env.ts";
 import { CORS_HEADERS } from "./http-errors.ts";
+import { may, passOf, PrivateRefusal } from "./passes.ts";
 import { acceptedOrigins, isAllowed, shardCount } from "./policy.ts";
 import { refuse, refuseUntil } from "./refusals.ts";
 import type { FoundListing } from "./search-index.ts";
@@ -59,6 +61,8 @@ async function searchNetwork(env: Env, request: Request, network: NetworkName): 
     return refuse("edge/rate-limited", "Too many searches from this address. Wait a minute.");
   if (isAtLeast(await stageOf(env, network), "members"))
     return refuseUntil("edge/over-budget", OVER_BUDGET, stageLeftMs());
+  const pass = await passOf(env, request, network);
+  if (pass instanceof PrivateRefusal) return refuse(pass.code, pass.message);
   const shards = Array.from({ length: shardCount(env.RENDEZVOUS_SHARDS) }, (_, shard) => shard);
   const found = await Promise.all(
     shards.map((shard) =>
@@ -73,6 +77,8 @@ async function searchNetwork(env: Env, request: Request, network: NetworkName): 
 async function announceListings(env: Env, request: Request, network: NetworkName): Promise<Response> {
   if (!(await isAllowed(env, "announce", request)))
     return refuse("edge/rate-limited", "Too many announcements from this address. Wait a minute.");
+  const pass = await passOf(env, request, network);
+  if (pass instanceof PrivateRefusal) return refuse(pass.code, pass.message);
   let signed: SignedAnnouncement;
   try {
     signed = decodeSignedAnnouncement(await boundedBody(request));
@@ -83,6 +89,8 @@ async function announceListings(env: Env, request: Request, network: NetworkName
   if ((await stageOf(env, network)) === "closed")
     return refuseUntil("edge/over-budget", OVER_BUDGET, stageLeftMs());
   const { id: member, timeMs, listings } = signed.announcement;
+  if (pass !== undefined && (pass.member !== member || !may(pass, "index")))
+    return refuse("network/not-allowed", REFUSAL_TEXT["network/not-allowed"] ?? "Not allowed.");
   const apartMs = timeMs - Date.now();
   if (Math.abs(apartMs) > CLOCK_SKEW_MS_MAX) {
     const message = `This peer's clock differs by ${Math.round(apartMs / 1000)} s from the edge's. Set the clock.`;

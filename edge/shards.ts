@@ -63,6 +63,10 @@ export class OtherShards {
     await Promise.all(this.#stubs(network, shard).map((stub) => stub.retire(id)));
   }
 
+  async adoptBans(network: NetworkName, shard: number, list: Uint8Array): Promise<void> {
+    await Promise.all(this.#stubs(network, shard).map((stub) => stub.adoptBans(network, list)));
+  }
+
   #stubs(network: NetworkName, shard: number): DurableObjectStub<Rendezvous>[] {
     const others = Array.from(
       { length: shardCount(this.#env.RENDEZVOUS_SHARDS) },

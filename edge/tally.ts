@@ -46,6 +46,12 @@ export class EdgeTally extends DurableObject<Env> {
     this.#saveIfDue(nowMs);
   }
 
+  /** For `/health`: whether storage answers. */
+  isWell(): boolean {
+    this.ctx.storage.kv.get("tally");
+    return true;
+  }
+
   read(): Promise<Totals> {
     const nowMs = Date.now();
     if (this.#read === undefined || nowMs - this.#read.atMs >= READ_CACHE_MS) {

@@ -3,13 +3,13 @@
  * bundles, and the Worker's configuration. Run by `prepack`, so a package is never older than its sources.
  */
 import { execFile } from "node:child_process";
-import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { PeerloomError } from "../shared/errors.ts";
-import { bundleWeb, bundleWorker } from "./bundle.ts";
+import { bundleStandalone, bundleWeb, bundleWorker } from "./bundle.ts";
 
 const root: string = fileURLToPath(new URL("..", import.meta.url));
 const dist: string = join(root, "dist");
@@ -26,6 +26,9 @@ await rm(dist, { recursive: true, force: true });
 await emitModules();
 await vendor();
 await writeFile(join(dist, "worker.js"), await bundleWorker());
+await writeFile(join(dist, "standalone.js"), await bundleStandalone());
+await cp(join(root, "infra", "self-host"), join(dist, "self-host"), { recursive: true });
+await copyFile(join(root, "infra", "grafana.json"), join(dist, "grafana.json"));
 await bundleWeb(join(dist, "web"));
 await writeWorkerConfiguration();
 

@@ -3,6 +3,7 @@
  * internet, no development proxy in front. Whoever starts it stops it; nothing is left behind, not even after a SIGKILL.
  */
 import { mkdir, mkdtemp, readFile, realpath, rm } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -22,6 +23,8 @@ export interface EmbeddedEdgeOptions {
   readonly stateDir?: string;
   /** Stops the edge. */
   readonly signal?: AbortSignal;
+  /** Called with each line of the Worker's log. @default errors and warnings go to standard error */
+  readonly onLog?: (line: string) => void;
 }
 
 export interface EmbeddedEdge {
@@ -48,6 +51,8 @@ export const WORKER_CONFIGURATION = {
   },
   limit: { namespace_id: "1001", simple: { limit: 1200, period: 60 } },
 } as const;
+/** Of whoever opens it: workerd itself. */
+const DESCRIPTORS_PATH = "/proc/self/fd";
 const STUN_DEFAULT = "stun:stun.cloudflare.com:3478";
 const TEMPORARY_VARIABLES = ["TMPDIR", "TEMP", "TMP"] as const;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -75,7 +80,7 @@ export async function startEmbeddedEdge(options: EmbeddedEdgeOptions = {}): Prom
     const stateDir = options.stateDir ?? join(folder, "state");
     await mkdir(stateDir, { recursive: true });
     throwIfAborted(signal);
-    const runtimeOptions = { ...files, host, port, stateDir, vars: options.vars ?? {} };
+    const runtimeOptions = { ...files, host, port, stateDir, vars: options.vars ?? {}, onLog: options.onLog };
     runtime = withTemporaryFolder(folder, () =>
       withoutSignalHandlers(() => createRuntime(tools, runtimeOptions)),
     );
@@ -108,10 +113,11 @@ interface RuntimeOptions extends EdgeFiles {
   readonly port: number;
   readonly stateDir: string;
   readonly vars: Readonly<Record<string, string>>;
+  readonly onLog: EmbeddedEdgeOptions["onLog"];
 }
 
 function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<Miniflare["Miniflare"]> {
-  const { host, port, worker, webDir, stateDir, vars } = options;
+  const { host, port, worker, webDir, stateDir, vars, onLog } = options;
   const { Miniflare, convertV4MiniflareOptions, Log, LogLevel, Response } = tools;
   // Standard output belongs to whoever starts the edge.
   class ErrorLog extends Log {
@@ -125,6 +131,7 @@ function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<
       { className, useSQLite: true },
     ]),
   );
+  const descriptorsMax = descriptorLimit();
   return new Miniflare(
     convertV4MiniflareOptions({
       name: "peerloom-edge",
@@ -133,7 +140,8 @@ function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<
       cf: false, // asks the internet otherwise
       log: new ErrorLog(LogLevel.WARN),
       handleStructuredLogs: ({ level, message }) => {
-        if (level === "error" || level === "warn") process.stderr.write(`${message}\n`);
+        if (onLog !== undefined) onLog(message);
+        else if (level === "error" || level === "warn") process.stderr.write(`${message}\n`);
       },
       modules: [{ type: "ESModule", path: "worker.js", contents: worker }],
       compatibilityDate: WORKER_CONFIGURATION.compatibilityDate,
@@ -141,8 +149,13 @@ function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<
       durableObjects,
       resourcePersistencePath: stateDir,
       ratelimits: { LIMIT: WORKER_CONFIGURATION.limit },
-      bindings: { STUN_URLS: isLoopback(host) ? "" : STUN_DEFAULT, ...vars },
+      bindings: {
+        STUN_URLS: isLoopback(host) ? "" : STUN_DEFAULT,
+        ...(descriptorsMax === undefined ? {} : { DESCRIPTORS_MAX: descriptorsMax }),
+        ...vars,
+      },
       serviceBindings: {
+        ...(descriptorsMax === undefined ? {} : { DESCRIPTORS: { disk: { path: DESCRIPTORS_PATH } } }),
         ASSETS: async ({ url, method }: { readonly url: string; readonly method: string }) => {
           const file = await webFile(webDir, new URL(url).pathname);
           if (file === undefined) return new Response(null, { status: 404 });
@@ -151,6 +164,16 @@ function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<
       },
     }),
   );
+}
+
+/** What workerd inherits as its limit of open files; undefined where the system does not tell. */
+function descriptorLimit(): string | undefined {
+  if (process.platform !== "linux") return undefined;
+  try {
+    return /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+  } catch {
+    return undefined; // no /proc here
+  }
 }
 
 /**

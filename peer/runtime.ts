@@ -29,7 +29,22 @@ export interface Runtime {
   readonly logs?: LogHost | undefined;
   /** Undefined, or left out, where the host has no threads to run modules in. */
   readonly sandboxes?: SandboxHost | undefined;
+  /** Undefined, or left out, where the program runs until it ends. */
+  readonly lifecycle?: LifecycleHost | undefined;
   readonly log: Log;
+}
+
+/** What befalls the program as a whole: a page is hidden, frozen, put away and shown again; the machine's network changes. */
+export interface LifecycleHost {
+  /** @returns watches no longer */
+  watch(events: LifecycleEvents): () => void;
+}
+
+export interface LifecycleEvents {
+  /** It may have stood still, or the network is another one: what was open may be dead. */
+  back(): void;
+  /** It is put away, to come back later or never; what is open now is cut then, or keeps it from coming back. */
+  away(): void;
 }
 
 export interface Clock {
@@ -37,6 +52,8 @@ export interface Clock {
   nowMs(): number;
   /** Never goes back: for durations and deadlines. */
   monotonicMs(): number;
+  /** Timers come so late without anything having stood still: hidden pages get theirs by the second. @default 0 */
+  readonly slackMs?: number;
   /** Calls once after `delayMs`. Does not keep the process alive. */
   setTimer(delayMs: number, callback: () => void): Timer;
   /** @throws the signal's reason when aborted before the time is over */
@@ -203,7 +220,12 @@ export interface WebSocketHost {
    * Never offers compression where that can be chosen: sealed bytes do not shrink.
    * @throws PeerloomError `link/failed`, `aborted`
    */
-  connect(url: string, signal: AbortSignal): Promise<MessageSocket>;
+  connect(url: string, signal: AbortSignal, options?: WebSocketOptions): Promise<MessageSocket>;
+}
+
+export interface WebSocketOptions {
+  /** A longer message ends the socket, where the host can tell before it has all of it. @default FRAME_BYTES_MAX */
+  readonly messageBytesMax?: number;
 }
 
 /** An ICE server as in W3C's RTCIceServer. */
@@ -220,14 +242,22 @@ export type RtcSignal =
 
 export interface WebRtcHost {
   /**
-   * One peer connection with one reliable, ordered data channel, negotiated with id 0 on both sides.
+   * One peer connection with one reliable data channel: ordered and negotiated with id 0 on both sides, unless it is announced.
    * The offerer's `onSignal` is called with the offer soon after.
    */
   open(options: {
     readonly role: "offerer" | "answerer";
     readonly iceServers: readonly IceServer[];
+    /** The offerer tells of the channel in band (RFC 8832), as other programs do; the answerer takes the first that comes. */
+    readonly announced?: RtcChannel | undefined;
     onSignal(signal: RtcSignal): void;
   }): RtcConnection;
+}
+
+/** What the offerer says of its channel; an answerer's is ignored. */
+export interface RtcChannel {
+  readonly label: string;
+  readonly ordered: boolean;
 }
 
 export interface RtcConnection {
@@ -235,6 +265,7 @@ export interface RtcConnection {
   accept(signal: RtcSignal): void;
   /** Memory must not change afterwards. */
   send(parts: readonly Uint8Array[]): void;
+  sendText(text: string): void;
   readonly bufferedBytes: number;
   /** The longest message both sides take, bytes; known once open. */
   readonly messageBytesMax: number;
@@ -244,15 +275,16 @@ export interface RtcConnection {
   describe(): string;
   /** IP address of the other end in that pair; undefined where the host does not tell. */
   remoteHost(): string | undefined;
-  /** Gives what was sent a moment to leave. */
-  close(): void;
+  /** Gives what was sent so long to arrive; ends sooner when the other side has closed too. @default 1_000 */
+  close(waitMs?: number): void;
   /** At once, also while it closes. Drops everything unsent. */
   destroy(): void;
   onOpen: () => void;
   onMessage: (bytes: Uint8Array) => void;
+  onText: (text: string) => void;
   /** `bufferedBytes` has fallen below 256 KiB after having been above. */
   onDrain: () => void;
-  /** Called once, also when it never opened. */
+  /** Called once, also when it never opened. `link/closed`: it was open, and the other side has closed it; `link/failed`: all else. */
   onClose: (error: PeerloomError | undefined) => void;
 }
 

@@ -209,6 +209,11 @@ export class FieldReader {
     return true;
   }
 
+  /** Whether another field follows. */
+  get hasMore(): boolean {
+    return this.#next < this.#values.length;
+  }
+
   /** Nothing may follow. */
   end(): void {
     if (this.#next !== this.#values.length)

@@ -63,6 +63,26 @@ export function requireNetworkName(text: string): NetworkName {
   return name;
 }
 
+/**
+ * The key that certifies the members of a private network; its name is made of it, so that nobody need be told. Undefined for an open
+ * network.
+ */
+export function networkKeyOf(name: NetworkName): Uint8Array | undefined {
+  return /^[is]\.[a-z2-7]{52}$/.test(name) ? fromBase32(name.slice(2)) : undefined;
+}
+
+/** `invite`: its owner certifies members. `secret`: who knows the secret has the key. */
+export function networkKindOf(name: NetworkName): "open" | "invite" | "secret" {
+  if (networkKeyOf(name) === undefined) return "open";
+  return name.startsWith("i.") ? "invite" : "secret";
+}
+
+/** The name of the private network that a key certifies. */
+export function privateNetworkName(kind: "invite" | "secret", publicKey: Uint8Array): NetworkName {
+  assert(publicKey.length === PUBLIC_KEY_BYTES, "a public key has 32 bytes");
+  return `${kind === "invite" ? "i" : "s"}.${toBase32(publicKey)}` as NetworkName;
+}
+
 export function parseChannelId(text: string): ChannelId | undefined {
   return /^[a-z2-7]{26}$/.test(text) && fromBase32(text) !== undefined ? (text as ChannelId) : undefined;
 }

@@ -2,8 +2,10 @@
  * Every bound that both sides of a wire must agree on. Sizes in bytes, times in milliseconds.
  */
 
-/** The wire version spoken here; a join or a hello with another one is answered by `wire/version`. */
-export const WIRE_VERSION = 1;
+/** The newest wire version spoken here. 2 differs from 1 in that it is negotiated, and knows the operation `taken`. */
+export const WIRE_VERSION = 2;
+/** The oldest, one back: between a deploy and the last peer's update both are in use. Anything else is `wire/version`. */
+export const WIRE_VERSION_OLDEST = 1;
 
 /**
  * The longest frame on any link, header and tag included. 256 KiB is what every data channel of today takes

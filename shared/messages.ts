@@ -4,6 +4,7 @@
  * The bytes are laid down in WIRE.md, with vectors that both sides run.
  */
 import { type Stage, STAGES } from "./budget.ts";
+import { BANS_BYTES_MAX } from "./bans.ts";
 import { concatBytes, utf8 } from "./bytes.ts";
 import { decode, encode, FieldReader } from "./codec.ts";
 import { PeerloomError } from "./errors.ts";
@@ -41,7 +42,9 @@ export type ToRendezvous =
   /** Where is this member? */
   | { readonly kind: "find"; readonly request: number; readonly id: PeerId }
   /** The listening addresses have changed. */
-  | { readonly kind: "addresses"; readonly addresses: readonly string[] };
+  | { readonly kind: "addresses"; readonly addresses: readonly string[] }
+  /** Private networks: a later ban list than the edge has told. */
+  | { readonly kind: "bans"; readonly list: Uint8Array };
 
 /** From a rendezvous to a peer. */
 export type FromRendezvous =
@@ -81,9 +84,11 @@ export type FromRendezvous =
   | { readonly kind: "found"; readonly request: number; readonly contact: Contact | undefined }
   /**
    * How far the edge has withdrawn, and for how many ms; `pass` lets this member in while newcomers are refused ("" where it is none). Sent only to
-   * those who asked for it by `?pass=` when they dialled: after `joined`, at each change, and before an `error` `edge/over-budget`.
+   * those who asked for it by `?back=` when they dialled: after `joined`, at each change, and before an `error` `edge/over-budget`.
    */
   | { readonly kind: "budget"; readonly stage: Stage; readonly leftMs: number; readonly pass: string }
+  /** Private networks: the owner's ban list, after `joined` if there is one, and whenever a later one comes. */
+  | { readonly kind: "bans"; readonly list: Uint8Array }
   /** The socket may close now, or must stay: beacons come and go. */
   | { readonly kind: "release" }
   /** `request` 0: about the socket as a whole, which is closed after it. */
@@ -135,6 +140,8 @@ export function encodeToRendezvous(message: ToRendezvous): Uint8Array {
       return encode(["find", message.request, message.id]);
     case "addresses":
       return encode(["addresses", message.addresses.slice(0, ADDRESSES_MAX)]);
+    case "bans":
+      return encode(["bans", message.list]);
   }
 }
 
@@ -171,6 +178,8 @@ function readToRendezvous(kind: string, fields: FieldReader): ToRendezvous {
       return { kind, request: fields.integer(1, REQUEST_MAX), id: fields.parsed(parsePeerId, "a peer id") };
     case "addresses":
       return { kind, addresses: readAddresses(fields) };
+    case "bans":
+      return { kind, list: fields.bytes(1, BANS_BYTES_MAX) };
     default:
       throw new PeerloomError("wire/malformed", "Malformed message: unknown kind.");
   }
@@ -203,6 +212,8 @@ export function encodeFromRendezvous(message: FromRendezvous): Uint8Array {
       ]);
     case "budget":
       return encode(["budget", STAGES.indexOf(message.stage), Math.ceil(message.leftMs), message.pass]);
+    case "bans":
+      return encode(["bans", message.list]);
     case "release":
       return encode(["release"]);
     case "error":
@@ -271,6 +282,8 @@ function readFromRendezvous(kind: string, fields: FieldReader): FromRendezvous {
         leftMs: fields.integer(0, BUDGET_MS_MAX),
         pass: fields.text(PASS_CHARACTERS_MAX),
       };
+    case "bans":
+      return { kind, list: fields.bytes(1, BANS_BYTES_MAX) };
     case "release":
       return { kind };
     case "error":

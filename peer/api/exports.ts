@@ -1,13 +1,25 @@
 /** The types that every entry point exports. */
 export type { DiagnoseOptions } from "./diagnosis/diagnose.ts";
 export type { Check, Finding, Verdict, VerdictCode } from "./diagnosis/finding.ts";
+export type { NetworkOptions } from "./network-access.ts";
+export type { ListedInvite, NetworkRoster, Networks } from "./networks.ts";
 export type { PeerOptions } from "./options.ts";
 export type { EdgeState } from "./peer.ts";
 export type { PeerStatus, SessionStatus, ShareStatus } from "./status.ts";
 export type { ConnectOptions } from "../overlay/connector.ts";
 export type { PathAttempt } from "../overlay/path-attempt.ts";
 export type {
+  Computation,
+  ComputeService,
   Download,
+  FeedsService,
+  FilesService,
+  PortsService,
+  RecordsService,
+  Topic,
+  TopicsService,
+} from "./parts.ts";
+export type {
   DownloadOptions,
   DownloadProgress,
   DownloadResult,
@@ -21,11 +33,12 @@ export type { Reducer } from "../services/feeds/fold.ts";
 export type { FeedFork } from "../services/feeds/fork.ts";
 export type { Validator } from "../services/feeds/history.ts";
 export type { FeedHeader, ForkChoice } from "../services/feeds/order.ts";
-export type { Share, ShareOptions, TransferLimits } from "../services/files/files.ts";
+export type { Share, ShareOptions } from "../services/files/files.ts";
+export type { TransferLimits } from "../services/files/limits.ts";
 export type { ByteRange, SelectOptions } from "../services/files/selection.ts";
-export type { Computation, ComputeProgress, TaskResult } from "../services/compute/computation.ts";
+export type { ComputeProgress, TaskResult } from "../services/compute/computation.ts";
 export type { TaskInput, TaskInputs } from "../services/compute/input-reader.ts";
-export type { Compute, MapOptions } from "../services/compute/compute.ts";
+export type { MapOptions } from "../services/compute/compute.ts";
 export type { WorkOffer, WorkOptions } from "../services/compute/work-offer.ts";
 export type {
   FoundRecord,
@@ -34,6 +47,8 @@ export type {
   SetOptions,
   StoredRecord,
 } from "../services/records/records.ts";
+export type { InviteOptions, MadeInvite } from "../services/membership/issue.ts";
+export type { BanReceipt, Membership } from "../services/membership/membership.ts";
 export type { PortConnection } from "../services/ports/connection.ts";
 export type { Exposure } from "../services/ports/exposure.ts";
 export type { Forward } from "../services/ports/forward.ts";
@@ -42,6 +57,15 @@ export type { CallContext } from "../services/rpc/context.ts";
 export type { Remote, RemoteItems } from "../services/rpc/remote.ts";
 export type { RpcOptions, ServeOptions } from "../services/rpc/rpc.ts";
 export type { SearchHit, SearchOptions, SearchVia, SearchWay } from "../services/search/search.ts";
+export type {
+  AskOptions,
+  TopicMessage,
+  TopicOptions,
+  TopicReply,
+  TopicStatus,
+  TopicValue,
+  TopicVerdict,
+} from "../services/topics/topic-options.ts";
 export type { RecordValue } from "../services/records/value.ts";
 export type {
   BytesByPath,
@@ -52,5 +76,6 @@ export type {
   StreamHandler,
   StreamPriority,
 } from "../session/contract.ts";
+export type { Ability } from "../../shared/credential.ts";
 export type { ErrorCode } from "../../shared/errors.ts";
 export type { PeerId } from "../../shared/ids.ts";

@@ -2,23 +2,19 @@
  * What a peer can be told when it is opened, and the check of it.
  */
 import { PeerloomError } from "../../shared/errors.ts";
-import {
-  DEFAULT_NETWORK,
-  type NetworkName,
-  parsePeerId,
-  type PeerId,
-  requireNetworkName,
-} from "../../shared/ids.ts";
+import { parsePeerId, type PeerId } from "../../shared/ids.ts";
 import { parseAddress, parseListenAddress } from "../links/address.ts";
 import type { PathPolicy } from "../overlay/connector.ts";
 import { isLoopback } from "../overlay/lan-notice.ts";
 import type { IceServer, LanReach } from "../runtime.ts";
+import type { NetworkOptions } from "./network-access.ts";
 
-export interface PeerOptions {
-  /** Origin of the edge, `https://edge.example`. `null`: pure, no edge at all. @default the host's (see the entry point) */
+export interface PeerOptions extends NetworkOptions {
+  /**
+   * Origin of the edge, `https://edge.example`. `null`: pure, no edge at all. @default the one that the invite names, else the host's (see
+   * the entry point)
+   */
   readonly edge?: string | null;
-  /** Only peers of the same network meet. 1 to 64 of `a-z 0-9 . _ -`. @default "main" */
-  readonly network?: string;
   /** `HOST:PORT` to take TCP and WebSocket links on; port 0 lets the system choose. Node and Deno only. @default none */
   readonly listen?: string;
   /**
@@ -63,7 +59,6 @@ export interface BootstrapPeer {
 export interface CheckedOptions {
   /** Undefined: pure. */
   readonly edge: string | undefined;
-  readonly network: NetworkName;
   readonly listen: string | undefined;
   readonly bootstrap: readonly BootstrapPeer[];
   readonly policy: PathPolicy;
@@ -78,12 +73,11 @@ export interface CheckedOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-/** @throws PeerloomError `usage/invalid`, `network/invalid-name` */
+/** @throws PeerloomError `usage/invalid` */
 export function checkOptions(options: PeerOptions): CheckedOptions {
   const edge = options.edge ?? undefined;
   return {
     edge: edge === undefined ? undefined : checkEdge(edge),
-    network: options.network === undefined ? DEFAULT_NETWORK : requireNetworkName(options.network),
     listen: options.listen,
     bootstrap: (options.bootstrap ?? []).map(parseBootstrap),
     policy: options.only ?? "any",

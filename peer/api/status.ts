@@ -1,6 +1,7 @@
 /** What a peer says of itself: plain data, for the command line, pages and logs. */
 import type { PeerId } from "../../shared/ids.ts";
 import type { LinkKind, PathKind } from "../links/link.ts";
+import type { TopicStatus } from "../services/topics/topic-options.ts";
 import type { Session } from "../session/contract.ts";
 
 export interface PeerStatus {
@@ -10,6 +11,8 @@ export interface PeerStatus {
   readonly peers: readonly SessionStatus[];
   readonly listen: readonly string[];
   readonly shares: readonly ShareStatus[];
+  /** Those that are open. */
+  readonly topics: readonly TopicStatus[];
   /** Null where it is turned off. */
   readonly overlay: OverlayStatus | null;
   readonly records: RecordsStatus;

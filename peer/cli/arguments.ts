@@ -15,6 +15,16 @@ export const COMMON_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     help: "the edge that introduces peers; none = no edge (or PEERLOOM_EDGE)",
   },
   network: { type: "string", value: "NAME", help: "only peers of the same network meet; default: main" },
+  "invite-file": {
+    type: "string",
+    value: "FILE",
+    help: "join by the invite in this file, - for standard input (or PEERLOOM_INVITE)",
+  },
+  "secret-file": {
+    type: "string",
+    value: "FILE",
+    help: "the network is closed by the secret in this file, - for standard input (or PEERLOOM_SECRET)",
+  },
   data: { type: "string", value: "DIR", help: "where the identity is kept; default: ~/.peerloom" },
   listen: {
     type: "string",
@@ -149,6 +159,11 @@ function readCommon(
 ): CommonOptions {
   const network = text(values, "network");
   const name = network === undefined ? undefined : parseNetworkName(network);
+  if (network?.includes("invite=") === true || network?.startsWith("peerloom:invite/") === true) {
+    throw usage(
+      "--network takes a name. An invite is secret, and everybody on this machine can read a command line: give it as PEERLOOM_INVITE or --invite-file.",
+    );
+  }
   if (network !== undefined && name === undefined) {
     throw usage(`--network "${network.slice(0, 80)}" is no name: use 1 to 64 of a-z, 0-9, ".", "_" and "-".`);
   }
@@ -161,6 +176,8 @@ function readCommon(
   return {
     edge: readEdge(text(values, "edge"), environment["PEERLOOM_EDGE"]),
     network: name,
+    inviteFile: nonEmpty(text(values, "invite-file"), "--invite-file"),
+    secretFile: nonEmpty(text(values, "secret-file"), "--secret-file"),
     data: nonEmpty(text(values, "data"), "--data"),
     listen,
     bootstrap: list(values, "bootstrap"),

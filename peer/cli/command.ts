@@ -6,6 +6,7 @@
 import type { NetworkName } from "../../shared/ids.ts";
 import type { DiagnoseOptions } from "../api/diagnosis/diagnose.ts";
 import type { Finding } from "../api/diagnosis/finding.ts";
+import type { Networks } from "../api/networks.ts";
 import type { Output } from "./output.ts";
 import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
 
@@ -41,6 +42,9 @@ export interface CommonOptions {
   /** null: no edge at all; undefined: none was named. */
   readonly edge: string | null | undefined;
   readonly network: NetworkName | undefined;
+  /** `-` is standard input. */
+  readonly inviteFile: string | undefined;
+  readonly secretFile: string | undefined;
   readonly data: string | undefined;
   readonly listen: string | undefined;
   readonly bootstrap: readonly string[];
@@ -85,12 +89,18 @@ export interface CliHost {
   readonly workingFolder: string;
   /** Makes a peer with this runtime's adapter. */
   openPeer(options: PeerOpenOptions): Promise<CliPeer>;
+  /** The private networks of a data folder. */
+  networks(folder: string): Promise<Networks>;
   /** Looks at this machine's way to others. @throws PeerloomError `usage/invalid`, `id/invalid`, `aborted` */
   diagnose(options: DiagnoseOptions): AsyncGenerator<Finding, void>;
   /** @throws PeerloomError `edge/tools-missing` */
   startEdge(options: EdgeOptions): Promise<RunningEdge>;
   /** All of standard input. @throws PeerloomError `usage/invalid` past so many bytes */
   readInput(bytesMax: number): Promise<Uint8Array>;
+  /** Standard input, line by line as they come. */
+  readLines(): AsyncIterable<string>;
+  /** One line from whoever sits at the terminal. Left out where nobody does. @throws PeerloomError `aborted` */
+  ask?(question: string, signal: AbortSignal): Promise<string>;
   /** The program and arguments that start this command line again in a process of its own. */
   readonly self: readonly string[];
 }

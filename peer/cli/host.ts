@@ -1,10 +1,12 @@
 /** The real host of the command line: peers of this runtime, the embedded edge, and how to start this program again. */
 import process from "node:process";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { concatBytes } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import type { DiagnoseOptions } from "../api/diagnosis/diagnose.ts";
 import type { Finding } from "../api/diagnosis/finding.ts";
+import type { Networks } from "../api/networks.ts";
 import type { CliHost, EdgeOptions, RunningEdge } from "./command.ts";
 import { isCheckout, toolSpec } from "./package-info.ts";
 import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
@@ -12,7 +14,17 @@ import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
 export function cliHost(
   surroundings: Pick<CliHost, "environment" | "homeFolder" | "workingFolder">,
 ): CliHost {
-  return { ...surroundings, openPeer, diagnose, startEdge, readInput, self: selfCommand() };
+  return {
+    ...surroundings,
+    openPeer,
+    networks,
+    diagnose,
+    startEdge,
+    readInput,
+    readLines,
+    self: selfCommand(),
+    ...asking(),
+  };
 }
 
 /** The error for an edge command without the tools that only those who run an edge install. */
@@ -32,6 +44,11 @@ const runsOnDeno = "Deno" in globalThis;
 async function openPeer(options: PeerOpenOptions): Promise<CliPeer> {
   const { Peer } = await (runsOnDeno ? import("../deno.ts") : import("../node.ts"));
   return Peer.open(options);
+}
+
+async function networks(folder: string): Promise<Networks> {
+  const entry = await (runsOnDeno ? import("../deno.ts") : import("../node.ts"));
+  return entry.networks({ dataDir: folder });
 }
 
 async function* diagnose(options: DiagnoseOptions): AsyncGenerator<Finding, void> {
@@ -66,6 +83,27 @@ async function readInput(bytesMax: number): Promise<Uint8Array> {
       throw new PeerloomError("usage/invalid", `Standard input has more than ${bytesMax} bytes.`);
   }
   return concatBytes(...chunks);
+}
+
+function readLines(): AsyncIterable<string> {
+  return createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
+}
+
+/** Only where both ends are a terminal: a script must not wait for an answer. */
+function asking(): Pick<CliHost, "ask"> {
+  return process.stdin.isTTY && process.stderr.isTTY ? { ask } : {};
+}
+
+async function ask(question: string, signal: AbortSignal): Promise<string> {
+  const { createInterface } = await import("node:readline/promises");
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await lines.question(question, { signal });
+  } catch (cause) {
+    throw new PeerloomError("aborted", "Stopped before the questions were answered.", { cause });
+  } finally {
+    lines.close();
+  }
 }
 
 function isMissingModule(error: unknown): boolean {

@@ -10,9 +10,16 @@ import type { TaskInputs } from "../services/compute/input-reader.ts";
 import type { MapOptions } from "../services/compute/compute.ts";
 import type { WorkOptions } from "../services/compute/work-offer.ts";
 import type { DownloadOptions, DownloadResult, SaveOptions } from "../services/files/download.ts";
+import type { Membership } from "../services/membership/membership.ts";
 import type { Ports } from "../services/ports/ports.ts";
 import type { Records } from "../services/records/records.ts";
-import type { Share, ShareOptions, TransferLimits } from "../services/files/files.ts";
+import type { Share, ShareOptions } from "../services/files/files.ts";
+import type { TransferLimits } from "../services/files/limits.ts";
+import type { Topic } from "../services/topics/topic.ts";
+import type { TopicMessage, TopicOptions } from "../services/topics/topic-options.ts";
+
+export interface CliTopic
+  extends EventTarget, AsyncIterable<TopicMessage>, Pick<Topic, "peers" | "publish" | "close"> {}
 
 export type PeerOpenOptions = NodePeerOptions;
 
@@ -42,5 +49,7 @@ export interface CliPeer
     map(module: Uint8Array, inputs: TaskInputs, options: MapOptions): CliComputation;
   };
   readonly ports: Pick<Ports, "expose" | "forward">;
+  topic(name: string, options?: TopicOptions): CliTopic;
+  readonly membership: Pick<Membership, "ban" | "unban">;
   status(): PeerStatus;
 }

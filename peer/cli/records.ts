@@ -1,11 +1,12 @@
 /** `put`, `set` and `lookup`: small values that the peers of a network keep for each other. */
-import { toBase64Url, utf8Decode } from "../../shared/bytes.ts";
+import { utf8Decode } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import { parsePeerId } from "../../shared/ids.ts";
 import { RECORD_KEY_BYTES, VALUE_BYTES_MAX } from "../services/records/record.ts";
 import type { StoredRecord } from "../services/records/records.ts";
 import type { RecordValue } from "../services/records/value.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { printed, shown } from "./value-output.ts";
 import { withPeer } from "./with-peer.ts";
 
 /** Stands for standard input. */
@@ -116,13 +117,4 @@ function kept(stored: StoredRecord): StoredRecord {
     "records/not-stored",
     "No other peer is there to keep it. Run one, in this network: peerloom up",
   );
-}
-
-function shown(value: RecordValue): { readonly value: RecordValue; readonly encoding?: "base64url" } {
-  return value instanceof Uint8Array ? { value: toBase64Url(value), encoding: "base64url" } : { value };
-}
-
-function printed(value: RecordValue): string {
-  if (typeof value === "string") return value;
-  return value instanceof Uint8Array ? toBase64Url(value) : JSON.stringify(value);
 }

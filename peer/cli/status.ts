@@ -11,6 +11,7 @@ interface StatusAnswer {
   readonly peers: readonly Readonly<Record<string, unknown>>[];
   readonly listen: readonly unknown[];
   readonly shares: readonly unknown[];
+  readonly topics: readonly Readonly<Record<string, unknown>>[];
   readonly overlay: Readonly<Record<string, unknown>> | null;
   readonly records: Readonly<Record<string, unknown>>;
   readonly command: unknown;
@@ -38,13 +39,15 @@ function readAnswer(value: unknown): StatusAnswer {
       "The peer on this data folder gave no status. Is it another version? Restart it.",
     );
   }
-  const { id, edge, peers, listen, shares, overlay, records, command, pid } = value as Partial<StatusAnswer>;
+  const { id, edge, peers, listen, shares, topics, overlay, records, command, pid } =
+    value as Partial<StatusAnswer>;
   return {
     id,
     edge: edge ?? null,
     peers: list(peers),
     listen: list(listen),
     shares: list(shares),
+    topics: list(topics),
     overlay: overlay ?? null,
     records: records ?? {},
     command,
@@ -57,12 +60,13 @@ function list<T>(value: readonly T[] | undefined): readonly T[] {
 }
 
 function describe(answer: StatusAnswer): string {
-  const { id, edge, peers, listen, shares, overlay, records, command, pid } = answer;
+  const { id, edge, peers, listen, shares, topics, overlay, records, command, pid } = answer;
   return [
     `id       ${String(id)}`,
     `edge     ${typeof edge === "string" ? edge : "none"}`,
     `listens  ${listen.join(" ") || "no"}`,
     `shares   ${shares.length}`,
+    `topics   ${topics.map(({ name, peers: others }) => `${String(name)} (${String(others)} peers)`).join(", ") || "none"}`,
     `overlay  ${overlay === null ? "off" : `${String(overlay["links"])} links, ${String(overlay["dropped"])} messages dropped`}`,
     `records  ${typeof records["kept"] === "number" ? records["kept"] : 0} kept for others`,
     `runs     peerloom ${String(command)}, process ${String(pid)}`,

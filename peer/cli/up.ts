@@ -1,4 +1,5 @@
 /** `up`: runs a peer that others can reach, and says who is connected and how. */
+import type { ErrorCode } from "../../shared/errors.ts";
 import type { Session } from "../session/contract.ts";
 import type { Command } from "./command.ts";
 import { untilStopped, withPeer } from "./with-peer.ts";
@@ -13,7 +14,7 @@ export const up: Command = {
   serves: true,
   run: (context) => {
     const { output, signal } = context;
-    const onPath = (session: Session): void => {
+    const onPath = (session: Session, ended?: ErrorCode): void => {
       const { kind, transport, why } = session.path;
       // Without a text: people are told by the note that every command gives.
       output.result({
@@ -22,6 +23,7 @@ export const up: Command = {
         path: session.closed ? "none" : kind,
         transport: session.closed ? "none" : transport,
         why,
+        ...(ended === undefined ? {} : { code: ended }),
       });
     };
     return withPeer(context, { role: "owner", onPath }, async (peer) => {

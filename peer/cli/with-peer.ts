@@ -3,13 +3,14 @@
  * about edge and paths that every command owes the user. Everything is closed in reverse order however the command
  * ends, and a `process.exit` in between leaves neither lock nor socket behind.
  */
-import { PeerloomError } from "../../shared/errors.ts";
+import { type ErrorCode, PeerloomError } from "../../shared/errors.ts";
 import { short } from "../../shared/ids.ts";
 import type { PathInfo, Session } from "../session/contract.ts";
 import type { CommandContext } from "./command.ts";
 import { type ControlServer, serveControl } from "./control-socket.ts";
-import { dataFolderPath, openDataFolder } from "./data-folder.ts";
+import { type DataFolder, dataFolderPath, openDataFolder } from "./data-folder.ts";
 import type { EdgeState } from "../api/peer.ts";
+import { networkOptions } from "./network-options.ts";
 import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
 
 export interface PeerScopeOptions {
@@ -17,8 +18,8 @@ export interface PeerScopeOptions {
   readonly role: "owner" | "any";
   /** What the command knows better than the user's options, e.g. the network that a ticket names. */
   readonly defaults?: Pick<PeerOpenOptions, "edge" | "network">;
-  /** Called when a session starts, moves or ends. */
-  readonly onPath?: (session: Session) => void;
+  /** Called when a session starts, moves or ends; then with why it did. */
+  readonly onPath?: (session: Session, ended?: ErrorCode) => void;
 }
 
 /** Closing a peer may have to wait for a farewell on a dead path; longer than this is not worth a user's time. */
@@ -46,7 +47,7 @@ export async function withPeer(
   };
   process.on("exit", onExit);
   try {
-    const opening = context.host.openPeer(peerOptions(context, scope, folder.statePath));
+    const opening = context.host.openPeer(await peerOptions(context, scope, folder));
     peer = await untilAborted(opening, context.signal).catch(async (error: unknown) => {
       // Stopped while it opened: what still comes out of it is closed too.
       if (context.signal.aborted)
@@ -98,17 +99,27 @@ export function describePath(path: PathInfo): string {
   return `relayed by the edge (${path.why})`;
 }
 
-function peerOptions(context: CommandContext, scope: PeerScopeOptions, dataDir: string): PeerOpenOptions {
-  const { edge, network, listen, bootstrap, only, lan } = context.options;
+async function peerOptions(
+  context: CommandContext,
+  scope: PeerScopeOptions,
+  { path, statePath }: DataFolder,
+): Promise<PeerOpenOptions> {
+  const { edge, listen, bootstrap, only, lan } = context.options;
+  const named = await networkOptions(context);
+  const { network, ...defaults } = scope.defaults ?? {};
+  // With a secret, a network's name is what people call it; what a ticket names is what is made of it.
+  const isNamed = named.network !== undefined || named.secret !== undefined || named.invite !== undefined;
   return {
-    ...scope.defaults,
+    ...defaults,
+    ...(network !== undefined && !isNamed ? { network } : {}),
     ...(edge !== undefined ? { edge } : {}),
-    ...(network !== undefined ? { network } : {}),
+    ...named,
     ...(listen !== undefined ? { listen } : {}),
     ...(only !== undefined ? { only } : {}),
     ...(lan !== undefined ? { lan } : {}),
     ...(bootstrap.length > 0 ? { bootstrap } : {}),
-    dataDir,
+    dataDir: statePath,
+    networksDir: path,
     signal: context.signal,
   };
 }
@@ -133,21 +144,18 @@ function tellEdge(peer: CliPeer, { output }: CommandContext): void {
   });
 }
 
-function tellPaths(
-  peer: CliPeer,
-  { output }: CommandContext,
-  onPath: ((session: Session) => void) | undefined,
-): void {
+function tellPaths(peer: CliPeer, { output }: CommandContext, onPath: PeerScopeOptions["onPath"]): void {
   const known = new WeakSet<Session>();
-  const tell = (session: Session): void => {
-    output.note(`${short(session.peerId)}: ${session.closed ? "gone" : describePath(session.path)}`);
-    onPath?.(session);
+  const tell = (session: Session, ended?: ErrorCode): void => {
+    const why = ended?.startsWith("network/") === true ? ` (${ended})` : "";
+    output.note(`${short(session.peerId)}: ${session.closed ? `gone${why}` : describePath(session.path)}`);
+    onPath?.(session, ended);
   };
   peer.addEventListener("session", (event) => {
     const session = (event as CustomEvent<Session>).detail;
     if (!known.has(session)) {
       known.add(session);
-      session.addEventListener("close", () => tell(session));
+      session.addEventListener("close", (closed) => tell(session, (closed as CustomEvent<ErrorCode>).detail));
     }
     tell(session);
   });

@@ -25,14 +25,14 @@ export class Allowance {
     return left >= 1 ? 0 : Math.ceil(((1 - left) / this.#perSecond) * 1_000);
   }
 
-  spend(): void {
-    this.#left -= 1;
+  spend(count = 1): void {
+    this.#left -= count;
   }
 
-  /** Spends one if there is one. */
-  take(nowMs: number): boolean {
+  /** Spends so many if there is one; what is dearer is paid off before the next. */
+  take(nowMs: number, count = 1): boolean {
     if (this.left(nowMs) < 1) return false;
-    this.spend();
+    this.spend(count);
     return true;
   }
 }

@@ -13,6 +13,8 @@ import {
   joinClaim,
   type ToRendezvous,
 } from "../../shared/messages.ts";
+import { PASS_QUERY } from "../../shared/pass.ts";
+import { commonVersion, VERSION_QUERY } from "../../shared/wire-version.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { MessageSocket, Runtime, Timer } from "../runtime.ts";
 import { KeepAlive } from "./keep-alive.ts";
@@ -37,7 +39,9 @@ export interface RendezvousSocketOptions {
   readonly origin: string;
   readonly beacon: boolean;
   /** What the edge gave when it last let this peer in, or "". */
-  readonly pass: string;
+  readonly back: string;
+  /** Of a private network: what this edge is shown. */
+  readonly pass?: ((origin: string) => Promise<string>) | undefined;
   addresses(): readonly string[];
   /** How far the edge has withdrawn; also before the join. */
   onBudget(budget: BudgetMessage): void;
@@ -103,10 +107,11 @@ export class RendezvousSocket {
 
   async #dial(): Promise<void> {
     if (this.#phase !== "dialling") return;
-    const { runtime, network, origin, pass } = this.#options;
-    const url = `${origin.replace(/^http/, "ws")}/v1/net/${network}/join?pass=${pass}`;
+    const { runtime, network, origin, pass, back } = this.#options;
+    let url = `${origin.replace(/^http/, "ws")}/v1/net/${network}/join?${VERSION_QUERY}=${WIRE_VERSION}&back=${back}`;
     let socket: MessageSocket;
     try {
+      if (pass !== undefined) url += `&${PASS_QUERY}=${await pass(origin)}`;
       socket = await runtime.websocket.connect(url, this.#dialling.signal);
     } catch (cause) {
       this.#end(isEdgeError(cause) ? cause : this.#unreachable("cannot be reached", cause));
@@ -158,12 +163,8 @@ export class RendezvousSocket {
 
   async #answer(challenge: Extract<FromRendezvous, { kind: "challenge" }>): Promise<void> {
     const { runtime, identity, network, origin, beacon, addresses } = this.#options;
-    if (challenge.version !== WIRE_VERSION) {
-      throw new PeerloomError(
-        "wire/version",
-        `The edge speaks wire version ${challenge.version}, this peer ${WIRE_VERSION}. Update the older of the two.`,
-      );
-    }
+    // The edge has chosen, knowing what we speak.
+    const version = commonVersion({ oldest: challenge.version, newest: challenge.version }, "edge");
     const timeMs = Math.trunc(runtime.clock.nowMs());
     const signature = await identity.sign(joinClaim({ nonce: challenge.nonce, origin, network, timeMs }));
     if (this.#phase !== "signing") return;
@@ -171,7 +172,7 @@ export class RendezvousSocket {
     const reachable = boundedAddresses(addresses());
     const join: ToRendezvous = {
       kind: "join",
-      version: WIRE_VERSION,
+      version,
       id: identity.id,
       timeMs,
       signature,

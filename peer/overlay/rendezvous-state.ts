@@ -4,7 +4,7 @@
 import type { ErrorCode, PeerloomError } from "../../shared/errors.ts";
 import type { FromRendezvous } from "../../shared/messages.ts";
 import type { Random } from "../runtime.ts";
-import { backoffMs } from "./backoff.ts";
+import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS, backoffMs } from "./backoff.ts";
 
 /** What the edge says to a newcomer it accepts. */
 export type Welcome = Extract<FromRendezvous, { kind: "joined" }>;
@@ -37,7 +37,7 @@ export type RendezvousState =
 export const HEALTHY_AFTER_MS = 60_000;
 
 /** When a closed edge opens again, those who wait for it come back over this time. */
-export const RETURN_SPREAD_MS = 600_000;
+export const CLOSED_SPREAD_MS = 600_000;
 
 /** What the same peer, asking again in the same way, would be told again. */
 const INCURABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -45,6 +45,10 @@ const INCURABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "edge/replaced",
   "network/invalid-name",
   "id/invalid",
+  "network/not-member",
+  "network/invite-used",
+  "network/expired",
+  "network/banned",
 ]);
 
 /**
@@ -53,28 +57,40 @@ const INCURABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  */
 const INCURABLE_AT_FIRST: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["edge/challenge-failed"]);
 
+/**
+ * A deploy, an eviction or a crash drops all sockets of an edge at once. As many as were there when this peer joined come back over so
+ * long, each at a random time of it, that about this many come in a second. One of a few is back in half a second as ever.
+ */
+export const RETURNS_PER_SECOND = 50;
+/** However many there are, so that everybody is back within a minute. The largest rendezvous then sees 700 joins a second, of 1,000 it can take. */
+export const RETURN_SPREAD_MS_MAX = 30_000;
+
 export interface Loss {
   readonly error: PeerloomError;
   readonly nowMs: number;
   /** The edge has let this peer in at least once. */
   readonly everJoined: boolean;
-  /** ms for which the edge has said that it takes nobody. */
-  readonly closedMs: number;
+  /** ms for which the edge has said that it takes nobody. @default 0 */
+  readonly closedMs?: number;
+  /** Members that the edge told of when it last let this peer in. */
+  readonly members: number;
 }
 
 /** The state after a socket ended. */
 export function afterLoss(
   state: RendezvousState,
-  { error, nowMs, everJoined, closedMs }: Loss,
+  { error, nowMs, everJoined, members, closedMs = 0 }: Loss,
   random: Pick<Random, "unit">,
 ): Extract<RendezvousState, { phase: "waiting" | "stopped" }> {
   if (INCURABLE.has(error.code) || (!everJoined && INCURABLE_AT_FIRST.has(error.code)))
     return { phase: "stopped", error };
   const healthy = state.phase === "joined" && nowMs - state.sinceMs >= HEALTHY_AFTER_MS;
   const attempt = healthy || !("attempt" in state) ? 0 : state.attempt;
+  const spreadMs = Math.min(RETURN_SPREAD_MS_MAX, (members / RETURNS_PER_SECOND) * 1000);
+  const firstMs = Math.max(BACKOFF_FIRST_MS, spreadMs / 2 ** attempt); // no later wait is over less than this either
   const delayMs =
     error.code === "edge/over-budget"
-      ? closedMs + random.unit() * RETURN_SPREAD_MS
-      : backoffMs(attempt, random);
+      ? closedMs + random.unit() * CLOSED_SPREAD_MS
+      : backoffMs(attempt, random, { firstMs, maxMs: BACKOFF_MAX_MS });
   return { phase: "waiting", attempt: attempt + 1, delayMs, error };
 }

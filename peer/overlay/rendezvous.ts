@@ -16,6 +16,8 @@ import { afterLoss, type RendezvousState, type Welcome } from "./rendezvous-stat
 
 /** How long one waits for a rendezvous that is being joined again. */
 export const JOIN_WAIT_MS = 10_000;
+/** Who needs the edge now waits for the next attempt no longer than this. */
+export const HURRY_MS = 3_000;
 
 export type RelayOffer = Omit<Extract<FromRendezvous, { kind: "relay-offer" }>, "kind">;
 
@@ -27,6 +29,8 @@ export interface RendezvousOptions {
   readonly edge: string;
   /** Where this peer listens. */
   addresses(): readonly string[];
+  /** Of a private network: what an edge is shown. */
+  readonly pass?: ((origin: string) => Promise<string>) | undefined;
   /** Willing to keep the socket for newcomers. @default true */
   readonly beacon?: boolean;
   /** Goes on trying when the first join fails, until closed. @default true */
@@ -51,9 +55,16 @@ export class Rendezvous {
   /** Ends the state of being released. */
   #want: () => void = () => {};
   /** Lets this peer in again while newcomers are refused. */
-  #pass = "";
+  #back = "";
   /** How far the edge has withdrawn, and until when. */
   #budget: { readonly stage: Stage; readonly untilMs: number } = { stage: "open", untilMs: 0 };
+  /** Ends a long wait early: somebody needs the edge now, or this machine is back. */
+  #hurry: () => void = () => {};
+  #isPaused = false;
+  /** While it is still leaving. */
+  #isWanted = false;
+  /** Told at the last join. */
+  #members = 0;
   /** When something was last asked or heard. */
   #usedAtMs = 0;
 
@@ -64,6 +75,8 @@ export class Rendezvous {
   onRelayOffer: (offer: RelayOffer) => void = () => {};
   /** A signal to `to` went nowhere: `peer/not-found`, `edge/unreachable`, `edge/rate-limited`. */
   onSignalError: (to: PeerId, error: PeerloomError) => void = () => {};
+  /** Private networks: a ban list that the edge has; only its signature proves it. */
+  onBans: (list: Uint8Array) => void = () => {};
   /** The edge would not mind if the socket were closed. */
   onRelease: () => void = () => {};
   /** Joined; or lost and why; without an error it was left because nobody needs it. */
@@ -99,9 +112,24 @@ export class Rendezvous {
     if (this.#state.phase === "joined") this.#stay.abort();
   }
 
-  /** Joins again after `release`. */
+  /** Joins again after `release`, unless paused. */
   want(): void {
+    if (this.#isPaused) return;
+    if (this.#stay.signal.aborted) this.#isWanted = true;
     this.#want();
+  }
+
+  /** Leaves, in whatever state it is, until `resume`. */
+  pause(): void {
+    this.#isPaused = true;
+    this.#stay.abort();
+    this.#hurry();
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.want();
   }
 
   /**
@@ -123,6 +151,7 @@ export class Rendezvous {
     if (signal?.aborted) throw abortError(signal);
     if (this.#state.phase === "joined") return;
     this.want();
+    this.#hurry();
     const waiting = new AbortController();
     const timer = this.#options.runtime.clock.setTimer(JOIN_WAIT_MS, () =>
       waiting.abort(this.#unreachable()),
@@ -183,9 +212,19 @@ export class Rendezvous {
     this.#socket?.doubt();
   }
 
+  /** Waits no longer with the next attempt. For what befalls this peer alone: many who hurry at once would fall upon the edge. */
+  hurry(): void {
+    this.#hurry();
+  }
+
   /** Tells the edge where this peer listens now. A join does so by itself. */
   updateAddresses(): void {
     this.#joinedSocket()?.send({ kind: "addresses", addresses: boundedAddresses(this.#options.addresses()) });
+  }
+
+  /** Tells the edge of a ban list, which comes back when it was later than the edge's. @returns false when it is not joined */
+  sendBans(list: Uint8Array): boolean {
+    return this.#joinedSocket()?.send({ kind: "bans", list }) ?? false;
   }
 
   /** Says goodbye; nothing runs when it resolves. Twice is harmless. */
@@ -203,6 +242,7 @@ export class Rendezvous {
     for (let attempt = 0; !signal.aborted;) {
       this.#move({ phase: "joining", attempt });
       this.#stay = new AbortController();
+      this.#isWanted = false;
       const error = await this.#newSocket().run(AbortSignal.any([signal, this.#stay.signal]));
       everJoined ||= this.#state.phase === "joined";
       this.#socket = undefined;
@@ -216,7 +256,13 @@ export class Rendezvous {
       }
       const next = afterLoss(
         this.#state,
-        { error, nowMs: runtime.clock.monotonicMs(), everJoined, closedMs: this.#closedMs },
+        {
+          error,
+          nowMs: runtime.clock.monotonicMs(),
+          everJoined,
+          members: this.#members,
+          closedMs: this.#closedMs,
+        },
         runtime.random,
       );
       const stops = next.phase === "stopped" || (!runOn && !everJoined);
@@ -225,13 +271,34 @@ export class Rendezvous {
       this.onState(false, error);
       if (stops) return;
       attempt = next.attempt;
-      await runtime.clock.sleep(next.delayMs, signal).catch(() => {}); // The loop sees that it was aborted.
+      await this.#wait(next.delayMs, AbortSignal.any([signal, this.#stay.signal]));
+      if (this.#isPaused && !signal.aborted) {
+        await this.#untilWanted(signal);
+        attempt = 0;
+      }
     }
   }
 
   /** ms for which what the edge said of its stage still holds. */
   get #closedMs(): number {
     return Math.max(0, this.#budget.untilMs - this.#options.runtime.clock.monotonicMs());
+  }
+
+  /** Waits so long, or less when somebody waits for the edge: but even then not all who lost it together come at once. */
+  async #wait(delayMs: number, signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#options.runtime;
+    if (this.#lastError?.code === "edge/over-budget") {
+      await clock.sleep(delayMs, signal).catch(() => {}); // A closed edge is not asked again before it said, whoever hurries.
+      return;
+    }
+    const endMs = clock.monotonicMs() + delayMs;
+    const hurry = new AbortController();
+    this.#hurry = () => hurry.abort();
+    await clock.sleep(delayMs, AbortSignal.any([signal, hurry.signal])).catch(() => {}); // The loop sees that it was aborted.
+    this.#hurry = () => {};
+    if (signal.aborted || !hurry.signal.aborted) return;
+    const leftMs = Math.min(endMs - clock.monotonicMs(), random.unit() * HURRY_MS);
+    if (leftMs > 0) await clock.sleep(leftMs, signal).catch(() => {});
   }
 
   async #untilWanted(signal: AbortSignal): Promise<void> {
@@ -241,31 +308,34 @@ export class Rendezvous {
     signal.addEventListener("abort", wake, { once: true });
     this.#move({ phase: "released" });
     this.onState(false);
-    await wanted.promise;
+    if (!this.#isWanted) await wanted.promise;
+    this.#isWanted = false;
     signal.removeEventListener("abort", wake);
     this.#want = () => {};
   }
 
   #newSocket(): RendezvousSocket {
-    const { runtime, identity, network, beacon = true } = this.#options;
+    const { runtime, identity, network, pass, beacon = true } = this.#options;
     const socket = new RendezvousSocket({
       runtime,
       identity,
       network,
       origin: this.edge,
       beacon,
-      pass: this.#pass,
-      onBudget: ({ stage, leftMs, pass }) => {
+      back: this.#back,
+      onBudget: ({ stage, leftMs, pass: back }) => {
         this.#budget = { stage, untilMs: runtime.clock.monotonicMs() + leftMs };
-        if (pass !== "") this.#pass = pass;
+        if (back !== "") this.#back = back;
         if (stage !== "open") runtime.log.debug("edge withdraws", { edge: this.edge, stage });
       },
+      pass,
       addresses: () => this.#options.addresses(),
       onJoined: (welcome) => {
         const attempt = this.#state.phase === "joining" ? this.#state.attempt : 0;
         this.#socket = socket;
         this.#usedAtMs = runtime.clock.monotonicMs();
         this.#lastError = undefined;
+        this.#members = welcome.members;
         this.#move({ phase: "joined", attempt, sinceMs: runtime.clock.monotonicMs(), welcome });
         runtime.log.debug("rendezvous joined", { edge: this.edge, members: welcome.members });
         this.onState(true);
@@ -290,6 +360,9 @@ export class Rendezvous {
       case "relay-ready":
       case "found":
         this.#requests.answer(message);
+        return;
+      case "bans":
+        this.onBans(message.list);
         return;
       case "release":
         this.onRelease();

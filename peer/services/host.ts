@@ -2,6 +2,7 @@
  * What a service (files, later topics, records, calls…) asks of the peer it belongs to. Services know sessions and
  * streams through this and nothing of how peers were found or linked.
  */
+import type { Ability } from "../../shared/credential.ts";
 import type { NetworkName, PeerId } from "../../shared/ids.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Session, StreamHandler } from "../session/contract.ts";
@@ -27,6 +28,10 @@ export interface ServiceHost {
   sign(bytes: Uint8Array): Promise<Uint8Array>;
   /** Whether other peers are linked; waits a little for the first when one is about to be. @throws the signal's reason when aborted */
   isLinked(signal: AbortSignal): Promise<boolean>;
+  /** Of a private network: what an edge is shown with each request. */
+  readonly pass?: ((origin: string) => Promise<string>) | undefined;
+  /** Of a private network. @throws PeerloomError `network/not-allowed` when this peer's invite does not allow it */
+  requireAbility?(ability: Ability): void;
   /** Answers streams of a protocol. One handler a protocol; the function returned takes it away. */
   handle(protocol: string, handler: StreamHandler): () => void;
 }

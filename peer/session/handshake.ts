@@ -6,10 +6,11 @@ import { concatBytes, equalBytes } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import { FRAME, SESSION_ID_BYTES } from "../../shared/frame.ts";
 import { type NetworkName, type PeerId, peerIdFromKey, publicKeyOf } from "../../shared/ids.ts";
-import { WIRE_VERSION } from "../../shared/limits.ts";
+import { commonVersion } from "../../shared/wire-version.ts";
 import { x25519PublicOf } from "../identity/curve.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Runtime } from "../runtime.ts";
+import type { Admission } from "./admission.ts";
 import { decodeHello, decodeWelcome, encodeHello, encodeWelcome } from "./hello.ts";
 import { ephemeralKey, type KeyAgreement, NoiseAcceptor, NoiseDialler } from "./noise.ts";
 import { chooseAead, deriveSessionKeys, type SessionKeys, sessionPrologue } from "./seal.ts";
@@ -20,21 +21,27 @@ export interface HandshakeContext {
   readonly network: NetworkName;
   /** Random, of this running peer. */
   readonly instance: Uint8Array;
+  /** Of a private network. */
+  readonly admission?: Admission | undefined;
 }
 
 export interface PendingHello {
   /** The whole frame; the same on every link. */
   readonly frame: Uint8Array;
-  /** @throws PeerloomError `session/handshake-failed`, `wire/version`, `wire/malformed`, `wire/too-large` */
+  /**
+   * @throws PeerloomError `session/handshake-failed`, `wire/version`, `wire/malformed`, `wire/too-large`; in a private network what
+   *   `Admission.admit` throws
+   */
   finish(noise: Uint8Array): Promise<{
     readonly sessionId: Uint8Array;
     readonly remoteInstance: Uint8Array;
+    readonly version: number;
     readonly keys: SessionKeys;
   }>;
 }
 
 export async function beginHello(context: HandshakeContext, peerId: PeerId): Promise<PendingHello> {
-  const { runtime, identity, network, instance } = context;
+  const { runtime, identity, network, instance, admission } = context;
   const sessionId = runtime.random.bytes(SESSION_ID_BYTES);
   const { handshake, message } = await NoiseDialler.begin({
     host: runtime,
@@ -47,17 +54,21 @@ export async function beginHello(context: HandshakeContext, peerId: PeerId): Pro
       sessionId,
       instance,
       aeads: runtime.aead.supported,
+      membership: admission?.shown,
     }),
+    psk: admission?.psk,
   });
   return {
     frame: concatBytes(Uint8Array.of(FRAME.hello), message),
     async finish(noise) {
       const { payload, keys } = await handshake.finish(noise);
-      const { version, instance: remoteInstance, aead } = decodeWelcome(payload);
-      requireVersion(version);
+      const { version, instance: remoteInstance, aead, membership } = decodeWelcome(payload);
+      commonVersion({ oldest: version, newest: version }, "peer");
+      await admission?.admit(peerId, membership);
       return {
         sessionId,
         remoteInstance,
+        version,
         keys: await deriveSessionKeys(runtime, aead, keys, "dialler"),
       };
     },
@@ -68,6 +79,8 @@ export interface AcceptedHello {
   readonly peerId: PeerId;
   readonly sessionId: Uint8Array;
   readonly remoteInstance: Uint8Array;
+  /** Of the wire, spoken by both. */
+  readonly version: number;
   /** Noise message 2; empty until finished. */
   readonly answer: Uint8Array;
   /** Makes the answer and the keys. */
@@ -76,13 +89,14 @@ export interface AcceptedHello {
 
 /**
  * @throws PeerloomError `session/handshake-failed`, `wire/version`, `wire/malformed`, `wire/too-large`, `id/invalid`,
- * `connect/self`
+ * `connect/self`; in a private network what `Admission.admit` throws
  */
 export async function acceptHello(context: HandshakeContext, noise: Uint8Array): Promise<AcceptedHello> {
-  const { runtime, identity, network } = context;
-  const handshake = await NoiseAcceptor.read(runtime, staticKey(identity), sessionPrologue(network), noise);
+  const { runtime, identity, network, admission } = context;
+  const prologue = sessionPrologue(network);
+  const handshake = await NoiseAcceptor.read(runtime, staticKey(identity), prologue, noise, admission?.psk);
   const hello = decodeHello(handshake.payload);
-  requireVersion(hello.version);
+  const version = commonVersion(hello.versions, "peer");
   // The key that was proved is an X25519 key; the peer id claims the Ed25519 key that it must follow from.
   if (!equalBytes(x25519PublicOf(hello.publicKey), handshake.theirStatic)) {
     throw new PeerloomError(
@@ -92,16 +106,18 @@ export async function acceptHello(context: HandshakeContext, noise: Uint8Array):
   }
   const peerId = peerIdFromKey(hello.publicKey);
   if (peerId === identity.id) throw new PeerloomError("connect/self", "A peer does not connect to itself.");
+  await admission?.admit(peerId, hello.membership);
   return {
     peerId,
     sessionId: hello.sessionId,
     remoteInstance: hello.instance,
+    version,
     answer: new Uint8Array(0),
     async finish() {
       const aead = chooseAead(runtime.aead.supported, hello.aeads);
       const { message, keys } = await handshake.answer(
         await ephemeralKey(),
-        encodeWelcome(context.instance, aead),
+        encodeWelcome(version, context.instance, aead, admission?.shown),
       );
       return { answer: message, keys: await deriveSessionKeys(runtime, aead, keys, "acceptor") };
     },
@@ -113,13 +129,4 @@ function staticKey(identity: Identity): KeyAgreement {
     publicKey: x25519PublicOf(identity.publicKey),
     agree: (theirs) => identity.agree(theirs),
   };
-}
-
-function requireVersion(version: number): void {
-  if (version !== WIRE_VERSION) {
-    throw new PeerloomError(
-      "wire/version",
-      `The other side speaks wire version ${version}, this one ${WIRE_VERSION}. Update the older of the two.`,
-    );
-  }
 }

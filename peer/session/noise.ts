@@ -1,13 +1,17 @@
 /**
  * Noise_IK_25519_AESGCM_SHA256 (noiseprotocol.org, revision 34, sections 5 and 7.5) with the host's ciphers:
  * mutual authentication and fresh keys in one round trip, the dialler's identity hidden. The dialler knows the other's static
- * key because it follows from the peer id. Only this one pattern; the session above gives prologue and payloads.
+ * key because it follows from the peer id. In a network by secret the same with a pre-shared key, IKpsk1 (section 9): who has it not is
+ * found out by the first message. Only these patterns; the session above gives prologue and payloads.
  */
 import { bufferSource, concatBytes, utf8 } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import type { AeadKey, Runtime } from "../runtime.ts";
 
-const PROTOCOL_NAME = "Noise_IK_25519_AESGCM_SHA256";
+const PROTOCOL_NAME = {
+  plain: "Noise_IK_25519_AESGCM_SHA256",
+  psk: "Noise_IKpsk1_25519_AESGCM_SHA256",
+} as const;
 const DH_BYTES = 32;
 const TAG_BYTES = 16;
 const EMPTY: Uint8Array = new Uint8Array(0);
@@ -65,14 +69,17 @@ export class NoiseDialler {
     readonly theirStatic: Uint8Array;
     readonly prologue: Uint8Array;
     readonly payload: Uint8Array;
+    /** 32 bytes, of a network by secret. */
+    readonly psk?: Uint8Array | undefined;
   }): Promise<{ readonly handshake: NoiseDialler; readonly message: Uint8Array }> {
-    const { host, own, ephemeral, theirStatic, prologue, payload } = options;
-    const state = await SymmetricState.create(host, prologue, theirStatic);
-    await state.mixHash(ephemeral.publicKey);
+    const { host, own, ephemeral, theirStatic, prologue, payload, psk } = options;
+    const state = await SymmetricState.create(host, prologue, theirStatic, psk);
+    await state.mixEphemeral(ephemeral.publicKey);
     const [es, ss] = await Promise.all([ephemeral.agree(theirStatic), own.agree(theirStatic)]);
     await state.mixKey(es);
     const sealedStatic = await state.seal(own.publicKey);
     await state.mixKey(ss);
+    await state.mixPsk();
     const sealedPayload = await state.seal(payload);
     return {
       handshake: new NoiseDialler(state, ephemeral, own),
@@ -86,7 +93,7 @@ export class NoiseDialler {
     // A forged answer must not spoil the state for the true one.
     const state = this.#state.clone();
     const theirEphemeral = message.slice(0, DH_BYTES);
-    await state.mixHash(theirEphemeral);
+    await state.mixEphemeral(theirEphemeral);
     const [ee, se] = await Promise.all([
       agreeOrFail(this.#ephemeral, theirEphemeral),
       agreeOrFail(this.#own, theirEphemeral),
@@ -124,15 +131,17 @@ export class NoiseAcceptor {
     own: KeyAgreement,
     prologue: Uint8Array,
     message: Uint8Array,
+    psk?: Uint8Array,
   ): Promise<NoiseAcceptor> {
     const sealedStaticEnd = DH_BYTES + DH_BYTES + TAG_BYTES;
     if (message.length < sealedStaticEnd + TAG_BYTES) throw failed("first message too short");
     const theirEphemeral = message.slice(0, DH_BYTES);
-    const state = await SymmetricState.create(host, prologue, own.publicKey);
-    await state.mixHash(theirEphemeral);
+    const state = await SymmetricState.create(host, prologue, own.publicKey, psk);
+    await state.mixEphemeral(theirEphemeral);
     await state.mixKey(await agreeOrFail(own, theirEphemeral));
     const theirStatic = await state.open(message.subarray(DH_BYTES, sealedStaticEnd));
     await state.mixKey(await agreeOrFail(own, theirStatic));
+    await state.mixPsk();
     const payload = await state.open(message.subarray(sealedStaticEnd));
     return new NoiseAcceptor(state, theirEphemeral, theirStatic, payload);
   }
@@ -143,7 +152,7 @@ export class NoiseAcceptor {
     payload: Uint8Array,
   ): Promise<{ readonly message: Uint8Array; readonly keys: NoiseKeys }> {
     const state = this.#state;
-    await state.mixHash(ephemeral.publicKey);
+    await state.mixEphemeral(ephemeral.publicKey);
     const [ee, se] = await Promise.all([
       agreeOrFail(ephemeral, this.#theirEphemeral),
       agreeOrFail(ephemeral, this.theirStatic),
@@ -162,9 +171,16 @@ class SymmetricState {
   #key: AeadKey | undefined;
   #nonce = 0;
   readonly #host: NoiseHost;
+  readonly #psk: Uint8Array | undefined;
 
-  private constructor(host: NoiseHost, chainingKey: Uint8Array, hash: Uint8Array) {
+  private constructor(
+    host: NoiseHost,
+    chainingKey: Uint8Array,
+    hash: Uint8Array,
+    psk: Uint8Array | undefined,
+  ) {
     this.#host = host;
+    this.#psk = psk;
     this.#chainingKey = chainingKey;
     this.#hash = hash;
   }
@@ -173,18 +189,19 @@ class SymmetricState {
     host: NoiseHost,
     prologue: Uint8Array,
     acceptorStatic: Uint8Array,
+    psk?: Uint8Array,
   ): Promise<SymmetricState> {
-    // The name is shorter than a hash, so it is padded instead of hashed.
+    // The name is no longer than a hash, so it is padded instead of hashed.
     const name = new Uint8Array(32);
-    name.set(utf8(PROTOCOL_NAME));
-    const state = new SymmetricState(host, name, name);
+    name.set(utf8(psk === undefined ? PROTOCOL_NAME.plain : PROTOCOL_NAME.psk));
+    const state = new SymmetricState(host, name, name, psk);
     await state.mixHash(prologue);
     await state.mixHash(acceptorStatic);
     return state;
   }
 
   clone(): SymmetricState {
-    const copy = new SymmetricState(this.#host, this.#chainingKey, this.#hash);
+    const copy = new SymmetricState(this.#host, this.#chainingKey, this.#hash, this.#psk);
     copy.#key = this.#key;
     copy.#nonce = this.#nonce;
     return copy;
@@ -192,6 +209,22 @@ class SymmetricState {
 
   async mixHash(bytes: Uint8Array): Promise<void> {
     this.#hash = await this.#host.hash.sha256(concatBytes(this.#hash, bytes));
+  }
+
+  /** Token "e": with a pre-shared key the ephemeral keys are mixed in as well, so that no key ever meets two texts (section 9.2). */
+  async mixEphemeral(publicKey: Uint8Array): Promise<void> {
+    await this.mixHash(publicKey);
+    if (this.#psk !== undefined) await this.mixKey(publicKey);
+  }
+
+  /** Token "psk": MixKeyAndHash. Nothing where there is none. */
+  async mixPsk(): Promise<void> {
+    if (this.#psk === undefined) return;
+    const derived = await this.#host.hash.hkdf(this.#psk, this.#chainingKey, EMPTY, 96);
+    this.#chainingKey = derived.slice(0, 32);
+    await this.mixHash(derived.slice(32, 64));
+    this.#key = await this.#host.aead.importKey("aes-256-gcm", derived.slice(64));
+    this.#nonce = 0;
   }
 
   async mixKey(secret: Uint8Array): Promise<void> {

@@ -46,7 +46,7 @@ export class Client {
   constructor(at: ClientAt, path?: string) {
     this.#at = at;
     this.key = at.key ?? newKey();
-    const url = `${at.edge.replace("http", "ws")}${path ?? `/v1/net/${at.network}/join?pass=${at.pass ?? ""}`}`;
+    const url = `${at.edge.replace("http", "ws")}${path ?? `/v1/net/${at.network}/join?back=${at.pass ?? ""}`}`;
     this.socket = new WebSocket(url, optionsFor(at.address));
     this.socket.on("upgrade", () => this.#now(() => (this.status = 101)));
     this.socket.on("unexpected-response", (_request, response) => {

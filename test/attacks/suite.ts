@@ -43,7 +43,7 @@ const everyone = (count: number, one: (index: number) => Promise<unknown>): Prom
   Promise.all(Array.from({ length: count }, (_, index) => one(index)));
 /** Addresses of so many different /24. */
 const addressOf = (index: number): string => `10.${Math.floor(index / 250)}.${index % 250}.7`;
-const joinPath = `/v1/net/${NETWORK}/join?pass=`;
+const joinPath = `/v1/net/${NETWORK}/join?back=`;
 
 export const ATTACKS: readonly Attack[] = [
   {

@@ -7,16 +7,19 @@ import { fileURLToPath } from "node:url";
 
 const ALL = [
   "bulk",
+  "distance",
   "latency",
   "connect",
   "memory",
   "files",
   "swarm",
   "overlay",
+  "topics",
   "feeds",
   "compute",
   "rpc",
   "peerjs",
+  "edge",
 ];
 
 const named = process.argv.slice(2);

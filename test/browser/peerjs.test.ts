@@ -2,13 +2,12 @@
  * The stock `peerjs` client, as its package ships it, in two browser contexts of Chromium against the embedded edge: nothing of an
  * application changes but `host`, `port` and `path`.
  */
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import type { DataConnection, Peer as PeerjsPeer } from "peerjs";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
 import { type Chromium, findChromium, startChromium } from "./chromium.ts";
+import { openPeerjsPage } from "./peerjs-page.ts";
 
 const BULK_BYTES = 10_000_000;
 
@@ -18,12 +17,10 @@ if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
 let edge: EmbeddedEdge;
 let browsers: Chromium[] = [];
 const pages: Page[] = [];
-let script = "";
 let names = 0;
 
 beforeAll(async () => {
   if (executable === undefined) return;
-  script = await readFile(createRequire(import.meta.url).resolve("peerjs/dist/peerjs.min.js"), "utf8");
   edge = await startEmbeddedEdge({ vars: { PEERJS_SHARDS: "3" } });
   browsers = [await startChromium(executable), await startChromium(executable)];
 });
@@ -44,21 +41,8 @@ function freshName(): string {
 
 /** A page of one of the two browsers whose application has asked for a peer. */
 async function openPage(browser: 0 | 1, { url } = edge): Promise<Page> {
-  const page = await (browsers[browser] as Chromium).open(`${url}/health`);
+  const page = await openPeerjsPage(browsers[browser] as Chromium, url);
   pages.push(page);
-  await page.addScriptTag({ content: script });
-  await page.evaluate(
-    ({ port }) => {
-      const wait = (target: Emitter, event: string, other = "error"): Promise<unknown> =>
-        new Promise((resolve, reject) => {
-          target.on(event, resolve);
-          target.on(other, reject);
-        });
-      const options = { host: "127.0.0.1", port, path: "/peerjs", config: { iceServers: [] } };
-      Object.assign(globalThis, { wait, options });
-    },
-    { port: Number(new URL(url).port) },
-  );
   return page;
 }
 
@@ -298,10 +282,6 @@ test.skipIf(executable === undefined)("a call that comes first waits for its pee
   }, name);
   await left.evaluate(() => opened);
 });
-
-interface Emitter {
-  on(event: string, listener: (value: unknown) => void): unknown;
-}
 
 /** What the pages hold. */
 declare const Peer: typeof PeerjsPeer;

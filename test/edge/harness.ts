@@ -135,7 +135,11 @@ export class TestPeer {
 
   /** Connected and challenged, not joined. */
   static async connect(network: NetworkName, identity?: TestIdentity): Promise<TestPeer> {
-    const ear = new Ear(await request(`/v1/net/${network}/join`));
+    return TestPeer.meet(new Ear(await request(`/v1/net/${network}/join`)), network, identity);
+  }
+
+  /** The same on a socket that is open. */
+  static async meet(ear: Ear, network: NetworkName, identity?: TestIdentity): Promise<TestPeer> {
     const challenge = decodeFromRendezvous(new Uint8Array((await ear.next()) as ArrayBuffer));
     if (challenge.kind !== "challenge") throw new Error(`expected a challenge, got ${challenge.kind}`);
     return new TestPeer(identity ?? (await makeIdentity()), network, ear, challenge);

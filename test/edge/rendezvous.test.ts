@@ -9,7 +9,9 @@ import {
   RENDEZVOUS_MESSAGE_BYTES_MAX,
   RENDEZVOUS_MESSAGES_BURST,
 } from "../../shared/limits.ts";
+import { decodeFromRendezvous } from "../../shared/messages.ts";
 import {
+  Ear,
   freshNetwork,
   type JoinForgery,
   makeIdentity,
@@ -73,7 +75,7 @@ describe("join", () => {
       "the nonce of another socket": async (network) => ({
         forgery: { nonce: (await TestPeer.connect(network)).challenge.nonce },
       }),
-      "another wire version": async () => ({ forgery: { version: 2 }, code: "wire/version" }),
+      "another wire version": async () => ({ forgery: { version: 3 }, code: "wire/version" }),
     };
   for (const [what, forge] of Object.entries(refused)) {
     test(`a join with ${what} is refused`, async () => {
@@ -86,6 +88,22 @@ describe("join", () => {
       expect(await peer.ear.closed()).toEqual({ code: 1008, reason: code });
     });
   }
+
+  test("the challenge is in the newest version of both, and an older peer is told what to update", async () => {
+    const network = freshNetwork();
+    const challenged = async (query: string): Promise<number> => {
+      const ear = new Ear(await request(`/v1/net/${network}/join${query}`));
+      const challenge = decodeFromRendezvous(new Uint8Array((await ear.next()) as ArrayBuffer));
+      return challenge.kind === "challenge" ? challenge.version : -1;
+    };
+    const stated = ["", "?v=1", "?v=2", "?v=3", "?v=0", "?v=x", "?v=1e999"];
+    expect(await Promise.all(stated.map(challenged))).toEqual([1, 1, 2, 2, 2, 2, 2]);
+    await TestPeer.joined(network, { version: 1 });
+    const old = await TestPeer.connect(network);
+    await old.join({ version: 0 });
+    const { code, message } = await old.expect("error");
+    expect([code, message]).toEqual(["wire/version", expect.stringContaining("Update peerloom on the peer")]);
+  });
 
   test("an id that is no point on the curve is refused, not a crash", async () => {
     const peer = await TestPeer.connect(freshNetwork());

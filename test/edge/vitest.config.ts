@@ -28,5 +28,11 @@ export default defineConfig({
       },
     }),
   ],
-  test: { name: "edge", include: ["test/edge/*.test.ts"], testTimeout: 10_000, hookTimeout: 10_000 },
+  test: {
+    name: "edge",
+    silent: "passed-only",
+    include: ["test/edge/*.test.ts"],
+    testTimeout: 10_000,
+    hookTimeout: 10_000,
+  },
 });

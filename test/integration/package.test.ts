@@ -47,6 +47,10 @@ test("the tarball holds what it needs and no sources", async () => {
     "dist/peer/node.js",
     "dist/peer/node.d.ts",
     "dist/peer/browser.js",
+    "dist/peer/peerjs-node.js",
+    "dist/peer/peerjs-node.d.ts",
+    "dist/peer/peerjs-browser.js",
+    "dist/web/peerjs.js",
     "dist/worker.js",
     "dist/wrangler.toml",
   ]) {
@@ -76,7 +80,8 @@ test("the installed package runs in Node and Deno, and its types are complete", 
   expect(deno.stdout.trim()).toBe(version);
 
   const program =
-    'import { Peer } from "peerloom";\nif (typeof Peer.open !== "function") throw new Error("no Peer");\n';
+    'import { Peer } from "peerloom";\nimport { PeerJsDoor } from "peerloom/peerjs";\n' +
+    'for (const { open } of [Peer, PeerJsDoor]) if (typeof open !== "function") throw new Error("nothing opens");\n';
   await writeFile(join(installed, "program.ts"), program);
   await run(process.execPath, ["program.ts"], { cwd: installed, env });
   await run(join(BIN, "deno"), ["run", "-A", "program.ts"], { cwd: installed, env });

@@ -30,7 +30,13 @@ const AREAS: readonly Area[] = [
     sees: ["shared", "runtime"],
     packages: ["node:", "ws", "node-datachannel", "multicast-dns"],
   },
-  { name: "entries", owns: /^peer\/(node|deno|browser)\.ts$/, sees: [...CORE, "adapters"] },
+  // Beside the services: it has ids and connections of its own, so it sees no peer, and no peer sees it.
+  { name: "peerjs", owns: /^peer\/peerjs\//, sees: below("services") },
+  {
+    name: "entries",
+    owns: /^peer\/(node|deno|browser|peerjs-node|peerjs-browser)\.ts$/,
+    sees: [...CORE, "peerjs", "adapters"],
+  },
   { name: "simulation", owns: /^peer\/simulation\//, sees: [...CORE, "adapters"] },
   {
     name: "cli",
@@ -43,7 +49,7 @@ const AREAS: readonly Area[] = [
   {
     name: "infra",
     owns: /^infra\//,
-    sees: ["shared"],
+    sees: ["shared", "edge"],
     packages: ["node:", "esbuild", "miniflare", "wrangler"],
   },
 ];
@@ -111,6 +117,11 @@ test.each([
   ["peer/adapters/node/tcp.ts", "../../links/link.ts"],
   ["edge/index.ts", "../peer/runtime.ts"],
   ["peer/services/files/store.ts", "ws"],
+  ["peer/peerjs/door.ts", "../api/peer.ts"],
+  ["peer/peerjs/door.ts", "../services/rpc/rpc.ts"],
+  ["peer/services/rpc/rpc.ts", "../../peerjs/door.ts"],
+  ["peer/api/peer.ts", "../peerjs/door.ts"],
+  ["edge/peerjs-room.ts", "../peer/peerjs/server-messages.ts"],
 ])("%s may not import %s", (file, specifier) => {
   expect(breach(file, specifier)).toContain(specifier);
 });

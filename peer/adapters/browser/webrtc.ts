@@ -1,12 +1,12 @@
-/** The browser's RTCPeerConnection, with one data channel that both sides make with id 0. */
+/** The browser's RTCPeerConnection, with one data channel: both sides make it with id 0, or the offerer announces it. */
 import { bufferSource, concatBytes } from "../../../shared/bytes.ts";
-import { PeerloomError } from "../../../shared/errors.ts";
+import { type ErrorCode, PeerloomError } from "../../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
 import type { RtcConnection, RtcSignal, WebRtcHost } from "../../runtime.ts";
 
 const BUFFER_LOW_BYTES: number = 256 * 1024;
-/** Closing gives what was sent this long to leave. */
-const CLOSE_FLUSH_MS = 1_000;
+/** A session above has what was not acknowledged, so that a moment is enough. */
+const CLOSE_WAIT_MS = 1_000;
 const FLUSH_STEP_MS = 10;
 
 export function browserWebRtc(): WebRtcHost | undefined {
@@ -16,18 +16,22 @@ export function browserWebRtc(): WebRtcHost | undefined {
 
 class BrowserRtcConnection implements RtcConnection {
   readonly #peer: RTCPeerConnection;
-  readonly #channel: RTCDataChannel;
+  /** Undefined until the other side has announced it. */
+  #channel: RTCDataChannel | undefined;
   readonly #role: "offerer" | "answerer";
   readonly #onSignal: (signal: RtcSignal) => void;
   readonly #waiting: RTCIceCandidateInit[] = [];
   #accepting: Promise<void> = Promise.resolve();
+  #open = false;
+  #closing = false;
   #over = false;
   onOpen: () => void = () => {};
   onMessage: (bytes: Uint8Array) => void = () => {};
+  onText: (text: string) => void = () => {};
   onDrain: () => void = () => {};
   onClose: (error: PeerloomError | undefined) => void = () => {};
 
-  constructor({ role, iceServers, onSignal }: Parameters<WebRtcHost["open"]>[0]) {
+  constructor({ role, iceServers, announced, onSignal }: Parameters<WebRtcHost["open"]>[0]) {
     this.#role = role;
     this.#onSignal = onSignal;
     this.#peer = new RTCPeerConnection({
@@ -40,17 +44,18 @@ class BrowserRtcConnection implements RtcConnection {
     });
     this.#peer.addEventListener("connectionstatechange", () => {
       const state = this.#peer.connectionState;
-      if (state === "failed" || state === "closed") this.#end(`its state is "${state}"`);
+      if (state === "failed") this.#end('its state is "failed"');
+      else if (state === "closed") this.#closedByOther();
     });
-    this.#channel = this.#peer.createDataChannel("peerloom", { negotiated: true, id: 0 });
-    this.#channel.binaryType = "arraybuffer";
-    this.#channel.bufferedAmountLowThreshold = BUFFER_LOW_BYTES;
-    this.#channel.addEventListener("open", () => this.#opened());
-    this.#channel.addEventListener("message", ({ data }: MessageEvent<ArrayBuffer | string>) => {
-      if (typeof data !== "string") this.onMessage(new Uint8Array(data));
-    });
-    this.#channel.addEventListener("bufferedamountlow", () => this.onDrain());
-    this.#channel.addEventListener("close", () => this.#end("the channel was closed"));
+    if (announced === undefined)
+      this.#use(this.#peer.createDataChannel("peerloom", { negotiated: true, id: 0 }));
+    else if (role === "offerer")
+      this.#use(this.#peer.createDataChannel(announced.label, { ordered: announced.ordered }));
+    else
+      this.#peer.addEventListener("datachannel", ({ channel }) => {
+        if (this.#channel !== undefined || this.#over) channel.close();
+        else this.#use(channel);
+      });
     if (role === "offerer") this.#step("the offer could not be made", () => this.#offer());
   }
 
@@ -59,7 +64,7 @@ class BrowserRtcConnection implements RtcConnection {
   }
 
   get bufferedBytes(): number {
-    return this.#channel.bufferedAmount;
+    return this.#channel?.bufferedAmount ?? 0;
   }
 
   get messageBytesMax(): number {
@@ -67,9 +72,18 @@ class BrowserRtcConnection implements RtcConnection {
   }
 
   send(parts: readonly Uint8Array[]): void {
-    if (this.#over) return;
+    const message = bufferSource(concatBytes(...parts));
+    this.#send((channel) => channel.send(message));
+  }
+
+  sendText(text: string): void {
+    this.#send((channel) => channel.send(text));
+  }
+
+  #send(send: (channel: RTCDataChannel) => void): void {
+    if (this.#over || this.#closing || this.#channel === undefined) return;
     try {
-      this.#channel.send(bufferSource(concatBytes(...parts)));
+      send(this.#channel);
     } catch (cause) {
       this.#end("sending failed", cause);
     }
@@ -92,15 +106,23 @@ class BrowserRtcConnection implements RtcConnection {
     return this.#peer.sctp?.transport.iceTransport.getSelectedCandidatePair?.()?.remote?.address ?? undefined;
   }
 
-  close(): void {
-    if (this.#over) return;
-    const deadlineMs = performance.now() + CLOSE_FLUSH_MS;
+  close(waitMs: number = CLOSE_WAIT_MS): void {
+    if (this.#over || this.#closing) return;
+    this.#closing = true;
+    const deadlineMs = performance.now() + waitMs;
     const flush = (): void => {
-      const isFlushing = this.#channel.readyState === "open" && this.#channel.bufferedAmount > 0;
-      if (isFlushing && performance.now() < deadlineMs) setTimeout(flush, FLUSH_STEP_MS);
-      else this.#end(undefined);
+      const isFlushing = this.#channel?.readyState === "open" && this.#channel.bufferedAmount > 0;
+      const leftMs = deadlineMs - performance.now();
+      if (this.#over) return;
+      if (isFlushing && leftMs > 0) setTimeout(flush, FLUSH_STEP_MS);
+      else if (this.#channel?.readyState === "open" && leftMs > 0) {
+        // What was not acknowledged yet goes before the channel's end, and is lost with the connection's.
+        this.#channel.close();
+        setTimeout(() => this.#end(undefined), leftMs);
+      } else this.#end(undefined);
     };
     this.onMessage = () => {};
+    this.onText = () => {};
     flush();
   }
 
@@ -146,20 +168,40 @@ class BrowserRtcConnection implements RtcConnection {
       .catch((cause: unknown) => this.#end(why, cause));
   }
 
+  #use(channel: RTCDataChannel): void {
+    this.#channel = channel;
+    channel.binaryType = "arraybuffer";
+    channel.bufferedAmountLowThreshold = BUFFER_LOW_BYTES;
+    // One that was announced opens after this event, even where it looks open now.
+    channel.addEventListener("open", () => this.#opened());
+    channel.addEventListener("message", ({ data }: MessageEvent<ArrayBuffer | string>) => {
+      if (typeof data === "string") this.onText(data);
+      else this.onMessage(new Uint8Array(data));
+    });
+    channel.addEventListener("bufferedamountlow", () => this.onDrain());
+    channel.addEventListener("close", () => this.#closedByOther());
+  }
+
   #opened(): void {
-    if (!this.#over) this.onOpen();
+    if (this.#over) return;
+    this.#open = true;
+    this.onOpen();
+  }
+
+  #closedByOther(): void {
+    this.#end("the other side closed it", undefined, this.#open ? "link/closed" : "link/failed");
   }
 
   /** Undefined: closed on purpose. */
-  #end(why: string | undefined, cause?: unknown): void {
+  #end(why: string | undefined, cause?: unknown, code: ErrorCode = "link/failed"): void {
     if (this.#over) return;
     this.#over = true;
-    this.#channel.close();
+    this.#channel?.close();
     this.#peer.close();
     this.onClose(
-      why === undefined
+      why === undefined || this.#closing
         ? undefined
-        : new PeerloomError("link/failed", `The WebRTC connection ended: ${why}.`, { cause }),
+        : new PeerloomError(code, `The WebRTC connection ended: ${why}.`, { cause }),
     );
   }
 }

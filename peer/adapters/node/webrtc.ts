@@ -4,7 +4,7 @@
  */
 import type { DataChannel, IceServer as NativeIceServer, PeerConnection } from "node-datachannel";
 import { concatBytes } from "../../../shared/bytes.ts";
-import { PeerloomError } from "../../../shared/errors.ts";
+import { type ErrorCode, PeerloomError } from "../../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
 import type { IceServer, RtcConnection, RtcSignal, WebRtcHost } from "../../runtime.ts";
 import { plainView } from "./memory.ts";
@@ -23,9 +23,11 @@ const SDP_CHARACTERS_MAX = 16_384;
 /** libjuice uses two of each at most. */
 const STUN_MAX = 2;
 const TURN_MAX = 2;
-/** Closing gives what was sent this long to leave. */
-const CLOSE_FLUSH_MS = 1_000;
+/** A session above has what was not acknowledged, so that a moment is enough. */
+const CLOSE_WAIT_MS = 1_000;
 const FLUSH_STEP_MS = 5;
+/** Turns of the event loop without a message, after which none is left. */
+const QUIET_TURNS = 3;
 
 export interface NodeWebRtcOptions {
   /** Gather candidates on this address only, for tests. @default all interfaces */
@@ -59,7 +61,8 @@ let connections = 0;
 
 class NodeRtcConnection implements RtcConnection {
   readonly #peer: PeerConnection;
-  readonly #channel: DataChannel;
+  /** Undefined until the other side has announced it. */
+  #channel: DataChannel | undefined;
   readonly #role: "offerer" | "answerer";
   #waiting: Extract<RtcSignal, { kind: "candidate" }>[] = [];
   #described = false;
@@ -68,8 +71,10 @@ class NodeRtcConnection implements RtcConnection {
   #closing = false;
   #channelClosed = false;
   #wasHigh = false;
+  #received = 0;
   onOpen: () => void = () => {};
   onMessage: (bytes: Uint8Array) => void = () => {};
+  onText: (text: string) => void = () => {};
   onDrain: () => void = () => {};
   onClose: (error: PeerloomError | undefined) => void = () => {};
 
@@ -95,29 +100,22 @@ class NodeRtcConnection implements RtcConnection {
     this.#peer.onStateChange(
       this.#guarded((state: string) => {
         // "disconnected" may pass; the session above notices silence by itself.
-        if (state === "failed" || state === "closed") this.#end(`its state is "${state}"`);
+        if (state === "failed") this.#end('its state is "failed"');
+        else if (state === "closed") this.#closedByOther();
       }),
     );
-    this.#channel = this.#peer.createDataChannel("peerloom", { negotiated: true, id: 0 });
-    this.#channel.setBufferedAmountLowThreshold(BUFFER_LOW_BYTES);
-    this.#channel.onOpen(this.#guarded(() => this.#opened()));
-    this.#channel.onMessage(
-      this.#guarded((message: string | Buffer | ArrayBuffer) => this.#received(message)),
-    );
-    this.#channel.onBufferedAmountLow(
-      this.#guarded(() => {
-        // The event comes late: what was sent meanwhile may have filled the buffer again, and then another follows.
-        if (!this.#wasHigh || this.bufferedBytes > BUFFER_LOW_BYTES) return;
-        this.#wasHigh = false;
-        this.onDrain();
-      }),
-    );
-    this.#channel.onClosed(
-      this.#guarded(() => {
-        if (!this.#channelClosed) this.#end("the channel was closed");
-      }),
-    );
-    this.#channel.onError(this.#guarded((error: string) => this.#end(error)));
+    const { announced } = options;
+    if (announced === undefined)
+      this.#use(this.#peer.createDataChannel("peerloom", { negotiated: true, id: 0 }));
+    else if (options.role === "offerer")
+      this.#use(this.#peer.createDataChannel(announced.label, { unordered: !announced.ordered }));
+    else
+      this.#peer.onDataChannel(
+        this.#guarded((channel: DataChannel) => {
+          if (this.#channel !== undefined || this.#over) channel.close();
+          else this.#use(channel);
+        }),
+      );
     if (options.role === "offerer") this.#peer.setLocalDescription();
   }
 
@@ -133,22 +131,20 @@ class NodeRtcConnection implements RtcConnection {
   }
 
   get bufferedBytes(): number {
-    return this.#over || this.#channelClosed ? 0 : this.#channel.bufferedAmount();
+    return this.#over || this.#channelClosed ? 0 : (this.#channel?.bufferedAmount() ?? 0);
   }
 
   get messageBytesMax(): number {
-    return this.#over ? 0 : this.#channel.maxMessageSize();
+    return this.#over ? 0 : (this.#channel?.maxMessageSize() ?? 0);
   }
 
   send(parts: readonly Uint8Array[]): void {
-    if (this.#over || this.#closing) return;
-    try {
-      const message = parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(...parts);
-      this.#channel.sendMessageBinary(message);
-      if (this.#channel.bufferedAmount() > BUFFER_LOW_BYTES) this.#wasHigh = true;
-    } catch (cause) {
-      this.#end("sending failed", cause);
-    }
+    const message = parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(...parts);
+    this.#send((channel) => channel.sendMessageBinary(message));
+  }
+
+  sendText(text: string): void {
+    this.#send((channel) => channel.sendMessage(text));
   }
 
   fingerprints(): { readonly local: string; readonly remote: string } {
@@ -167,21 +163,21 @@ class NodeRtcConnection implements RtcConnection {
     return this.#peer.getSelectedCandidatePair()?.remote.address;
   }
 
-  close(): void {
+  close(waitMs: number = CLOSE_WAIT_MS): void {
     if (this.#over || this.#closing) return;
     this.#closing = true;
     this.onMessage = () => {};
-    const deadlineMs = performance.now() + (this.#open ? CLOSE_FLUSH_MS : 0);
+    const deadlineMs = performance.now() + (this.#open ? waitMs : 0);
     const flush = (): void => {
       if (this.#over) return;
       const leftMs = deadlineMs - performance.now();
       if (leftMs <= 0) this.#end(undefined);
-      else if (this.#channel.bufferedAmount() > 0) setTimeout(flush, FLUSH_STEP_MS);
+      else if (this.bufferedBytes > 0) setTimeout(flush, FLUSH_STEP_MS);
       else {
         // SCTP still holds what was not acknowledged, and closing the connection would drop it. Closing the channel goes
         // behind it; the other side then closes the connection.
         this.#channelClosed = true;
-        this.#channel.close();
+        this.#channel?.close();
         setTimeout(() => this.#end(undefined), leftMs);
       }
     };
@@ -190,6 +186,40 @@ class NodeRtcConnection implements RtcConnection {
 
   destroy(): void {
     this.#end(undefined);
+  }
+
+  #use(channel: DataChannel): void {
+    this.#channel = channel;
+    channel.setBufferedAmountLowThreshold(BUFFER_LOW_BYTES);
+    channel.onOpen(this.#guarded(() => this.#opened()));
+    channel.onMessage(this.#guarded((message: string | Buffer | ArrayBuffer) => this.#receive(message)));
+    channel.onBufferedAmountLow(
+      this.#guarded(() => {
+        // The event comes late: what was sent meanwhile may have filled the buffer again, and then another follows.
+        if (!this.#wasHigh || this.bufferedBytes > BUFFER_LOW_BYTES) return;
+        this.#wasHigh = false;
+        this.onDrain();
+      }),
+    );
+    channel.onClosed(
+      this.#guarded(() => {
+        if (!this.#channelClosed) this.#closedByOther();
+      }),
+    );
+    channel.onError(this.#guarded((error: string) => this.#end(error)));
+    // One that was announced is open already.
+    if (channel.isOpen()) this.#opened();
+  }
+
+  #send(send: (channel: DataChannel) => void): void {
+    const channel = this.#channel;
+    if (channel === undefined || this.#over || this.#closing) return;
+    try {
+      send(channel);
+      if (channel.bufferedAmount() > BUFFER_LOW_BYTES) this.#wasHigh = true;
+    } catch (cause) {
+      this.#end("sending failed", cause);
+    }
   }
 
   #describe({ kind, sdp }: Extract<RtcSignal, { kind: "offer" | "answer" }>): void {
@@ -221,23 +251,39 @@ class NodeRtcConnection implements RtcConnection {
     this.onOpen();
   }
 
-  #received(message: string | Buffer | ArrayBuffer): void {
-    if (typeof message === "string" || this.#over) return;
+  #receive(message: string | Buffer | ArrayBuffer): void {
+    if (this.#over) return;
+    this.#received += 1;
     // The message may come in before the event that says the channel is open.
     this.#opened();
-    this.onMessage(message instanceof ArrayBuffer ? new Uint8Array(message) : plainView(message));
+    if (typeof message === "string") {
+      if (!this.#closing) this.onText(message);
+    } else this.onMessage(message instanceof ArrayBuffer ? new Uint8Array(message) : plainView(message));
+  }
+
+  /** Its callbacks come by queues of their own: messages from before the end may come behind it, for as many turns as they last. */
+  #closedByOther(): void {
+    let seen = -1;
+    let quietTurns = 0;
+    const wait = (): void => {
+      quietTurns = this.#received === seen ? quietTurns + 1 : 0;
+      seen = this.#received;
+      if (quietTurns < QUIET_TURNS) setImmediate(wait);
+      else this.#end("the other side closed it", undefined, this.#open ? "link/closed" : "link/failed");
+    };
+    wait();
   }
 
   /** Undefined: closed on purpose. */
-  #end(why: string | undefined, cause?: unknown): void {
+  #end(why: string | undefined, cause?: unknown, code: ErrorCode = "link/failed"): void {
     if (this.#over) return;
     this.#over = true;
     const error =
       why === undefined || this.#closing
         ? undefined
-        : new PeerloomError("link/failed", `The WebRTC connection ended: ${why}.`, { cause });
+        : new PeerloomError(code, `The WebRTC connection ended: ${why}.`, { cause });
     try {
-      if (!this.#channelClosed) this.#channel.close();
+      if (!this.#channelClosed) this.#channel?.close();
       this.#peer.close();
     } catch {
       // Closed by the other side meanwhile.

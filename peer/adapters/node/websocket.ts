@@ -34,13 +34,17 @@ export const CLIENT_OPTIONS: ClientOptions = {
 };
 
 export const nodeWebSocket: WebSocketHost = {
-  connect(url, signal) {
+  connect(url, signal, { messageBytesMax = FRAME_BYTES_MAX } = {}) {
     return new Promise((resolve, reject) => {
       if (signal.aborted) {
         reject(signal.reason as Error);
         return;
       }
-      const socket = new WebSocket(url, { ...CLIENT_OPTIONS, handshakeTimeout: CONNECT_TIMEOUT_MS });
+      const socket = new WebSocket(url, {
+        ...CLIENT_OPTIONS,
+        maxPayload: messageBytesMax,
+        handshakeTimeout: CONNECT_TIMEOUT_MS,
+      });
       const abort = (): void => {
         socket.terminate();
         reject(signal.reason as Error);

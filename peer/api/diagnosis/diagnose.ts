@@ -2,7 +2,7 @@
  * A diagnosis: what of this machine's way to others works, and the one cause to act on when something does not. It opens passing peers
  * of its own, touches neither identity nor data folder, and ends by itself, in the worst case after about a minute.
  */
-import { DEFAULT_NETWORK, requireNetworkName, requirePeerId } from "../../../shared/ids.ts";
+import { DEFAULT_NETWORK, networkKindOf, requireNetworkName, requirePeerId } from "../../../shared/ids.ts";
 import { IceServers } from "../../overlay/ice-servers.ts";
 import { stunServersOf } from "../../overlay/nat-probe.ts";
 import { parseStunUrl, type StunServer } from "../../links/stun.ts";
@@ -80,7 +80,9 @@ async function* lookAtEdge(
   networkName: string | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<Finding, Facts["edge"]> {
-  const network = networkName === undefined ? DEFAULT_NETWORK : requireNetworkName(networkName);
+  const named = networkName === undefined ? DEFAULT_NETWORK : requireNetworkName(networkName);
+  // The challenge alone is looked at, and a private network's edge challenges members only.
+  const network = networkKindOf(named) === "open" ? named : DEFAULT_NETWORK;
   const health = await checkEdge(runtime, edge, signal);
   yield health.check;
   if (health.rttMs === undefined) return { answers: false, socketOpened: false, skewMs: undefined };

@@ -8,6 +8,7 @@ import { generateIdentity } from "../../identity/identity.ts";
 import { withDeadline } from "../../overlay/abort.ts";
 import type { Runtime } from "../../runtime.ts";
 import type { Stream } from "../../session/contract.ts";
+import { ALL_PARTS } from "../all-parts.ts";
 import { Peer } from "../peer.ts";
 import { type Check, check } from "./finding.ts";
 
@@ -96,12 +97,12 @@ export async function checkRelay(runtime: Runtime, edge: string, signal: AbortSi
   const network = requireNetworkName(`doctor-${toHex(runtime.random.bytes(8))}`);
   const host = { ...runtime, storage: FORGETFUL };
   const open = async (within: AbortSignal): Promise<Peer> =>
-    Peer.openOn(host, await generateIdentity(runtime.random), {
-      edge,
-      network,
-      only: "relay",
-      signal: within,
-    });
+    Peer.openOn(
+      host,
+      await generateIdentity(runtime.random),
+      { edge, network, only: "relay", signal: within },
+      ALL_PARTS,
+    );
   const peers: Peer[] = [];
   try {
     return await withDeadline(runtime.clock, RELAY_TIMEOUT_MS, signal, async (within) => {
@@ -144,6 +145,8 @@ export function reasonOf(error: unknown): string {
 async function requestHealth(edge: string, signal: AbortSignal): Promise<void> {
   const response = await fetch(new URL("/health", edge), { signal, redirect: "error" });
   const text = (await response.text()).slice(0, HEALTH_CHARACTERS_MAX);
+  if (response.status === 503 && text.includes('"degraded"'))
+    throw new PeerloomError("edge/unreachable", `it is not well: ${text}`);
   if (!response.ok || !text.includes('"peerloom-edge"'))
     throw new PeerloomError("edge/unreachable", `it answers ${response.status}, but is no edge of peerloom`);
 }

@@ -245,6 +245,7 @@ export class Records {
   // --- through the overlay ---
 
   async #put(record: KeyedRecord, cas: number | undefined, signal?: AbortSignal): Promise<PutResult> {
+    this.#host.requireAbility?.("publish");
     const mesh = await this.#linked(signal);
     const { clock } = this.#host.runtime;
     const result = await new Promise<PutResult>((resolve) => {

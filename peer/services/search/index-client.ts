@@ -17,6 +17,7 @@ import {
   isListedTicket,
   LISTING_TTL_MS,
 } from "../../../shared/listings.ts";
+import { PASS_HEADER } from "../../../shared/pass.ts";
 import { withDeadline } from "../../overlay/abort.ts";
 import { backoffMs } from "../../overlay/backoff.ts";
 import type { Timer } from "../../runtime.ts";
@@ -127,6 +128,7 @@ export class IndexClient {
         (error: unknown) => {
           const { code } = toPeerloomError(error, "edge/unreachable", "Not announced.");
           log.debug("listings not announced", { code });
+          if (code.startsWith("network/")) return undefined; // the invite does not allow it: asking again would not help
           return RETRY.firstMs / 2 + backoffMs(this.#failures++, random, RETRY);
         },
       )
@@ -155,7 +157,9 @@ export class IndexClient {
     const { clock } = host.runtime;
     try {
       return await withDeadline(clock, timeoutMs, signal, async (within) => {
-        const response = await fetch(url, { ...init, signal: within });
+        const headers: Record<string, string> = {};
+        if (host.pass !== undefined) headers[PASS_HEADER] = await host.pass(new URL(edge).origin);
+        const response = await fetch(url, { ...init, headers, signal: within });
         const answer: unknown = JSON.parse(await boundedText(response));
         if (!response.ok) throw refusal(answer);
         return answer;

@@ -83,6 +83,41 @@ test("search prints a ticket for each hit, and nothing that steers the terminal"
     expect(await start(words, { data }).exitCode).toBe(2);
 });
 
+test("pub publishes a text, or the lines of standard input, and says how many heard it", async () => {
+  const data = await temporaryFolder();
+  const one = start(["pub", "news", "hello", "--json"], { data });
+  expect(await one.exitCode).toBe(0);
+  expect(one.stdout.events()).toEqual([{ event: "published", topic: "news", peers: 1 }]);
+  const lines = start(["pub", "news", "--rate", "5"], { data });
+  expect(await lines.exitCode).toBe(0);
+  expect(lines.peers[0]?.topics).toMatchObject([
+    { name: "news", options: { rate: 5 }, topic: { published: ["one", "two"], closed: 1 } },
+  ]);
+  for (const words of [["pub"], ["pub", "a", "b", "c"], ["pub", "a", "b", "--wait", "x"]])
+    expect(await start(words, { data }).exitCode).toBe(2);
+});
+
+test("sub prints messages, bytes and structures too, and ends after so many", async () => {
+  const data = await temporaryFolder();
+  const running = start(["sub", "news", "--history", "5", "--ordered", "--json"], { data });
+  expect(await running.exitCode).toBe(0);
+  const message = { event: "message", topic: "news", from: ID_B };
+  expect(running.stdout.events()).toEqual([
+    { event: "subscribed", topic: "news" },
+    { ...message, value: "hello\u001b[31m", past: true },
+    { ...message, value: { a: 1 } },
+    { ...message, value: "AQ", encoding: "base64url" },
+  ]);
+  expect(running.peers[0]?.topics).toMatchObject([{ options: { history: 5, order: "sender" } }]);
+  const forPeople = start(["sub", "news", "--count", "2"], { data });
+  expect(await forPeople.exitCode).toBe(0);
+  expect(forPeople.stdout.text).toContain(`${ID_B.slice(0, 8)}  {"a":1}`);
+  expect(forPeople.stdout.text).not.toContain("\u001b");
+  expect(forPeople.stdout.text).not.toContain("AQ");
+  for (const words of [["sub"], ["sub", "a", "--history", "1001"], ["sub", "a", "--count", "0"]])
+    expect(await start(words, { data }).exitCode).toBe(2);
+});
+
 test("get shows progress and says which path carried the bytes", async () => {
   const data = await temporaryFolder();
   const running = start(["get", TICKET, "-o", "out.bin", "--json"], { data });

@@ -4,17 +4,25 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { COMMANDS } from "../../../peer/cli/commands.ts";
+import { networks } from "../../../peer/node.ts";
 import type { CliHost } from "../../../peer/cli/command.ts";
 import type { TextSink } from "../../../peer/cli/output.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { DEFAULT_NETWORK } from "../../../shared/ids.ts";
 import { formatTicket } from "../../../peer/services/files/ticket.ts";
-import type { CliComputation, CliPeer, Download, PeerOpenOptions } from "../../../peer/cli/peer-contract.ts";
+import type {
+  CliComputation,
+  CliPeer,
+  CliTopic,
+  Download,
+  PeerOpenOptions,
+} from "../../../peer/cli/peer-contract.ts";
 import type { TaskResult } from "../../../peer/services/compute/computation.ts";
 import type { TaskInputs } from "../../../peer/services/compute/input-reader.ts";
 import type { MapOptions } from "../../../peer/services/compute/compute.ts";
 import type { WorkOptions } from "../../../peer/services/compute/work-offer.ts";
 import type { SearchHit } from "../../../peer/services/search/search.ts";
+import type { TopicMessage, TopicOptions, TopicValue } from "../../../peer/services/topics/topic-options.ts";
 import { run } from "../../../peer/cli/run.ts";
 import type { PathInfo, Session, Stream } from "../../../peer/session/contract.ts";
 import { requirePeerId } from "../../../shared/ids.ts";
@@ -148,6 +156,18 @@ export class FakePeer extends EventTarget implements CliPeer {
     forward: () => Promise.reject(new PeerloomError("ports/refused", "no ports in this test")),
   };
 
+  readonly banned: string[] = [];
+  membership: CliPeer["membership"] = {
+    ban: (id) => {
+      this.banned.push(id);
+      return Promise.resolve({ number: this.banned.length, edge: true, peers: 2 });
+    },
+    unban: (id) => {
+      this.banned.splice(this.banned.indexOf(id), 1);
+      return Promise.resolve({ number: 9, edge: false, peers: 0 });
+    },
+  };
+
   constructor(options: PeerOpenOptions = {}) {
     super();
     this.options = options;
@@ -160,6 +180,14 @@ export class FakePeer extends EventTarget implements CliPeer {
   async *search(): AsyncGenerator<SearchHit> {
     for (const name of ["a.txt", "b\u001b[31m.txt"])
       yield { name, bytes: 10, hash: "hash1", ticket: TICKET, via: "index", sources: 2 };
+  }
+
+  topics: { readonly name: string; readonly options: TopicOptions | undefined; readonly topic: FakeTopic }[] =
+    [];
+  topic(name: string, options?: TopicOptions): FakeTopic {
+    const topic = new FakeTopic();
+    this.topics.push({ name, options, topic });
+    return topic;
   }
 
   handle(): () => void {
@@ -180,6 +208,7 @@ export class FakePeer extends EventTarget implements CliPeer {
       peers,
       listen: this.listenAddresses,
       shares: [],
+      topics: [],
       overlay: { links: 3, ready: false, dropped: 1 },
       records: { kept: 2, refused: 0 },
     };
@@ -188,6 +217,28 @@ export class FakePeer extends EventTarget implements CliPeer {
   close(): Promise<void> {
     this.closed += 1;
     return Promise.resolve();
+  }
+}
+
+/** Somebody is there, and says three things. */
+export class FakeTopic extends EventTarget implements CliTopic {
+  readonly peers = [ID_B];
+  readonly published: TopicValue[] = [];
+  closed = 0;
+
+  publish(value: TopicValue): Promise<number> {
+    this.published.push(value);
+    return Promise.resolve(1);
+  }
+
+  close(): Promise<void> {
+    this.closed += 1;
+    return Promise.resolve();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<TopicMessage> {
+    for (const [i, value] of ["hello\u001b[31m", { a: 1 }, Uint8Array.of(1)].entries())
+      yield { from: ID_B, value, timeMs: 0, id: "", isPast: i === 0 };
   }
 }
 
@@ -252,8 +303,12 @@ export function start(argv: readonly string[], options: RunOptions = {}): Runnin
       peers.push(peer);
       return peer;
     },
+    readLines: async function* () {
+      yield* ["one", "two"];
+    },
     readInput: () => Promise.resolve(new Uint8Array(0)),
     startEdge: () => Promise.reject(new Error("no edge in this test")),
+    networks: (folder) => Promise.resolve(networks({ dataDir: folder })),
     diagnose: () => {
       throw new Error("nothing to look at in this test");
     },

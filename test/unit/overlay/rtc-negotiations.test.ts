@@ -18,12 +18,14 @@ const SEEN_THERE = "candidate:2 1 UDP 1678769919 198.51.100.1 5000 typ srflx rad
 class FakeConnection implements RtcConnection {
   onOpen: () => void = () => {};
   onMessage: RtcConnection["onMessage"] = () => {};
+  onText: RtcConnection["onText"] = () => {};
   onDrain: () => void = () => {};
   onClose: (error: PeerloomError | undefined) => void = () => {};
   readonly bufferedBytes = 0;
   readonly messageBytesMax = FRAME_BYTES_MAX;
   accept(): void {}
   send(): void {}
+  sendText(): void {}
   fingerprints(): { local: string; remote: string } {
     return { local: "aa", remote: "bb" };
   }

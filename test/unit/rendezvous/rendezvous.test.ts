@@ -94,7 +94,7 @@ test("joins with a signature over nonce, origin, network and time, and learns th
   rendezvous.onJoined = (welcome) => events.push(`beacons: ${welcome.beacons.length}`);
   const opened = rendezvous.open();
   const socket = await edge.dialled.take();
-  expect(socket.url).toBe("wss://edge.example/v1/net/demo/join?pass=");
+  expect(socket.url).toBe(`wss://edge.example/v1/net/demo/join?v=${WIRE_VERSION}&back=`);
   const join = await socket.admit(network, beacons); // checks the signature
   await opened;
   expect(join).toMatchObject({
@@ -197,6 +197,16 @@ test.each(["edge/rate-limited", "edge/too-many-sockets", "edge/not-member", "edg
     expect(rendezvous.state.phase).toBe("waiting");
   },
 );
+
+test("an edge one version back is joined in its version", async () => {
+  const { edge, rendezvous } = setUp();
+  const opened = rendezvous.open();
+  const socket = await edge.dialled.take();
+  const join = await socket.challenge(WIRE_VERSION - 1);
+  expect(join.version).toBe(WIRE_VERSION - 1);
+  socket.say({ kind: "joined", beacons: [], keep: true, relay: true, members: 1, address: "" });
+  await opened;
+});
 
 test("an edge of another wire version is not joined", async () => {
   const { edge, rendezvous } = setUp();

@@ -36,6 +36,7 @@ interface Vectors {
   };
   readonly stream: readonly { frame: Readonly<Record<string, unknown>>; bytes: string }[];
   readonly hello: { publicKey: string; sessionId: string; instance: string; aeads: string[]; bytes: string };
+  readonly helloBefore: { bytes: string };
   readonly welcome: { instance: string; aead: AeadName; bytes: string };
   readonly seals: readonly {
     cipher: AeadName;
@@ -109,7 +110,7 @@ describe("control operations", () => {
     expect(decodeControl(concatBytes(...all))).toHaveLength(all.length);
     const ping = bytes("02 00000000");
     expect(() => decodeControl(concatBytes(...Array.from({ length: 17 }, () => ping)))).toThrow("too many");
-    expect(() => decodeControl(Uint8Array.of(6))).toThrow("unknown operation");
+    expect(() => decodeControl(Uint8Array.of(7))).toThrow("unknown operation");
   });
 
   test("the proof of an attachment", () => {
@@ -156,12 +157,16 @@ test("hello and welcome", () => {
     aeads,
   };
   expect(encodeHello(hello)).toEqual(bytes(hex));
-  expect(decodeHello(bytes(hex))).toEqual({ version: 1, ...hello });
+  expect(decodeHello(bytes(hex))).toEqual({ versions: { oldest: 1, newest: 2 }, ...hello });
+  expect(decodeHello(bytes(vectors.helloBefore.bytes))).toEqual({
+    versions: { oldest: 1, newest: 1 },
+    ...hello,
+  });
   checkCut(bytes(hex), decodeHello);
   const welcome = vectors.welcome;
-  expect(encodeWelcome(bytes(welcome.instance), welcome.aead)).toEqual(bytes(welcome.bytes));
+  expect(encodeWelcome(2, bytes(welcome.instance), welcome.aead)).toEqual(bytes(welcome.bytes));
   expect(decodeWelcome(bytes(welcome.bytes))).toEqual({
-    version: 1,
+    version: 2,
     instance: bytes(welcome.instance),
     aead: welcome.aead,
   });

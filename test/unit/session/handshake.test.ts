@@ -4,7 +4,7 @@ import { nodeRuntime } from "../../../peer/adapters/node/runtime.ts";
 import { x25519PublicOf } from "../../../peer/identity/curve.ts";
 import { type Identity, identityFromSeed } from "../../../peer/identity/identity.ts";
 import { acceptHello, beginHello, type HandshakeContext } from "../../../peer/session/handshake.ts";
-import { encodeHello } from "../../../peer/session/hello.ts";
+import { decodeWelcome, encodeHello } from "../../../peer/session/hello.ts";
 import { ephemeralKey, NoiseDialler } from "../../../peer/session/noise.ts";
 import { nonceOf, sessionPrologue } from "../../../peer/session/seal.ts";
 import { concatBytes } from "../../../shared/bytes.ts";
@@ -43,9 +43,9 @@ const hello = {
   aeads: ["aes-256-gcm"],
 };
 
-/** What Bob makes of this payload, sealed with Alice's static key. */
-async function accepts(payload: Uint8Array): Promise<string> {
-  const { message } = await NoiseDialler.begin({
+/** A first message with this payload, sealed with Alice's static key. */
+async function dial(payload: Uint8Array): ReturnType<typeof NoiseDialler.begin> {
+  return NoiseDialler.begin({
     host: runtime,
     own: { publicKey: x25519PublicOf(alice.publicKey), agree: (theirs) => alice.agree(theirs) },
     ephemeral: await ephemeralKey(),
@@ -53,6 +53,11 @@ async function accepts(payload: Uint8Array): Promise<string> {
     prologue: sessionPrologue("lab"),
     payload,
   });
+}
+
+/** What Bob makes of this payload. */
+async function accepts(payload: Uint8Array): Promise<string> {
+  const { message } = await dial(payload);
   return rejectionCode(acceptHello(contextOf(bob), message));
 }
 
@@ -100,9 +105,18 @@ test("nobody claims another's id", async () => {
 
 test("another version is told from nonsense", async () => {
   const fields = decode(encodeHello(hello), { bytesMax: 512 }) as unknown[];
-  expect(await accepts(encode([2, ...fields.slice(1)]))).toBe("wire/version");
+  expect(await accepts(encode([3, ...fields.slice(1)]))).toBe("wire/version");
+  expect(await accepts(encode([0, ...fields.slice(1, 4), hello.aeads]))).toBe("wire/version");
   expect(await accepts(encode(fields.slice(1)))).toBe("wire/malformed");
-  expect(await accepts(new Uint8Array(600))).toBe("wire/too-large");
+  expect(await accepts(new Uint8Array(2_000))).toBe("wire/too-large");
+});
+
+test("a peer one version back is answered in its version", async () => {
+  const fields = decode(encodeHello(hello), { bytesMax: 512 }) as unknown[];
+  const { handshake, message } = await dial(encode([1, ...fields.slice(1, 4), hello.aeads]));
+  const { answer } = await (await acceptHello(contextOf(bob), message)).finish();
+  const { payload } = await handshake.finish(answer);
+  expect(decodeWelcome(payload).version).toBe(1);
 });
 
 test("a forged answer is refused, and the true one still counts", async () => {

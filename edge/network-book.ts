@@ -1,0 +1,82 @@
+/**
+ * What a private network's rendezvous writes down: the owner's ban list, and who came by invites with a use count. The first shard counts for all.
+ * Nothing is written for an open network, nor for a member who was here before.
+ */
+import { type BanList, checkBans, emptyBans } from "../shared/bans.ts";
+import type { CountedInvite } from "../shared/credential.ts";
+import type { ErrorCode } from "../shared/errors.ts";
+import type { NetworkName, PeerId } from "../shared/ids.ts";
+import { verifySignature } from "./verify.ts";
+
+/** Invites with a use count that one network may have under way; past that those that have ended are forgotten, then no more are taken. */
+export const COUNTED_INVITES_MAX = 1_024;
+
+interface Used {
+  readonly expiresMs: number;
+  readonly members: readonly PeerId[];
+}
+
+const BANS = "bans";
+const USED = "used:";
+
+export class NetworkBook {
+  readonly #storage: DurableObjectStorage;
+  #list: BanList | undefined;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+  }
+
+  /** The signed list, as it came. */
+  get signed(): Uint8Array | undefined {
+    return this.#storage.kv.get<Uint8Array>(BANS);
+  }
+
+  async bans(network: NetworkName): Promise<BanList> {
+    const { signed } = this;
+    this.#list ??=
+      signed === undefined ? emptyBans(network) : await checkBans(signed, network, verifySignature);
+    return this.#list;
+  }
+
+  /**
+   * Takes a list that is later than the one here.
+   * @returns the list, or undefined when it is not later
+   * @throws PeerloomError `network/not-owner`, `wire/malformed`, `wire/too-large`
+   */
+  async adopt(signed: Uint8Array, network: NetworkName): Promise<BanList | undefined> {
+    const list = await checkBans(signed, network, verifySignature);
+    if (list.number <= (await this.bans(network)).number) return undefined;
+    this.#list = list;
+    this.#storage.kv.put(BANS, signed);
+    return list;
+  }
+
+  /** Counts a member for each of its invites. One that was counted before costs nothing. */
+  use(
+    invites: readonly CountedInvite[],
+    member: PeerId,
+    nowMs: number,
+  ): Extract<ErrorCode, "network/invite-used" | "edge/over-capacity"> | undefined {
+    const fresh: { readonly key: string; readonly used: Used }[] = [];
+    for (const { id, uses, expiresMs } of invites) {
+      const key = USED + id;
+      const members = this.#storage.kv.get<Used>(key)?.members ?? [];
+      if (members.includes(member)) continue;
+      if (members.length >= uses) return "network/invite-used";
+      fresh.push({ key, used: { expiresMs, members: [...members, member] } });
+    }
+    if (fresh.some(({ used }) => used.members.length === 1) && !this.#hasRoom(nowMs))
+      return "edge/over-capacity";
+    for (const { key, used } of fresh) this.#storage.kv.put(key, used);
+    return undefined;
+  }
+
+  #hasRoom(nowMs: number): boolean {
+    const all = [...this.#storage.kv.list<Used>({ prefix: USED, limit: COUNTED_INVITES_MAX })];
+    if (all.length < COUNTED_INVITES_MAX) return true;
+    const ended = all.filter(([, { expiresMs }]) => expiresMs <= nowMs);
+    for (const [key] of ended) this.#storage.kv.delete(key);
+    return ended.length > 0;
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * What a host keeps of private networks beside the identity: keys of networks it owns, the invite it came with, the latest ban list. All of it
+ * is as secret as the identity, but for the ban list.
+ */
+import { decode, encode } from "../../shared/codec.ts";
+import { PeerloomError } from "../../shared/errors.ts";
+import {
+  type NetworkName,
+  networkKindOf,
+  parseNetworkName,
+  type PeerId,
+  parsePeerId,
+} from "../../shared/ids.ts";
+import type { KeyValueStorage, Random } from "../runtime.ts";
+import { type Identity, identityFromSeed, SEED_BYTES } from "./identity.ts";
+import { type Authority, decodeInvite, encodeInvite, type Invite, ownerAuthority } from "./invites.ts";
+
+/** Networks of one owner; past that the oldest is no longer listed, and still there by its name. */
+const OWNED_MAX = 64;
+/** Invites that are listed; past that the oldest is left out, and works as before. */
+const ISSUED_MAX = 256;
+const LISTS = { bytesMax: 65_536, depthMax: 3, itemsMax: 8 * ISSUED_MAX } as const;
+
+/** An invite that was made here; the invite itself is not kept. */
+export interface IssuedInvite {
+  /** What `revoke` takes. */
+  readonly id: PeerId;
+  /** Bits of `ABILITY`. */
+  readonly abilities: number;
+  readonly expiresMs: number;
+  /** 0: any number. */
+  readonly uses: number;
+  readonly delegations: number;
+  readonly madeMs: number;
+}
+
+export class NetworkKeys {
+  readonly #storage: KeyValueStorage;
+  /** Lists are read and written again: one after the other. */
+  #writing: Promise<unknown> = Promise.resolve();
+
+  constructor(storage: KeyValueStorage) {
+    this.#storage = storage;
+  }
+
+  /** Makes a network that is owned here. */
+  async create(random: Random): Promise<Authority> {
+    const seed = random.bytes(SEED_BYTES);
+    const owner = await identityFromSeed(seed);
+    const authority = ownerAuthority(owner);
+    await this.#storage.set(`owner-${owner.id}`, seed);
+    await this.#inTurn(async () => {
+      const owned = [...(await this.owned()), authority.network].slice(-OWNED_MAX);
+      await this.#storage.set("owned-networks", encode(owned));
+    });
+    return authority;
+  }
+
+  /** Networks that are owned here. */
+  async owned(): Promise<readonly NetworkName[]> {
+    const names = await this.#list("owned-networks");
+    return names.flatMap((name) => (typeof name === "string" ? (parseNetworkName(name) ?? []) : []));
+  }
+
+  /** The owner's word, if the network is owned here. */
+  async owner(network: NetworkName): Promise<Authority | undefined> {
+    const seed = await this.#bytes(`owner-${network.slice(2)}`);
+    if (networkKindOf(network) !== "invite" || seed === undefined) return undefined;
+    const owner: Identity = await identityFromSeed(seed);
+    return ownerAuthority(owner);
+  }
+
+  /** The invite that this host came with. @throws PeerloomError `network/invite-invalid` when what is kept is none */
+  async invite(network: NetworkName): Promise<Invite | undefined> {
+    const bytes =
+      networkKindOf(network) === "invite" ? await this.#bytes(`invite-${network.slice(2)}`) : undefined;
+    return bytes === undefined ? undefined : decodeInvite(bytes);
+  }
+
+  async keepInvite(invite: Invite): Promise<void> {
+    await this.#storage.set(`invite-${invite.network.slice(2)}`, encodeInvite(invite));
+  }
+
+  /** The signed list; undefined when there is none. */
+  async bans(network: NetworkName): Promise<Uint8Array | undefined> {
+    return this.#bytes(`bans-${network.slice(2)}`);
+  }
+
+  async keepBans(network: NetworkName, signed: Uint8Array): Promise<void> {
+    await this.#storage.set(`bans-${network.slice(2)}`, signed);
+  }
+
+  /** Invites made here, the latest last. */
+  async issued(network: NetworkName): Promise<readonly IssuedInvite[]> {
+    return (await this.#list(`issued-${network.slice(2)}`)).flatMap(readIssued);
+  }
+
+  async keepIssued(network: NetworkName, invite: IssuedInvite): Promise<void> {
+    await this.#inTurn(async () => {
+      const all = [...(await this.issued(network)), invite].slice(-ISSUED_MAX);
+      const rows = all.map((one) => [
+        one.id,
+        one.abilities,
+        one.expiresMs,
+        one.uses,
+        one.delegations,
+        one.madeMs,
+      ]);
+      await this.#storage.set(`issued-${network.slice(2)}`, encode(rows));
+    });
+  }
+
+  async #inTurn(task: () => Promise<void>): Promise<void> {
+    const mine = this.#writing.then(task);
+    this.#writing = mine.catch(() => undefined); // told to whom it concerns
+    await mine;
+  }
+
+  async #list(key: string): Promise<readonly unknown[]> {
+    const bytes = await this.#bytes(key);
+    const value = bytes === undefined ? [] : decode(bytes, LISTS);
+    return Array.isArray(value) ? value : [];
+  }
+
+  async #bytes(key: string): Promise<Uint8Array | undefined> {
+    const value = await this.#storage.get(key);
+    if (value === undefined || value instanceof Uint8Array) return value;
+    throw new PeerloomError("identity/unreadable", `"${key}" does not hold bytes. Restore it from a backup.`);
+  }
+}
+
+function readIssued(item: unknown): IssuedInvite[] {
+  if (!Array.isArray(item)) return [];
+  const [text, abilities, expiresMs, uses, delegations, madeMs] = item as unknown[];
+  const id = typeof text === "string" ? parsePeerId(text) : undefined;
+  const numbers = [abilities, expiresMs, uses, delegations, madeMs].map(Number);
+  if (id === undefined || !numbers.every(Number.isSafeInteger)) return [];
+  const [a = 0, e = 0, u = 0, d = 0, m = 0] = numbers;
+  return [{ id, abilities: a, expiresMs: e, uses: u, delegations: d, madeMs: m }];
+}

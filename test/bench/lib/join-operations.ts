@@ -1,0 +1,30 @@
+/** What the processes of `edge.ts` may be asked. */
+import type { Usage } from "./operations.ts";
+
+/** One process that runs an embedded edge. */
+export interface EdgeOperations {
+  /** @returns its URL */
+  start: { args: { shards: number }; result: string };
+  /** Kills it, and starts it again on the same port after so long. */
+  restart: { args: { awayMs: number }; result: null };
+  usage: { args: { collect: boolean }; result: Usage };
+  /** Of `/metrics`, by series. */
+  metrics: { args: Record<string, never>; result: Readonly<Record<string, number>> };
+}
+
+/** One of several processes that hold sockets. */
+export interface LoadOperations {
+  /** Opens so many, some at a time. */
+  open: {
+    args: { edge: string; network: string; count: number; atOnce: number };
+    result: { tookMs: readonly number[]; refused: Readonly<Record<string, number>> };
+  };
+  /** Sockets that are lost from now on come back by themselves. */
+  comeBack: { args: { edge: string }; result: null };
+  /** When they dialled and joined since `comeBack`, wall clock in ms. */
+  returns: {
+    args: Record<string, never>;
+    result: { joined: number; dialsMs: readonly number[]; joinsMs: readonly number[] };
+  };
+  close: { args: Record<string, never>; result: null };
+}

@@ -1,0 +1,73 @@
+/** What an operator sees: every series is documented and drawn, `/health` means what it says. */
+import { describe, expect, test } from "vitest";
+import { examine } from "../../edge/health.ts";
+import { Counters, prometheusText } from "../../edge/metrics.ts";
+import dashboard from "../../infra/grafana.json" with { type: "json" };
+import operating from "../../infra/OPERATING.md?raw";
+
+/** With a sample of everything that has labels. */
+const text = prometheusText(
+  { counts: { "errors:wire/malformed": 2, joins: 3 }, sockets: { rendezvous: 1 }, members: 1 },
+  { "edge/rate-limited": 4 },
+);
+const series = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => ({ name, type }));
+
+describe("metrics", () => {
+  test("every series is documented with its type and label, and nothing else is", () => {
+    const rows = [...operating.matchAll(/^\| `(peerloom_\w+)` \| (\w+) \| (?:`(\w+)`)? ?\|/gm)].map(
+      ([, name, type, label]) => ({ name, type, label }),
+    );
+    const told = series.map(({ name, type }) => ({
+      name,
+      type,
+      label: new RegExp(`^${name}\\{(\\w+)=`, "m").exec(text)?.[1],
+    }));
+    expect(rows).toHaveLength(told.length);
+    expect(rows).toEqual(expect.arrayContaining(told));
+  });
+
+  test("every sample belongs to a series that was declared", () => {
+    const names = new Set(series.map(({ name }) => name));
+    const samples = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+    expect(samples.length).toBeGreaterThanOrEqual(names.size);
+    for (const line of samples) expect([line, names.has(/^\w+/.exec(line)?.[0] ?? "")]).toEqual([line, true]);
+    expect(samples).toContain('peerloom_errors_total{code="wire/malformed"} 2');
+    expect(samples).toContain("peerloom_joins_total 3");
+  });
+
+  test("the dashboard draws series that exist, all of them, each where its label does", () => {
+    const queries = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+    const drawn = new Set(queries.flatMap((query) => query.match(/peerloom_\w+/g) ?? []));
+    expect(drawn).toEqual(new Set(series.map(({ name }) => name)));
+    for (const query of queries) {
+      const [, label, name] = /by \((\w+)\) .*?(peerloom_\w+)/.exec(query) ?? [];
+      if (label !== undefined) expect(text).toContain(`${name}{${label}=`);
+    }
+  });
+
+  test("what an object counts first is that it woke", () => {
+    const counters = new Counters();
+    expect([counters.drain(0), counters.drain(0)]).toEqual([{ wakes: 1 }, {}]);
+  });
+});
+
+describe("health", () => {
+  test("says which part is late and which has failed, within its deadline", async () => {
+    const health = await examine(
+      {
+        well: async () => "answer",
+        silent: () => new Promise(() => {}),
+        broken: async () => {
+          throw new Error("storage is gone");
+        },
+      },
+      20,
+    );
+    expect(health).toMatchObject({
+      ok: false,
+      status: "degraded",
+      parts: { well: "ok", silent: "late", broken: "failed" },
+    });
+    expect(JSON.stringify(health)).not.toContain("storage is gone");
+  });
+});

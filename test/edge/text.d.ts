@@ -1,0 +1,5 @@
+/** Files that a test reads as they are: workerd has no file system. */
+declare module "*.md?raw" {
+  const text: string;
+  export default text;
+}

@@ -1,0 +1,166 @@
+/** Who is let into sessions of a private network, and for how long: by the handshake itself, on a clock that the test sets. */
+import { describe, expect, test } from "vitest";
+import { nodeRuntime } from "../../../peer/adapters/node/runtime.ts";
+import { type Identity, identityFromSeed } from "../../../peer/identity/identity.ts";
+import {
+  type Authority,
+  certify,
+  inviteAuthority,
+  type InviteTerms,
+  makeInvite,
+  ownerAuthority,
+  secretNetwork,
+} from "../../../peer/identity/invites.ts";
+import { verify } from "../../../peer/identity/verify.ts";
+import { Admission } from "../../../peer/session/admission.ts";
+import { acceptHello, beginHello, type HandshakeContext } from "../../../peer/session/handshake.ts";
+import { bansClaim, checkBans, emptyBans, encodeBans, encodeSignedBans } from "../../../shared/bans.ts";
+import { parseFrame } from "../../../shared/frame.ts";
+import { type PeerId, requireNetworkName } from "../../../shared/ids.ts";
+import { countingRandom, rejectionCode, seedOf } from "../identity/support.ts";
+
+const runtime = nodeRuntime({ dataDir: undefined, webrtc: undefined });
+const [owner, alice, bob, carol] = (await Promise.all(
+  [1, 2, 3, 4].map((byte) => identityFromSeed(seedOf(byte))),
+)) as [Identity, Identity, Identity, Identity];
+const root = ownerAuthority(owner);
+
+/** The time in the tests' networks. */
+let nowMs = 0;
+const clock = { nowMs: (): number => nowMs };
+
+async function memberBy(
+  identity: Identity,
+  authority: Authority = root,
+  psk?: Uint8Array,
+  Kind: typeof Admission = Admission,
+): Promise<HandshakeContext> {
+  const { network } = authority;
+  const credential = await certify(authority, identity.id);
+  const admission = new Kind({ network, clock, credential, psk, bans: emptyBans(network) });
+  return { runtime, identity, network, instance: identity.publicKey.slice(0, 8), admission };
+}
+
+async function invited(terms: InviteTerms, first = 1): Promise<Authority> {
+  return inviteAuthority((await makeInvite(root, terms, undefined, countingRandom(first))).invite);
+}
+
+/** A stranger's own side lets everybody in. */
+class Gullible extends Admission {
+  override admit(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** One dials, the other answers. @returns what the acceptor and then the dialler made of it */
+async function meet(
+  dialler: HandshakeContext,
+  acceptor: HandshakeContext,
+): Promise<readonly [string, string]> {
+  const hello = await beginHello(dialler, acceptor.identity.id);
+  const frame = parseFrame(hello.frame);
+  if (frame.type !== "hello") throw new Error("a hello is expected");
+  const { noise } = frame;
+  const accepted = await rejectionCode(acceptHello(acceptor, noise));
+  if (accepted !== "nothing thrown") return [accepted, "-"];
+  const { finish } = await acceptHello(acceptor, noise);
+  return ["in", (await rejectionCode(hello.finish((await finish()).answer))).replace("nothing thrown", "in")];
+}
+
+async function banned(
+  context: HandshakeContext,
+  keys: readonly PeerId[],
+  number = 1,
+): Promise<boolean | undefined> {
+  const body = encodeBans({ network: root.network, number, keys: new Set(keys) });
+  const list = await checkBans(
+    encodeSignedBans(body, await owner.sign(bansClaim(body))),
+    root.network,
+    verify,
+  );
+  return context.admission?.adopt(list);
+}
+
+describe("a network with an owner", () => {
+  test("members meet, whoever of them dials, and know what the other may do", async () => {
+    const [a, b] = [await memberBy(alice, await invited({ abilities: 1 })), await memberBy(bob)];
+    expect(await meet(a, b)).toEqual(["in", "in"]);
+    expect(await meet(b, a)).toEqual(["in", "in"]);
+    expect([b.admission?.abilitiesOf(alice.id), a.admission?.abilitiesOf(bob.id)]).toEqual([1, 15]);
+  });
+
+  test("a stranger gets in neither by dialling nor by being dialled, whatever it shows", async () => {
+    const b = await memberBy(bob);
+    const bare = { ...b, identity: carol, admission: undefined };
+    const borrowed = { ...(await memberBy(bob, root, undefined, Gullible)), identity: carol };
+    const forged = await memberBy(carol, { ...root, key: carol }, undefined, Gullible);
+    for (const stranger of [bare, borrowed, forged]) {
+      expect(await meet(stranger, b)).toEqual(["network/not-member", "-"]);
+      expect(await meet(b, stranger)).toEqual(["in", "network/not-member"]);
+    }
+  });
+
+  test("a membership ends when its invite does", async () => {
+    nowMs = 0;
+    const [a, b] = [await memberBy(alice, await invited({ expiresMs: 1_000 })), await memberBy(bob)];
+    expect(await meet(a, b)).toEqual(["in", "in"]);
+    expect(b.admission?.firstExpiryMs([alice.id, carol.id])).toBe(1_000);
+    nowMs = 999;
+    expect(b.admission?.refusalOf(alice.id)).toBeUndefined();
+    nowMs = 1_000;
+    expect(b.admission?.refusalOf(alice.id)).toBe("network/expired");
+    expect((await meet(a, b))[0]).toBe("network/expired");
+    nowMs = 0;
+  });
+
+  test("a ban holds for who is here and for who comes; the highest number stands, and an unban lets in again", async () => {
+    const invite = await invited({});
+    const [a, b] = [await memberBy(alice, invite), await memberBy(bob)];
+    expect(await meet(a, b)).toEqual(["in", "in"]);
+    for (const key of [alice.id, invite.key.id]) {
+      const number = (b.admission?.bans.number ?? 0) + 1;
+      expect(await banned(b, [key], number)).toBe(true);
+      expect(await banned(b, [], number)).toBe(false);
+      expect(b.admission?.refusalOf(alice.id)).toBe("network/banned");
+      expect((await meet(a, b))[0]).toBe("network/banned");
+      expect((await meet(b, a))[1]).toBe("network/banned");
+    }
+    expect(await banned(b, [], 9)).toBe(true);
+    expect(await meet(a, b)).toEqual(["in", "in"]);
+    expect(a.admission?.bansKnownTo(bob.id)).toBe(9);
+  });
+
+  test("without an edge each peer counts an invite by whom it has seen first", async () => {
+    const once = await invited({ uses: 1 });
+    const b = await memberBy(bob);
+    const [first, second] = [await memberBy(alice, once), await memberBy(carol, once)];
+    expect(await meet(first, b)).toEqual(["in", "in"]);
+    expect((await meet(second, b))[0]).toBe("network/invite-used");
+    expect(await meet(first, b)).toEqual(["in", "in"]);
+    // Somebody else has seen neither: this is what no peer can know by itself.
+    expect(await meet(second, await memberBy(owner))).toEqual(["in", "in"]);
+  });
+});
+
+describe("a network by secret", async () => {
+  const main = requireNetworkName("main");
+  const [right, wrong] = await Promise.all([secretNetwork(main, "right"), secretNetwork(main, "wrong")]);
+
+  test("who has the secret is in", async () => {
+    const [a, b] = [
+      await memberBy(alice, right.authority, right.psk),
+      await memberBy(bob, right.authority, right.psk),
+    ];
+    expect(await meet(a, b)).toEqual(["in", "in"]);
+  });
+
+  test("who knows the name and a member's id, and not the secret, is out with its first message", async () => {
+    const b = await memberBy(bob, right.authority, right.psk);
+    const stranger = await memberBy(alice, { ...wrong.authority, network: right.network }, wrong.psk);
+    const bare = { ...stranger, admission: undefined };
+    for (const one of [stranger, bare]) {
+      expect((await meet(one, b))[0]).toBe("session/handshake-failed");
+      expect((await meet(b, one))[0]).toBe("session/handshake-failed");
+    }
+  });
+});

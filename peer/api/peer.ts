@@ -417,7 +417,13 @@ export class Peer extends EventTarget implements AsyncDisposable {
       this.#services.search.edgeChanged(connected, error !== undefined);
       this.dispatchEvent(new CustomEvent("edge", { detail }));
     };
-    await rendezvous.open(this.#options.signal);
+    try {
+      await rendezvous.open(this.#options.signal);
+    } catch (error) {
+      // An edge that has spent its day keeps nobody from those it knows otherwise; the event `edge` has told.
+      const isClosed = error instanceof PeerloomError && error.code === "edge/over-budget";
+      if (!isClosed || this.#options.policy === "relay") throw error;
+    }
   }
 
   /** The program stood still or was put away, or the network is another one. */

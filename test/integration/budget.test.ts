@@ -28,7 +28,7 @@ test("the account agrees with what passed the socket", async () => {
 });
 
 test("stages pass, two direct peers keep talking, a third joins through them", async () => {
-  const edge = new Command(["edge", "dev", "--port", "0", "--budget", "400"]);
+  const edge = new Command(["edge", "dev", "--port", "0", "--budget", "700"]);
   const { url, adminToken } = await edge.wait("ready");
   const at = { edge: String(url), network: "small" };
   const listening = { ...at, listen: "127.0.0.1:0", webrtc: false } as const;

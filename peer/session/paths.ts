@@ -6,7 +6,7 @@ import { PeerloomError } from "../../shared/errors.ts";
 import { DATA_BYTES_MAX } from "../../shared/frame.ts";
 import { type Link, pathKindOf } from "../links/link.ts";
 import type { Clock, Timer } from "../runtime.ts";
-import { Path, pickPath } from "./path.ts";
+import { carriersOf, Path, pickPath } from "./path.ts";
 
 /** The other end must prove itself on a link by then. */
 export const PROVE_TIMEOUT_MS = 10_000;
@@ -14,8 +14,12 @@ const TICK_BUSY_MS = 100;
 const TICK_IDLE_MS = 5_000;
 /** A tick this late means that we stood still, not the other side. */
 const TICK_LATE_MS = 400;
-/** Links of one session; more is a mistake or an attack. */
-const PATHS_MAX = 8;
+/** Links of one session, stripes (stripe-plan.ts) and spares; more is a mistake or an attack. */
+const PATHS_MAX = 24;
+/** After they were doubted, paths are watched as closely as busy ones: until an answer has come or is overdue. */
+const CHECK_MS = 5_000;
+/** Doubts within this time are one. */
+const CHECK_EVERY_MS = 500;
 
 /** What the paths ask of their session. */
 export interface PathsOwner {
@@ -40,6 +44,7 @@ export class Paths {
   readonly #paths: Path[] = [];
   #active: Path | undefined;
   #tick: { readonly timer: Timer; readonly dueAtMs: number; readonly busy: boolean } | undefined;
+  #checkedAtMs = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(owner: PathsOwner) {
@@ -49,6 +54,26 @@ export class Paths {
   /** The one that carries the session. */
   get active(): Path | undefined {
     return this.#active;
+  }
+
+  /** Those that data is spread over, the active one first. */
+  get carriers(): readonly Path[] {
+    return this.#active === undefined ? [] : carriersOf(this.#active, this.#paths);
+  }
+
+  /** Those on which data came of which the other side has not been told. */
+  get untold(): readonly Path[] {
+    return this.#paths.filter((path) => path.arrivedFrames > path.toldFrames && path.state !== "proving");
+  }
+
+  has(link: Link): boolean {
+    return this.#paths.some((each) => each.link === link);
+  }
+
+  /** Gives a link back that is not needed any more. */
+  dropLink(link: Link): void {
+    const path = this.#paths.find((each) => each.link === link);
+    if (path !== undefined) this.drop(path, undefined);
   }
 
   /** One that could carry a last word when none is active. */
@@ -110,15 +135,36 @@ export class Paths {
     this.#owner.chose(this.#active, before);
   }
 
+  /** Whether they still live is found out at once. Those through the edge that carry nothing are left asleep. */
+  check(): void {
+    const nowMs = this.#owner.clock.monotonicMs();
+    if (this.#closed || nowMs - this.#checkedAtMs < CHECK_EVERY_MS) return;
+    this.#checkedAtMs = nowMs;
+    for (const path of this.#paths) {
+      if (path.state === "proving" || path.state === "dead") continue;
+      if (path !== this.#active && pathKindOf(path.link.kind) !== "direct") continue;
+      // Silence until now says nothing: this side may have stood still.
+      path.forgive(nowMs);
+      this.#owner.sendPing(path, path.startPing(nowMs));
+    }
+    this.watch();
+  }
+
+  /** All links are given up; the session waits for others. */
+  dropAll(error: PeerloomError): void {
+    for (const path of [...this.#paths]) this.drop(path, error);
+  }
+
   /** Sees to it that the paths are looked at, often while something is under way. */
   watch(): void {
     if (this.#closed) return;
-    const busy = this.#owner.isBusy() || this.#active === undefined;
+    const { clock } = this.#owner;
+    const isChecked = clock.monotonicMs() - this.#checkedAtMs < CHECK_MS;
+    const busy = this.#owner.isBusy() || this.#active === undefined || isChecked;
     if (this.#tick !== undefined) {
       if (this.#tick.busy || !busy) return;
       this.#tick.timer.cancel();
     }
-    const { clock } = this.#owner;
     const delayMs = busy ? TICK_BUSY_MS : TICK_IDLE_MS;
     const timer = clock.setTimer(delayMs, () => this.#onTick());
     this.#tick = { timer, busy, dueAtMs: clock.monotonicMs() + delayMs };
@@ -142,7 +188,8 @@ export class Paths {
     const tick = this.#tick;
     this.#tick = undefined;
     if (tick === undefined || this.#closed) return;
-    if (nowMs - tick.dueAtMs > TICK_LATE_MS) for (const path of this.#paths) path.forgive(nowMs);
+    const { slackMs = 0 } = this.#owner.clock;
+    if (nowMs - tick.dueAtMs > TICK_LATE_MS + slackMs) for (const path of this.#paths) path.forgive(nowMs);
     for (const path of [...this.#paths]) this.#look(path, nowMs, tick.busy);
     this.#owner.watched(nowMs);
     this.choose();
@@ -162,7 +209,7 @@ export class Paths {
     }
     // A spare path through the edge is left asleep; its own keep-alive does not wake the relay.
     if (path !== this.#active && pathKindOf(path.link.kind) !== "direct") return;
-    const id = path.pingDue(nowMs, busy && path === this.#active);
+    const id = path.pingDue(nowMs, busy && (path === this.#active || path.isCarrying));
     if (id !== undefined) this.#owner.sendPing(path, id);
   }
 }

@@ -49,7 +49,7 @@ const AREAS: readonly Area[] = [
   {
     name: "infra",
     owns: /^infra\//,
-    sees: ["shared"],
+    sees: ["shared", "edge"],
     packages: ["node:", "esbuild", "miniflare", "wrangler"],
   },
 ];

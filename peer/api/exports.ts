@@ -46,16 +46,16 @@ export type { CallContext } from "../services/rpc/context.ts";
 export type { Remote, RemoteItems } from "../services/rpc/remote.ts";
 export type { RpcOptions, ServeOptions } from "../services/rpc/rpc.ts";
 export type { SearchHit, SearchOptions, SearchVia, SearchWay } from "../services/search/search.ts";
+export type { Topic } from "../services/topics/topic.ts";
 export type {
   AskOptions,
-  Topic,
   TopicMessage,
   TopicOptions,
   TopicReply,
   TopicStatus,
   TopicValue,
   TopicVerdict,
-} from "../services/topics/topic.ts";
+} from "../services/topics/topic-options.ts";
 export type { RecordValue } from "../services/records/value.ts";
 export type {
   BytesByPath,

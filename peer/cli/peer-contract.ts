@@ -13,7 +13,8 @@ import type { DownloadOptions, DownloadResult, SaveOptions } from "../services/f
 import type { Membership } from "../services/membership/membership.ts";
 import type { Ports } from "../services/ports/ports.ts";
 import type { Records } from "../services/records/records.ts";
-import type { Topic, TopicMessage, TopicOptions } from "../services/topics/topic.ts";
+import type { Topic } from "../services/topics/topic.ts";
+import type { TopicMessage, TopicOptions } from "../services/topics/topic-options.ts";
 import type { Share, ShareOptions, TransferLimits } from "../services/files/files.ts";
 
 export interface CliTopic

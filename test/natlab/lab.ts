@@ -186,7 +186,6 @@ export class Lab {
       "--no-dtls",
       "--log-file=stdout",
       "--simple-log",
-      "-v",
     );
     words.push(`--pidfile=${join(this.folder, "turn.pid")}`, `--userdb=${join(this.folder, "turn.db")}`);
     const server = this.own(new LabProcess("coturn", this.#public.spawn("turnserver", words)));

@@ -2,12 +2,13 @@
  * Bundles what the edge serves: the Worker as one module, and the web folder with the page and the browser runtime. The same
  * text runs on Cloudflare and embedded. Run as a program it writes `dist` and prints sizes.
  */
-import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { build, type BuildOptions } from "esbuild";
+import { build, type BuildOptions, type Plugin } from "esbuild";
+import { sizesOf, WEB_BUDGET, type WebSizes } from "./web-sizes.ts";
 
 const root: string = fileURLToPath(new URL("..", import.meta.url));
 
@@ -18,6 +19,8 @@ const WEB_MODULES: Readonly<Record<string, string>> = {
   elements: "peer/web/elements.ts",
   page: "peer/web/page.ts",
 };
+/** What a page loads first; the parts that are loaded later find it there. */
+const CORE = "peer/browser.ts";
 /** Alone in its file: its policy lets it load nothing else. */
 const COMPUTE_WORKER = { "compute-worker": "peer/adapters/browser/compute-worker.ts" } as const;
 const WEB_FILES: readonly string[] = ["peer/web/index.html", "peer/web/page.css"];
@@ -54,11 +57,11 @@ async function bundleForWorkerd(entryPoint: string): Promise<string> {
 }
 
 /** Fills `outdir`, which need not exist, with everything the edge serves. */
-export async function bundleWeb(outdir: string): Promise<void> {
+export async function bundleWeb(outdir: string): Promise<WebSizes> {
   // Parts are named after what is in them: those of an earlier build would stay.
   await rm(outdir, { recursive: true, force: true });
   await mkdir(outdir, { recursive: true });
-  await build({
+  const { metafile } = await build({
     ...SHARED_OPTIONS,
     outdir,
     entryPoints: WEB_MODULES,
@@ -66,14 +69,50 @@ export async function bundleWeb(outdir: string): Promise<void> {
     chunkNames: "chunk-[hash]",
     platform: "browser",
     external: ["node:*"],
+    metafile: true,
+    plugins: [coreInOnePiece],
+    // They are for esbuild alone: see the plugin.
+    logOverride: { "ignored-bare-import": "silent" },
   });
   await build({ ...SHARED_OPTIONS, outdir, entryPoints: COMPUTE_WORKER, platform: "browser" });
   for (const source of WEB_FILES)
     await copyFile(join(root, source), join(outdir, source.slice(source.lastIndexOf("/") + 1)));
+  return sizesOf(metafile, WEB_MODULES, (path) => readFile(join(root, path)));
 }
+
+/**
+ * esbuild makes a file of every set of modules that the same entries reach. Each part that is loaded later imports the core here, as
+ * it finds it there anyway; so all of the core is reached by the same entries and becomes one file instead of a dozen.
+ */
+const coreInOnePiece: Plugin = {
+  name: "core in one piece",
+  setup(bundler) {
+    bundler.onResolve({ filter: /^\./ }, ({ kind, path, resolveDir }) =>
+      kind === "dynamic-import" ? { path: join(resolveDir, path), pluginData: "part" } : undefined,
+    );
+    bundler.onLoad({ filter: /\.ts$/ }, async ({ path, pluginData }) =>
+      pluginData === "part"
+        ? {
+            contents: `${await readFile(path, "utf8")}\nimport ${JSON.stringify(join(root, CORE))};`,
+            loader: "ts",
+          }
+        : undefined,
+    );
+  },
+};
 
 function textOf(files: readonly { readonly text: string }[]): string {
   return files[0]?.text ?? "";
+}
+
+/** The files of one group of the web folder, as they travel. */
+function printSizes({ parts, core, all }: WebSizes): void {
+  const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
+  const line = (name: string, bytes: number, gzipBytes: number, note: string): void =>
+    console.log(`${name.padEnd(28)} ${kib(bytes).padStart(10)}  gzip ${kib(gzipBytes).padStart(9)}  ${note}`);
+  for (const { name, bytes, gzipBytes, files } of parts) line(name, bytes, gzipBytes, `${files} files`);
+  line("core", core.bytes, core.gzipBytes, `budget ${kib(WEB_BUDGET.coreGzipBytesMax)}`);
+  line("core and all capabilities", all.bytes, all.gzipBytes, `budget ${kib(WEB_BUDGET.allGzipBytesMax)}`);
 }
 
 async function main(): Promise<void> {
@@ -81,18 +120,9 @@ async function main(): Promise<void> {
   const worker = await bundleWorker();
   await mkdir(dist, { recursive: true });
   await writeFile(join(dist, "worker.js"), worker);
-  printSize("worker.js", worker);
-  await bundleWeb(join(dist, "web"));
-  for (const name of (await readdir(join(dist, "web"))).toSorted()) {
-    printSize(`web/${name}`, await readFile(join(dist, "web", name), "utf8"));
-  }
-}
-
-function printSize(name: string, text: string): void {
   const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
-  console.log(
-    `${name.padEnd(16)} ${kib(Buffer.byteLength(text)).padStart(10)}  gzip ${kib(gzipSync(text).length).padStart(9)}`,
-  );
+  console.log(`worker.js ${kib(Buffer.byteLength(worker))}, gzip ${kib(gzipSync(worker).length)}`);
+  printSizes(await bundleWeb(join(dist, "web")));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

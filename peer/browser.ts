@@ -4,10 +4,12 @@ import { servedBy } from "./adapters/browser/served-by.ts";
 import { edgeOfInvite } from "./api/network-access.ts";
 import { Networks } from "./api/networks.ts";
 import type { PeerOptions } from "./api/options.ts";
+import { loadAllParts, PARTS_ON_DEMAND } from "./api/parts-on-demand.ts";
 import { Peer as CorePeer } from "./api/peer.ts";
 import { generateIdentity } from "./identity/identity.ts";
 import { parseInvite } from "./identity/invites.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
+import type { Runtime } from "./runtime.ts";
 
 export type * from "./api/exports.ts";
 export { RemoteError } from "./services/rpc/remote-error.ts";
@@ -37,7 +39,7 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
     const { invite } = options;
     const edge = options.edge === undefined ? (edgeOfInvite(invite) ?? servedBy()) : options.edge;
     const network = invite === undefined ? options.network : parseInvite(invite).network;
-    const turn = options.identity === "fresh" ? undefined : await takeTurn(edge, network);
+    const turn = options.identity === "fresh" ? undefined : await Turn.take(edge, network);
     try {
       const identity =
         turn === undefined
@@ -45,11 +47,11 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
           : await loadOrCreateIdentity(runtime, {
               lock: (name, task) => navigator.locks.request(name, task),
             });
-      const peer = await CorePeer.openOn(runtime, identity, { ...options, edge });
-      peer.addEventListener("close", () => turn?.(), { once: true });
+      const peer = await CorePeer.openOn(runtime, identity, { ...options, edge }, PARTS_ON_DEMAND);
+      turn?.keepFor(runtime, peer);
       return peer;
     } catch (error) {
-      turn?.();
+      turn?.end();
       throw error;
     }
   },
@@ -61,11 +63,76 @@ export function networks(): Networks {
   return new Networks(runtime, runtime.storage);
 }
 
-/** Two tabs with one identity would take each other's place at the edge again and again. @returns ends the turn; undefined: another tab has it */
-function takeTurn(edge: string | null, network = ""): Promise<(() => void) | undefined> {
+/**
+ * Loads what a page otherwise loads at first use: for one that shall go on when the edge that served it is gone.
+ * @throws PeerloomError `edge/unreachable`
+ * @example
+ * import { Peer, preload } from "https://edge.example/peer.js";
+ * await preload();
+ */
+export async function preload(): Promise<void> {
+  await loadAllParts();
+}
+
+/**
+ * Two tabs with one identity would take each other's place at the edge again and again, so one has it, by a Web Lock. A page that holds a
+ * lock is not kept for the way back, so the lock goes when the page is put away, and is taken again when it returns.
+ */
+class Turn {
+  readonly #name: string;
+  #release: () => void;
+
+  private constructor(name: string, release: () => void) {
+    this.#name = name;
+    this.#release = release;
+  }
+
+  /** Undefined: another tab has it. */
+  static async take(edge: string | null, network = ""): Promise<Turn | undefined> {
+    const name = `peerloom-peer ${edge ?? ""} ${network}`;
+    const release = await lockNow(name);
+    return release === undefined ? undefined : new Turn(name, release);
+  }
+
+  /** Until the peer is closed. If another tab has the identity when this page comes back, the peer is closed. */
+  keepFor({ lifecycle }: Pick<Runtime, "lifecycle">, peer: CorePeer): void {
+    let isAway = false;
+    const again = async (): Promise<void> => {
+      const release = await lockNow(this.#name);
+      if (release === undefined) await peer.close();
+      else this.#release = release;
+    };
+    const unwatch = lifecycle?.watch({
+      away: () => {
+        isAway = true;
+        this.end();
+      },
+      back: () => {
+        if (isAway) again().catch(() => peer.close());
+        isAway = false;
+      },
+    });
+    peer.addEventListener(
+      "close",
+      () => {
+        unwatch?.();
+        this.end();
+      },
+      { once: true },
+    );
+  }
+
+  end(): void {
+    this.#release();
+    this.#release = () => {};
+  }
+}
+
+/** @returns lets it go; undefined: somebody else has it */
+function lockNow(name: string): Promise<(() => void) | undefined> {
   return new Promise((resolve, reject) => {
     navigator.locks
-      .request(`peerloom-peer ${edge ?? ""} ${network}`, { ifAvailable: true }, (lock) =>
+      .request(name, { ifAvailable: true }, (lock) =>
         lock === null ? resolve(undefined) : new Promise<void>((release) => resolve(release)),
       )
       .catch(reject);

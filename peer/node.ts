@@ -5,6 +5,7 @@ import { folderStorage } from "./adapters/node/storage.ts";
 import { nodeRuntime } from "./adapters/node/runtime.ts";
 import { type DiagnoseOptions, diagnoseOn } from "./api/diagnosis/diagnose.ts";
 import type { Finding } from "./api/diagnosis/finding.ts";
+import { ALL_PARTS } from "./api/all-parts.ts";
 import { edgeOfInvite } from "./api/network-access.ts";
 import { Networks } from "./api/networks.ts";
 import type { PeerOptions } from "./api/options.ts";
@@ -41,7 +42,13 @@ export const Peer: { open(options?: NodePeerOptions): Promise<Peer> } = {
     const host = webrtc && options.only !== "relay" ? await loadNodeWebRtc() : undefined;
     const runtime = nodeRuntime({ dataDir, webrtc: host });
     const storage = networksDir === undefined ? runtime.storage : folderStorage(networksDir);
-    return CorePeer.openOn(runtime, await loadOrCreateIdentity(runtime), { ...options, edge }, storage);
+    return CorePeer.openOn(
+      runtime,
+      await loadOrCreateIdentity(runtime),
+      { ...options, edge },
+      ALL_PARTS,
+      storage,
+    );
   },
 };
 

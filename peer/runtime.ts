@@ -29,7 +29,22 @@ export interface Runtime {
   readonly logs?: LogHost | undefined;
   /** Undefined, or left out, where the host has no threads to run modules in. */
   readonly sandboxes?: SandboxHost | undefined;
+  /** Undefined, or left out, where the program runs until it ends. */
+  readonly lifecycle?: LifecycleHost | undefined;
   readonly log: Log;
+}
+
+/** What befalls the program as a whole: a page is hidden, frozen, put away and shown again; the machine's network changes. */
+export interface LifecycleHost {
+  /** @returns watches no longer */
+  watch(events: LifecycleEvents): () => void;
+}
+
+export interface LifecycleEvents {
+  /** It may have stood still, or the network is another one: what was open may be dead. */
+  back(): void;
+  /** It is put away, to come back later or never; what is open now is cut then, or keeps it from coming back. */
+  away(): void;
 }
 
 export interface Clock {
@@ -37,6 +52,8 @@ export interface Clock {
   nowMs(): number;
   /** Never goes back: for durations and deadlines. */
   monotonicMs(): number;
+  /** Timers come so late without anything having stood still: hidden pages get theirs by the second. @default 0 */
+  readonly slackMs?: number;
   /** Calls once after `delayMs`. Does not keep the process alive. */
   setTimer(delayMs: number, callback: () => void): Timer;
   /** @throws the signal's reason when aborted before the time is over */

@@ -9,7 +9,17 @@ export type { PeerStatus, SessionStatus, ShareStatus } from "./status.ts";
 export type { ConnectOptions } from "../overlay/connector.ts";
 export type { PathAttempt } from "../overlay/path-attempt.ts";
 export type {
+  Computation,
+  ComputeService,
   Download,
+  FeedsService,
+  FilesService,
+  PortsService,
+  RecordsService,
+  Topic,
+  TopicsService,
+} from "./parts.ts";
+export type {
   DownloadOptions,
   DownloadProgress,
   DownloadResult,
@@ -23,11 +33,12 @@ export type { Reducer } from "../services/feeds/fold.ts";
 export type { FeedFork } from "../services/feeds/fork.ts";
 export type { Validator } from "../services/feeds/history.ts";
 export type { FeedHeader, ForkChoice } from "../services/feeds/order.ts";
-export type { Share, ShareOptions, TransferLimits } from "../services/files/files.ts";
+export type { Share, ShareOptions } from "../services/files/files.ts";
+export type { TransferLimits } from "../services/files/limits.ts";
 export type { ByteRange, SelectOptions } from "../services/files/selection.ts";
-export type { Computation, ComputeProgress, TaskResult } from "../services/compute/computation.ts";
+export type { ComputeProgress, TaskResult } from "../services/compute/computation.ts";
 export type { TaskInput, TaskInputs } from "../services/compute/input-reader.ts";
-export type { Compute, MapOptions } from "../services/compute/compute.ts";
+export type { MapOptions } from "../services/compute/compute.ts";
 export type { WorkOffer, WorkOptions } from "../services/compute/work-offer.ts";
 export type {
   FoundRecord,
@@ -46,7 +57,6 @@ export type { CallContext } from "../services/rpc/context.ts";
 export type { Remote, RemoteItems } from "../services/rpc/remote.ts";
 export type { RpcOptions, ServeOptions } from "../services/rpc/rpc.ts";
 export type { SearchHit, SearchOptions, SearchVia, SearchWay } from "../services/search/search.ts";
-export type { Topic } from "../services/topics/topic.ts";
 export type {
   AskOptions,
   TopicMessage,

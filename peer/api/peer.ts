@@ -6,44 +6,43 @@ import { PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import { type NetworkName, type PeerId, requirePeerId } from "../../shared/ids.ts";
 import type { Identity } from "../identity/identity.ts";
 import { parseListenAddress } from "../links/address.ts";
-import { listen } from "../links/listen.ts";
 import { decodeSignal, encodeSignal } from "../links/signal-codec.ts";
 import type { SignalMessage } from "../links/signaller.ts";
 import { CONNECT_DEFAULTS, Connector, type ConnectOptions } from "../overlay/connector.ts";
-import { FORWARD_PROTOCOL, FORWARDED_PROTOCOL, Forwarder } from "../overlay/forwarder.ts";
 import { IceServers } from "../overlay/ice-servers.ts";
 import { Introducer } from "../overlay/introducer.ts";
-import { mergeHeard } from "../overlay/lan-contacts.ts";
-import { LanDiscovery } from "../overlay/lan-discovery.ts";
 import { Rendezvous } from "../overlay/rendezvous.ts";
-import { Membership as BeaconMembership } from "../overlay/membership.ts";
-import { NatProbe } from "../overlay/nat-probe.ts";
-import { Overlay } from "../overlay/overlay.ts";
 import type { PathAttempt } from "../overlay/path-attempt.ts";
-import { Reentry } from "../overlay/reentry.ts";
 import { type IceOutcome, RtcNegotiations } from "../overlay/rtc-negotiations.ts";
 import { Upgrader } from "../overlay/upgrader.ts";
 import type { IceServer, KeyValueStorage, Listener, Runtime } from "../runtime.ts";
-import { Feeds } from "../services/feeds/feeds.ts";
-import { Compute } from "../services/compute/compute.ts";
-import { WORK_PROTOCOL } from "../services/compute/protocol.ts";
-import { Files } from "../services/files/files.ts";
+import type { SearchHit, SearchOptions } from "../services/search/search.ts";
+import { WORK_PROTOCOL } from "../services/compute/work-protocol.ts";
 import { Membership } from "../services/membership/membership.ts";
-import { Ports } from "../services/ports/ports.ts";
-import { Records } from "../services/records/records.ts";
-import { Rpc } from "../services/rpc/rpc.ts";
-import { Search, type SearchHit, type SearchOptions } from "../services/search/search.ts";
-import { Topics } from "../services/topics/topics.ts";
 import type { ServiceHost } from "../services/host.ts";
+import type { LanDiscovery } from "../overlay/lan-discovery.ts";
 import type { Session, StreamHandler } from "../session/contract.ts";
 import type { PeerSession } from "../session/session.ts";
 import { Sessions } from "../session/sessions.ts";
 import { type CheckedOptions, checkOptions, type PeerOptions } from "./options.ts";
 import { type NetworkAccess, openNetwork } from "./network-access.ts";
+import type {
+  ComputeService,
+  FeedsService,
+  FilesService,
+  PeerParts,
+  PortsService,
+  RecordsService,
+  Services,
+  ServicesContext,
+} from "./parts.ts";
 import { overlayStatus, type PeerStatus, sessionStatus } from "./status.ts";
+import type { Woven } from "./weave.ts";
 
 /** Echoes bytes: every peer answers it, `ping` measures with it. */
 export const PING_PROTOCOL = "ping/1";
+/** Overlay messages that neighbours sent before this peer's overlay was there; past that they are lost, as on any way. */
+const EARLY_MAX = 256;
 
 /** Whether the edge is reached; `error` says why not. Neither: it was left because nobody needs it now. */
 export interface EdgeState {
@@ -65,27 +64,27 @@ export class Peer extends EventTarget implements AsyncDisposable {
   /** What this peer may do in its network; inviting and banning. */
   readonly membership: Membership;
   /** Files and folders, shared and got. */
-  readonly files: Files;
+  readonly files: FilesService;
   /** Small values that the overlay keeps. */
-  readonly records: Records;
+  readonly records: RecordsService;
   /** Signed logs that peers keep, check and pass on. */
-  readonly feeds: Feeds;
+  readonly feeds: FeedsService;
   /** Processing power, offered and used. */
-  readonly compute: Compute;
+  readonly compute: ComputeService;
   /** TCP ports of this machine and of others. Node and Deno only. */
-  readonly ports: Ports;
+  readonly ports: PortsService;
   /**
    * Lets other peers call the functions of an object.
    * @example
    * peer.serve("calc/1", { add: (a: number, b: number) => a + b });
    */
-  readonly serve: Rpc["serve"];
+  readonly serve: Services["rpc"]["serve"];
   /**
    * What another peer serves, as an object whose methods return promises.
    * @example
    * const five = await peer.rpc<Calc>(id, "calc/1").add(2, 3);
    */
-  readonly rpc: Rpc["remote"];
+  readonly rpc: Services["rpc"]["remote"];
   /**
    * Joins a topic: what one peer publishes reaches all others that have it open. It is checked, signed, and passed on from peer to peer.
    * @example
@@ -93,24 +92,24 @@ export class Peer extends EventTarget implements AsyncDisposable {
    * await topic.publish("hello");
    * for await (const { from, value } of topic) console.log(from, value);
    */
-  readonly topic: Topics["topic"];
-  readonly #topics: Topics;
-  readonly #rpc: Rpc;
-  readonly #search: Search;
+  readonly topic: Services["topics"]["topic"];
   readonly #runtime: Runtime;
+  readonly #identity: Identity;
   readonly #options: CheckedOptions;
+  readonly #parts: PeerParts;
+  readonly #services: Services;
   readonly #handlers = new Map<string, StreamHandler>();
   readonly #sessions: Sessions;
   readonly #rendezvous: Rendezvous | undefined;
   readonly #introducer: Introducer | undefined;
-  readonly #beacons: BeaconMembership | undefined;
   readonly #rtc: RtcNegotiations | undefined;
-  readonly #overlay: Overlay | undefined;
   readonly #connector: Connector;
   readonly #upgrader: Upgrader;
-  readonly #reentry: Reentry | undefined;
-  readonly #lan: LanDiscovery | undefined;
+  #woven: Woven | undefined;
+  readonly #early: [PeerSession, Uint8Array][] = [];
+  #lan: LanDiscovery | undefined;
   #listener: Listener | undefined;
+  readonly #unwatch: () => void;
   #closed: Promise<void> | undefined;
 
   /**
@@ -122,11 +121,13 @@ export class Peer extends EventTarget implements AsyncDisposable {
   static async openOn(
     runtime: Runtime,
     identity: Identity,
-    options: PeerOptions = {},
+    options: PeerOptions,
+    parts: PeerParts,
     storage: KeyValueStorage = runtime.storage,
   ): Promise<Peer> {
     const checked = checkOptions(options);
-    const peer = new Peer(runtime, identity, checked, await openNetwork(runtime, identity, options, storage));
+    const access = await openNetwork(runtime, identity, options, storage);
+    const peer = new Peer(runtime, identity, checked, access, parts);
     try {
       await peer.#start();
       return peer;
@@ -136,13 +137,21 @@ export class Peer extends EventTarget implements AsyncDisposable {
     }
   }
 
-  private constructor(runtime: Runtime, identity: Identity, options: CheckedOptions, access: NetworkAccess) {
+  private constructor(
+    runtime: Runtime,
+    identity: Identity,
+    options: CheckedOptions,
+    access: NetworkAccess,
+    parts: PeerParts,
+  ) {
     super();
     this.id = identity.id;
     const { network, admission, pass } = access;
     this.network = network;
     this.#runtime = runtime;
+    this.#identity = identity;
     this.#options = options;
+    this.#parts = parts;
     const listenAddresses = (): readonly string[] => this.listenAddresses;
     const { edge, policy } = options;
     this.#sessions = new Sessions({
@@ -152,14 +161,14 @@ export class Peer extends EventTarget implements AsyncDisposable {
       admission,
       handler: (protocol) => this.#handlerOf(protocol),
       onSignal: (session, message) => this.#receiveSessionSignal(session, message),
-      onOverlay: (session, message) => this.#overlay?.receive(session, message),
+      onOverlay: (session, message) => this.#receiveOverlay(session, message),
       onSession: (session) => this.#begun(session),
       onPathless: (session) => {
         this.#rendezvous?.doubt();
         this.#upgrader.revive(session);
       },
       onEnd: (session) => {
-        this.#overlay?.detach(session);
+        this.#woven?.overlay?.detach(session);
         this.#upgrader.forget(session);
       },
     });
@@ -178,39 +187,17 @@ export class Peer extends EventTarget implements AsyncDisposable {
       const fromEdge = edge === undefined ? undefined : new IceServers(runtime, edge);
       const iceServers = async (): Promise<readonly IceServer[]> =>
         options.iceServers ?? (await fromEdge?.get()) ?? [];
-      const nat = new NatProbe(runtime, iceServers);
       this.#rtc = new RtcNegotiations({
         runtime,
         host: runtime.webrtc,
         iceServers,
-        mapping: () => nat.mapping(),
+        mapping: parts.sockets?.natMapping(runtime, iceServers) ?? (() => Promise.resolve("unknown")),
         onLink: (_, link) => this.#sessions.accept(link),
         onOutcome: (peerId, outcome) => this.#negotiated(peerId, outcome),
       });
     }
-    if (options.overlay && policy !== "relay") {
-      this.#overlay = new Overlay({
-        runtime,
-        identity,
-        network,
-        listenAddresses,
-        addressesOf: (id) => this.#connector.addressesOf(id),
-        connect: (contact, how) => this.#connector.connectDirect(contact, how),
-      });
-    }
-    if (this.#overlay !== undefined && this.#rendezvous !== undefined) {
-      const beacons = new BeaconMembership({ runtime, rendezvous: this.#rendezvous, overlay: this.#overlay });
-      this.#beacons = beacons;
-      this.#overlay.onBeaconLost = () => beacons.beaconLost();
-      this.#rendezvous.onRelease = () => beacons.released();
-    }
-    const forwarder = new Forwarder({
-      runtime,
-      directSession: (id) => {
-        const session = this.#sessions.get(id);
-        return session?.path.kind === "direct" ? session : undefined;
-      },
-    });
+    // What is woven later is looked for when it is needed.
+    const woven = (): Woven | undefined => this.#woven;
     this.#connector = new Connector({
       runtime,
       identity,
@@ -219,8 +206,13 @@ export class Peer extends EventTarget implements AsyncDisposable {
       listenAddresses,
       sessions: this.#sessions,
       introducer: this.#introducer,
-      overlay: this.#overlay,
-      forwarder,
+      get overlay() {
+        return woven()?.overlay;
+      },
+      get forwarder() {
+        return woven()?.forwarder;
+      },
+      dialTcp: parts.sockets?.dialTcp,
       rtc: this.#rtc,
     });
     this.#upgrader = new Upgrader({
@@ -231,55 +223,33 @@ export class Peer extends EventTarget implements AsyncDisposable {
       connector: this.#connector,
       rtc: this.#rtc,
     });
-    if (options.overlay && options.forward && policy !== "relay")
-      this.handle(FORWARD_PROTOCOL, (stream, session) => forwarder.serve(stream, session));
-    if (policy === "any") {
-      this.handle(FORWARDED_PROTOCOL, (stream, session) =>
-        forwarder.accept(stream, session, (link) => this.#sessions.accept(link)),
-      );
-    }
-    if (this.#overlay !== undefined) {
-      const overlay = this.#overlay;
-      this.#reentry = new Reentry({
-        runtime,
-        network,
-        links: () => overlay.size,
-        linked: () =>
-          this.#sessions
-            .all()
-            .filter(({ path }) => path.kind === "direct")
-            .map(({ peerId }) => ({ id: peerId, addresses: this.#connector.addressesOf(peerId) })),
-        connect: (contact, signal) => this.#connector.connectDirect(contact, { edge: false, signal }),
-      });
-    }
-    this.#lan = this.#lanDiscovery();
+    this.#unwatch =
+      runtime.lifecycle?.watch({ back: () => this.#back(), away: () => this.#away() }) ?? (() => {});
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
-    const host = this.#serviceHost(identity, pass);
+    const host = this.#serviceHost(pass);
     this.membership = new Membership({
       ...access,
       host,
       edge,
       tellEdge: (signed) => this.#rendezvous?.sendBans(signed) ?? false,
     });
-    this.records = new Records(host);
-    this.files = new Files(host, {
-      edge: options.edge,
-      records: this.records,
-      limits: { upload: options.uploadLimit, download: options.downloadLimit },
-    });
-    this.feeds = new Feeds(host, this.records);
-    this.compute = new Compute(host, this.records);
-    this.ports = new Ports(host);
-    this.#rpc = new Rpc(host);
-    this.serve = (...call) => this.#rpc.serve(...call);
-    this.rpc = (...call) => this.#rpc.remote(...call);
-    this.#topics = new Topics({
+    this.#services = parts.services({
       host,
-      records: this.records,
+      edge,
+      limits: { upload: options.uploadLimit, download: options.downloadLimit },
+      search: this.#searchContext(),
       release: (session) => this.#release(session),
+      handlerOf: (protocol) => this.#handlerOf(protocol),
     });
-    this.topic = (...call) => this.#topics.topic(...call);
-    this.#search = this.#searchOn(host);
+    const { files, records, feeds, compute, ports, rpc, topics } = this.#services;
+    this.files = files;
+    this.records = records;
+    this.feeds = feeds;
+    this.compute = compute;
+    this.ports = ports;
+    this.serve = (...call) => rpc.serve(...call);
+    this.rpc = (...call) => rpc.remote(...call);
+    this.topic = (...call) => topics.topic(...call);
   }
 
   /** Origin of the edge, or undefined in pure mode. */
@@ -318,7 +288,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
    * for await (const { name, ticket } of peer.search("cat video", { via: "auto" })) console.log(name, ticket);
    */
   search(text: string, options: SearchOptions = {}): AsyncIterable<SearchHit> {
-    return this.#search.search(text, options);
+    return this.#services.search.search(text, options);
   }
 
   /** All sessions there are. */
@@ -334,8 +304,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
       peers: this.#sessions.all().map(sessionStatus),
       listen: this.listenAddresses,
       shares: this.files.shares().map(({ name, bytes, hash }) => ({ name, bytes, hash })),
-      topics: this.#topics.status(),
-      overlay: overlayStatus(this.#overlay),
+      topics: this.#services.topics.status(),
+      overlay: overlayStatus(this.#woven?.overlay),
       records: { kept: this.records.kept, refused: this.records.refused },
     };
   }
@@ -350,33 +320,81 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await this.close();
   }
 
+  /** A page loads the overlay beside joining. Who listens says so as it joins, so it listens before. */
   async #start(): Promise<void> {
     const { listen: where, signal } = this.#options;
     signal?.throwIfAborted();
-    const overlay = this.#overlay;
+    const woven = this.#weave();
+    const met = woven.then(() => this.#meet());
+    if (where !== undefined) await met;
+    await Promise.all([met, this.#join(woven)]);
+  }
+
+  async #weave(): Promise<Woven | undefined> {
+    const { policy } = this.#options;
+    if (policy === "relay") return undefined;
+    const woven = await this.#parts.weave({
+      runtime: this.#runtime,
+      identity: this.#identity,
+      network: this.network,
+      options: this.#options,
+      sessions: this.#sessions,
+      connector: this.#connector,
+      rendezvous: this.#rendezvous,
+      listenAddresses: () => this.listenAddresses,
+      handle: (protocol, handler) => void this.handle(protocol, handler),
+    });
+    const { overlay } = woven;
     if (overlay !== undefined) {
       overlay.onSignal = (from, message) => {
         this.#receiveSignal(from, message, (answer) => overlay.signal(from, answer));
       };
-      overlay.onLink = (session) => this.#search.linked(session);
-      this.records.start(await overlay.open());
+      overlay.onLink = (session) => this.#services.search.linked(session);
+      const mesh = await overlay.open();
+      if (this.#closed !== undefined) {
+        overlay.close();
+        throw new PeerloomError("peer/closed", "This peer is closing.");
+      }
+      this.#services.start(mesh);
     }
+    this.#woven = woven;
+    for (const session of this.#sessions.all()) overlay?.update(session);
+    for (const [session, message] of this.#early.splice(0)) overlay?.receive(session, message);
+    return woven;
+  }
+
+  /** Takes links, and makes the first ones that need no edge. */
+  async #meet(): Promise<void> {
+    const { listen: where, bootstrap } = this.#options;
     if (where !== undefined) {
-      this.#listener = await listen(this.#runtime, parseListenAddress(where), (link) =>
-        this.#sessions.accept(link),
-      );
+      const address = parseListenAddress(where);
+      const { sockets } = this.#parts;
+      if (sockets === undefined) throw new PeerloomError("link/unavailable", "This host cannot listen.");
+      this.#listener = await sockets.listen(this.#runtime, address, (link) => this.#sessions.accept(link));
     }
+    this.#lan = this.#lanDiscovery();
     this.#lan?.open();
-    if (this.#options.bootstrap.length > 0) this.#overlay?.expectLink();
-    for (const { id, address } of this.#options.bootstrap) {
+    if (bootstrap.length > 0) this.#woven?.overlay?.expectLink();
+    for (const { id, address } of bootstrap) {
       this.#connector.connect(id, { addresses: [address] }).catch((error: unknown) => {
         this.#runtime.log.debug("bootstrap peer not reached", { error: String(error) });
       });
     }
-    this.#reentry?.start();
+    this.#woven?.reentry?.start();
+  }
+
+  async #join(weaving: Promise<Woven | undefined>): Promise<void> {
     const rendezvous = this.#rendezvous;
     const introducer = this.#introducer;
     if (rendezvous === undefined || introducer === undefined) return;
+    /** What it has to do with the overlay waits for that. */
+    const whenWoven = (then: (woven: Woven) => void | Promise<void>): void => {
+      weaving
+        .then((woven) => (woven === undefined ? undefined : then(woven)))
+        .catch((error: unknown) => {
+          this.#runtime.log.debug("overlay not joined", { error: String(error) });
+        });
+    };
     introducer.onSignal = (from, message) => {
       this.#receiveSignal(from, message, (answer) => introducer.signal(from, answer));
     };
@@ -388,33 +406,51 @@ export class Peer extends EventTarget implements AsyncDisposable {
     rendezvous.onBans = (signed) => this.membership.fromEdge(signed);
     rendezvous.onJoined = ({ beacons, keep }) => {
       this.membership.joined();
-      this.#beacons?.joined(keep);
-      this.#overlay?.join(beacons).catch((error: unknown) => {
-        this.#runtime.log.debug("overlay not joined", { error: String(error) });
+      whenWoven(async ({ beacons: keeping, overlay }) => {
+        keeping?.joined(keep);
+        await overlay?.join(beacons);
       });
     };
+    rendezvous.onRelease = () => whenWoven((woven) => woven.beacons?.released());
     rendezvous.onState = (connected, error) => {
       const detail: EdgeState = error === undefined ? { connected } : { connected, error };
-      this.#search.edgeChanged(connected, error !== undefined);
+      this.#services.search.edgeChanged(connected, error !== undefined);
       this.dispatchEvent(new CustomEvent("edge", { detail }));
     };
-    await rendezvous.open(signal);
+    await rendezvous.open(this.#options.signal);
+  }
+
+  /** The program stood still or was put away, or the network is another one. */
+  #back(): void {
+    this.#connector.resume();
+    this.#rendezvous?.resume();
+    this.#rendezvous?.doubt();
+    this.#rendezvous?.hurry();
+    this.#woven?.reentry?.hurry();
+    for (const session of this.#sessions.all()) {
+      session.check();
+      this.#upgrader.wake(session);
+    }
+  }
+
+  /** The program is put away: it may come back with all its sessions, but not while anything is open. */
+  #away(): void {
+    this.#connector.pause();
+    this.#rendezvous?.pause();
+    this.#rtc?.close();
+    for (const session of this.#sessions.all()) session.park();
   }
 
   async #close(): Promise<void> {
-    await this.#reentry?.close();
+    this.#unwatch();
+    const woven = this.#woven;
+    await woven?.reentry?.close();
     await this.#lan?.close();
-    this.#rpc.close();
-    await this.ports.close();
-    await this.#topics.close();
-    await this.#search.close();
-    await this.files.close();
-    await this.feeds.close();
-    await this.compute.close();
+    await this.#services.close();
     await this.membership.close();
-    this.#beacons?.close();
-    this.#overlay?.close();
-    this.records.close();
+    woven?.beacons?.close();
+    woven?.overlay?.close();
+    this.#services.end();
     this.#connector.close();
     this.#rtc?.close();
     await this.#sessions.close();
@@ -437,10 +473,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
     const { lanReach: reach } = this.#options;
     const { network } = this;
     const host = this.#runtime.lan;
-    const overlay = this.#overlay;
+    const overlay = this.#woven?.overlay;
     if (host === undefined || reach === undefined || overlay === undefined) return undefined;
     const connector = this.#connector;
-    return new LanDiscovery({
+    return this.#parts.sockets?.lan({
       runtime: this.#runtime,
       host,
       id: this.id,
@@ -449,8 +485,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
       listenAddresses: () => this.listenAddresses,
       linkCount: () => overlay.size,
       isLinked: (id) => this.#sessions.get(id)?.path.kind === "direct",
-      remember: (id, heard, before) =>
-        connector.remember(id, mergeHeard({ heard, before, known: connector.addressesOf(id) })),
+      addressesOf: (id) => connector.addressesOf(id),
+      remember: (id, addresses) => connector.remember(id, addresses),
       // By address alone: what strangers say here must cost neither the edge nor other peers anything.
       connect: async (id, signal) =>
         this.#sessions.connectOver(id, await connector.dialAddresses(id, signal), signal),
@@ -459,12 +495,12 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   #begun(session: PeerSession): void {
     const tell = (): void => {
-      this.#overlay?.update(session);
+      this.#woven?.overlay?.update(session);
       this.dispatchEvent(new CustomEvent("session", { detail: session }));
     };
     session.addEventListener("path", tell);
     this.#upgrader.watch(session);
-    this.#topics.met(session);
+    this.#services.topics.met(session);
     tell();
     this.membership.begun(session);
   }
@@ -499,7 +535,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   #receiveSignal(from: PeerId, message: SignalMessage, answer: (message: SignalMessage) => void): void {
     if (message.kind === "rtc") this.#rtc?.receive(from, message.connectionId, message.signal, answer);
     else if (message.kind === "refuse") this.#rtc?.refused(from, message.id, message.code);
-    else if (message.kind === "meet") this.#beacons?.meet();
+    else if (message.kind === "meet") this.#woven?.beacons?.meet();
     else if (message.kind === "dial" && message.addresses.length > 0)
       this.#connector.remember(from, message.addresses);
   }
@@ -507,27 +543,29 @@ export class Peer extends EventTarget implements AsyncDisposable {
   /** A session that a service has made is not needed any more by it. */
   #release({ peerId }: Session): void {
     const session = this.#sessions.get(peerId);
-    if (session !== undefined) this.#overlay?.release(session);
+    if (session !== undefined) this.#woven?.overlay?.release(session);
   }
 
-  #searchOn(host: ServiceHost): Search {
-    const overlay = this.#overlay;
+  #receiveOverlay(session: PeerSession, message: Uint8Array): void {
+    const woven = this.#woven;
+    if (woven !== undefined) woven.overlay?.receive(session, message);
+    else if (this.#early.length < EARLY_MAX) this.#early.push([session, message]);
+  }
+
+  #searchContext(): ServicesContext["search"] {
+    const { overlay: isWanted, policy } = this.#options;
     const phase = (): string => this.#rendezvous?.state.phase ?? "stopped";
-    return new Search({
-      host,
-      files: this.files,
-      records: this.records,
-      edge: this.edge,
+    return {
       isEdgeThere: () => phase() !== "waiting" && phase() !== "stopped",
       overlay:
-        overlay === undefined
+        !isWanted || policy === "relay"
           ? undefined
           : {
-              neighbours: () => overlay.neighbours(),
+              neighbours: () => this.#woven?.overlay?.neighbours() ?? [],
               hasSession: (id) => this.#sessions.get(id) !== undefined,
               release: (session) => this.#release(session),
             },
-    });
+    };
   }
 
   /** What a member of a private network needs an ability for, it is refused without. */
@@ -540,7 +578,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     };
   }
 
-  #serviceHost(identity: Identity, pass: NetworkAccess["pass"]): ServiceHost {
+  #serviceHost(pass: NetworkAccess["pass"]): ServiceHost {
     return {
       id: this.id,
       network: this.network,
@@ -548,10 +586,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
       addresses: () => this.listenAddresses,
       connect: (id, options) => this.#connect(id, options),
       sessions: () => this.sessions(),
-      sign: (bytes) => identity.sign(bytes),
+      sign: (bytes) => this.#identity.sign(bytes),
       pass,
       requireAbility: (ability) => this.membership.require(ability),
-      isLinked: async (signal) => (await this.#overlay?.isLinked(signal)) ?? false,
+      isLinked: async (signal) => (await this.#woven?.overlay?.isLinked(signal)) ?? false,
       handle: (protocol, handler) => this.handle(protocol, handler),
     };
   }

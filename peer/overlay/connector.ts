@@ -9,7 +9,6 @@ import type { Contact } from "../../shared/messages.ts";
 import type { Identity } from "../identity/identity.ts";
 import { parseAddress } from "../links/address.ts";
 import { dialWebSocket } from "../links/websocket.ts";
-import { dialTcp } from "../links/tcp.ts";
 import { dialRelay } from "../links/relay.ts";
 import type { Link } from "../links/link.ts";
 import { SIGNAL_ID_BYTES, type SignalMessage } from "../links/signaller.ts";
@@ -37,6 +36,13 @@ export interface ConnectOptions {
   readonly addresses?: readonly string[];
 }
 
+/** @throws PeerloomError `link/failed`, `aborted` */
+export type DialTcp = (
+  runtime: Runtime,
+  address: { readonly host: string; readonly port: number },
+  signal: AbortSignal,
+) => Promise<Link>;
+
 export interface ConnectorOptions {
   readonly runtime: Runtime;
   readonly identity: Identity;
@@ -44,9 +50,12 @@ export interface ConnectorOptions {
   readonly policy: PathPolicy;
   /** Undefined without an edge. */
   readonly introducer: Introducer | undefined;
-  /** Undefined where every path goes through a relay, or the peer stays out of it. */
+  /** Undefined where every path goes through a relay, the peer stays out of it, or it is not there yet. */
   readonly overlay: Overlay | undefined;
-  readonly forwarder: Forwarder;
+  /** Undefined where the overlay is. */
+  readonly forwarder: Forwarder | undefined;
+  /** Undefined where there is no TCP. */
+  readonly dialTcp: DialTcp | undefined;
   /** Undefined where there is no WebRTC or it must not be used. */
   readonly rtc: RtcNegotiations | undefined;
   listenAddresses(): readonly string[];
@@ -94,6 +103,8 @@ export class Connector {
   readonly #lookUps = new Map<PeerId, Promise<Contact | undefined>>();
   readonly #remembered = new Map<PeerId, readonly string[]>();
   readonly #closing = new AbortController();
+  /** Aborted while nothing may be dialled. */
+  #pausing = new AbortController();
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
@@ -152,7 +163,8 @@ export class Connector {
     const { introducer, policy, sessions, runtime } = this.#options;
     if (introducer === undefined || policy === "direct") return;
     try {
-      sessions.accept(await dialRelay(runtime, { edge: introducer.edge, ...offer }, this.#closing.signal));
+      const signal = AbortSignal.any([this.#closing.signal, this.#pausing.signal]);
+      sessions.accept(await dialRelay(runtime, { edge: introducer.edge, ...offer }, signal));
     } catch (error) {
       runtime.log.debug("relay not joined", { peer: short(from), error: String(error) });
     }
@@ -163,7 +175,7 @@ export class Connector {
    * @throws PeerloomError `link/failed`, `link/unavailable`
    */
   async dialAddresses(peerId: PeerId, signal: AbortSignal): Promise<Link> {
-    const { runtime, onAttempt } = this.#options;
+    const { runtime, dialTcp, onAttempt } = this.#options;
     let failure = new PeerloomError(
       "link/unavailable",
       `No address of ${short(peerId)} can be dialled from here.`,
@@ -174,9 +186,8 @@ export class Connector {
       signal.throwIfAborted();
       let error: PeerloomError | undefined;
       try {
-        return address.scheme === "tcp"
-          ? await dialTcp(runtime, address, signal)
-          : await dialWebSocket(runtime, address, signal);
+        if (address.scheme !== "tcp") return await dialWebSocket(runtime, address, signal);
+        if (dialTcp !== undefined) return await dialTcp(runtime, address, signal);
       } catch (cause) {
         error = toPeerloomError(cause, "link/failed", `${text} could not be dialled.`);
         failure = error;
@@ -185,6 +196,15 @@ export class Connector {
       }
     }
     throw failure;
+  }
+
+  /** Dials nothing until `resume`. */
+  pause(): void {
+    this.#pausing.abort(new PeerloomError("link/unavailable", "This page was put away."));
+  }
+
+  resume(): void {
+    if (this.#pausing.signal.aborted) this.#pausing = new AbortController();
   }
 
   close(): void {
@@ -204,7 +224,7 @@ export class Connector {
     attempts: Map<PeerId, Promise<PeerSession>>,
   ): Promise<PeerSession> {
     const stop = new AbortController();
-    const signal = AbortSignal.any([stop.signal, this.#closing.signal, until]);
+    const signal = AbortSignal.any([stop.signal, this.#closing.signal, this.#pausing.signal, until]);
     const attempt = this.#race(peerId, ways, signal).finally(() => {
       attempts.delete(peerId);
       stop.abort(new PeerloomError("aborted", "Another way was faster."));
@@ -230,12 +250,12 @@ export class Connector {
     }
     const throughPeers = this.#webrtcThroughPeers(peerId);
     if (throughPeers !== undefined) ways.push(throughPeers);
-    const { overlay } = this.#options;
-    if (overlay !== undefined && policy === "any") {
+    const { overlay, forwarder } = this.#options;
+    if (overlay !== undefined && forwarder !== undefined && policy === "any") {
       ways.push({
         name: "through another peer",
         afterMs: 0,
-        link: (signal) => this.#dialForwarded(overlay, peerId, signal),
+        link: (signal) => this.#dialForwarded(overlay, forwarder, peerId, signal),
       });
     }
     return ways;
@@ -355,8 +375,13 @@ export class Connector {
   }
 
   /** Through a peer that is linked to both, or that both can be linked to. */
-  async #dialForwarded(overlay: Overlay, peerId: PeerId, signal: AbortSignal): Promise<Link> {
-    const { runtime, introducer, sessions, forwarder, identity } = this.#options;
+  async #dialForwarded(
+    overlay: Overlay,
+    forwarder: Forwarder,
+    peerId: PeerId,
+    signal: AbortSignal,
+  ): Promise<Link> {
+    const { runtime, introducer, sessions, identity } = this.#options;
     const none = new PeerloomError("link/unavailable", `Nobody forwards to ${short(peerId)}.`);
     if ((await this.#lookUp(overlay, peerId, signal)) === undefined) throw none;
     const isPure = introducer === undefined || overlay.isReady;
@@ -383,6 +408,7 @@ export class Connector {
 
   /** The first way whose link becomes a path wins; all have failed when the last one has. */
   async #race(peerId: PeerId, ways: readonly Way[], signal: AbortSignal): Promise<PeerSession> {
+    signal.throwIfAborted();
     const failures: string[] = [];
     let notFound: PeerloomError | undefined;
     let putOut: PeerloomError | undefined;

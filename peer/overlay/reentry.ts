@@ -40,6 +40,7 @@ export class Reentry {
   readonly #linkedSinceMs = new Map<PeerId, number>();
   #book = new AddressBook();
   #running: Promise<void> | undefined;
+  #hurry: () => void = () => {};
 
   constructor(options: ReentryOptions) {
     this.#options = options;
@@ -55,6 +56,11 @@ export class Reentry {
       if (!this.#closing.signal.aborted)
         this.#options.runtime.log.warn("address book not kept", { error: String(error) });
     });
+  }
+
+  /** Looks at once whether somebody is linked, and dials if nobody is. */
+  hurry(): void {
+    this.#hurry();
   }
 
   /** Writes down whom this peer is linked to, and stops. */
@@ -87,7 +93,11 @@ export class Reentry {
       }
       const pauseMs =
         attempt === 0 ? LOOK_EVERY_MS : backoffMs(attempt, this.#options.runtime.random, BACKOFF);
-      await clock.sleep(pauseMs, signal);
+      const hurry = new AbortController();
+      this.#hurry = () => hurry.abort();
+      await clock
+        .sleep(pauseMs, AbortSignal.any([signal, hurry.signal]))
+        .catch(() => signal.throwIfAborted());
     }
   }
 

@@ -53,8 +53,11 @@ export class Rendezvous {
   #stay = new AbortController();
   /** Ends the state of being released. */
   #want: () => void = () => {};
-  /** Ends a long wait early: somebody needs the edge now. */
+  /** Ends a long wait early: somebody needs the edge now, or this machine is back. */
   #hurry: () => void = () => {};
+  #isPaused = false;
+  /** While it is still leaving. */
+  #isWanted = false;
   /** Told at the last join. */
   #members = 0;
   /** When something was last asked or heard. */
@@ -99,9 +102,24 @@ export class Rendezvous {
     if (this.#state.phase === "joined") this.#stay.abort();
   }
 
-  /** Joins again after `release`. */
+  /** Joins again after `release`, unless paused. */
   want(): void {
+    if (this.#isPaused) return;
+    if (this.#stay.signal.aborted) this.#isWanted = true;
     this.#want();
+  }
+
+  /** Leaves, in whatever state it is, until `resume`. */
+  pause(): void {
+    this.#isPaused = true;
+    this.#stay.abort();
+    this.#hurry();
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.want();
   }
 
   /**
@@ -180,6 +198,11 @@ export class Rendezvous {
     this.#socket?.doubt();
   }
 
+  /** Waits no longer with the next attempt. For what befalls this peer alone: many who hurry at once would fall upon the edge. */
+  hurry(): void {
+    this.#hurry();
+  }
+
   /** Tells the edge where this peer listens now. A join does so by itself. */
   updateAddresses(): void {
     this.#joinedSocket()?.send({ kind: "addresses", addresses: boundedAddresses(this.#options.addresses()) });
@@ -205,6 +228,7 @@ export class Rendezvous {
     for (let attempt = 0; !signal.aborted;) {
       this.#move({ phase: "joining", attempt });
       this.#stay = new AbortController();
+      this.#isWanted = false;
       const error = await this.#newSocket().run(AbortSignal.any([signal, this.#stay.signal]));
       everJoined ||= this.#state.phase === "joined";
       this.#socket = undefined;
@@ -227,7 +251,11 @@ export class Rendezvous {
       this.onState(false, error);
       if (stops) return;
       attempt = next.attempt;
-      await this.#wait(next.delayMs, signal);
+      await this.#wait(next.delayMs, AbortSignal.any([signal, this.#stay.signal]));
+      if (this.#isPaused && !signal.aborted) {
+        await this.#untilWanted(signal);
+        attempt = 0;
+      }
     }
   }
 
@@ -251,7 +279,8 @@ export class Rendezvous {
     signal.addEventListener("abort", wake, { once: true });
     this.#move({ phase: "released" });
     this.onState(false);
-    await wanted.promise;
+    if (!this.#isWanted) await wanted.promise;
+    this.#isWanted = false;
     signal.removeEventListener("abort", wake);
     this.#want = () => {};
   }

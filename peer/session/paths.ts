@@ -16,6 +16,10 @@ const TICK_IDLE_MS = 5_000;
 const TICK_LATE_MS = 400;
 /** Links of one session, stripes (stripe-plan.ts) and spares; more is a mistake or an attack. */
 const PATHS_MAX = 24;
+/** After they were doubted, paths are watched as closely as busy ones: until an answer has come or is overdue. */
+const CHECK_MS = 5_000;
+/** Doubts within this time are one. */
+const CHECK_EVERY_MS = 500;
 
 /** What the paths ask of their session. */
 export interface PathsOwner {
@@ -40,6 +44,7 @@ export class Paths {
   readonly #paths: Path[] = [];
   #active: Path | undefined;
   #tick: { readonly timer: Timer; readonly dueAtMs: number; readonly busy: boolean } | undefined;
+  #checkedAtMs = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(owner: PathsOwner) {
@@ -130,15 +135,36 @@ export class Paths {
     this.#owner.chose(this.#active, before);
   }
 
+  /** Whether they still live is found out at once. Those through the edge that carry nothing are left asleep. */
+  check(): void {
+    const nowMs = this.#owner.clock.monotonicMs();
+    if (this.#closed || nowMs - this.#checkedAtMs < CHECK_EVERY_MS) return;
+    this.#checkedAtMs = nowMs;
+    for (const path of this.#paths) {
+      if (path.state === "proving" || path.state === "dead") continue;
+      if (path !== this.#active && pathKindOf(path.link.kind) !== "direct") continue;
+      // Silence until now says nothing: this side may have stood still.
+      path.forgive(nowMs);
+      this.#owner.sendPing(path, path.startPing(nowMs));
+    }
+    this.watch();
+  }
+
+  /** All links are given up; the session waits for others. */
+  dropAll(error: PeerloomError): void {
+    for (const path of [...this.#paths]) this.drop(path, error);
+  }
+
   /** Sees to it that the paths are looked at, often while something is under way. */
   watch(): void {
     if (this.#closed) return;
-    const busy = this.#owner.isBusy() || this.#active === undefined;
+    const { clock } = this.#owner;
+    const isChecked = clock.monotonicMs() - this.#checkedAtMs < CHECK_MS;
+    const busy = this.#owner.isBusy() || this.#active === undefined || isChecked;
     if (this.#tick !== undefined) {
       if (this.#tick.busy || !busy) return;
       this.#tick.timer.cancel();
     }
-    const { clock } = this.#owner;
     const delayMs = busy ? TICK_BUSY_MS : TICK_IDLE_MS;
     const timer = clock.setTimer(delayMs, () => this.#onTick());
     this.#tick = { timer, busy, dueAtMs: clock.monotonicMs() + delayMs };
@@ -162,7 +188,8 @@ export class Paths {
     const tick = this.#tick;
     this.#tick = undefined;
     if (tick === undefined || this.#closed) return;
-    if (nowMs - tick.dueAtMs > TICK_LATE_MS) for (const path of this.#paths) path.forgive(nowMs);
+    const { slackMs = 0 } = this.#owner.clock;
+    if (nowMs - tick.dueAtMs > TICK_LATE_MS + slackMs) for (const path of this.#paths) path.forgive(nowMs);
     for (const path of [...this.#paths]) this.#look(path, nowMs, tick.busy);
     this.#owner.watched(nowMs);
     this.choose();

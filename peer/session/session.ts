@@ -281,6 +281,16 @@ export class PeerSession extends EventTarget implements Session {
     this.#paths.watch();
   }
 
+  /** Something speaks against its links: whether they still live is found out at once. */
+  check(): void {
+    this.#paths.check();
+  }
+
+  /** Gives up every link and keeps the session, which goes on where it was when there is another within `RESUME_MS`. */
+  park(): void {
+    this.#paths.dropAll(new PeerloomError("link/closed", "This side was put away."));
+  }
+
   /** Numbers an `attach` or `attached` frame. */
   nextControlCounter(): number {
     return this.#controlCounter++;

@@ -1,15 +1,17 @@
 /**
  * peerloom's custom elements: `<script type="module" src="https://edge.example/elements.js">` and then `<peerloom-share>`, `<peerloom-get>`,
- * `<peerloom-status>`. All elements of a page share one peer for each network. Colours are custom properties
- * (`--peerloom-accent`, `-ink`, `-card`, …), and `::part(button | drop | item | qr | picture)` reach inside.
+ * `<peerloom-chat>`, `<peerloom-status>`. All elements of a page share one peer for each network. Colours are custom properties
+ * (`--peerloom-accent`, `-ink`, `-card`, …), and `::part(button | drop | item | qr | log | picture)` reach inside.
  */
+import { PeerloomChat } from "./elements/chat.ts";
 import { PeerloomGet } from "./elements/get.ts";
 import { PeerloomShare } from "./elements/share.ts";
 import { PeerloomStatus } from "./elements/status.ts";
 
-export { PeerloomGet, PeerloomShare, PeerloomStatus };
+export { PeerloomChat, PeerloomGet, PeerloomShare, PeerloomStatus };
 
 for (const [name, element] of [
+  ["peerloom-chat", PeerloomChat],
   ["peerloom-share", PeerloomShare],
   ["peerloom-get", PeerloomGet],
   ["peerloom-status", PeerloomStatus],

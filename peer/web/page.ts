@@ -1,5 +1,5 @@
 /**
- * The edge's own page: the elements, put together, in the network that its address names (`?network=…`), and how the edge is. A link with
+ * The edge's own page: the elements, put together, in the network and room that its address names (`?network=…&room=…`), and how the edge is. A link with
  * a ticket in its fragment opens the file it names. A file rather than a script in the page, because the page's policy runs
  * nothing else.
  */
@@ -8,24 +8,29 @@ import { DEFAULT_NETWORK, parseNetworkName } from "../../shared/ids.ts";
 /** The figures change slowly, and each look is a request to the edge. */
 const LOOK_EVERY_MS = 15_000;
 
+const DEFAULT_ROOM = "lounge";
+const ROOM_CHARACTERS_MAX = 40;
+
 interface Health {
   readonly ok: boolean;
   readonly wireVersion: number;
 }
 
-const network =
-  parseNetworkName(new URLSearchParams(location.search).get("network") ?? "") ?? DEFAULT_NETWORK;
+const asked = new URLSearchParams(location.search);
+const network = parseNetworkName(asked.get("network") ?? "") ?? DEFAULT_NETWORK;
 
-for (const element of document.querySelectorAll("peerloom-share, peerloom-status"))
+for (const element of document.querySelectorAll("peerloom-share, peerloom-chat, peerloom-status"))
   element.setAttribute("network", network);
 fill("[data-origin]", location.origin);
 fill("[data-network]", network);
-const field = document.querySelector("input");
-if (field !== null) field.value = network;
-document.querySelector("#network-form")?.addEventListener("submit", (event) => {
-  event.preventDefault();
-  const chosen = parseNetworkName(field?.value ?? "");
+enter(asked.get("room") ?? DEFAULT_ROOM);
+onForm("#network-form", network, (text) => {
+  const chosen = parseNetworkName(text);
   if (chosen !== undefined) location.search = chosen === DEFAULT_NETWORK ? "" : `?network=${chosen}`;
+});
+onForm("#room-form", asked.get("room") ?? DEFAULT_ROOM, (text) => {
+  const room = text.trim().slice(0, ROOM_CHARACTERS_MAX);
+  if (room !== "") enter(room);
 });
 // They open the peer of the network that they name, so it is named first.
 const { PeerloomGet } = await import("./elements.ts");
@@ -35,6 +40,23 @@ void look();
 setInterval(() => {
   if (document.visibilityState === "visible") void look();
 }, LOOK_EVERY_MS);
+
+function enter(room: string): void {
+  document.querySelector("peerloom-chat")?.setAttribute("topic", room);
+  fill("[data-room]", room);
+}
+
+/** A form of one field. */
+function onForm(selector: string, value: string, submit: (text: string) => void): void {
+  const form = document.querySelector<HTMLFormElement>(selector);
+  const field = form?.querySelector("input");
+  if (form === null || field === null || field === undefined) return;
+  field.value = value;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit(field.value);
+  });
+}
 
 /** The ticket leaves the address bar: it is a secret, and a reload must not ask for the file again. */
 function openLink(): void {

@@ -45,6 +45,8 @@ export async function startChromium(executablePath: string): Promise<Chromium> {
   const context: BrowserContext = await chromium.launchPersistentContext(profile, {
     executablePath,
     headless: true,
+    // Pages are kept for the way back, as for people.
+    ignoreDefaultArgs: ["--disable-back-forward-cache"],
     args: FLAGS,
   });
   return {

@@ -144,7 +144,8 @@ test.skipIf(executable === undefined)(
     const row = first.locator("peerloom-status tbody tr");
     await expect.poll(() => row.textContent(), PATIENCE).toContain("webrtc");
     expect(await row.textContent()).toContain(await ids(second));
-    expect(await first.locator("peerloom-status circle.dot.direct").count()).toBe(1);
+    const picture = first.locator("peerloom-status canvas");
+    await expect.poll(() => picture.getAttribute("aria-label"), PATIENCE).toContain("1 direct");
     // The kept identity comes back when its tab does.
     const kept = await ids(first);
     await first.close();

@@ -28,7 +28,9 @@ test.skipIf(executable === undefined)("they link by WebRTC, signalled through th
   const pages = [await browser.open(edge.url), await browser.open(edge.url)];
   for (const page of pages) {
     // As text: the test runner rewrites an import() in code.
-    await page.evaluate('import("/peer.js").then(({ Peer }) => { globalThis.PagePeer = Peer; })');
+    await page.evaluate(
+      'import("/peer.js").then(({ Peer, preload }) => { globalThis.PagePeer = Peer; return preload(); })',
+    );
   }
   await edge.stop();
   const address = third.listenAddresses[0]?.replace("tcp://", "ws://") ?? "";

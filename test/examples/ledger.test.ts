@@ -2,6 +2,7 @@
 import { expect, onTestFinished, test } from "vitest";
 import { nodeRandom } from "../../peer/adapters/node/random.ts";
 import { nodeRuntime } from "../../peer/adapters/node/runtime.ts";
+import { ALL_PARTS } from "../../peer/api/all-parts.ts";
 import { Peer as CorePeer } from "../../peer/api/peer.ts";
 import { generateIdentity, type Identity } from "../../peer/identity/identity.ts";
 import type { Feed } from "../../peer/node.ts";
@@ -12,7 +13,7 @@ import { balanceOf, JOINT, type Ledger, ledger, type Transfer } from "./ledger.t
 async function open(identity: Identity): Promise<CorePeer> {
   const runtime = nodeRuntime({ dataDir: undefined, webrtc: undefined });
   const options = { edge: null, listen: "127.0.0.1:0", webrtc: false, lan: false } as const;
-  const peer = await CorePeer.openOn(runtime, identity, options);
+  const peer = await CorePeer.openOn(runtime, identity, options, ALL_PARTS);
   onTestFinished(() => peer.close());
   return peer;
 }

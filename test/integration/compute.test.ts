@@ -8,9 +8,9 @@ import {
   decodeFromWorker,
   encodeMessage,
   violation,
-  WORK_PROTOCOL,
   type WorkerMessage,
 } from "../../peer/services/compute/protocol.ts";
+import { WORK_PROTOCOL } from "../../peer/services/compute/work-protocol.ts";
 import { MessageReader } from "../../peer/services/files/protocol.ts";
 import { sha256 } from "../../shared/bytes.ts";
 import * as modules from "../wasm/modules.ts";

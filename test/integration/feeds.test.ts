@@ -4,6 +4,7 @@ import { fromHex } from "../../shared/bytes.ts";
 import { generateIdentity, type Identity } from "../../peer/identity/identity.ts";
 import { nodeRandom } from "../../peer/adapters/node/random.ts";
 import { nodeRuntime } from "../../peer/adapters/node/runtime.ts";
+import { ALL_PARTS } from "../../peer/api/all-parts.ts";
 import { Peer as CorePeer } from "../../peer/api/peer.ts";
 import type { Feed, FeedFork, Peer } from "../../peer/node.ts";
 import { temporaryFolder } from "./command.ts";
@@ -43,7 +44,7 @@ async function fill<State>(
 /** Another process of an identity: what a writer that forks is. */
 async function openTwin(identity: Identity, bootstrap: readonly string[]): Promise<CorePeer> {
   const runtime = nodeRuntime({ dataDir: undefined, webrtc: undefined });
-  const peer = await CorePeer.openOn(runtime, identity, { ...PURE, lan: false, bootstrap });
+  const peer = await CorePeer.openOn(runtime, identity, { ...PURE, lan: false, bootstrap }, ALL_PARTS);
   onTestFinished(() => peer.close());
   return peer;
 }

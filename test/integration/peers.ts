@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { expect, onTestFinished } from "vitest";
 import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
 import { nodeRuntime } from "../../peer/adapters/node/runtime.ts";
+import { ALL_PARTS } from "../../peer/api/all-parts.ts";
 import { Peer as CorePeer } from "../../peer/api/peer.ts";
 import { loadOrCreateIdentity } from "../../peer/identity/identity-store.ts";
 import { type NodePeerOptions, Peer, type PeerOptions, type Session, type Stream } from "../../peer/node.ts";
@@ -28,10 +29,8 @@ export async function openPeerOn(
 ): Promise<Peer> {
   const runtime = nodeRuntime({ dataDir: undefined, webrtc: undefined });
   const identity = await loadOrCreateIdentity(runtime);
-  const peer = await CorePeer.openOn({ ...runtime, ...change(runtime) }, identity, {
-    lan: false,
-    ...options,
-  });
+  const host = { ...runtime, ...change(runtime) };
+  const peer = await CorePeer.openOn(host, identity, { lan: false, ...options }, ALL_PARTS);
   onTestFinished(() => peer.close());
   return peer;
 }

@@ -6,9 +6,9 @@ import {
   decodeFromAsker,
   encodeMessage,
   violation,
-  WORK_PROTOCOL,
   type WorkerMessage,
 } from "../../peer/services/compute/protocol.ts";
+import { WORK_PROTOCOL } from "../../peer/services/compute/work-protocol.ts";
 import { MessageReader } from "../../peer/services/files/protocol.ts";
 import type { TaskResult } from "../../peer/services/compute/computation.ts";
 import { bootstrapOf, linkedTo, openPeer } from "./peers.ts";

@@ -8,6 +8,10 @@ channel.port1.onmessage = () => deferred.shift()?.();
 export const browserClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
+  /** By the second; by the minute after five minutes, but not in a page with a connection (developer.chrome.com/blog/timer-throttling-in-chrome-88). */
+  get slackMs() {
+    return globalThis.document?.visibilityState === "hidden" ? 1_000 : 0;
+  },
   setTimer(delayMs, callback) {
     const timer = setTimeout(callback, delayMs);
     return { cancel: () => clearTimeout(timer) };

@@ -2,9 +2,10 @@
 import type { Log, Runtime } from "../../runtime.ts";
 import { browserAead } from "./aead.ts";
 import { browserClock } from "./clock.ts";
+import { browserLifecycle } from "./lifecycle.ts";
 import { browserRandom } from "./random.ts";
-import { storageLogs } from "../storage-logs.ts";
-import { browserSandboxes } from "./sandbox.ts";
+import { browserLogs } from "./logs.ts";
+import { browserSandboxes } from "./sandboxes.ts";
 import { browserStorage } from "./storage.ts";
 import { browserWebRtc } from "./webrtc.ts";
 import { browserWebSocket } from "./websocket.ts";
@@ -28,8 +29,9 @@ export function browserRuntime(servedBy: string | null): Runtime {
     lan: undefined,
     storage: browserStorage,
     files: undefined,
-    logs: storageLogs(browserStorage),
+    logs: browserLogs,
     sandboxes: browserSandboxes(servedBy),
+    lifecycle: browserLifecycle,
     log: silent,
   };
 }

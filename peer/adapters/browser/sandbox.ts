@@ -3,7 +3,7 @@
  * whose own policy lets it compile modules and reach nothing, whatever the page's policy says. Elsewhere it is a blob and
  * obeys the page's: `worker-src blob:` and `script-src 'wasm-unsafe-eval'` must be allowed there.
  */
-import type { SandboxHost } from "../../runtime.ts";
+import type { Sandbox } from "../../runtime.ts";
 import {
   type SandboxAnswer,
   type SandboxEvents,
@@ -23,12 +23,9 @@ const PROGRAM = `(${sandboxProgram.toString()})({
 let blobUrl: string | undefined;
 
 /** @param servedBy origin of the edge that served this script, if one did */
-export function browserSandboxes(servedBy: string | null): SandboxHost {
-  const url = (): string => (servedBy === location.origin ? WORKER_PATH : blob());
-  return {
-    cores: navigator.hardwareConcurrency,
-    start: () => new ThreadSandbox((events) => startThread(url(), events)),
-  };
+export function startSandbox(servedBy: string | null): Sandbox {
+  const url = servedBy === location.origin ? WORKER_PATH : blob();
+  return new ThreadSandbox((events) => startThread(url, events));
 }
 
 function startThread(url: string, events: SandboxEvents): SandboxThread {

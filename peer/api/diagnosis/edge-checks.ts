@@ -8,6 +8,7 @@ import { generateIdentity } from "../../identity/identity.ts";
 import { withDeadline } from "../../overlay/abort.ts";
 import type { Runtime } from "../../runtime.ts";
 import type { Stream } from "../../session/contract.ts";
+import { ALL_PARTS } from "../all-parts.ts";
 import { Peer } from "../peer.ts";
 import { type Check, check } from "./finding.ts";
 
@@ -96,12 +97,12 @@ export async function checkRelay(runtime: Runtime, edge: string, signal: AbortSi
   const network = requireNetworkName(`doctor-${toHex(runtime.random.bytes(8))}`);
   const host = { ...runtime, storage: FORGETFUL };
   const open = async (within: AbortSignal): Promise<Peer> =>
-    Peer.openOn(host, await generateIdentity(runtime.random), {
-      edge,
-      network,
-      only: "relay",
-      signal: within,
-    });
+    Peer.openOn(
+      host,
+      await generateIdentity(runtime.random),
+      { edge, network, only: "relay", signal: within },
+      ALL_PARTS,
+    );
   const peers: Peer[] = [];
   try {
     return await withDeadline(runtime.clock, RELAY_TIMEOUT_MS, signal, async (within) => {

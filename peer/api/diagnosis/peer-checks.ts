@@ -6,6 +6,7 @@ import type { IceCandidate } from "../../links/candidates.ts";
 import type { PathAttempt } from "../../overlay/path-attempt.ts";
 import type { Runtime } from "../../runtime.ts";
 import type { Session } from "../../session/contract.ts";
+import { ALL_PARTS } from "../all-parts.ts";
 import type { PeerOptions } from "../options.ts";
 import { Peer } from "../peer.ts";
 import { FORGETFUL, reasonOf } from "./edge-checks.ts";
@@ -32,7 +33,7 @@ export async function checkPeer(
   const host = { ...runtime, storage: FORGETFUL };
   let peer: Peer | undefined;
   try {
-    peer = await Peer.openOn(host, await generateIdentity(runtime.random), { ...options, signal });
+    peer = await Peer.openOn(host, await generateIdentity(runtime.random), { ...options, signal }, ALL_PARTS);
     peer.addEventListener("attempt", (event) => {
       const attempt = (event as CustomEvent<PathAttempt>).detail;
       if (attempt.peerId === to) attempts.push(attempt);

@@ -9,7 +9,6 @@ import { type ErrorCode, parseErrorCode, PeerloomError } from "../../../shared/e
 import { type Message, messageHead } from "../files/protocol.ts";
 import { MODULE_BYTES_MAX } from "./module-check.ts";
 
-export const WORK_PROTOCOL = "work/1";
 /** One task's input, and one task's output, bytes. */
 export const INPUT_BYTES_MAX: number = 4 * 1024 * 1024;
 export const OUTPUT_BYTES_MAX: number = 4 * 1024 * 1024;

@@ -15,9 +15,9 @@ import {
   encodeMessage,
   type JobTerms,
   violation,
-  WORK_PROTOCOL,
   type WorkerMessage,
 } from "./protocol.ts";
+import { WORK_PROTOCOL } from "./work-protocol.ts";
 
 /** A worker that has not answered the ask. */
 const OFFER_MS_MAX = 10_000;

@@ -28,7 +28,16 @@ export function blobContent(blob: Blob, name: string): Content {
     entries: [{ path: "", bytes: blob.size }],
     bytes: blob.size,
     async read(into, offset) {
-      const bytes = new Uint8Array(await blob.slice(offset, offset + into.length).arrayBuffer());
+      let bytes: Uint8Array;
+      try {
+        bytes = new Uint8Array(await blob.slice(offset, offset + into.length).arrayBuffer());
+      } catch (cause) {
+        throw new PeerloomError(
+          "files/changed",
+          `${name} cannot be read any more: it was moved, changed or taken away since it was chosen. Choose it again.`,
+          { cause },
+        );
+      }
       if (bytes.length < into.length) throw changed(name);
       into.set(bytes);
     },

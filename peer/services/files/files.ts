@@ -11,10 +11,11 @@ import { blobContent, type Content, pathContent, renamed } from "./content.ts";
 import { type ProviderRecords, sayProvider } from "./discovery.ts";
 import { Download, type DownloadOptions } from "./download.ts";
 import { Holding } from "./holding.ts";
+import { checkLimits, type TransferLimits } from "./limits.ts";
 import { FILES_PROTOCOL } from "./protocol.ts";
 import { serveStream } from "./serve.ts";
 import { type PreparedShare, prepareShare, type ShareProgress } from "./share.ts";
-import { formatTicket, parseTicket, type Ticket } from "./ticket.ts";
+import { formatTicket, type Ticket, ticketOf } from "./ticket.ts";
 import { TokenBucket } from "./token-bucket.ts";
 import type { SwarmHost } from "./transfer.ts";
 import { Uplink } from "./uplink.ts";
@@ -58,12 +59,6 @@ export interface ListedShare {
   readonly share: Share;
   /** Of a folder's files. */
   paths(): readonly string[];
-}
-
-/** Bytes a second for all shares and downloads of a peer together; undefined: as fast as it goes. */
-export interface TransferLimits {
-  readonly upload?: number | undefined;
-  readonly download?: number | undefined;
 }
 
 export interface FilesOptions {
@@ -116,7 +111,7 @@ export class Files {
    */
   async share(what: string | Blob, options: ShareOptions = {}): Promise<Share> {
     const { onProgress = () => {}, signal = new AbortController().signal } = options;
-    const joined = options.ticket === undefined ? undefined : this.#ticket(options.ticket);
+    const joined = options.ticket === undefined ? undefined : ticketOf(this.#host.network, options.ticket);
     const content = await this.#content(what, joined?.name ?? options.name);
     let prepared: PreparedShare;
     try {
@@ -134,7 +129,7 @@ export class Files {
    * @throws PeerloomError `files/ticket-invalid`
    */
   get(ticket: string, options: DownloadOptions = {}): Download {
-    return new Download(this.#swarm, this.#ticket(ticket), options);
+    return new Download(this.#swarm, ticketOf(this.#host.network, ticket), options);
   }
 
   /**
@@ -142,13 +137,10 @@ export class Files {
    * @example
    * peer.files.limit({ upload: 1_000_000 });
    */
-  limit({ upload, download }: TransferLimits): void {
-    for (const limit of [upload, download]) {
-      if (limit !== undefined && !(limit > 0 && Number.isFinite(limit)))
-        throw new PeerloomError("usage/invalid", `A limit is a number of bytes a second, not ${limit}.`);
-    }
-    this.#uplink.limit(upload);
-    this.#downlink.limit(download);
+  limit(limits: TransferLimits): void {
+    checkLimits(limits);
+    this.#uplink.limit(limits.upload);
+    this.#downlink.limit(limits.download);
   }
 
   shares(): readonly Share[] {
@@ -223,15 +215,6 @@ export class Files {
     this.#shares.add(entry);
     this.onListed();
     return share;
-  }
-
-  #ticket(text: string): Ticket {
-    const ticket = parseTicket(text);
-    if (ticket.network === this.#host.network) return ticket;
-    throw new PeerloomError(
-      "files/ticket-invalid",
-      `The ticket is of network "${ticket.network}", this peer is in "${this.#host.network}". Open a peer in that one.`,
-    );
   }
 
   // --- serving ---

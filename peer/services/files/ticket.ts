@@ -71,6 +71,19 @@ export function parseTicket(text: string): Ticket {
   }
 }
 
+/**
+ * A ticket of one network, for a peer in that network.
+ * @throws PeerloomError `files/ticket-invalid`
+ */
+export function ticketOf(network: NetworkName, text: string): Ticket {
+  const ticket = parseTicket(text);
+  if (ticket.network === network) return ticket;
+  throw new PeerloomError(
+    "files/ticket-invalid",
+    `The ticket is of network "${ticket.network}", this peer is in "${network}". Open a peer in that one.`,
+  );
+}
+
 function readTicket(bytes: Uint8Array): Ticket {
   const fields = new FieldReader(decode(bytes, { bytesMax: TICKET_CHARACTERS_MAX, depthMax: 4 }), "ticket");
   fields.integer(VERSION, VERSION);

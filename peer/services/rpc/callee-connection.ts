@@ -12,7 +12,6 @@ import { MessageReader, MessageWriter } from "./message-stream.ts";
 import { PendingCall } from "./pending-call.ts";
 import {
   busy,
-  callsProtocol,
   decodeCalleeMessage,
   encodeCall,
   encodeCancel,
@@ -22,7 +21,8 @@ import {
   violation,
 } from "./protocol.ts";
 import { errorOf } from "./remote-error.ts";
-import { isAsyncIterable } from "./value.ts";
+import { callsProtocol } from "./naming.ts";
+import { isAsyncIterable } from "./remote.ts";
 
 /** Calls of this side under way to one service of one peer; past that `rpc/busy`. */
 export const PENDING_MAX = 4_096;

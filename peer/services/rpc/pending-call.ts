@@ -5,7 +5,7 @@ import type { Stream } from "../../session/contract.ts";
 import { ReceivedItems, sendItems } from "./items.ts";
 import { type MessageReader, MessageWriter } from "./message-stream.ts";
 import { failureOf } from "./remote-error.ts";
-import { isAsyncIterable } from "./value.ts";
+import { isAsyncIterable } from "./remote.ts";
 
 export interface PendingCallOptions {
   readonly args: readonly unknown[];

@@ -3,9 +3,9 @@
  * `rpc-items/1`: one async iterable, on a stream of its own that the called side opens, so that it waits by the stream's
  * own flow control and the caller always knows the call. `shared/WIRE.md` has the bytes.
  */
-import { utf8 } from "../../../shared/bytes.ts";
 import { decode, encode, FieldReader, scan } from "../../../shared/codec.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
+import { METHOD_NAME_CHARACTERS_MAX, TIMEOUT_MS_MAX } from "./naming.ts";
 import { type Failure, isCode, MESSAGE_CHARACTERS_MAX } from "./remote-error.ts";
 import { plainOf, VALUE_DEPTH_MAX } from "./value.ts";
 
@@ -15,10 +15,7 @@ export const ITEMS_PROTOCOL = "rpc-items/1";
 export const MESSAGE_BYTES_MAX: number = 1024 * 1024;
 /** Values in one message, so that a megabyte does not become a million objects. */
 export const MESSAGE_VALUES_MAX = 65_536;
-export const SERVICE_NAME_BYTES_MAX = 100;
-export const METHOD_NAME_CHARACTERS_MAX = 64;
 export const ARGUMENTS_MAX = 32;
-export const TIMEOUT_MS_MAX = 86_400_000;
 const ID_MAX = 0xffff_ffff;
 
 /** Stands for an argument that is streamed. */
@@ -58,18 +55,6 @@ const LIMITS = {
   itemsMax: MESSAGE_VALUES_MAX,
   textBytesMax: MESSAGE_BYTES_MAX,
 } as const;
-
-/** @throws PeerloomError `usage/invalid` */
-export function callsProtocol(service: string): string {
-  const length = service.isWellFormed() ? utf8(service).length : 0;
-  if (length === 0 || length > SERVICE_NAME_BYTES_MAX) {
-    throw new PeerloomError(
-      "usage/invalid",
-      `A service's name has 1 to ${SERVICE_NAME_BYTES_MAX} bytes of UTF-8, e.g. "calc/1".`,
-    );
-  }
-  return `rpc/1/${service}`;
-}
 
 /** @throws PeerloomError `rpc/invalid-value`, `rpc/too-large` */
 export function encodeCall({ id, timeoutMs, method, args }: Omit<CallMessage, "kind">): Uint8Array {

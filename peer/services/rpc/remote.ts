@@ -1,7 +1,6 @@
 /** A served object as its callers see it: a proxy whose every method is a call. It holds nothing and costs nothing. */
 import { PeerloomError } from "../../../shared/errors.ts";
-import { isReserved } from "./service.ts";
-import { isAsyncIterable } from "./value.ts";
+import { isReserved } from "./naming.ts";
 
 /** Items of a result that is streamed: iterate it at once, or await it first. Breaking out of the loop stops the producer. */
 export type RemoteItems<T> = AsyncIterable<T> & Promise<AsyncIterable<T>>;
@@ -53,4 +52,13 @@ class LaterItems implements AsyncIterator<unknown> {
   async return(): Promise<IteratorResult<unknown>> {
     return (await (await this.#items).return?.()) ?? { done: true, value: undefined };
   }
+}
+
+export function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    Symbol.asyncIterator in value &&
+    typeof value[Symbol.asyncIterator] === "function"
+  );
 }

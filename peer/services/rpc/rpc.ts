@@ -10,22 +10,20 @@ import { CalleeConnection, type CallOptions } from "./callee-connection.ts";
 import type { CallContext } from "./context.ts";
 import { MessageReader } from "./message-stream.ts";
 import {
-  ARGUMENTS_MAX,
   callsProtocol,
-  decodeItemsHead,
-  ITEMS_PROTOCOL,
+  checkWhole,
+  CONCURRENCY_MAX,
   METHOD_NAME_CHARACTERS_MAX,
+  methodsOf,
+  RPC_DEFAULTS,
   TIMEOUT_MS_MAX,
-  violation,
-} from "./protocol.ts";
+} from "./naming.ts";
+import { ARGUMENTS_MAX, decodeItemsHead, ITEMS_PROTOCOL, violation } from "./protocol.ts";
 import { type Remote, remote } from "./remote.ts";
 import { Service } from "./service.ts";
 
 /** A stream of items says by then which call it belongs to. */
 const HEAD_TIMEOUT_MS = 10_000;
-const CONCURRENCY_MAX = 4_096;
-
-export const RPC_DEFAULTS = { timeoutMs: 30_000, concurrency: 64 } as const;
 
 export interface RpcOptions {
   /**
@@ -73,7 +71,7 @@ export class Rpc {
     const { concurrency } = { ...RPC_DEFAULTS, ...options };
     checkWhole("concurrency", concurrency, CONCURRENCY_MAX);
     const { clock, log } = this.#host.runtime;
-    const service = new Service({ name, methods, concurrency, clock, log });
+    const service = new Service({ name, methods: methodsOf(methods), concurrency, clock, log });
     const protocol = callsProtocol(name);
     this.#services.get(name)?.();
     const unhandle = this.#host.handle(protocol, (stream, session) => service.accept(stream, session));
@@ -173,11 +171,6 @@ export class Rpc {
     if (connection === undefined) throw new PeerloomError("stream/cancelled", "There is no such call.");
     connection.openItems(callId, slot, stream, reader);
   }
-}
-
-function checkWhole(what: string, value: number, max: number): void {
-  if (Number.isSafeInteger(value) && value >= 1 && value <= max) return;
-  throw new PeerloomError("usage/invalid", `${what} is a whole number from 1 to ${max}, not ${value}.`);
 }
 
 function peerClosed(): PeerloomError {

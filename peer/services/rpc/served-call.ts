@@ -14,7 +14,7 @@ import {
   STREAMED,
 } from "./protocol.ts";
 import { type Failure, failureOf } from "./remote-error.ts";
-import { isAsyncIterable } from "./value.ts";
+import { isAsyncIterable } from "./remote.ts";
 
 export type Method = (...args: readonly unknown[]) => unknown;
 

@@ -8,12 +8,11 @@ import type { Clock, Log } from "../../runtime.ts";
 import type { Session, Stream } from "../../session/contract.ts";
 import { CallerConnection } from "./caller-connection.ts";
 import { CallQueue } from "./call-queue.ts";
-import { METHOD_NAME_CHARACTERS_MAX } from "./protocol.ts";
 import type { Method } from "./served-call.ts";
 
 export interface ServiceOptions {
   readonly name: string;
-  readonly methods: object;
+  readonly methods: ReadonlyMap<string, Method>;
   /** Calls of one peer that run at once. */
   readonly concurrency: number;
   readonly clock: Clock;
@@ -27,14 +26,11 @@ interface Caller {
 
 export class Service {
   readonly #options: ServiceOptions;
-  readonly #methods: ReadonlyMap<string, Method>;
   readonly #callers = new Map<PeerId, Caller>();
   #closed = false;
 
-  /** @throws PeerloomError `usage/invalid` */
   constructor(options: ServiceOptions) {
     this.#options = options;
-    this.#methods = methodsOf(options.methods);
   }
 
   /** Serves one stream of calls until it ends. */
@@ -52,7 +48,7 @@ export class Service {
     const connection = new CallerConnection({
       stream,
       session,
-      methods: this.#methods,
+      methods: this.#options.methods,
       queue: caller.queue,
       clock,
       log,
@@ -75,28 +71,4 @@ export class Service {
     const reason = new PeerloomError("stream/cancelled", "No longer served.");
     for (const { connection } of this.#callers.values()) connection?.end(reason);
   }
-}
-
-/** Names that a proxy cannot offer: promises, JSON and every object ask for them. */
-export function isReserved(name: string): boolean {
-  return name === "then" || name === "toJSON" || name in Object.prototype;
-}
-
-function methodsOf(served: object): ReadonlyMap<string, Method> {
-  const methods = new Map<string, Method>();
-  for (const [name, value] of Object.entries(served)) {
-    if (typeof value !== "function") continue;
-    if (isReserved(name) || name.length > METHOD_NAME_CHARACTERS_MAX || !name.isWellFormed()) {
-      throw new PeerloomError(
-        "usage/invalid",
-        `"${name.slice(0, 80)}" cannot be called from elsewhere: give the method another name of at most ${METHOD_NAME_CHARACTERS_MAX} characters.`,
-      );
-    }
-    methods.set(name, value as Method);
-  }
-  if (methods.size > 0) return methods;
-  throw new PeerloomError(
-    "usage/invalid",
-    "There is nothing to call: serve an object whose own properties are functions. Methods of a class are its prototype's.",
-  );
 }

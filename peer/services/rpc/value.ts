@@ -18,15 +18,6 @@ export function plainOf(value: unknown): unknown {
   );
 }
 
-export function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    Symbol.asyncIterator in value &&
-    typeof value[Symbol.asyncIterator] === "function"
-  );
-}
-
 /** The same object when nothing is undefined in it. */
 function withoutUndefined(value: unknown, depth: number): unknown {
   if (typeof value !== "object" || value === null || value instanceof Uint8Array || depth === 0) return value;

@@ -17,6 +17,8 @@ progress { margin-top: 0.6rem; }
 a.save { display: inline-block; padding: 0.4rem 0.8rem; border-radius: 0.5rem; font-weight: 600; text-decoration: none; background: var(--accent); color: var(--on-accent); }
 `;
 const SHOW_EVERY_MS = 200;
+/** Who has it is found sooner, if anybody is there. */
+const HINT_AFTER_MS = 6_000;
 
 /**
  * Attributes: `ticket` (a link or a ticket; then it waits for a click), `edge`. Events: `done` (CustomEvent<Ticket>) when the file is there,
@@ -97,11 +99,20 @@ export class PeerloomGet extends PeerElement {
     actions.append(button("Stop", () => stop.abort()));
     box.append(meter, state, error);
     const startedAtMs = performance.now();
+    const looking = state.textContent;
+    const hint = setTimeout(() => {
+      if (state.textContent === looking)
+        say(
+          state,
+          "Still looking. Whoever shared it must have their page or terminal open, and be in reach.",
+        );
+    }, HINT_AFTER_MS);
     try {
       const peer = await this.peer(ticket.network, ticket.edge);
       const download = peer.files.get(text, { signal: stop.signal });
       watch(peer, download, meter, state);
       const saved = await save(download.readable);
+      clearTimeout(hint);
       const seconds = Math.max((performance.now() - startedAtMs) / 1_000, 0.001);
       meter.value = meter.max;
       const speed = `${formatBytes(Math.round(ticket.bytes / seconds))}/s`;
@@ -112,6 +123,7 @@ export class PeerloomGet extends PeerElement {
       actions.replaceChildren(...this.#saved(ticket, saved, box));
       this.dispatchEvent(new CustomEvent("done", { detail: ticket, bubbles: true, composed: true }));
     } catch (cause) {
+      clearTimeout(hint);
       meter.remove();
       state.remove();
       say(error, stop.signal.aborted ? "Stopped." : messageOf(cause));

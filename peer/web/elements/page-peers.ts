@@ -1,11 +1,13 @@
 /**
- * The peers of a page: one for each network, whoever of its elements needs it first. They are opened when they are needed and closed
- * with the page.
+ * The peers of a page: one for each network, whoever of its elements needs it first. They are opened when they are needed, opened again
+ * when they end by themselves, and closed with the page.
  */
-import { Peer } from "../../browser.ts";
+import { Peer, preload } from "../../browser.ts";
 
 /** Named or not, it is one edge. */
 const SERVED_BY = new URL(import.meta.url).origin;
+/** Pauses before the next attempt to open a peer: an edge that restarts is back in seconds. */
+const AGAIN_MS = { first: 1_000, max: 20_000 } as const;
 
 const peers = new Map<string, Promise<Peer>>();
 
@@ -21,11 +23,55 @@ export function pagePeer(network: string, edge?: string): Promise<Peer> {
   if (standing !== undefined) return standing;
   const opening = Peer.open({ network, ...(where !== undefined && { edge: where }) });
   peers.set(name, opening);
-  opening.catch(() => peers.delete(name));
+  const forget = (): void => {
+    if (peers.get(name) === opening) peers.delete(name);
+  };
+  opening.then((peer) => {
+    peer.addEventListener("close", forget, { once: true });
+    // The page goes on when its edge is gone, so nothing of it may be missing then.
+    preload().catch(() => {});
+  }, forget);
   return opening;
 }
 
-// Others notice at once, instead of after a while of silence. A page that is frozen keeps its peers.
+/** Follows the page's peer in a network, through all that ends it. @returns follows no longer */
+export function followPeer(
+  open: () => Promise<Peer>,
+  { onPeer, onError }: { onPeer(peer: Peer): void; onError(error: unknown): void },
+): () => void {
+  const stop = new AbortController();
+  let waitMs: number = AGAIN_MS.first;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const again = (): void => {
+    if (stop.signal.aborted) return;
+    // Not all pages of an edge that restarts come at once.
+    const [byte = 0] = crypto.getRandomValues(new Uint8Array(1));
+    timer = setTimeout(follow, waitMs * (0.5 + byte / 512));
+    waitMs = Math.min(2 * waitMs, AGAIN_MS.max);
+  };
+  const follow = (): void => {
+    open().then(
+      (peer) => {
+        if (stop.signal.aborted) return;
+        waitMs = AGAIN_MS.first;
+        peer.addEventListener("close", again, { once: true, signal: stop.signal });
+        onPeer(peer);
+      },
+      (error: unknown) => {
+        if (stop.signal.aborted) return;
+        onError(error);
+        again();
+      },
+    );
+  };
+  follow();
+  return () => {
+    clearTimeout(timer);
+    stop.abort();
+  };
+}
+
+// Others notice at once, instead of after a while of silence. A page that is kept for the way back keeps its peers.
 addEventListener("pagehide", (event) => {
   if (event.persisted) return;
   for (const peer of peers.values()) peer.then((open) => open.close()).catch(() => {});

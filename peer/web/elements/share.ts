@@ -30,6 +30,8 @@ input.link { flex: 1 1 14rem; min-width: 0; font: 0.85rem/1.5 ui-monospace, Menl
 svg { display: block; width: min(15rem, 100%); margin-top: 0.75rem; border-radius: 0.5rem; border: 1px solid var(--line); }
 `;
 
+const FILE_LOOK_EVERY_MS = 5_000;
+
 /**
  * Attributes: `network`, `edge`; `listed`: others of the network find the files by searching, not only who has the link. Event: `share` (CustomEvent<Share>), bubbling, for every file that can be fetched now.
  * @example <peerloom-share network="demo"></peerloom-share>
@@ -96,7 +98,7 @@ export class PeerloomShare extends PeerElement {
           meter.value = total === 0 ? 1 : bytes / total;
         },
       });
-      meter.replaceWith(...this.#offer(share, peer.edge, item));
+      meter.replaceWith(...this.#offer(share, file, peer.edge, item, error));
       this.#count();
       this.dispatchEvent(new CustomEvent("share", { detail: share, bubbles: true, composed: true }));
     } catch (cause) {
@@ -116,7 +118,13 @@ export class PeerloomShare extends PeerElement {
     }
   }
 
-  #offer(share: Share, edge: string | undefined, item: HTMLElement): HTMLElement[] {
+  #offer(
+    share: Share,
+    file: File,
+    edge: string | undefined,
+    item: HTMLElement,
+    error: HTMLElement,
+  ): HTMLElement[] {
     const link = linkOf(share.ticket, edge);
     const field = h("input", {
       class: "link",
@@ -138,7 +146,9 @@ export class PeerloomShare extends PeerElement {
       },
       { "aria-expanded": "false" },
     );
+    const unwatch = watchFile(file, (message) => say(error, message));
     const stop = button("Stop sharing", () => {
+      unwatch();
       share.close().catch(() => {});
       item.remove();
       this.#count();
@@ -155,6 +165,22 @@ export class PeerloomShare extends PeerElement {
     const files = count === 1 ? "1 file is" : `${count} files are`;
     say(this.#state, count === 0 ? "" : `${files} served while this page is open.`);
   }
+}
+
+/** Others would be told that the file is no longer what it was; whoever shares it is told here. @returns watches no longer */
+function watchFile(file: File, lost: (message: string) => void): () => void {
+  const timer = setInterval(() => {
+    file
+      .slice(0, 1)
+      .arrayBuffer()
+      .catch(() => {
+        clearInterval(timer);
+        lost(
+          "This file cannot be read any more: it was moved, changed, or leave to read it was taken back. Stop sharing it, and drop it here again.",
+        );
+      });
+  }, FILE_LOOK_EVERY_MS);
+  return () => clearInterval(timer);
 }
 
 /** The link keeps the ticket in its fragment, which no server is told. */

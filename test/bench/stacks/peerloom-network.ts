@@ -6,6 +6,7 @@
 import { setTimeout as rest } from "node:timers/promises";
 import { nodeRuntime } from "../../../peer/adapters/node/runtime.ts";
 import { loadNodeWebRtc } from "../../../peer/adapters/node/webrtc.ts";
+import { ALL_PARTS } from "../../../peer/api/all-parts.ts";
 import { Peer, PING_PROTOCOL } from "../../../peer/api/peer.ts";
 import { loadOrCreateIdentity } from "../../../peer/identity/identity-store.ts";
 import { Mesh } from "../../../peer/overlay/mesh/mesh.ts";
@@ -33,13 +34,14 @@ export async function createNetwork(variant: string): Promise<Network> {
       const runtime = nodeRuntime({ dataDir: undefined, webrtc });
       const identity = await loadOrCreateIdentity(runtime);
       const host = variant === "browser-links" ? { ...runtime, name: "browser" as const } : runtime;
-      const peer = await Peer.openOn(host, identity, {
+      const options = {
         edge: null,
         network: NETWORK,
         bootstrap: bootstrap.slice(0, BOOTSTRAP_MAX),
         iceServers: [],
         ...(index % UNDIALLABLE_EVERY === UNDIALLABLE_EVERY - 1 ? {} : { listen: "127.0.0.1:0" }),
-      });
+      };
+      const peer = await Peer.openOn(host, identity, options, ALL_PARTS);
       const node = nodeOf(peer, probe.overlayOpened());
       if (bootstrap.length > 0) await joined(node);
       return node;

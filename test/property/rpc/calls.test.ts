@@ -10,8 +10,8 @@ import { simRuntime } from "../../../peer/adapters/sim/runtime.ts";
 import type { CallContext } from "../../../peer/services/rpc/context.ts";
 import { MessageReader, MessageWriter } from "../../../peer/services/rpc/message-stream.ts";
 import { Rpc } from "../../../peer/services/rpc/rpc.ts";
+import { callsProtocol } from "../../../peer/services/rpc/naming.ts";
 import {
-  callsProtocol,
   decodeCalleeMessage,
   encodeCall,
   encodeItemsHead,

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { callsProtocol } from "../../../peer/services/rpc/naming.ts";
 import {
-  callsProtocol,
   decodeCalleeMessage,
   decodeCallerMessage,
   decodeItem,

@@ -1,0 +1,127 @@
+/** What befalls a page that people leave: it is put away, frozen and brought back, or cut from the network. Sessions outlive it. */
+import type { CDPSession, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
+import { Peer, type Session } from "../../peer/node.ts";
+import { type Chromium, findChromium, startChromium } from "./chromium.ts";
+
+const executable = await findChromium();
+if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
+
+let edge: EmbeddedEdge;
+let browser: Chromium;
+let node: Peer;
+
+beforeAll(async () => {
+  if (executable === undefined) return;
+  edge = await startEmbeddedEdge();
+  browser = await startChromium(executable);
+  node = await Peer.open({ edge: edge.url, network: "life", iceServers: [], lan: false });
+});
+
+afterAll(async () => {
+  await node?.close();
+  await browser?.close();
+  await edge?.stop();
+});
+
+/** The runtime and what the page's own code holds. */
+declare const PagePeer: typeof Peer;
+declare let peer: Peer;
+declare let session: Session;
+declare let seen: { readonly edge: boolean[]; pageshow: boolean | undefined };
+
+/** A page with a session to the Node peer, in which what Node writes is echoed. */
+async function openPage(only?: "relay" | "direct"): Promise<Page> {
+  const page = await browser.open(edge.url);
+  // As text: the test runner rewrites an import() in code.
+  await page.evaluate('import("/peer.js").then(({ Peer }) => { globalThis.PagePeer = Peer; })');
+  await page.evaluate(
+    async ({ id, options }) => {
+      peer = await PagePeer.open(options);
+      seen = { edge: [], pageshow: undefined };
+      peer.addEventListener("edge", (event) => {
+        seen.edge.push((event as CustomEvent<{ connected: boolean }>).detail.connected);
+      });
+      addEventListener("pageshow", (event) => {
+        seen.pageshow = (event as Event & { readonly persisted: boolean }).persisted;
+      });
+      peer.handle("echo/1", (stream) => stream.readable.pipeTo(stream.writable));
+      session = await peer.connect(id);
+    },
+    { id: node.id, options: { network: "life", iceServers: [], ...(only && { only }) } },
+  );
+  return page;
+}
+
+/** A stream to the page that is opened before something happens, and used before and after. */
+async function openEcho(page: Page): Promise<(text: string) => Promise<string>> {
+  const id = await page.evaluate(() => peer.id);
+  const stream = await (await node.connect(id)).open("echo/1");
+  const writer = stream.writable.getWriter();
+  const reader = stream.readable
+    .pipeThrough(new TextDecoderStream() as never)
+    .getReader() as ReadableStreamDefaultReader<string>;
+  return async (text) => {
+    await writer.write(new TextEncoder().encode(text));
+    let came = "";
+    while (came.length < text.length) came += (await reader.read()).value ?? "";
+    return came;
+  };
+}
+
+function debugOf(page: Page): Promise<CDPSession> {
+  return page.context().newCDPSession(page);
+}
+
+/** Resolves when the Node peer's session with the page has no path, or has one. */
+async function pathIs(peerId: string, isThere: boolean): Promise<void> {
+  const session = node.sessions().find((each) => each.peerId === peerId);
+  if (session === undefined) throw new Error("there is no session");
+  while ((session.path.kind !== "none") !== isThere)
+    await new Promise((resolve) => session.addEventListener("path", resolve, { once: true }));
+}
+
+test.skipIf(executable === undefined)(
+  "a page that is put away keeps its memory, and comes back with its identity and its sessions",
+  async () => {
+    const page = await openPage();
+    const echo = await openEcho(page);
+    expect(await echo("before")).toBe("before");
+    const id = await page.evaluate(() => peer.id);
+    await page.goto(`${edge.url}/health`);
+    await pathIs(id, false);
+    await page.goBack({ waitUntil: "commit" });
+    expect(await page.evaluate(() => seen.pageshow)).toBe(true);
+    expect(await echo("after")).toBe("after");
+    expect(await page.evaluate(() => [peer.id, session.path.kind !== "none"])).toEqual([id, true]);
+    // The identity is held again: a second tab gets another one.
+    const second = await openPage();
+    expect(await second.evaluate(() => peer.id)).not.toBe(id);
+    await second.close();
+    await page.close();
+  },
+);
+
+test.skipIf(executable === undefined)(
+  "a page that comes back online is at the edge again at once",
+  async () => {
+    const page = await openPage("relay");
+    const echo = await openEcho(page);
+    expect(await echo("before")).toBe("before");
+    const debug = await debugOf(page);
+    await debug.send("Network.enable");
+    const offline = async (is: boolean): Promise<unknown> =>
+      debug.send("Network.emulateNetworkConditions", {
+        offline: is,
+        latency: 0,
+        downloadThroughput: -1,
+        uploadThroughput: -1,
+      });
+    await offline(true);
+    const after = echo("written while it was offline");
+    await offline(false);
+    expect(await after).toBe("written while it was offline");
+    await page.close();
+  },
+);

@@ -4,6 +4,7 @@
  */
 import { Hono } from "hono";
 import { parseChannelId, parseNetworkName } from "../shared/ids.ts";
+import { admin } from "./admin-routes.ts";
 import { serveAsset } from "./assets.ts";
 import { hasRoom, NO_ROOM } from "./descriptors.ts";
 import { ticketKey } from "./edge-keys.ts";
@@ -100,13 +101,13 @@ app.get("/v1/relay/:channel", async ({ env, req }) => {
   if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
   if (!(await isGenuine(text, await ticketKey(env))))
     return refuse("edge/ticket-invalid", "This edge did not make the ticket.");
-  if (await isBannedNow(env, ticket.network, [ticket.peer]))
-    return refuseSocket("network/banned", "The owner of this network has banned this peer.");
+  if (await isBannedNow(env, ticket.network, [ticket.peer])) return refuseSocket("network/banned");
   return env.RELAY.getByName(channel).fetch(req.raw);
 });
 
 app.route("/", peerjs);
 app.route("/", search);
+app.route("/", admin);
 
 app.options("*", () => new Response(null, { status: 204, headers: CORS_HEADERS }));
 

@@ -27,12 +27,13 @@ export function refuse(code: ErrorCode, message: string, status?: number): Respo
 /**
  * The same to who opens a WebSocket and should learn why: browsers cannot read an HTTP refusal. The Worker says it itself, so it costs no
  * object.
+ * @param message of a rendezvous; a relay channel's peers are told by the close alone
  */
-export function refuseSocket(code: ErrorCode, message: string): Response {
+export function refuseSocket(code: ErrorCode, message?: string): Response {
   countRefusal(code);
   const { 0: client, 1: socket } = new WebSocketPair();
   socket.accept();
-  socket.send(encodeFromRendezvous({ kind: "error", request: 0, code, message }));
+  if (message !== undefined) socket.send(encodeFromRendezvous({ kind: "error", request: 0, code, message }));
   socket.close(CLOSE_POLICY, code);
   return new Response(null, { status: 101, webSocket: client });
 }

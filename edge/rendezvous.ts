@@ -32,7 +32,7 @@ import {
   type FromRendezvous,
   type ToRendezvous,
 } from "../shared/messages.ts";
-import { refusalOf, REFUSAL_TEXT } from "../shared/credential.ts";
+import { NEVER_MS, refusalOf, REFUSAL_TEXT } from "../shared/credential.ts";
 import { forgetBans } from "./ban-cache.ts";
 import { beaconsKept, pickBeacons } from "./beacons.ts";
 import { ticketKey } from "./edge-keys.ts";
@@ -51,6 +51,20 @@ import { mintTicket } from "./tickets.ts";
 /** Close codes of a rendezvous socket; the reason is the error code. */
 const CLOSE = { normal: 1000, replaced: 4001, policy: 1008, tooLarge: 1009, restart: 1012 } as const;
 const NONCE_BYTES = 32;
+
+/** Who is at one rendezvous. */
+export interface Roster {
+  readonly members: readonly {
+    readonly id: PeerId;
+    readonly beacon: boolean;
+    readonly expiresMs: number;
+    /** That it came by, the owner's first. */
+    readonly invites: readonly PeerId[];
+  }[];
+  /** Number of the ban list. */
+  readonly bans: number;
+  readonly banned: readonly PeerId[];
+}
 
 type Ask<Kind extends ToRendezvous["kind"]> = Extract<ToRendezvous, { readonly kind: Kind }>;
 
@@ -194,6 +208,18 @@ export class Rendezvous extends DurableObject<Env> {
   /** For the Worker. */
   async bannedKeys(network: NetworkName): Promise<PeerId[]> {
     return [...(await this.#book.bans(network)).keys];
+  }
+
+  /** For the network's owner. */
+  async roster(network: NetworkName): Promise<Roster> {
+    const { number, keys } = await this.#book.bans(network);
+    const members = this.#members.all().map(({ id, beacon, pass }) => ({
+      id,
+      beacon,
+      expiresMs: pass?.expiresMs ?? NEVER_MS,
+      invites: (pass?.keys ?? []).slice(0, -1),
+    }));
+    return { members, bans: number, banned: [...keys] };
   }
 
   /** For another shard: the first one counts. */

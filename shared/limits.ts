@@ -2,7 +2,7 @@
  * Every bound that both sides of a wire must agree on. Sizes in bytes, times in milliseconds.
  */
 
-/** The newest wire version spoken here. 2 differs from 1 in nothing but that it is negotiated. */
+/** The newest wire version spoken here. 2 differs from 1 in that it is negotiated, and knows the operation `taken`. */
 export const WIRE_VERSION = 2;
 /** The oldest, one back: between a deploy and the last peer's update both are in use. Anything else is `wire/version`. */
 export const WIRE_VERSION_OLDEST = 1;

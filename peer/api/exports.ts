@@ -2,7 +2,7 @@
 export type { DiagnoseOptions } from "./diagnosis/diagnose.ts";
 export type { Check, Finding, Verdict, VerdictCode } from "./diagnosis/finding.ts";
 export type { NetworkOptions } from "./network-access.ts";
-export type { ListedInvite, Networks } from "./networks.ts";
+export type { ListedInvite, NetworkRoster, Networks } from "./networks.ts";
 export type { PeerOptions } from "./options.ts";
 export type { EdgeState } from "./peer.ts";
 export type { PeerStatus, SessionStatus, ShareStatus } from "./status.ts";
@@ -65,7 +65,7 @@ export type {
   TopicStatus,
   TopicValue,
   TopicVerdict,
-} from "../services/topics/topic.ts";
+} from "../services/topics/topic-options.ts";
 export type { RecordValue } from "../services/records/value.ts";
 export type {
   BytesByPath,

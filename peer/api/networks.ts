@@ -3,8 +3,10 @@
  * is a peer's (`peer.membership`).
  */
 import { checkBans } from "../../shared/bans.ts";
-import { PeerloomError } from "../../shared/errors.ts";
+import { parseErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import { type NetworkName, type PeerId, requireNetworkName } from "../../shared/ids.ts";
+import { encodePass, PASS_HEADER, passClaim } from "../../shared/pass.ts";
+import { certify } from "../identity/invites.ts";
 import { NetworkKeys } from "../identity/network-keys.ts";
 import { verify } from "../identity/verify.ts";
 import type { KeyValueStorage, Runtime } from "../runtime.ts";
@@ -19,6 +21,25 @@ import { keptAuthority } from "./network-access.ts";
 export interface ListedInvite extends Omit<MadeInvite, "url"> {
   readonly state: "good" | "expired" | "revoked";
 }
+
+/** A network's members at one edge; plain data, for people and programs. */
+export interface NetworkRoster {
+  readonly members: readonly {
+    readonly id: string;
+    /** It keeps its socket to introduce newcomers. */
+    readonly beacon: boolean;
+    readonly expiresMs: number;
+    /** Ids of the invites that it came by. */
+    readonly invites: readonly string[];
+  }[];
+  /** Members beyond those that are named. */
+  readonly more: number;
+  /** Number of the ban list. */
+  readonly bans: number;
+  readonly banned: readonly string[];
+}
+
+const ROSTER_MS = 10_000;
 
 export class Networks {
   readonly #runtime: Pick<Runtime, "clock" | "random">;
@@ -76,6 +97,44 @@ export class Networks {
     }
     const origin = edge === undefined ? undefined : new URL(edge).origin;
     return issueInvite({ authority, keys: this.#keys, edge: origin, runtime: this.#runtime }, terms);
+  }
+
+  /**
+   * Who is in a network that is owned here, as an edge sees it.
+   * @throws PeerloomError `network/not-owner`, `edge/unreachable`, what the edge says (`network/banned`, `edge/rate-limited`), `aborted`
+   */
+  async roster(network: string, edge: string, signal?: AbortSignal): Promise<NetworkRoster> {
+    const name = requireNetworkName(network);
+    const owner = await this.#keys.owner(name);
+    if (owner === undefined)
+      throw new PeerloomError(
+        "network/not-owner",
+        "Only the network's owner is told: run this where its key is.",
+      );
+    const { origin } = new URL(edge);
+    const timeMs = Math.trunc(this.#runtime.clock.nowMs());
+    const credential = await certify(owner, owner.key.id);
+    const signature = await owner.key.sign(passClaim(origin, name, timeMs));
+    const within = AbortSignal.any([
+      AbortSignal.timeout(ROSTER_MS),
+      ...(signal === undefined ? [] : [signal]),
+    ]);
+    try {
+      const response = await fetch(`${origin}/v1/net/${name}/members`, {
+        headers: { [PASS_HEADER]: encodePass({ credential, timeMs, signature }) },
+        signal: within,
+      });
+      const answer = (await response.json()) as NetworkRoster & {
+        readonly code?: unknown;
+        readonly message?: unknown;
+      };
+      if (response.ok) return answer;
+      const code = parseErrorCode(String(answer.code), "edge/unreachable");
+      throw new PeerloomError(code, `The edge says: ${String(answer.message).slice(0, 500)}`);
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw toPeerloomError(error, "edge/unreachable", `The edge ${origin} gave no answer. Is it running?`);
+    }
   }
 
   /** Invites made here, and whether they still hold as far as this host knows. */

@@ -22,7 +22,8 @@ import type { Records } from "../services/records/records.ts";
 import type { Rpc } from "../services/rpc/rpc.ts";
 import type { Search, SearchContext } from "../services/search/search.ts";
 import type { Session, StreamHandler } from "../session/contract.ts";
-import type { Topic as TopicClass, TopicOptions } from "../services/topics/topic.ts";
+import type { Topic as TopicClass } from "../services/topics/topic.ts";
+import type { TopicOptions } from "../services/topics/topic-options.ts";
 import type { Topics } from "../services/topics/topics.ts";
 import type { Weave } from "./weave.ts";
 

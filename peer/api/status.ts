@@ -1,7 +1,7 @@
 /** What a peer says of itself: plain data, for the command line, pages and logs. */
 import type { PeerId } from "../../shared/ids.ts";
 import type { LinkKind, PathKind } from "../links/link.ts";
-import type { TopicStatus } from "../services/topics/topic.ts";
+import type { TopicStatus } from "../services/topics/topic-options.ts";
 import type { Session } from "../session/contract.ts";
 
 export interface PeerStatus {

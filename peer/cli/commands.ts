@@ -3,6 +3,7 @@ import type { Command } from "./command.ts";
 import { runModule, work } from "./compute.ts";
 import { demo } from "./demo.ts";
 import { doctor } from "./doctor.ts";
+import { edgeAdmin } from "./edge-admin.ts";
 import { edgeDeploy } from "./edge-deploy.ts";
 import { edgeDev } from "./edge-dev.ts";
 import { get } from "./get.ts";
@@ -23,6 +24,7 @@ export const COMMANDS: readonly Command[] = [
   demo,
   edgeDev,
   edgeDeploy,
+  edgeAdmin,
   up,
   share,
   get,

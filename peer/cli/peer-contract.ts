@@ -15,7 +15,8 @@ import type { Ports } from "../services/ports/ports.ts";
 import type { Records } from "../services/records/records.ts";
 import type { Share, ShareOptions } from "../services/files/files.ts";
 import type { TransferLimits } from "../services/files/limits.ts";
-import type { Topic, TopicMessage, TopicOptions } from "../services/topics/topic.ts";
+import type { Topic } from "../services/topics/topic.ts";
+import type { TopicMessage, TopicOptions } from "../services/topics/topic-options.ts";
 
 export interface CliTopic
   extends EventTarget, AsyncIterable<TopicMessage>, Pick<Topic, "peers" | "publish" | "close"> {}

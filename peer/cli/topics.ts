@@ -1,7 +1,7 @@
 /** `pub` and `sub`: say something to all who listen to a topic, and listen. */
 import { short } from "../../shared/ids.ts";
 import { PAST_MAX } from "../services/topics/protocol.ts";
-import { TOPIC_DEFAULTS } from "../services/topics/topic.ts";
+import { RATE_MAX, TOPIC_DEFAULTS } from "../services/topics/topic-options.ts";
 import type { Command, CommandContext } from "./command.ts";
 import type { CliTopic } from "./peer-contract.ts";
 import { printed, shown } from "./value-output.ts";
@@ -10,7 +10,6 @@ import { withPeer } from "./with-peer.ts";
 /** How long `pub` waits for somebody who listens. */
 const WAIT_SECONDS = 10;
 const WAIT_SECONDS_MAX = 600;
-const RATE_MAX = 1_000_000;
 
 const RATE_OPTION = {
   type: "string",

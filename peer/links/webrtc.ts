@@ -54,6 +54,8 @@ export function negotiateWebRtc(options: NegotiationOptions): WebRtcNegotiation 
   const link = new Promise<Link>((resolve, reject) => {
     const fail = (error: PeerloomError): void => {
       over();
+      // Closing it says only that it is closed; what counts is why.
+      connection.onClose = () => {};
       connection.close();
       reject(error);
     };

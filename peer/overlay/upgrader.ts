@@ -5,7 +5,7 @@
  */
 import { PeerloomError } from "../../shared/errors.ts";
 import { short } from "../../shared/ids.ts";
-import { pathKindOf } from "../links/link.ts";
+import { type Link, pathKindOf } from "../links/link.ts";
 import { encodeSignal } from "../links/signal-codec.ts";
 import type { SignalMessage } from "../links/signaller.ts";
 import type { Runtime } from "../runtime.ts";
@@ -19,6 +19,8 @@ import type { RtcNegotiations } from "./rtc-negotiations.ts";
 const WEBRTC_AFTER_MS = 150;
 /** The side that did not dial the session leaves the other this long to act first. */
 const ACCEPTOR_AFTER_MS = 1_500;
+/** Connections of one session that are negotiated at once: the other side answers four. */
+const STRIPES_AT_ONCE = 3;
 /** Pauses between attempts at a direct path while the session runs on a relay. */
 const UPGRADE_BACKOFF = { firstMs: 2_000, maxMs: 300_000 } as const;
 /** Pauses between attempts at any path for a session that has none. */
@@ -40,6 +42,9 @@ interface Watched {
   isTrying: boolean;
   /** Addresses that came meanwhile are being dialled. */
   isDialling: boolean;
+  /** Connections beside the first, made here. */
+  readonly stripes: Set<Link>;
+  opening: number;
 }
 
 export class Upgrader {
@@ -53,7 +58,15 @@ export class Upgrader {
   /** A session has begun. */
   watch(session: PeerSession): void {
     const stop = new AbortController();
-    this.#watched.set(session, { stop, wake: () => {}, isTrying: false, isDialling: false });
+    this.#watched.set(session, {
+      stop,
+      wake: () => {},
+      isTrying: false,
+      isDialling: false,
+      stripes: new Set(),
+      opening: 0,
+    });
+    session.addEventListener("stripes", () => this.#restripe(session));
     if (this.#options.policy === "relay") {
       session.explain("only-relay");
       return;
@@ -158,6 +171,42 @@ export class Upgrader {
       // The negotiation itself has said why, from what both sides had to offer.
       runtime.log.debug("no webrtc path", { peer: short(session.peerId), error: String(error) });
     }
+  }
+
+  /** Opens or closes connections until there are as many as bulk should be spread over. */
+  #restripe(session: PeerSession): void {
+    const watched = this.#watched.get(session);
+    if (watched === undefined || this.#options.rtc === undefined) return;
+    const { stripes, stop } = watched;
+    for (const link of [...stripes].slice(Math.max(0, session.stripesWanted - 1))) {
+      stripes.delete(link);
+      session.release(link);
+    }
+    while (
+      watched.opening < STRIPES_AT_ONCE &&
+      session.stripes + watched.opening < session.stripesWanted &&
+      !stop.signal.aborted
+    ) {
+      watched.opening += 1;
+      const opening = this.#openStripe(session, watched).finally(() => {
+        watched.opening -= 1;
+      });
+      this.#run(
+        session,
+        "open stripe",
+        opening.then(() => this.#restripe(session)),
+      );
+    }
+  }
+
+  async #openStripe(session: PeerSession, { stripes, stop }: Watched): Promise<void> {
+    const { rtc, sessions } = this.#options;
+    if (rtc === undefined) return;
+    const link = await rtc.offer(session.peerId, (message) => this.#send(session, message), stop.signal);
+    await sessions.connectOver(session.peerId, link, stop.signal);
+    stripes.add(link);
+    // More than are wanted by now go at once; those that died are not kept.
+    for (const each of stripes) if (!session.carriesOver(each)) stripes.delete(each);
   }
 
   async #redial(session: PeerSession, signal: AbortSignal): Promise<void> {

@@ -9,6 +9,8 @@ import { PeerloomError } from "../../shared/errors.ts";
 export type ControlOperation =
   /** Every data frame below `next` has arrived. */
   | { readonly kind: "ack"; readonly next: number }
+  /** So many data frames have come in on this very link since it began, repeated ones too. */
+  | { readonly kind: "taken"; readonly frames: number }
   | { readonly kind: "ping"; readonly id: number }
   | { readonly kind: "pong"; readonly id: number }
   /** The dialler's proof that it holds the keys on this very link: the acceptor's nonce, and the link's binding. */
@@ -16,7 +18,7 @@ export type ControlOperation =
   /** The session is over; the code says why. */
   | { readonly kind: "bye"; readonly code: string };
 
-const OPERATION = { ack: 1, ping: 2, pong: 3, prove: 4, bye: 5 } as const;
+const OPERATION = { ack: 1, ping: 2, pong: 3, prove: 4, bye: 5, taken: 6 } as const;
 const BINDING_BYTES_MAX = 32;
 const CODE_BYTES_MAX = 64;
 /** One frame never needs more; more is an attack. */
@@ -27,10 +29,11 @@ export function encodeControl(operations: readonly ControlOperation[]): Uint8Arr
   for (const operation of operations) {
     bytes.push(OPERATION[operation.kind]);
     switch (operation.kind) {
-      case "ack": {
-        const next = new Uint8Array(COUNTER_BYTES);
-        writeCounter(next, 0, operation.next);
-        bytes.push(...next);
+      case "ack":
+      case "taken": {
+        const counter = new Uint8Array(COUNTER_BYTES);
+        writeCounter(counter, 0, operation.kind === "ack" ? operation.next : operation.frames);
+        bytes.push(...counter);
         break;
       }
       case "ping":
@@ -72,6 +75,9 @@ export function decodeControl(bytes: Uint8Array): ControlOperation[] {
     switch (kind) {
       case OPERATION.ack:
         operations.push({ kind: "ack", next: readCounter(bytes, take(COUNTER_BYTES)) });
+        break;
+      case OPERATION.taken:
+        operations.push({ kind: "taken", frames: readCounter(bytes, take(COUNTER_BYTES)) });
         break;
       case OPERATION.ping:
       case OPERATION.pong: {

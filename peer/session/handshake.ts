@@ -35,6 +35,7 @@ export interface PendingHello {
   finish(noise: Uint8Array): Promise<{
     readonly sessionId: Uint8Array;
     readonly remoteInstance: Uint8Array;
+    readonly version: number;
     readonly keys: SessionKeys;
   }>;
 }
@@ -67,6 +68,7 @@ export async function beginHello(context: HandshakeContext, peerId: PeerId): Pro
       return {
         sessionId,
         remoteInstance,
+        version,
         keys: await deriveSessionKeys(runtime, aead, keys, "dialler"),
       };
     },
@@ -77,6 +79,8 @@ export interface AcceptedHello {
   readonly peerId: PeerId;
   readonly sessionId: Uint8Array;
   readonly remoteInstance: Uint8Array;
+  /** Of the wire, spoken by both. */
+  readonly version: number;
   /** Noise message 2; empty until finished. */
   readonly answer: Uint8Array;
   /** Makes the answer and the keys. */
@@ -107,6 +111,7 @@ export async function acceptHello(context: HandshakeContext, noise: Uint8Array):
     peerId,
     sessionId: hello.sessionId,
     remoteInstance: hello.instance,
+    version,
     answer: new Uint8Array(0),
     async finish() {
       const aead = chooseAead(runtime.aead.supported, hello.aeads);

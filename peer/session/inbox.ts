@@ -64,6 +64,11 @@ export class Inbox {
     });
   }
 
+  /** Something came that waits for what is missing before it. */
+  get hasGap(): boolean {
+    return this.#ahead.size > 0;
+  }
+
   clear(): void {
     this.#ahead.clear();
     this.#aheadBytes = 0;

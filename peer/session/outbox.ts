@@ -15,9 +15,8 @@ import {
 import { LINK_BUFFER_HIGH_BYTES } from "../links/link.ts";
 import type { AeadKey } from "../runtime.ts";
 import type { Plaintext } from "./mux.ts";
-import type { Path } from "./path.ts";
+import { type Flight, type Path, pickCarrier } from "./path.ts";
 import { nonceOf } from "./seal.ts";
-import type { DeliveryMark } from "./send-window.ts";
 
 /** Bytes sealed and not acknowledged, over all paths. The receiver's reorder buffer is as large. */
 export const OUTBOX_BYTES_MAX: number = 16 * 1024 * 1024;
@@ -38,7 +37,7 @@ interface Entry {
   sealed: readonly Uint8Array[] | undefined;
   /** Where it is under way; undefined while it waits. */
   path: Path | undefined;
-  mark: DeliveryMark | undefined;
+  flight: Flight | undefined;
   sentAtMs: number;
 }
 
@@ -57,6 +56,13 @@ function wholeBlocks(bytes: number): number {
   return bytes - (bytes % BLOCK_BYTES);
 }
 
+/** What is being sealed goes to whichever path has room then. */
+function roomOf(carriers: readonly Path[], chosen: Path): number {
+  return carriers.length === 1
+    ? chosen.room
+    : carriers.reduce((sum, path) => sum + Math.max(0, path.room), Math.min(0, chosen.room));
+}
+
 export class Outbox {
   readonly #options: OutboxOptions;
   /** Unacknowledged, by rising sequence number. */
@@ -67,6 +73,7 @@ export class Outbox {
   #bytes = 0;
   #sealing = 0;
   #sealingBytes = 0;
+  #landedBytes = 0;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -80,22 +87,31 @@ export class Outbox {
     return this.#bytes;
   }
 
-  /** Sends as much as the path takes now. */
-  pump(path: Path): void {
-    while (path.link.bufferedBytes < LINK_BUFFER_HIGH_BYTES) {
+  /** Bytes that have arrived by now, in whatever order. */
+  get landedBytes(): number {
+    return this.#landedBytes;
+  }
+
+  /** Sends as much as the paths take now. @param carriers the one that carries the session first */
+  pump(carriers: readonly Path[]): void {
+    const first = carriers[0];
+    while (first !== undefined) {
+      const withRoom = pickCarrier(carriers, LINK_BUFFER_HIGH_BYTES);
+      const path = withRoom ?? first;
+      if (path.link.bufferedBytes >= LINK_BUFFER_HIGH_BYTES) return;
       const again = this.#waiting[0];
-      const room = path.window.bytes(path.rttMsMin) - path.window.inFlightBytes;
       if (again !== undefined) {
         // The oldest frame goes whatever the window says: nothing behind it is acknowledged before it has arrived.
-        if (room <= 0 && again !== this.#entries[0]) return;
+        if (withRoom === undefined && again !== this.#entries[0]) return;
         this.#waiting.shift();
         this.#send(again, path);
         continue;
       }
       if (this.#bytes >= OUTBOX_BYTES_MAX || this.#sealing >= SEALING_MAX) return;
       // What is urgent is small and does not wait for bulk to be acknowledged.
-      const urgentOnly = room - this.#sealingBytes <= 0;
-      if (urgentOnly && room - this.#sealingBytes <= -URGENT_BYTES_MAX) return;
+      const room = roomOf(carriers, path) - this.#sealingBytes;
+      const urgentOnly = room <= 0;
+      if (urgentOnly && room <= -URGENT_BYTES_MAX) return;
       const plaintext = this.#options.take(
         urgentOnly ? URGENT_FRAME_BYTES : wholeBlocks(Math.min(path.window.frameBytes(), DATA_BYTES_MAX)),
         urgentOnly,
@@ -114,9 +130,8 @@ export class Outbox {
       if (entry.seq >= next) break;
       count += 1;
       this.#bytes -= entry.bytes;
-      if (entry.path !== undefined && entry.mark !== undefined) {
-        entry.path.window.acknowledged(entry.bytes, entry.mark, nowMs);
-      }
+      if (entry.path !== undefined && entry.flight !== undefined)
+        this.#landedBytes += entry.path.land(entry.flight, nowMs);
       for (const acknowledged of entry.acknowledged) acknowledged();
       for (const piece of entry.sealed ?? []) giveBack(piece);
     }
@@ -125,6 +140,13 @@ export class Outbox {
       this.#waiting = this.#waiting.filter((entry) => entry.seq >= next);
     }
     return true;
+  }
+
+  /** So many frames have come in at the other end of a path. @returns false when it claims what was never sent there */
+  landBelow(path: Path, frames: number): boolean {
+    const bytes = path.landBelow(frames, this.#options.nowMs());
+    this.#landedBytes += bytes ?? 0;
+    return bytes !== undefined;
   }
 
   /** What was under way there, and not acknowledged, will be sent again. */
@@ -158,7 +180,7 @@ export class Outbox {
       acknowledged: plaintext.acknowledged,
       sealed: undefined,
       path: undefined,
-      mark: undefined,
+      flight: undefined,
       sentAtMs: 0,
     };
     this.#entries.push(entry);
@@ -187,17 +209,17 @@ export class Outbox {
     assert(entry.sealed !== undefined, "only sealed frames are sent");
     const nowMs = this.#options.nowMs();
     entry.path = path;
-    entry.mark = path.window.sent(entry.bytes, path.rttMsMin, nowMs);
+    entry.flight = path.depart(entry.bytes, nowMs);
     entry.sentAtMs = nowMs;
-    path.expectAnswer(nowMs);
     path.link.send(entry.sealed);
   }
 
   #releaseWhere(lost: (entry: Entry) => boolean): void {
     const released = this.#entries.filter((entry) => entry.sealed !== undefined && lost(entry));
     for (const entry of released) {
-      entry.path?.window.forgotten(entry.bytes);
+      if (entry.flight !== undefined) entry.path?.abandon(entry.flight);
       entry.path = undefined;
+      entry.flight = undefined;
     }
     this.#wait(released);
   }

@@ -4,7 +4,7 @@
  */
 import type { Link, LinkKind } from "../links/link.ts";
 import type { Timer } from "../runtime.ts";
-import { SendWindow } from "./send-window.ts";
+import { type DeliveryMark, SendWindow } from "./send-window.ts";
 
 /**
  * `proving`: the other end has not shown yet that it holds the keys on this link. `suspect`: silent while an answer was
@@ -32,6 +32,14 @@ const PINGS_MAX = 4;
 export const PING_BUSY_MS = 1_000;
 export const PING_IDLE_MS = 20_000;
 
+/** One sending of a frame on a path. */
+export interface Flight {
+  readonly bytes: number;
+  readonly mark: DeliveryMark;
+  /** It has arrived, or is not waited for any more. */
+  landed: boolean;
+}
+
 export class Path {
   readonly link: Link;
   readonly window: SendWindow;
@@ -43,6 +51,13 @@ export class Path {
   rttMsMin: number | undefined;
   /** The acceptor's nonce that the dialler must prove on this link. */
   readonly linkNonce: Uint8Array;
+  /** Data frames that have come in on the link, and how many of them the other side was told of. */
+  arrivedFrames = 0;
+  toldFrames = 0;
+  /** What was sent and has not landed, oldest first; landed ones in between. */
+  #flights: Flight[] = [];
+  /** Flights before the first of those. */
+  #flightsPast = 0;
   #heardAtMs: number;
   /** Since when something is due from the other side. */
   #dueSinceMs: number | undefined;
@@ -67,6 +82,58 @@ export class Path {
     });
     this.#heardAtMs = options.nowMs;
     this.#pingedAtMs = options.nowMs;
+  }
+
+  /** A data frame goes out. */
+  depart(bytes: number, nowMs: number): Flight {
+    const flight = { bytes, mark: this.window.sent(bytes, this.rttMsMin, nowMs), landed: false };
+    this.#flights.push(flight);
+    this.expectAnswer(nowMs);
+    return flight;
+  }
+
+  /** It has arrived. @returns bytes that are news */
+  land(flight: Flight, nowMs: number): number {
+    if (flight.landed) return 0;
+    flight.landed = true;
+    this.window.acknowledged(flight.bytes, flight.mark, nowMs, this.rttMsMin);
+    this.#forgetLanded();
+    return flight.bytes;
+  }
+
+  /** It is sent again elsewhere, or here. */
+  abandon(flight: Flight): void {
+    if (flight.landed) return;
+    flight.landed = true;
+    this.window.forgotten(flight.bytes);
+    this.#forgetLanded();
+  }
+
+  /** The other side has taken so many frames from this link. @returns bytes that are news; undefined: it cannot have */
+  landBelow(frames: number, nowMs: number): number | undefined {
+    if (frames > this.#flightsPast + this.#flights.length) return undefined;
+    let bytes = 0;
+    const count = frames - this.#flightsPast;
+    for (const flight of count > 0 ? this.#flights.slice(0, count) : []) bytes += this.land(flight, nowMs);
+    return bytes;
+  }
+
+  #forgetLanded(): void {
+    let count = 0;
+    while (this.#flights[count]?.landed === true) count += 1;
+    if (count === 0) return;
+    this.#flights.splice(0, count);
+    this.#flightsPast += count;
+  }
+
+  /** Something is under way there. */
+  get isCarrying(): boolean {
+    return this.window.inFlightBytes > 0;
+  }
+
+  /** Bytes that may be sent now; negative when too much is under way. */
+  get room(): number {
+    return this.window.bytes(this.rttMsMin) - this.window.inFlightBytes;
   }
 
   get rank(): number {
@@ -144,6 +211,30 @@ export function pickPath(paths: readonly Path[]): Path | undefined {
   for (const path of paths) {
     if (path.state !== "usable" && path.state !== "suspect") continue;
     if (best === undefined || score(path) < score(best)) best = path;
+  }
+  return best;
+}
+
+/**
+ * The paths that data is spread over: the one that carries the session, and where that is WebRTC its like. One SCTP association on a long
+ * path with loss is slow whatever its buffers (Mathis et al., CCR 27(3), 1997); several add up.
+ */
+export function carriersOf(active: Path, paths: readonly Path[]): readonly Path[] {
+  if (active.link.kind !== "webrtc") return [active];
+  const alike = paths.filter(
+    (path) => path !== active && path.link.kind === "webrtc" && path.state === "usable",
+  );
+  return alike.length === 0 ? [active] : [active, ...alike];
+}
+
+/** Of those with room, the one on which a frame arrives first, as far as can be told. */
+export function pickCarrier(carriers: readonly Path[], bufferBytesMax: number): Path | undefined {
+  let best: Path | undefined;
+  let bestMs = Infinity;
+  for (const path of carriers) {
+    if (path.room <= 0 || path.link.bufferedBytes >= bufferBytesMax) continue;
+    const arrivesMs = path.window.queueMs() + (path.rttMsMin ?? 0) / 2;
+    if (arrivesMs < bestMs) [best, bestMs] = [path, arrivesMs];
   }
   return best;
 }

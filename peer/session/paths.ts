@@ -6,7 +6,7 @@ import { PeerloomError } from "../../shared/errors.ts";
 import { DATA_BYTES_MAX } from "../../shared/frame.ts";
 import { type Link, pathKindOf } from "../links/link.ts";
 import type { Clock, Timer } from "../runtime.ts";
-import { Path, pickPath } from "./path.ts";
+import { carriersOf, Path, pickPath } from "./path.ts";
 
 /** The other end must prove itself on a link by then. */
 export const PROVE_TIMEOUT_MS = 10_000;
@@ -14,12 +14,12 @@ const TICK_BUSY_MS = 100;
 const TICK_IDLE_MS = 5_000;
 /** A tick this late means that we stood still, not the other side. */
 const TICK_LATE_MS = 400;
+/** Links of one session, stripes (stripe-plan.ts) and spares; more is a mistake or an attack. */
+const PATHS_MAX = 24;
 /** After they were doubted, paths are watched as closely as busy ones: until an answer has come or is overdue. */
 const CHECK_MS = 5_000;
 /** Doubts within this time are one. */
 const CHECK_EVERY_MS = 500;
-/** Links of one session; more is a mistake or an attack. */
-const PATHS_MAX = 8;
 
 /** What the paths ask of their session. */
 export interface PathsOwner {
@@ -54,6 +54,26 @@ export class Paths {
   /** The one that carries the session. */
   get active(): Path | undefined {
     return this.#active;
+  }
+
+  /** Those that data is spread over, the active one first. */
+  get carriers(): readonly Path[] {
+    return this.#active === undefined ? [] : carriersOf(this.#active, this.#paths);
+  }
+
+  /** Those on which data came of which the other side has not been told. */
+  get untold(): readonly Path[] {
+    return this.#paths.filter((path) => path.arrivedFrames > path.toldFrames && path.state !== "proving");
+  }
+
+  has(link: Link): boolean {
+    return this.#paths.some((each) => each.link === link);
+  }
+
+  /** Gives a link back that is not needed any more. */
+  dropLink(link: Link): void {
+    const path = this.#paths.find((each) => each.link === link);
+    if (path !== undefined) this.drop(path, undefined);
   }
 
   /** One that could carry a last word when none is active. */
@@ -189,7 +209,7 @@ export class Paths {
     }
     // A spare path through the edge is left asleep; its own keep-alive does not wake the relay.
     if (path !== this.#active && pathKindOf(path.link.kind) !== "direct") return;
-    const id = path.pingDue(nowMs, busy && path === this.#active);
+    const id = path.pingDue(nowMs, busy && (path === this.#active || path.isCarrying));
     if (id !== undefined) this.#owner.sendPing(path, id);
   }
 }

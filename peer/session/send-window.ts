@@ -16,7 +16,10 @@ const ROUND_TRIPS = 1.5;
 const FIRST_WINDOW_BYTES: number = 64 * 1024;
 const WINDOW_BYTES_MIN: number = 16 * 1024;
 const FIRST_RTT_MS = 100;
-/** A rate that is not confirmed fades by this share with every acknowledgement of a full window. */
+/**
+ * A rate that is not confirmed fades by this share with every acknowledgement of a full window, and over distance with every round trip:
+ * a moment in which the processor was busy with others must not close the window of a long path.
+ */
 const RATE_FADE = 0.9;
 const FRAME_BYTES_MIN: number = 4 * 1024;
 const FIRST_FRAME_BYTES: number = 16 * 1024;
@@ -62,6 +65,11 @@ export class SendWindow {
     return Math.min(Math.max(Math.floor(this.#bytesPerMs * FRAME_MS), FRAME_BYTES_MIN), this.#frameBytesMax);
   }
 
+  /** How long a frame sent now waits behind those before it. */
+  queueMs(): number {
+    return this.#inFlightBytes / (this.#bytesPerMs ?? FIRST_WINDOW_BYTES / FIRST_RTT_MS);
+  }
+
   sent(bytes: number, rttMsMin: number | undefined, nowMs: number): DeliveryMark {
     if (this.#inFlightBytes === 0) this.#deliveredAtMs = nowMs;
     this.#inFlightBytes += bytes;
@@ -72,13 +80,16 @@ export class SendWindow {
     };
   }
 
-  acknowledged(bytes: number, mark: DeliveryMark, nowMs: number): void {
+  acknowledged(bytes: number, mark: DeliveryMark, nowMs: number, rttMsMin = 0): void {
     this.forgotten(bytes);
     this.#deliveredBytes += bytes;
+    const sinceMs = nowMs - this.#deliveredAtMs;
     this.#deliveredAtMs = nowMs;
     const elapsedMs = Math.max(nowMs - mark.deliveredAtMs, ELAPSED_MS_MIN);
     const bytesPerMs = (this.#deliveredBytes - mark.deliveredBytes) / elapsedMs;
-    const faded = (this.#bytesPerMs ?? 0) * (mark.windowFull ? RATE_FADE : 1);
+    const faded =
+      (this.#bytesPerMs ?? 0) *
+      (mark.windowFull ? RATE_FADE ** (rttMsMin > sinceMs ? sinceMs / rttMsMin : 1) : 1);
     this.#bytesPerMs = Math.max(bytesPerMs, faded);
   }
 

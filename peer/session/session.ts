@@ -19,6 +19,7 @@ import type { Path } from "./path.ts";
 import { Paths, PROVE_TIMEOUT_MS } from "./paths.ts";
 import { nonceOf, type SessionKeys } from "./seal.ts";
 import { PROTOCOL_BYTES_MAX } from "./stream-frames.ts";
+import { StripePlan } from "./stripe-plan.ts";
 
 /** A session without any path lives on for this long. */
 export const RESUME_MS = 60_000;
@@ -30,12 +31,17 @@ const CLOSE_FLUSH_MS = 2_000;
 /** Bytes under way from which on writes are gathered for a turn of the event loop. */
 const COMPANY_BYTES: number = 64 * 1024;
 
+/** The first wire version that knows `taken`, without which bulk is not spread over several links. */
+const TAKEN_VERSION = 2;
+
 export interface SessionOptions {
   readonly runtime: Runtime;
   readonly peerId: PeerId;
   readonly sessionId: Uint8Array;
   /** Which run of the other peer this is. */
   readonly remoteInstance: Uint8Array;
+  /** Of the wire, spoken by both. */
+  readonly version: number;
   readonly role: "dialler" | "acceptor";
   readonly keys: SessionKeys;
   handler(protocol: string): StreamHandler | undefined;
@@ -59,6 +65,7 @@ export class PeerSession extends EventTarget implements Session {
   readonly #inbox: Inbox;
   readonly #acks: AckSchedule;
   readonly #paths: Paths;
+  readonly #stripePlan = new StripePlan();
   readonly #received = { direct: 0, relay: 0, overlay: 0 };
   #whyNotDirect = "direct-pending";
   #controlCounter = 0;
@@ -110,7 +117,10 @@ export class PeerSession extends EventTarget implements Session {
       dropped: (path, error) => this.#pathDropped(path, error),
       chose: (best, before) => this.#pathChosen(best, before),
       isBusy: () => !this.#idle || this.#mux.streamCount > 0,
-      watched: (nowMs) => this.#resend(nowMs),
+      watched: (nowMs) => {
+        this.#resend(nowMs);
+        this.#planStripes(nowMs);
+      },
     });
     if (!this.#proved) {
       // Its first link may die before the proof arrives; the dialler then comes with another.
@@ -161,6 +171,26 @@ export class PeerSession extends EventTarget implements Session {
   /** The transports of all usable paths, best first; for those who decide whether another link is worth making. */
   get transports(): readonly Link["kind"][] {
     return this.#paths.transports;
+  }
+
+  /** Connections that bulk should be spread over; "stripes" is dispatched when that changes. */
+  get stripesWanted(): number {
+    return this.#stripePlan.wanted;
+  }
+
+  /** Connections that bulk is spread over. */
+  get stripes(): number {
+    return this.#paths.carriers.length;
+  }
+
+  /** Whether a link is one of its paths. */
+  carriesOver(link: Link): boolean {
+    return this.#paths.has(link);
+  }
+
+  /** A link is not needed any more. */
+  release(link: Link): void {
+    this.#paths.dropLink(link);
   }
 
   /** Why the session is not direct, from those who tried. */
@@ -355,6 +385,7 @@ export class PeerSession extends EventTarget implements Session {
 
   #receiveData(path: Path, frame: SealedFrame): void {
     const bytes = frame.sealed.length;
+    path.arrivedFrames += 1;
     const received = this.#inbox.receive(frame);
     if (!(received instanceof Promise)) {
       this.#dataReceived(path, bytes, received);
@@ -406,6 +437,15 @@ export class PeerSession extends EventTarget implements Session {
         this.acknowledgedBelow(operation.next);
         if (this.#idle) this.#drained?.();
         this.#paths.choose();
+        return;
+      case "taken":
+        if (!this.#outbox.landBelow(path, operation.frames)) {
+          this.end(
+            new PeerloomError("session/protocol-violation", "The other side has taken what was never sent."),
+          );
+          return;
+        }
+        this.#planPump();
         return;
       case "ping":
         // Who asks without taking answers gets none; an honest side asks once a second.
@@ -492,15 +532,27 @@ export class PeerSession extends EventTarget implements Session {
   }
 
   #pump(): void {
-    if (this.#ended !== undefined || this.#paths.active === undefined) return;
-    this.#outbox.pump(this.#paths.active);
+    const { active, carriers } = this.#paths;
+    if (this.#ended !== undefined || active === undefined) return;
+    this.#outbox.pump(this.#options.version < TAKEN_VERSION ? [active] : carriers);
     this.#paths.watchClosely();
   }
 
   #acknowledge(): void {
-    const path = this.#paths.any;
-    if (path !== undefined && path.state !== "proving")
-      this.#sendControl(path, [{ kind: "ack", next: this.#inbox.next }]);
+    const ack: ControlOperation = { kind: "ack", next: this.#inbox.next };
+    const { active, any, untold } = this.#paths;
+    const isStriped =
+      this.#options.version >= TAKEN_VERSION &&
+      (this.#inbox.hasGap || untold.some((path) => path !== active));
+    if (!isStriped || untold.length === 0) {
+      if (any !== undefined && any.state !== "proving") this.#sendControl(any, [ack]);
+      return;
+    }
+    // One link that is behind must not close the windows of the others.
+    for (const path of untold) {
+      path.toldFrames = path.arrivedFrames;
+      this.#sendControl(path, [ack, { kind: "taken", frames: path.arrivedFrames }]);
+    }
   }
 
   #sendControl(path: Path, operations: readonly ControlOperation[]): void {
@@ -519,6 +571,23 @@ export class PeerSession extends EventTarget implements Session {
         path.link.send([header, ...parts]);
       })
       .catch((error: unknown) => this.#blame(path, error));
+  }
+
+  #planStripes(nowMs: number): void {
+    if (this.#options.version < TAKEN_VERSION) return;
+    const active = this.#paths.active;
+    const before = this.#stripePlan.wanted;
+    const wanted = this.#stripePlan.step({
+      nowMs,
+      landedBytes: this.#outbox.landedBytes,
+      isLimited: this.#mux.hasOutput,
+      stripes: this.stripes,
+      rttMs: active?.link.kind === "webrtc" ? active.rttMsMin : undefined,
+    });
+    if (wanted !== before) {
+      this.#runtime.log.debug("stripes", { peer: short(this.peerId), wanted, before });
+      this.dispatchEvent(new CustomEvent("stripes", { detail: wanted }));
+    }
   }
 
   /** What a living path has lost is sent again; a session without any path ends when nobody has made one in time. */

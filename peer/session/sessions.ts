@@ -339,6 +339,7 @@ export class Sessions {
     readonly peerId: PeerId;
     readonly sessionId: Uint8Array;
     readonly remoteInstance: Uint8Array;
+    readonly version: number;
     readonly role: "dialler" | "acceptor";
     readonly keys: PeerSession["keys"];
   }): PeerSession {

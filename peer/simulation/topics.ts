@@ -88,6 +88,7 @@ export class TopicWorld {
   readonly #rate: number;
   readonly #published = new Map<MessageId, Published>();
   readonly #ids = new Map<Envelope, MessageId>();
+  readonly #forged = new WeakSet<Envelope>();
   readonly #seqs = new Map<PeerId, number>();
   #wordBytes = 0;
 
@@ -139,7 +140,21 @@ export class TopicWorld {
     return this.#figures();
   }
 
+  /** One gives another a message that a third has not signed. */
+  forge(from: TopicNode, as: TopicNode, to: TopicNode): void {
+    const { id, envelope } = this.#envelope(as, ENVELOPE_BYTES);
+    this.#forged.add(envelope);
+    to.gossip.received(from.id, { kind: "message", envelope }, id);
+  }
+
   publish(from: TopicNode, bytes: number): MessageId {
+    const { id, envelope } = this.#envelope(from, bytes);
+    this.#published.set(id, { envelope, atMs: this.clock.monotonicMs(), receivedMs: new Map(), bodies: 0 });
+    from.mesh.publish(id, envelope);
+    return id;
+  }
+
+  #envelope(from: TopicNode, bytes: number): { readonly id: MessageId; readonly envelope: Envelope } {
     const seq = this.#seqs.get(from.id) ?? 0;
     this.#seqs.set(from.id, seq + 1);
     const id = Array.from(this.random.bytes(16), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -155,9 +170,7 @@ export class TopicWorld {
       bytes: new Uint8Array(Math.max(bytes, ENVELOPE_BYTES + 1)),
     };
     this.#ids.set(envelope, id);
-    this.#published.set(id, { envelope, atMs: this.clock.monotonicMs(), receivedMs: new Map(), bodies: 0 });
-    from.mesh.publish(id, envelope);
-    return id;
+    return { id, envelope };
   }
 
   /** Live peers that a message has not reached, its publisher left out. */
@@ -213,8 +226,8 @@ export class TopicWorld {
       rate: this.#rate,
       burst: this.#rate,
       duties: {
-        judge: (_, done) => {
-          this.clock.setTimer(JUDGE_MS, () => done("accept"));
+        judge: ({ envelope }, done) => {
+          this.clock.setTimer(JUDGE_MS, () => done(this.#forged.has(envelope) ? "forged" : "accept"));
           return true;
         },
         judgeReply: (_, done) => this.clock.setTimer(JUDGE_MS, () => done(true)),

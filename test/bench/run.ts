@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 
 const ALL = [
   "bulk",
+  "distance",
   "latency",
   "connect",
   "memory",

@@ -154,13 +154,13 @@ test("a ban reaches those who never met the owner, an edge that was away, and ev
   const far = await openPeer({ ...closed, invite: url, bootstrap: bootstrapOf(middle), overlay: false });
   const outcast = await openPeer({ ...closed, invite: url });
   await far.connect(middle.id, { addresses: middle.listenAddresses });
-  await outcast.connect(far.id, { addresses: far.listenAddresses });
+  const told = endOf(await outcast.connect(far.id, { addresses: far.listenAddresses }));
   await linkedTo(far, 2);
   const closing = endOf(far.sessions().find(({ peerId }) => peerId === outcast.id));
   const owner = await openPeer({ ...closed, dataDir, network, bootstrap: bootstrapOf(middle) });
   await linkedTo(owner, 1);
   expect(await owner.membership.ban(outcast.id)).toMatchObject({ number: 1, edge: false });
-  expect(await closing).toBe("network/banned");
+  expect(await Promise.all([closing, told])).toEqual(["network/banned", "network/banned"]);
   expect(await codeOf(outcast.connect(far.id, { addresses: far.listenAddresses }))).toBe("network/banned");
   await owner.close();
 

@@ -23,12 +23,15 @@ export interface FlapOutcome {
   /** The copy has the original's hash. */
   readonly equal: boolean;
   readonly seconds: number | undefined;
+  /** From the end of the trouble to the first bytes after it. */
+  readonly flowsAgainMs: number | undefined;
   /** Path of the bytes, or why there is no copy. */
   readonly detail: string;
 }
 
 const FILE_BYTES: number = 96 * 1024 * 1024;
 const FIRST_BYTES_TIMEOUT_MS = 40_000;
+const AGAIN_TIMEOUT_MS = 90_000;
 const DONE_TIMEOUT_MS = 150_000;
 
 export function allFlaps({ lossMs = 30_000 }: { readonly lossMs?: number } = {}): Flap[] {
@@ -75,6 +78,14 @@ export async function runFlap(lab: Lab, flap: Flap): Promise<FlapOutcome> {
     FIRST_BYTES_TIMEOUT_MS,
   );
   if (isUnderWay !== undefined) await flap.strike(getter, get);
+  const strickenAtMs = performance.now();
+  const bytesBefore = lastBytes(get);
+  const again = await get.find(
+    ({ event, bytes, atMs }) =>
+      event === "error" ||
+      (atMs > strickenAtMs && (event === "done" || (typeof bytes === "number" && bytes > bytesBefore))),
+    AGAIN_TIMEOUT_MS,
+  );
   const done = await get.find(({ event }) => event === "done" || event === "error", DONE_TIMEOUT_MS);
   const equal = done?.event === "done" && (await sha256(copy)) === (await sha256(original));
   lab.removeSites();
@@ -83,10 +94,16 @@ export async function runFlap(lab: Lab, flap: Flap): Promise<FlapOutcome> {
   return {
     flap: flap.name,
     equal,
+    flowsAgainMs: again === undefined ? undefined : again.atMs - strickenAtMs,
     seconds: typeof seconds === "number" ? seconds : undefined,
     detail:
       done?.event === "done" ? JSON.stringify(done["by"]) : (textOf(done, "message") ?? "it never ended"),
   };
+}
+
+function lastBytes(get: LabProcess): number {
+  const bytes = get.events.findLast(({ event }) => event === "progress")?.["bytes"];
+  return typeof bytes === "number" ? bytes : 0;
 }
 
 async function sha256(path: string): Promise<string> {

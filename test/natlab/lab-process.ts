@@ -60,9 +60,10 @@ export class LabProcess {
     return found;
   }
 
-  async line(text: string, timeoutMs = 60_000): Promise<void> {
-    const found = await this.#until(() => this.#lines.find((line) => line === text), timeoutMs);
-    if (found === undefined) throw this.#missing(text);
+  async line(text: string | RegExp, timeoutMs = 60_000): Promise<void> {
+    const is = (line: string): boolean => (typeof text === "string" ? line === text : text.test(line));
+    const found = await this.#until(() => this.#lines.find(is), timeoutMs);
+    if (found === undefined) throw this.#missing(String(text));
   }
 
   signal(name: NodeJS.Signals): void {

@@ -16,6 +16,9 @@ const SERVICES = fileURLToPath(new URL("./public-services.ts", import.meta.url))
 const EDGE_PORT = 443;
 /** Where the edge and STUN are, of each family; the second address of STUN is the next one. */
 const PUBLIC = { ipv4: ["203.0.113.10", "203.0.113.11"], ipv6: ["2001:db8::10", "2001:db8::11"] } as const;
+/** Of TURN, which coturn serves there. */
+const TURN = { address: "203.0.113.12", port: 3478, secret: "laboratory" } as const;
+const TURN_START_TIMEOUT_MS = 10_000;
 const LISTEN_PORT = 4000;
 /** Of each laboratory's data, followed by its pid. */
 const FOLDER = "peerloom-natlab-";
@@ -55,22 +58,25 @@ export class Lab {
   readonly #namespaces: Namespace[] = [];
   readonly #processes = new Set<LabProcess>();
   readonly #onExit = (): void => this.#removeAll();
+  readonly #hasTurn: boolean;
   #sites = 0;
 
-  private constructor() {
+  private constructor(hasTurn: boolean) {
+    this.#hasTurn = hasTurn;
     process.on("exit", this.#onExit);
     this.#public = new Namespace("public");
     this.#public.bridge("wan");
     for (const address of PUBLIC.ipv4) this.#public.address("wan", `${address}/24`);
+    if (hasTurn) this.#public.address("wan", `${TURN.address}/24`);
     for (const address of PUBLIC.ipv6) this.#public.address("wan", `${address}/64`);
     this.#public.forward();
   }
 
   /** Builds the public segment and waits until the edge answers there. */
-  static async open(): Promise<Lab> {
+  static async open({ turn = false }: { readonly turn?: boolean } = {}): Promise<Lab> {
     sweep();
     sweepFolders();
-    const lab = new Lab();
+    const lab = new Lab(turn);
     try {
       await lab.#startServices();
       return lab;
@@ -152,8 +158,39 @@ export class Lab {
 
   async #startServices(): Promise<void> {
     const words = [SERVICES, String(EDGE_PORT), [...PUBLIC.ipv4, ...PUBLIC.ipv6].join(",")];
+    if (this.#hasTurn) {
+      await this.#startTurn();
+      words.push(`turn:${TURN.address}:${TURN.port}?transport=udp`, TURN.secret);
+    }
     const services = this.own(new LabProcess("public services", this.#public.spawn(process.execPath, words)));
     await services.line("ready");
+  }
+
+  async #startTurn(): Promise<void> {
+    const { address, port, secret } = TURN;
+    const words = [
+      "-n",
+      "-L",
+      address,
+      "-p",
+      String(port),
+      "-E",
+      address,
+      "--realm=laboratory",
+      "--use-auth-secret",
+    ];
+    words.push(
+      `--static-auth-secret=${secret}`,
+      "--no-cli",
+      "--no-tls",
+      "--no-dtls",
+      "--log-file=stdout",
+      "--simple-log",
+      "-v",
+    );
+    words.push(`--pidfile=${join(this.folder, "turn.pid")}`, `--userdb=${join(this.folder, "turn.db")}`);
+    const server = this.own(new LabProcess("coturn", this.#public.spawn("turnserver", words)));
+    await server.line(/listener opened/i, TURN_START_TIMEOUT_MS);
   }
 
   /** A router with `wan` on the public segment. */

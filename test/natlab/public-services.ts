@@ -8,7 +8,7 @@ import process from "node:process";
 import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
 import { answerStun } from "./stun-responder.ts";
 
-const [port = "443", stun = ""] = process.argv.slice(2);
+const [port = "443", stun = "", turn = "", turnSecret = ""] = process.argv.slice(2);
 const hosts = stun.split(",");
 
 for (const host of hosts) {
@@ -24,7 +24,10 @@ const url = (host: string): string => `stun:${host.includes(":") ? `[${host}]` :
 const edge = await startEmbeddedEdge({
   host: "*",
   port: Number(port),
-  vars: { STUN_URLS: hosts.map(url).join(" ") },
+  vars: {
+    STUN_URLS: hosts.map(url).join(" "),
+    ...(turn === "" ? {} : { TURN_URLS: turn, TURN_SECRET: turnSecret }),
+  },
 });
 console.log("ready");
 await once(process, "SIGTERM");

@@ -1,5 +1,5 @@
 /**
- * `node test/natlab/run.ts [--cells a/b,c/d | --short | --flaps] [--json]`: the matrix, or what transfers outlive, as a table on standard
+ * `node test/natlab/run.ts [--cells a/b,c/d | --short | --flaps [--only TEXT] [--seconds 30]] [--turn] [--json]`: the matrix, or what transfers outlive, as a table on standard
  * output or as one JSON object a line. Exits 1 when something is otherwise than theory says, or than it must be.
  */
 import process from "node:process";
@@ -14,6 +14,9 @@ const { values } = parseArgs({
     cells: { type: "string" },
     short: { type: "boolean" },
     flaps: { type: "boolean" },
+    turn: { type: "boolean" },
+    seconds: { type: "string" },
+    only: { type: "string" },
     json: { type: "boolean" },
   },
 });
@@ -26,7 +29,7 @@ if (impossible !== undefined) {
 }
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
 
-const lab = await Lab.open();
+const lab = await Lab.open({ turn: values.turn === true });
 try {
   const isWell = values.flaps === true ? await runFlaps() : await runMatrix();
   process.exitCode = isWell ? 0 : 1;
@@ -51,11 +54,12 @@ async function runMatrix(): Promise<boolean> {
 
 async function runFlaps(): Promise<boolean> {
   let isWell = true;
-  for (const flap of allFlaps()) {
+  const chosen = allFlaps(values.seconds === undefined ? {} : { lossMs: Number(values.seconds) * 1_000 });
+  for (const flap of chosen.filter(({ name }) => name.includes(values.only ?? ""))) {
     const outcome = await runFlap(lab, flap);
     isWell &&= outcome.equal;
-    const { equal, seconds, detail } = outcome;
-    const line = `${flap.name.padEnd(46)} ${equal ? "equal" : "LOST "} ${(seconds ?? 0).toFixed(1)} s  ${detail}`;
+    const { equal, seconds, flowsAgainMs, detail } = outcome;
+    const line = `${flap.name.padEnd(46)} ${equal ? "equal" : "LOST "} ${(seconds ?? 0).toFixed(1)} s, on after ${((flowsAgainMs ?? 0) / 1_000).toFixed(1)} s  ${detail}`;
     console.log(json ? JSON.stringify(outcome) : line);
   }
   return isWell;

@@ -100,6 +100,17 @@ test("who says too much is cut to twice the rate, and out of the mesh; the other
   }
 });
 
+test("who forges messages of another does not use up what that one may say", () => {
+  const world = new TopicWorld({ nodes: 10, seed: 7, rate: 5 });
+  const [forger, victim, target] = world.nodes as [TopicNode, TopicNode, TopicNode];
+  for (let i = 0; i < 50; i++) world.forge(forger, victim, target);
+  world.clock.advance(100);
+  expect(target.gossip.isWelcome(forger.id)).toBe(false);
+  const id = world.publish(victim, SMALL_BYTES);
+  world.clock.advance(1_000);
+  expect(world.missedBy(id).filter((node) => node !== forger)).toEqual([]);
+});
+
 test("who tells of messages that it does not give is found out", () => {
   const world = new TopicWorld({ nodes: 30, seed: 6 });
   const [liar, victim] = world.nodes as [TopicNode, TopicNode];

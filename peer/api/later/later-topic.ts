@@ -1,6 +1,11 @@
 /** A topic whose code is still on its way. It is joined when the code is here, whatever is asked of it first. */
 import type { PeerId } from "../../../shared/ids.ts";
-import type { AskOptions, TopicMessage, TopicReply, TopicStatus } from "../../services/topics/topic.ts";
+import type {
+  AskOptions,
+  TopicMessage,
+  TopicReply,
+  TopicStatus,
+} from "../../services/topics/topic-options.ts";
 import type { Topic } from "../parts.ts";
 
 export class LaterTopic extends EventTarget implements Topic {

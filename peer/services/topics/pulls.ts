@@ -9,6 +9,8 @@ import type { MessageId } from "./envelope.ts";
 
 /** Waited for at once; past that what is told of is not asked for. */
 export const PULLS_MAX = 4_096;
+/** Of these one neighbour may cause so many: who tells lies without end must not crowd out the others. */
+export const PULLS_OF_ONE_MAX = 512;
 /** Neighbours of one message that may be asked; past that they are not remembered. */
 const TELLERS_MAX = 8;
 /** How long an answer may take: so much, and the message at 64 KB/s. */
@@ -16,6 +18,8 @@ const ANSWER_MS = 500;
 const BYTES_PER_MS = 64;
 
 interface Pull {
+  /** Who told of it first. */
+  readonly by: PeerId;
   readonly tellers: PeerId[];
   readonly bytes: number;
   asked: PeerId | undefined;
@@ -33,6 +37,8 @@ export interface PullsOptions {
 export class Pulls {
   readonly #options: PullsOptions;
   readonly #all = new Map<MessageId, Pull>();
+  /** How many each neighbour has caused. */
+  readonly #counts = new Map<PeerId, number>();
   #timer: Timer | undefined;
   #timerMs = Number.POSITIVE_INFINITY;
 
@@ -54,10 +60,12 @@ export class Pulls {
         if (known.tellers.length < TELLERS_MAX && !known.tellers.includes(from)) known.tellers.push(from);
         continue;
       }
-      if (this.#all.size >= PULLS_MAX) break;
+      if (this.#all.size >= PULLS_MAX || (this.#counts.get(from) ?? 0) >= PULLS_OF_ONE_MAX) break;
       const isAsked = patienceMs === 0;
       const dueMs = nowMs + (isAsked ? answerMs(bytes) : patienceMs);
-      this.#all.set(id, { tellers: isAsked ? [] : [from], bytes, asked: isAsked ? from : undefined, dueMs });
+      const tellers = isAsked ? [] : [from];
+      this.#all.set(id, { by: from, tellers, bytes, asked: isAsked ? from : undefined, dueMs });
+      this.#counts.set(from, (this.#counts.get(from) ?? 0) + 1);
       if (isAsked) atOnce.push(id);
       this.#wakeAt(dueMs);
     }
@@ -67,7 +75,7 @@ export class Pulls {
   /** It is here. @returns who was asked for it */
   came(id: MessageId): PeerId | undefined {
     const pull = this.#all.get(id);
-    this.#all.delete(id);
+    if (pull !== undefined) this.#delete(id, pull);
     return pull?.asked;
   }
 
@@ -87,6 +95,14 @@ export class Pulls {
   close(): void {
     this.#timer?.cancel();
     this.#all.clear();
+    this.#counts.clear();
+  }
+
+  #delete(id: MessageId, { by }: Pull): void {
+    this.#all.delete(id);
+    const left = (this.#counts.get(by) ?? 1) - 1;
+    if (left > 0) this.#counts.set(by, left);
+    else this.#counts.delete(by);
   }
 
   #wakeAt(dueMs: number): void {
@@ -108,7 +124,7 @@ export class Pulls {
         if (pull.asked !== undefined) broken.add(pull.asked);
         pull.asked = pull.tellers.shift();
         if (pull.asked === undefined) {
-          this.#all.delete(id);
+          this.#delete(id, pull);
           continue;
         }
         pull.dueMs = nowMs + answerMs(pull.bytes);

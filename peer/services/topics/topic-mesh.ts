@@ -10,16 +10,16 @@ import { Asks } from "./asks.ts";
 import type { Envelope, MessageId, TopicId } from "./envelope.ts";
 import { chooseMesh, FULL_MESH_MAX, MESH_MAX, MESH_WANTED, shuffled } from "./mesh-choice.ts";
 import type { GossipNeighbour } from "./neighbour.ts";
-import { IDS_MAX, PEERS_MAX, type Reply, type TopicMessage } from "./protocol.ts";
+import { PEERS_MAX, type Reply, type TopicMessage } from "./protocol.ts";
+import { Past } from "./past.ts";
 import { Pulls } from "./pulls.ts";
 import { type Recent, RecentMessages } from "./recent.ts";
 import { SCORE_GOSSIP } from "./score.ts";
-import { Seen } from "./seen.ts";
+import { FRESH_MS, Seen } from "./seen.ts";
 import { Trees } from "./trees.ts";
+import { Word } from "./word.ts";
 
 export const HEARTBEAT_MS = 1_000;
-/** Word of messages of busy publishers is gathered for so long. */
-const TELL_EVERY_MS = 100;
 /** Each heartbeat some of those outside of the mesh are told what came in this time: who is cut off from the mesh misses nothing. */
 const GOSSIP_MS = 3_000;
 const GOSSIP_SHARE = 0.25;
@@ -35,11 +35,6 @@ const PUBLISHERS_MAX = 1_024;
 const RATE_BYTES = 4_096;
 /** Others are allowed this many times what this peer allows itself, since their clocks and ways differ. */
 const RATE_TOLERANCE = 2;
-/** A neighbour is told the past so often, and so much of it. */
-const PAST_EVERY_MS = 10_000;
-const PAST_BYTES_MAX: number = 1024 * 1024;
-/** Neighbours asked for the past. */
-const PAST_NEIGHBOURS = 2;
 
 export type Verdict = "accept" | "ignore" | "reject";
 
@@ -128,16 +123,9 @@ export class TopicMesh {
   readonly #asks: Asks;
   readonly #judging = new Map<MessageId, Judging>();
   readonly #rates = new Map<PeerId, Allowance>();
-  /** Word that is about to be told, by neighbour. */
-  readonly #telling = new Map<PeerId, Recent[]>();
-  readonly #pastAsked = new Map<PeerId, number>();
-  /** When a neighbour was told the past; as many as there are subscribers. */
-  readonly #pastGiven = new Map<PeerId, number>();
-  #pastWanted = 0;
-  #pastJudging = 0;
-  #isPastOver = true;
+  readonly #word: Word;
+  readonly #past: Past;
   #heartbeat: Timer;
-  #tellTimer: Timer | undefined;
   #isClosed = false;
 
   constructor(options: TopicMeshOptions) {
@@ -145,6 +133,9 @@ export class TopicMesh {
     const { clock, random } = options;
     this.#seen = new Seen(clock.monotonicMs());
     this.#asks = new Asks(clock);
+    const { topic, send, duties } = options;
+    this.#word = new Word({ clock, topic, send });
+    this.#past = new Past({ clock, topic, recent: this.#recent, send, over: () => duties.pastOver() });
     this.#pulls = new Pulls({
       clock,
       ask: (neighbour, ids) =>
@@ -186,7 +177,7 @@ export class TopicMesh {
   add(...neighbours: readonly GossipNeighbour[]): void {
     for (const neighbour of neighbours) this.#subscribers.set(neighbour.id, neighbour);
     this.#balance();
-    this.#askPast();
+    this.#past.ask(this.#subscribers.keys());
     this.#options.duties.changed();
   }
 
@@ -194,10 +185,9 @@ export class TopicMesh {
   remove(id: PeerId): void {
     if (!this.#subscribers.delete(id)) return;
     this.#leaveMesh(id);
-    this.#telling.delete(id);
-    this.#pastGiven.delete(id);
+    this.#word.forget(id);
     this.#pulls.gone(id);
-    if (this.#pastAsked.delete(id)) this.#pastAnswered();
+    this.#past.forget(id);
     this.#balance();
     this.#options.duties.changed();
   }
@@ -235,7 +225,7 @@ export class TopicMesh {
     this.#isClosed = true;
     for (const { neighbour } of this.#mesh.values()) neighbour.score.meshes -= 1;
     this.#heartbeat.cancel();
-    this.#tellTimer?.cancel();
+    this.#word.close();
     this.#pulls.close();
   }
 
@@ -253,7 +243,7 @@ export class TopicMesh {
 
   received(from: GossipNeighbour, id: MessageId, envelope: Envelope): void {
     const { clock, own, duties } = this.#options;
-    const { publisher, timeMs, bytes } = envelope;
+    const { publisher, timeMs } = envelope;
     const nowMs = clock.monotonicMs();
     const asked = this.#pulls.came(id);
     if (this.#seen.has(id) || this.#judging.has(id)) {
@@ -264,9 +254,9 @@ export class TopicMesh {
       this.counters.stale += 1;
       return;
     }
-    if (!this.#rateOf(publisher, nowMs).take(nowMs, costOf(bytes.length))) {
+    // Spent only when the signature is good: a forger must not use up what its victim may say, nor fill what is remembered.
+    if (this.#rateOf(publisher, nowMs).left(nowMs) < 1) {
       this.counters.throttled += 1;
-      this.#seen.add(id, timeMs, clock.nowMs(), nowMs);
       if (from.id === publisher) this.#excess(from);
       return;
     }
@@ -314,33 +304,22 @@ export class TopicMesh {
 
   /** Asks the next neighbours that there are for so many past messages. */
   wantPast(count: number): void {
-    this.#pastWanted = count;
-    this.#isPastOver = false;
-    this.#askPast();
+    this.#past.want(count, this.#subscribers.keys());
   }
 
   pastWanted(from: GossipNeighbour, count: number): void {
-    const { topic } = this.#options;
-    const nowMs = this.#options.clock.monotonicMs();
-    const isAgain = nowMs - (this.#pastGiven.get(from.id) ?? Number.NEGATIVE_INFINITY) < PAST_EVERY_MS;
-    this.#pastGiven.set(from.id, nowMs);
-    for (const { envelope } of isAgain ? [] : this.#recent.last(count, PAST_BYTES_MAX))
-      this.#send(from.id, { kind: "past", envelope });
-    this.#send(from.id, { kind: "pastEnd", topic });
+    this.#past.give(from.id, count);
   }
 
   pastReceived(from: GossipNeighbour, id: MessageId, envelope: Envelope): void {
-    const left = this.#pastAsked.get(from.id) ?? 0;
-    if (left === 0) return;
-    this.#pastAsked.set(from.id, left - 1);
     const { clock, duties, own } = this.#options;
-    if (this.#seen.has(id) || this.#judging.has(id) || envelope.timeMs > clock.nowMs() + HEARTBEAT_MS) return;
+    if (!this.#past.takes(from.id) || this.#seen.has(id) || this.#judging.has(id)) return;
+    if (envelope.timeMs > clock.nowMs() + FRESH_MS) return;
     this.#judging.set(id, { from: from.id, holders: new Set([from.id]) });
-    this.#pastJudging += 1;
+    this.#past.judging(1);
     const isTaken = duties.judge({ from: from.id, id, envelope, isPast: true }, (verdict) => {
       const judging = this.#judging.get(id);
       this.#judging.delete(id);
-      this.#pastJudging -= 1;
       if (this.#isClosed || judging === undefined) return;
       const nowMs = clock.monotonicMs();
       this.#seen.add(id, envelope.timeMs, clock.nowMs(), nowMs);
@@ -349,15 +328,15 @@ export class TopicMesh {
         this.#recent.add(id, envelope, nowMs - GOSSIP_MS, judging.holders);
         if (envelope.kind === "value" && envelope.publisher !== own) duties.past(id, envelope);
       }
-      this.#pastAnswered();
+      this.#past.judging(-1);
     });
     if (isTaken) return;
     this.#judging.delete(id);
-    this.#pastJudging -= 1;
+    this.#past.judging(-1);
   }
 
   pastEnded(from: GossipNeighbour): void {
-    if (this.#pastAsked.delete(from.id)) this.#pastAnswered();
+    this.#past.ended(from.id);
   }
 
   // --- answers ---
@@ -386,6 +365,7 @@ export class TopicMesh {
     const { clock, duties } = this.#options;
     const nowMs = clock.monotonicMs();
     this.#seen.add(id, envelope.timeMs, clock.nowMs(), nowMs);
+    if (verdict !== "forged") this.#rateOf(envelope.publisher, nowMs).spend(costOf(envelope.bytes.length));
     if (verdict !== "accept") {
       this.#blame(from, verdict);
       return;
@@ -422,10 +402,10 @@ export class TopicMesh {
       if (holders.has(to) || to === envelope.publisher) continue;
       given += 1;
       const gear = tree.gear(to, envelope.bytes.length, nowMs);
-      if (gear === "tell") this.#tell(to, [recent]);
-      else if (gear === "tell-later") this.#tellLater(to, recent);
+      if (gear === "tell") this.#word.tell(to, [recent]);
+      else if (gear === "tell-later") this.#word.tellLater(to, recent);
       else if (this.#send(to, { kind: "message", envelope })) holders.add(to);
-      else this.#tellLater(to, recent);
+      else this.#word.tellLater(to, recent);
     }
     return given;
   }
@@ -433,44 +413,6 @@ export class TopicMesh {
   #targets(): readonly PeerId[] {
     if (this.#mesh.size > 0) return [...this.#mesh.keys()];
     return shuffled([...this.#subscribers.keys()], this.#options.random).slice(0, MESH_WANTED);
-  }
-
-  #tellLater(to: PeerId, recent: Recent): void {
-    const list = this.#telling.get(to) ?? [];
-    list.push(recent);
-    this.#telling.set(to, list);
-    if (list.length >= IDS_MAX) {
-      this.#telling.delete(to);
-      this.#tell(to, list);
-      return;
-    }
-    this.#tellTimer ??= this.#options.clock.setTimer(TELL_EVERY_MS, () => {
-      this.#tellTimer = undefined;
-      const telling = [...this.#telling];
-      this.#telling.clear();
-      for (const [neighbour, recents] of telling) this.#tell(neighbour, recents);
-    });
-  }
-
-  /** Word of messages, those left out that it has by now. */
-  #tell(to: PeerId, recents: readonly Recent[]): void {
-    const byPublisher = new Map<PeerId, Recent[]>();
-    for (const recent of recents) {
-      if (recent.holders.has(to) || recent.envelope.publisher === to) continue;
-      const list = byPublisher.get(recent.envelope.publisher) ?? [];
-      list.push(recent);
-      byPublisher.set(recent.envelope.publisher, list);
-    }
-    for (const [publisher, list] of byPublisher) {
-      const bytesMax = Math.max(...list.map(({ envelope }) => envelope.bytes.length));
-      this.#send(to, {
-        kind: "have",
-        topic: this.#options.topic,
-        publisher,
-        bytesMax,
-        ids: list.map(({ id }) => id),
-      });
-    }
   }
 
   #beat(): void {
@@ -491,7 +433,8 @@ export class TopicMesh {
       ({ id, score }) => !this.#mesh.has(id) && score.value(nowMs) >= SCORE_GOSSIP,
     );
     const count = Math.max(GOSSIP_MIN, Math.ceil(outside.length * GOSSIP_SHARE));
-    for (const { id } of shuffled(outside, this.#options.random).slice(0, count)) this.#tell(id, recents);
+    for (const { id } of shuffled(outside, this.#options.random).slice(0, count))
+      this.#word.tell(id, recents);
   }
 
   #balance(): void {
@@ -520,7 +463,7 @@ export class TopicMesh {
     neighbour.score.meshes += 1;
     // What was said while the link was made.
     const nowMs = this.#options.clock.monotonicMs();
-    this.#tell(neighbour.id, this.#recent.since(nowMs - GOSSIP_MS + 1, GOSSIP_IDS_MAX));
+    this.#word.tell(neighbour.id, this.#recent.since(nowMs - GOSSIP_MS + 1, GOSSIP_IDS_MAX));
   }
 
   #leaveMesh(id: PeerId): void {
@@ -540,25 +483,6 @@ export class TopicMesh {
 
   #isAway(id: PeerId, nowMs: number): boolean {
     return (this.#away.get(id) ?? Number.NEGATIVE_INFINITY) > nowMs;
-  }
-
-  #askPast(): void {
-    const { topic } = this.#options;
-    if (this.#pastWanted === 0) return;
-    for (const id of this.#subscribers.keys()) {
-      if (this.#pastAsked.size >= PAST_NEIGHBOURS) break;
-      if (this.#pastAsked.has(id)) continue;
-      this.#pastAsked.set(id, this.#pastWanted);
-      this.#send(id, { kind: "pastWant", topic, count: this.#pastWanted });
-    }
-    if (this.#pastAsked.size >= PAST_NEIGHBOURS) this.#pastWanted = 0;
-  }
-
-  #pastAnswered(): void {
-    if (this.#pastAsked.size > 0 || this.#pastJudging > 0 || this.#isPastOver) return;
-    this.#pastWanted = 0;
-    this.#isPastOver = true;
-    this.#options.duties.pastOver();
   }
 
   #passReply(reply: Reply): void {

@@ -8,7 +8,7 @@ import { Allowance } from "../../overlay/allowance.ts";
 import { verify } from "../../identity/verify.ts";
 import type { Timer } from "../../runtime.ts";
 import type { ServiceHost } from "../host.ts";
-import { packValue, type PlainValue, unpackValue } from "../plain-value.ts";
+import { packValue, unpackValue } from "../plain-value.ts";
 import {
   BODY_BYTES_MAX,
   type Envelope,
@@ -19,85 +19,26 @@ import {
 } from "./envelope.ts";
 import { Inbox } from "./inbox.ts";
 import { SenderOrder } from "./order.ts";
-import { PAST_MAX, type Reply, REPLY_BYTES_MAX, replySignedBytes } from "./protocol.ts";
+import { type Reply, REPLY_BYTES_MAX, replySignedBytes } from "./protocol.ts";
 import { ASK_MS_MAX, REPLIES_MAX } from "./asks.ts";
 import { costOf, type TopicMesh, type Verdict } from "./topic-mesh.ts";
+import {
+  ASK_DEFAULTS,
+  type AskOptions,
+  checkOptions,
+  TOPIC_DEFAULTS,
+  type TopicMessage,
+  type TopicOptions,
+  type TopicReply,
+  type TopicStatus,
+  type TopicValue,
+} from "./topic-options.ts";
 
 /** Neighbours have so long to tell the past before what is new is given out. */
 const PAST_MS = 2_000;
 /** As long as half of the neighbours read too slowly, a publisher waits, but no longer than this. */
 const DRAIN_MS = 5_000;
 const ANSWERING_MAX = 64;
-
-export type TopicValue = PlainValue;
-
-export interface TopicMessage {
-  /** Who published it, proved by signature. */
-  readonly from: PeerId;
-  readonly value: TopicValue;
-  /** When, by the publisher's clock; ms since 1970. */
-  readonly timeMs: number;
-  /** 32 hexadecimal digits, the same at every peer. */
-  readonly id: string;
-  /** It was published before this peer came, and told by a neighbour. */
-  readonly isPast: boolean;
-}
-
-export interface TopicReply {
-  readonly from: PeerId;
-  readonly value: TopicValue;
-}
-
-/** What a peer thinks of a message, before it goes on. `reject` also counts against the neighbour that passed it on. */
-export type TopicVerdict = Verdict;
-
-export interface TopicOptions {
-  /**
-   * Decides on each message before it is passed on; 2 s at most. All peers of a topic should decide alike: a message that one accepts and
-   * the other rejects sets them apart. What is only unwanted here is to be ignored. @default accepts all
-   */
-  readonly validate?: (message: TopicMessage) => TopicVerdict | Promise<TopicVerdict>;
-  /** Answers questions of other peers; undefined: no answer. */
-  readonly answer?: (question: TopicMessage) => TopicValue | undefined | Promise<TopicValue | undefined>;
-  /** Past messages to begin with, as far as neighbours have them; at most 1,000, of which they keep 4 MiB. @default 0 */
-  readonly history?: number;
-  /** `sender`: what one peer published comes in its order; a message that is missing holds its successors up for 2 s. @default "none" */
-  readonly order?: "none" | "sender";
-  /**
-   * Messages a second of one publisher, for long; a message counts once more for each 4 KiB. `publish` waits, what others send beyond twice
-   * of that is dropped. All peers of a topic should name the same. @default 1_000
-   */
-  readonly rate?: number;
-}
-
-export const TOPIC_DEFAULTS = { history: 0, order: "none", rate: 1_000 } as const;
-const RATE_MAX = 1_000_000;
-
-export interface AskOptions {
-  /** Answers are waited for so long, at most 60,000. @default 5_000 */
-  readonly timeoutMs?: number;
-  /** Ends with so many answers, at most 1,024. @default 1_024 */
-  readonly limit?: number;
-  readonly signal?: AbortSignal;
-}
-
-export const ASK_DEFAULTS: { readonly timeoutMs: number; readonly limit: number } = {
-  timeoutMs: 5_000,
-  limit: REPLIES_MAX,
-};
-
-export interface TopicStatus {
-  readonly name: string;
-  /** Neighbours that are in the topic. */
-  readonly peers: number;
-  /** Those that messages are exchanged with. */
-  readonly mesh: number;
-  readonly published: number;
-  readonly delivered: number;
-  readonly duplicates: number;
-  /** Forged, rejected, stale, or beyond the publisher's rate. */
-  readonly refused: number;
-}
 
 /** What a topic needs of the peer's other topics. */
 export interface TopicLink {
@@ -361,6 +302,7 @@ export class Topic extends EventTarget implements AsyncIterable<TopicMessage>, A
   ): Promise<{ readonly id: MessageId; readonly peers: number }> {
     const { host } = this.#context;
     const { clock } = host.runtime;
+    host.requireAbility?.("publish");
     const body = packValue(value, "A topic's message");
     if (body.length > BODY_BYTES_MAX) {
       throw new PeerloomError(
@@ -469,17 +411,6 @@ export class Topic extends EventTarget implements AsyncIterable<TopicMessage>, A
       () => {},
     );
   }
-}
-
-/** @throws PeerloomError `usage/invalid` */
-function checkOptions(history: number, rate: number): void {
-  if (!Number.isSafeInteger(history) || history < 0 || history > PAST_MAX)
-    throw new PeerloomError("usage/invalid", `A topic's history is from 0 to ${PAST_MAX}, not ${history}.`);
-  if (!(rate >= 1 && rate <= RATE_MAX))
-    throw new PeerloomError(
-      "usage/invalid",
-      `A topic's rate is from 1 to ${RATE_MAX} a second, not ${rate}.`,
-    );
 }
 
 /** Undefined: these bytes are no value that this version knows. */

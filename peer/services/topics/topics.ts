@@ -16,7 +16,8 @@ import { Gossip } from "./gossip.ts";
 import { Judge } from "./judge.ts";
 import { TOPIC_PROTOCOL, type TopicMessage, TOPICS_MAX } from "./protocol.ts";
 import { messageId, TopicStreams } from "./streams.ts";
-import { Topic, type TopicLink, TOPIC_DEFAULTS, type TopicOptions, type TopicStatus } from "./topic.ts";
+import { Topic, type TopicLink } from "./topic.ts";
+import { TOPIC_DEFAULTS, type TopicOptions, type TopicStatus } from "./topic-options.ts";
 
 export const TOPIC_NAME_BYTES_MAX = 128;
 /** A stream that broke while its session stands is opened again. */

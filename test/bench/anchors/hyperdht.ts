@@ -5,6 +5,7 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import DHT from "hyperdht";
+import { OWN_HOST } from "../lib/own-host.ts";
 import createTestnet from "hyperdht/testnet.js";
 
 const NODES = 10;
@@ -13,7 +14,7 @@ export function createStack() {
   let node;
   return {
     async helper() {
-      const testnet = await createTestnet(NODES, { port: await freePort() });
+      const testnet = await createTestnet(NODES, { host: OWN_HOST, port: await freePort() });
       return JSON.stringify(testnet.bootstrap);
     },
     async listen(accept, helper: string) {
@@ -36,12 +37,12 @@ export function createStack() {
 
 /** A port of its own: UDX binds with SO_REUSEADDR, so that two processes would share the default one without a word. */
 async function start(helper: string) {
-  return new DHT({ bootstrap: JSON.parse(helper), host: "127.0.0.1", port: await freePort() });
+  return new DHT({ bootstrap: JSON.parse(helper), host: OWN_HOST, port: await freePort() });
 }
 
 async function freePort(): Promise<number> {
   const socket = createSocket("udp4");
-  socket.bind(0, "127.0.0.1");
+  socket.bind(0, OWN_HOST);
   await once(socket, "listening");
   const { port } = socket.address();
   socket.close();

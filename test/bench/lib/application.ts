@@ -7,6 +7,15 @@ import type { Conn } from "./stack.ts";
 const HEADER_BYTES = 9;
 const ECHO = 0x45;
 const SINK = 0x53;
+/** More than anybody sends. */
+const WITHOUT_END = 2 ** 50;
+
+let sunk = 0;
+
+/** What this process has taken and counted, bytes. */
+export function sunkBytes(): number {
+  return sunk;
+}
 
 /** Serves one accepted connection. */
 export function serve(conn: Conn): void {
@@ -29,6 +38,7 @@ export function serve(conn: Conn): void {
       return;
     }
     left -= bytes.length;
+    sunk += bytes.length;
     if (left === 0) conn.write(Uint8Array.of(1));
     if (left < 0) throw new Error(`The sink got ${-left} bytes too many.`);
   };
@@ -48,6 +58,15 @@ export async function sendBulk(conn: Conn, totalBytes: number, chunkBytes: numbe
   }
   await answered;
   return (performance.now() - startMs) / 1000;
+}
+
+/** Sends for ever; the receiver counts. Never resolves, and its process ends with it. */
+export async function pour(conn: Conn, chunkBytes: number): Promise<void> {
+  const block = new Uint8Array(chunkBytes).fill(0xa5);
+  conn.write(header(SINK, WITHOUT_END));
+  for (;;) {
+    if (!conn.write(block)) await conn.drained();
+  }
 }
 
 /** One message under way at a time. @returns round trips in microseconds */

@@ -4,6 +4,10 @@ export interface Operations {
   listen: { args: { helper: string }; result: string };
   prepare: { args: { address: string; helper: string }; result: null };
   bulk: { args: { bytes: number; chunkBytes: number }; result: number };
+  /** Begins to send without end. */
+  pour: { args: { chunkBytes: number }; result: null };
+  /** What has been taken by now, and when: bytes, ms. */
+  sunk: { args: Record<string, never>; result: { bytes: number; atMs: number } };
   latency: { args: { count: number; bytes: number }; result: number[] };
   connect: { args: Record<string, never>; result: number };
   hold: { args: { count: number }; result: null };

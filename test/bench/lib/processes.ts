@@ -1,7 +1,7 @@
 /** The processes of one run: always fresh ones, always ended. */
 import { fileURLToPath } from "node:url";
 import type { Operations, Usage } from "./operations.ts";
-import { Remote } from "./remote.ts";
+import { type Place, Remote } from "./remote.ts";
 import { sourceOf } from "./stack.ts";
 
 const SIDE = fileURLToPath(new URL("side.ts", import.meta.url));
@@ -18,10 +18,21 @@ export interface Trio {
   usage(collect: boolean): Promise<Usage[]>;
 }
 
+/** Where the listener (with the helper) and the dialler run. */
+export interface Places {
+  readonly listener: Place;
+  readonly dialler: Place;
+}
+
 /** Starts the processes of a stack, has them ready to dial, runs the body, ends them. */
-export async function withTrio<T>(stack: string, body: (trio: Trio) => Promise<T>): Promise<T> {
-  const helper = sourceOf(stack).helper === true ? start(stack, "helper") : undefined;
-  const [listener, dialler] = [start(stack, "listener"), start(stack, "dialler")];
+export async function withTrio<T>(
+  stack: string,
+  body: (trio: Trio) => Promise<T>,
+  places?: Places,
+): Promise<T> {
+  const helper = sourceOf(stack).helper === true ? start(stack, "helper", places?.listener) : undefined;
+  const listener = start(stack, "listener", places?.listener);
+  const dialler = start(stack, "dialler", places?.dialler);
   const all = helper === undefined ? [listener, dialler] : [listener, dialler, helper];
   try {
     const at = (await helper?.call("helper", {}, START_MS_MAX)) ?? "";
@@ -48,6 +59,6 @@ export async function withServer<T>(
   }
 }
 
-function start(stack: string, role: string): Side {
-  return new Remote<Operations>(SIDE, [stack], `${stack}, ${role}`);
+function start(stack: string, role: string, place?: Place): Side {
+  return new Remote<Operations>(SIDE, [stack], `${stack}, ${role}`, place);
 }

@@ -1,6 +1,14 @@
 /** A child process that answers calls over IPC, and its own half of that. */
 import { type ChildProcess, fork } from "node:child_process";
 
+/** Where a process runs, when not here. */
+export interface Place {
+  /** A network namespace. */
+  readonly namespace: string;
+  /** Its address there. */
+  readonly host: string;
+}
+
 const CALL_MS_MAX = 240_000;
 const END_MS_MAX = 5_000;
 const ERRORS_CHARACTERS_MAX = 2_000;
@@ -25,9 +33,18 @@ export class Remote<O extends Calls<O>> {
   #nextId = 1;
 
   /** @param name stands in its errors */
-  constructor(script: string, args: readonly string[], name: string) {
+  constructor(script: string, args: readonly string[], name: string, place?: Place) {
+    const flags = ["--expose-gc", "--disable-warning=ExperimentalWarning"];
+    const where =
+      place === undefined
+        ? { execArgv: flags }
+        : {
+            execPath: "ip",
+            execArgv: ["netns", "exec", place.namespace, process.execPath, ...flags],
+            env: { ...process.env, BENCH_HOST: place.host },
+          };
     this.#child = fork(script, args, {
-      execArgv: ["--expose-gc", "--disable-warning=ExperimentalWarning"],
+      ...where,
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     this.#child.stderr?.on("data", (text: Buffer) => {

@@ -1,5 +1,5 @@
 /** One process of a benchmark: helper, listener or dialler of the stack named in its argument. Told what to do by IPC. */
-import { firstEcho, ping, sendBulk, serve } from "./application.ts";
+import { firstEcho, ping, pour, sendBulk, serve, sunkBytes } from "./application.ts";
 import type { Operations } from "./operations.ts";
 import { answerCalls, type Handlers } from "./remote.ts";
 import { type Conn, loadStack, type Stack } from "./stack.ts";
@@ -23,6 +23,15 @@ const handlers: Handlers<Operations> = {
   },
   async bulk({ bytes, chunkBytes }) {
     return sendBulk(await stack.dial(address), bytes, stack.chunkBytes ?? chunkBytes);
+  },
+  async pour({ chunkBytes }) {
+    const conn = await stack.dial(address);
+    held.push(conn);
+    void pour(conn, stack.chunkBytes ?? chunkBytes);
+    return null;
+  },
+  async sunk() {
+    return { bytes: sunkBytes(), atMs: performance.now() };
   },
   async latency({ count, bytes }) {
     return ping(await stack.dial(address), count, bytes);

@@ -4,6 +4,7 @@
  */
 import { type EmbeddedEdge, startEmbeddedEdge } from "../../../infra/embedded-edge.ts";
 import { Peer } from "../../../peer/node.ts";
+import { OWN_HOST } from "../lib/own-host.ts";
 import type { Conn, Stack } from "../lib/stack.ts";
 
 const PROTOCOL = "bench/1";
@@ -37,7 +38,7 @@ export function createStack(variant: string): PeerloomStack {
         edge: null,
         network: NETWORK,
         webrtc: false,
-        ...(listening ? { listen: "127.0.0.1:0" } : {}),
+        ...(listening ? { listen: `${OWN_HOST}:0` } : {}),
       });
     }
     const only = variant === "relay" ? "relay" : "direct";
@@ -59,8 +60,8 @@ export function createStack(variant: string): PeerloomStack {
       await embedded?.stop();
     },
     async helper() {
-      embedded = await startEmbeddedEdge();
-      return embedded.url;
+      embedded = await startEmbeddedEdge(OWN_HOST === "127.0.0.1" ? {} : { host: "*" });
+      return embedded.url.replace("127.0.0.1", OWN_HOST);
     },
     async listen(accept, helper) {
       edge = helper === "" ? null : helper;

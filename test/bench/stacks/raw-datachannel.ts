@@ -6,6 +6,7 @@
 import ndc, { type DataChannel, type PeerConnection, type RtcConfig } from "node-datachannel";
 import type { AddressInfo } from "node:net";
 import { WebSocket, WebSocketServer } from "ws";
+import { OWN_HOST } from "../lib/own-host.ts";
 import type { Conn, Stack } from "../lib/stack.ts";
 
 /** Pause above, resume at half. */
@@ -31,7 +32,7 @@ export function createStack(variant: string): Stack {
   const tuned = variant === "tuned";
   const configuration: RtcConfig = {
     iceServers: [],
-    bindAddress: "127.0.0.1",
+    bindAddress: OWN_HOST,
     maxMessageSize: 1024 * 1024,
     ...(tuned ? { mtu: 1500 } : {}),
   };
@@ -39,7 +40,7 @@ export function createStack(variant: string): Stack {
   return {
     ...(tuned ? { chunkBytes: 256 * 1024 } : {}),
     async listen(accept) {
-      const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+      const server = new WebSocketServer({ port: 0, host: OWN_HOST });
       server.on("connection", (socket) => {
         calls(socket, (call) => {
           const peer = newPeer("listener", configuration);
@@ -50,10 +51,10 @@ export function createStack(variant: string): Stack {
       await new Promise<void>((resolve) => {
         server.once("listening", resolve);
       });
-      return String((server.address() as AddressInfo).port);
+      return `${OWN_HOST}:${(server.address() as AddressInfo).port}`;
     },
-    async prepare(port) {
-      const socket = new WebSocket(`ws://127.0.0.1:${port}`, { perMessageDeflate: false });
+    async prepare(address) {
+      const socket = new WebSocket(`ws://${address}`, { perMessageDeflate: false });
       await new Promise<void>((resolve, reject) => {
         socket.once("open", resolve);
         socket.once("error", reject);

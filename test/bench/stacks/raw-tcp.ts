@@ -1,16 +1,18 @@
 /** node:net on loopback without any security: the ceiling of everything that runs over TCP. */
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { OWN_HOST } from "../lib/own-host.ts";
 import type { Conn, Stack } from "../lib/stack.ts";
 
 export function createStack(): Stack {
   return {
     async listen(accept) {
       const server = createServer({ noDelay: true }, (socket) => accept(socketConn(socket)));
-      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-      return String((server.address() as AddressInfo).port);
+      await new Promise<void>((resolve) => server.listen(0, OWN_HOST, resolve));
+      return `${OWN_HOST} ${(server.address() as AddressInfo).port}`;
     },
-    async dial(port) {
-      const socket = connect({ port: Number(port), host: "127.0.0.1", noDelay: true });
+    async dial(address) {
+      const [host = "", port] = address.split(" ");
+      const socket = connect({ port: Number(port), host, noDelay: true });
       await new Promise<void>((resolve, reject) => {
         socket.once("connect", resolve);
         socket.once("error", reject);

@@ -3,39 +3,10 @@
  * long as a new one comes in time. Scripts of links, streams and accidents are random; a failing one is shrunk.
  */
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { test } from "vitest";
 import type { Noticed } from "../../../peer/adapters/sim/link.ts";
-import { RESUME_MS } from "../../../peer/session/session.ts";
-import type { StreamPriority } from "../../../peer/session/contract.ts";
-import { firstDifference, readAll, writeAll } from "./traffic.ts";
-import { inWorld, type PeerName, type Wire, type World } from "./world.ts";
-
-interface Flow {
-  readonly opener: PeerName;
-  readonly priority: StreamPriority;
-  /** Bytes from the opener, and back. */
-  readonly there: number;
-  readonly back: number;
-  readonly pieceBytesMax: number;
-  readonly readerRestsMs: number;
-}
-
-type Accident = { readonly afterMs: number; readonly link: number } & (
-  | { readonly kind: "cut"; readonly noticed: Noticed }
-  | { readonly kind: "pause"; readonly forMs: number }
-  | { readonly kind: "close" | "destroy"; readonly by: "first" | "second" }
-  | { readonly kind: "add"; readonly wire: Wire }
-);
-
-interface Script {
-  readonly seed: number;
-  readonly sealingMsMax: number;
-  readonly wires: readonly Wire[];
-  readonly flows: readonly Flow[];
-  readonly accidents: readonly Accident[];
-  /** A new link is dialled so long after both sides were without. */
-  readonly relinkMs: number;
-}
+import { type Accident, type Flow, play, type Script } from "./script.ts";
+import type { PeerName, Wire } from "./world.ts";
 
 const peerName = fc.constantFrom<PeerName>("alice", "bob");
 const wire: fc.Arbitrary<Wire> = fc.record({
@@ -78,9 +49,6 @@ const script: fc.Arbitrary<Script> = fc.record({
   accidents: fc.array(accident, { maxLength: 6 }),
   relinkMs: fc.integer({ min: 0, max: 20_000 }),
 });
-
-/** Long enough for the slowest wire, all waits for dead paths and all resumptions of one script. */
-const TRANSFER_MS_MAX = 600_000;
 
 test("every byte arrives once and in order, whatever links die", () =>
   fc.assert(
@@ -195,70 +163,3 @@ test("a path that dies between a ping and its answer, having carried something e
     ],
     relinkMs: 19995,
   }));
-
-/** Plays one script; all flows must be complete at its end. */
-function play({ seed, sealingMsMax, wires, flows, accidents, relinkMs }: Script): Promise<void> {
-  return inWorld({ seed, sealingMsMax }, async (world) => {
-    expect(relinkMs).toBeLessThan(RESUME_MS);
-    await world.connect(wires[0]);
-    for (const more of wires.slice(1)) world.link(more);
-    relinkWhenAlone(world, relinkMs);
-    const running = flows.map((each, index) => run(world, each, `flow/${index}`));
-    for (const each of accidents) world.clock.schedule(each.afterMs, () => happen(world, each));
-    const outcomes = await world.until(Promise.all(running), TRANSFER_MS_MAX);
-    expect(outcomes.filter((outcome) => outcome !== undefined)).toEqual([]);
-    expect([...world.alice.told, ...world.bob.told]).not.toContain("end");
-  });
-}
-
-/** What a connector does in a real peer: a session without a path gets a new one; a failed dial is tried again. */
-function relinkWhenAlone(world: World, afterMs: number): void {
-  for (const peer of [world.alice, world.bob]) {
-    const relink = (): void => {
-      world.clock.schedule(afterMs, () => {
-        if (world.sessionOf(peer.name)?.path.kind !== "none") return;
-        const { connected } = world.link({ dialler: peer.name, kind: "relay", latencyMs: 30 });
-        connected.catch(() => relink());
-      });
-    };
-    peer.onPathless = relink;
-  }
-}
-
-function happen(world: World, accident: Accident): void {
-  const link = world.links[accident.link];
-  if (accident.kind === "add") world.link(accident.wire);
-  else if (link === undefined) return;
-  else if (accident.kind === "cut") link.cut(accident.noticed);
-  else if (accident.kind === "pause") {
-    link.pause();
-    world.clock.schedule(accident.forMs, () => link.resume());
-  } else if (accident.kind === "close") link[accident.by].close();
-  else link[accident.by].destroy();
-}
-
-/** Carries one flow both ways. @returns what was wrong with what arrived */
-async function run(world: World, flow: Flow, name: string): Promise<string | undefined> {
-  const random = world.random.fork(name);
-  const [there, back] = [random.bytes(flow.there), random.bytes(flow.back)];
-  const rest =
-    flow.readerRestsMs === 0 ? undefined : { clock: world.clock, random, msMax: flow.readerRestsMs };
-  const { pieceBytesMax } = flow;
-  const answered = Promise.withResolvers<Uint8Array>();
-  const answerer = flow.opener === "alice" ? world.bob : world.alice;
-  answerer.handlers.set(name, async (stream) => {
-    const reading = readAll(stream.readable, rest);
-    await writeAll(stream.writable, back, { random, pieceBytesMax });
-    answered.resolve(await reading);
-  });
-  const session = world.sessionOf(flow.opener);
-  if (session === undefined) return "no session";
-  const stream = await session.open(name, { priority: flow.priority });
-  const [returned, arrived] = await Promise.all([
-    readAll(stream.readable, rest),
-    answered.promise,
-    writeAll(stream.writable, there, { random, pieceBytesMax }),
-  ]);
-  await stream.closed;
-  return firstDifference(there, arrived) ?? firstDifference(back, returned);
-}

@@ -1,41 +1,11 @@
 /** Bulk does not starve: a ping beside a saturating transfer stays quick, and equals get equal shares. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { StreamPriority } from "../../../peer/session/contract.ts";
-import { readExactly } from "./traffic.ts";
-import { inWorld, type World } from "./world.ts";
+import { pingMs, pourForEver } from "./bulk.ts";
+import { inWorld } from "./world.ts";
 
 /** A ping under a saturated bulk stream takes at most twice the idle one and this: what bulk may queue, and one frame. */
 const EXTRA_MS = 60;
-
-async function pingMs(world: World, count: number, priority: StreamPriority): Promise<number[]> {
-  const stream = await world.sessionOf("alice")!.open("echo/1", { priority });
-  const [reader, writer] = [stream.readable.getReader(), stream.writable.getWriter()];
-  const times: number[] = [];
-  for (let i = 0; i < count; i++) {
-    const startMs = world.clock.monotonicMs();
-    const written = writer.write(new Uint8Array(64));
-    await world.until(readExactly(reader, 64), 30_000);
-    await written;
-    times.push(world.clock.monotonicMs() - startMs);
-    await world.clock.advance(37);
-  }
-  stream.reset();
-  return times.toSorted((a, b) => a - b);
-}
-
-async function pourForEver(world: World, priority: StreamPriority, received: number[], index: number) {
-  const protocol = `sink/${index}`;
-  world.bob.handlers.set(protocol, async ({ readable }) => {
-    for await (const chunk of readable) received[index] = (received[index] ?? 0) + chunk.length;
-  });
-  const { writable } = await world.sessionOf("alice")!.open(protocol, { priority });
-  const writer = writable.getWriter();
-  const pouring = (async () => {
-    for (;;) await writer.write(new Uint8Array(65_536));
-  })();
-  pouring.catch(() => {}); // The world ends some time.
-}
 
 test("a ping beside bulk takes at most twice the idle one and 60 ms", () =>
   fc.assert(

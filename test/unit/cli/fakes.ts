@@ -22,7 +22,7 @@ import type { TaskInputs } from "../../../peer/services/compute/input-reader.ts"
 import type { MapOptions } from "../../../peer/services/compute/compute.ts";
 import type { WorkOptions } from "../../../peer/services/compute/work-offer.ts";
 import type { SearchHit } from "../../../peer/services/search/search.ts";
-import type { TopicMessage, TopicOptions, TopicValue } from "../../../peer/services/topics/topic.ts";
+import type { TopicMessage, TopicOptions, TopicValue } from "../../../peer/services/topics/topic-options.ts";
 import { run } from "../../../peer/cli/run.ts";
 import type { PathInfo, Session, Stream } from "../../../peer/session/contract.ts";
 import { requirePeerId } from "../../../shared/ids.ts";

@@ -110,7 +110,7 @@ describe("control operations", () => {
     expect(decodeControl(concatBytes(...all))).toHaveLength(all.length);
     const ping = bytes("02 00000000");
     expect(() => decodeControl(concatBytes(...Array.from({ length: 17 }, () => ping)))).toThrow("too many");
-    expect(() => decodeControl(Uint8Array.of(6))).toThrow("unknown operation");
+    expect(() => decodeControl(Uint8Array.of(7))).toThrow("unknown operation");
   });
 
   test("the proof of an attachment", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Link, LinkKind } from "../../../peer/links/link.ts";
-import { Path, type PathState, pickPath } from "../../../peer/session/path.ts";
+import { carriersOf, Path, type PathState, pickCarrier, pickPath } from "../../../peer/session/path.ts";
 
 function pathOf(kind: LinkKind, state: PathState = "usable"): Path {
   const link: Link = {
@@ -147,5 +147,46 @@ describe("the path that carries the session", () => {
   test("stays the older of two that are equal", () => {
     const [older, newer] = [pathOf("tcp"), pathOf("tcp")];
     expect(pickPath([older, newer])).toBe(older);
+  });
+});
+
+describe("spreading", () => {
+  test("is over usable WebRTC paths, when WebRTC carries the session", () => {
+    const [first, second, suspect] = [pathOf("webrtc"), pathOf("webrtc"), pathOf("webrtc", "suspect")];
+    const [tcp, other] = [pathOf("tcp"), pathOf("tcp")];
+    const all = [tcp, other, second, suspect, first];
+    expect(carriersOf(first, all)).toEqual([first, second]);
+    expect(carriersOf(tcp, all)).toEqual([tcp]);
+  });
+
+  test("sends where a frame arrives first, and nowhere when all are full", () => {
+    const [one, two] = [pathOf("webrtc"), pathOf("webrtc")];
+    one.depart(1_000, 0);
+    expect(pickCarrier([one, two], 1)).toBe(two);
+    two.depart(2_000, 0);
+    expect(pickCarrier([one, two], 1)).toBe(one);
+    for (const path of [one, two]) path.depart(4_096, 0);
+    expect(pickCarrier([one, two], 1)).toBeUndefined();
+  });
+});
+
+describe("flights", () => {
+  test("land once, in the order of the link, whoever says so", () => {
+    const path = pathOf("webrtc");
+    const [, second] = [100, 200, 300].map((bytes) => path.depart(bytes, 0));
+    expect(path.land(second!, 10)).toBe(200);
+    expect(path.window.inFlightBytes).toBe(400);
+    expect(path.landBelow(2, 10)).toBe(100);
+    expect(path.landBelow(2, 10)).toBe(0);
+    expect(path.landBelow(3, 10)).toBe(300);
+    expect(path.isCarrying).toBe(false);
+  });
+
+  test("abandoned ones are counted by the link all the same", () => {
+    const path = pathOf("webrtc");
+    path.abandon(path.depart(100, 0));
+    path.depart(200, 0);
+    expect(path.landBelow(2, 10)).toBe(200);
+    expect(path.landBelow(3, 10)).toBeUndefined();
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { seededRandom } from "../../../peer/adapters/sim/random.ts";
 import { SyncClock } from "../../../peer/adapters/sim/sync-clock.ts";
 import { chooseMesh, type MeshCandidate } from "../../../peer/services/topics/mesh-choice.ts";
-import { Pulls } from "../../../peer/services/topics/pulls.ts";
+import { Pulls, PULLS_OF_ONE_MAX } from "../../../peer/services/topics/pulls.ts";
 import { RECENT_BYTES_MAX, RECENT_MAX, RecentMessages } from "../../../peer/services/topics/recent.ts";
 import { Score, SCORE_BAN } from "../../../peer/services/topics/score.ts";
 import { FRESH_MS, Seen, SEEN_MAX, SEEN_MS } from "../../../peer/services/topics/seen.ts";
@@ -194,6 +194,21 @@ describe("what was told of and has not come", () => {
     clock.advance(511);
     expect(broken).toEqual([a, c]);
     expect(all.size).toBe(0);
+  });
+
+  test("one neighbour's lies leave room for the others' word", () => {
+    const { clock, asked, all } = pulls();
+    for (let i = 0; i < 100; i++) {
+      const ids = Array.from({ length: 64 }, (_, j) => `lie ${i} ${j}`);
+      all.told(a, ids, 640, 0);
+    }
+    expect(all.size).toBe(PULLS_OF_ONE_MAX);
+    all.told(b, ["x"], 640, 0);
+    expect(asked.at(-1)).toEqual([b, ["x"]]);
+    clock.advance(1_000);
+    expect(all.size).toBe(0);
+    all.told(a, ["y"], 640, 0);
+    expect(all.size).toBe(1);
   });
 
   test("is not asked for when it comes in time", () => {

@@ -1,0 +1,49 @@
+/**
+ * What the owner of a private network sees of it at this edge: who is there, and the bans that are held to. The owner proves itself as a member does,
+ * by a pass; the member that the pass names is the network's own key. What an owner does is a ban list, which needs no route.
+ */
+import { Hono } from "hono";
+import {
+  type NetworkName,
+  networkKeyOf,
+  networkKindOf,
+  parseNetworkName,
+  peerIdFromKey,
+} from "../shared/ids.ts";
+import type { Env } from "./env.ts";
+import { CORS_HEADERS } from "./http-errors.ts";
+import { type EdgeMember, passOf, PrivateRefusal } from "./passes.ts";
+import { isAllowed, shardCount } from "./policy.ts";
+import { refuse } from "./refusals.ts";
+import { rendezvousName } from "./shards.ts";
+
+/** Members that are told of; a network with more is told to have more. */
+export const ROSTER_MAX = 1_000;
+
+export const admin: Hono<{ Bindings: Env }> = new Hono();
+
+admin.get("/v1/net/:network/members", async ({ env, req }) => {
+  const network = parseNetworkName(req.param("network"));
+  if (network === undefined) return refuse("network/invalid-name", "This is not a network name.");
+  if (!(await isAllowed(env, "search", req.raw)))
+    return refuse("edge/rate-limited", "Too many requests from this address. Wait a minute.");
+  const pass = await passOf(env, req.raw, network);
+  if (pass instanceof PrivateRefusal) return refuse(pass.code, pass.message);
+  if (!isOwner(pass, network))
+    return refuse("network/not-owner", "Only the network's owner is told who is there.");
+  const shards = Array.from({ length: shardCount(env.RENDEZVOUS_SHARDS) }, (_, shard) =>
+    env.RENDEZVOUS.getByName(rendezvousName(network, shard)).roster(network),
+  );
+  const rosters = await Promise.all(shards);
+  const all = rosters.flatMap(({ members }) => members);
+  const { bans = 0, banned = [] } = rosters[0] ?? {};
+  return Response.json(
+    { members: all.slice(0, ROSTER_MAX), more: Math.max(0, all.length - ROSTER_MAX), bans, banned },
+    { headers: { ...CORS_HEADERS, "cache-control": "no-store" } },
+  );
+});
+
+function isOwner(pass: EdgeMember | undefined, network: NetworkName): boolean {
+  const key = networkKindOf(network) === "invite" ? networkKeyOf(network) : undefined;
+  return key !== undefined && pass?.member === peerIdFromKey(key);
+}

@@ -1,0 +1,110 @@
+/**
+ * Over how many WebRTC connections a session spreads its bulk. One SCTP association is limited by loss: with 1 % of it and 50 ms no setting
+ * gives more than 0.3 MB/s, and several add up. Whether loss, the line or the machine is the limit cannot be seen from above, so it is tried:
+ * several times as many, kept only if the rate follows. Where the line is the limit that costs a few handshakes, more and more rarely.
+ */
+
+/** Stripes of one session, the first included: bounds memory, sockets and the share of a line taken from others. */
+export const STRIPES_MAX = 16;
+/** Each try multiplies by this. */
+const STEP = 4;
+/** Rate that so many more must bring, or they are closed. */
+const GAIN_MIN = 1.5;
+/** Nearer peers are limited by the machine. */
+const RTT_MS_MIN = 15;
+/** With as much under way loss is no limit (Mathis: one packet in 300,000). */
+const LARGE_WINDOW_BYTES: number = 1024 * 1024;
+const SAMPLE_MS_MIN = 1_000;
+const SAMPLE_ROUND_TRIPS = 16;
+/** Connections are made, or not, by then. */
+const OPENING_MS_MAX = 6_000;
+/** Without bulk for so long only one is kept. */
+const IDLE_MS = 10_000;
+const RETRY_MS_FIRST = 60_000;
+const RETRY_MS_MAX = 960_000;
+
+/** What is seen of a session at one moment. */
+export interface StripeView {
+  readonly nowMs: number;
+  /** Bytes that have arrived since the session began. */
+  readonly landedBytes: number;
+  /** More waits to be sent than the windows take. */
+  readonly isLimited: boolean;
+  /** WebRTC paths that carry data now. */
+  readonly stripes: number;
+  /** The smallest round trip; undefined where nothing can be striped. */
+  readonly rttMs: number | undefined;
+}
+
+type Phase =
+  /** Measures what there is. */
+  | { readonly name: "sampling"; readonly fromMs: number; readonly fromBytes: number }
+  /** Waits until there are more. */
+  | { readonly name: "opening"; readonly untilMs: number }
+  | { readonly name: "resting"; readonly untilMs: number };
+
+export class StripePlan {
+  #wanted = 1;
+  #phase: Phase | undefined;
+  /** Rate with fewer stripes, bytes/ms, and how many those were. */
+  #before: { readonly rate: number; readonly wanted: number } | undefined;
+  #limitedAtMs = 0;
+  #retryMs = RETRY_MS_FIRST;
+
+  /** Stripes that should be there. */
+  get wanted(): number {
+    return this.#wanted;
+  }
+
+  /** Looks again, several times a second while something is under way. @returns how many stripes should be there */
+  step(view: StripeView): number {
+    const { nowMs, rttMs } = view;
+    if (view.isLimited) this.#limitedAtMs = nowMs;
+    if (rttMs === undefined || nowMs - this.#limitedAtMs > IDLE_MS) {
+      this.#wanted = 1;
+      this.#before = undefined;
+      if (this.#phase?.name !== "resting") this.#phase = undefined;
+      return 1;
+    }
+    this.#advance(view, rttMs);
+    return this.#wanted;
+  }
+
+  #advance(view: StripeView, rttMs: number): void {
+    const { nowMs, landedBytes } = view;
+    const sampling: Phase = { name: "sampling", fromMs: nowMs, fromBytes: landedBytes };
+    const sampleMs = Math.max(SAMPLE_MS_MIN, SAMPLE_ROUND_TRIPS * rttMs);
+    const phase = this.#phase;
+    if (phase === undefined) {
+      if (view.isLimited) this.#phase = sampling;
+    } else if (phase.name === "resting") {
+      if (nowMs >= phase.untilMs) this.#phase = undefined;
+    } else if (phase.name === "opening") {
+      if (view.stripes >= this.#wanted || nowMs >= phase.untilMs) this.#phase = sampling;
+    } else if (!view.isLimited && nowMs - this.#limitedAtMs > rttMs) {
+      // The application was the limit; that says nothing.
+      this.#phase = undefined;
+    } else if (nowMs - phase.fromMs >= sampleMs)
+      this.#judge((landedBytes - phase.fromBytes) / (nowMs - phase.fromMs), view, rttMs);
+  }
+
+  #judge(rate: number, { nowMs }: StripeView, rttMs: number): void {
+    const before = this.#before;
+    if (before !== undefined && rate < before.rate * GAIN_MIN) {
+      this.#wanted = before.wanted;
+      this.#before = undefined;
+      this.#phase = { name: "resting", untilMs: nowMs + this.#retryMs };
+      this.#retryMs = Math.min(2 * this.#retryMs, RETRY_MS_MAX);
+      return;
+    }
+    const isWorthMore = rttMs >= RTT_MS_MIN && rate * rttMs < LARGE_WINDOW_BYTES;
+    if (!isWorthMore || this.#wanted >= STRIPES_MAX) {
+      this.#phase = { name: "resting", untilMs: nowMs + RETRY_MS_FIRST };
+      this.#before = undefined;
+      return;
+    }
+    this.#before = { rate, wanted: this.#wanted };
+    this.#wanted = Math.min(this.#wanted * STEP, STRIPES_MAX);
+    this.#phase = { name: "opening", untilMs: nowMs + OPENING_MS_MAX };
+  }
+}

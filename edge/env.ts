@@ -27,6 +27,8 @@ export interface Env {
 
   /** Secret behind relay tickets; without it the edge makes one and keeps it. */
   readonly EDGE_SECRET?: string;
+  /** `private`: only networks by invite or secret are served; anything else: all. PeerJS has its keys instead. @default "all" */
+  readonly NETWORKS?: string;
   /** Further origins under which peers dial this edge, separated by spaces or commas. */
   readonly PUBLIC_ORIGINS?: string;
   /** Rendezvous and index objects a network is spread over. @default "1" */

@@ -28,6 +28,9 @@ export const MEMBER_HEADER = "x-peerloom-member";
 /** What the edge needs to know of a member of a private network. */
 export type EdgeMember = Pick<Credential, "member" | "abilities" | "expiresMs" | "keys" | "counted">;
 
+const ONLY_PRIVATE =
+  "This edge takes private networks only. Make one with: peerloom network create, or join one by its invite.";
+
 /** Why somebody is kept out; not thrown, because it is no error of ours. */
 export class PrivateRefusal {
   readonly code: ErrorCode;
@@ -45,7 +48,8 @@ export async function passOf(
   request: Request,
   network: NetworkName,
 ): Promise<EdgeMember | PrivateRefusal | undefined> {
-  if (networkKindOf(network) === "open") return undefined;
+  if (networkKindOf(network) === "open")
+    return env.NETWORKS === "private" ? new PrivateRefusal("network/not-allowed", ONLY_PRIVATE) : undefined;
   const url = new URL(request.url);
   const text = request.headers.get(PASS_HEADER) ?? url.searchParams.get(PASS_QUERY) ?? "";
   let credential: Credential;

@@ -3,11 +3,10 @@
  * before. Limits count address prefixes (/24, /64), because single addresses cost an attacker nothing.
  */
 import { countOf, type Env, words } from "./env.ts";
+import { SHARDS_MAX } from "./shards-max.ts";
 
 /** Open rendezvous sockets that one prefix may have in one object: a large office behind one address fits. */
 export const SOCKETS_PER_PREFIX_MAX = 2_000;
-/** Shards a network or the peers of a PeerJS key may be spread over; some questions are put to all of them. */
-export const SHARDS_MAX = 32;
 /** Origins under which one edge may be dialled; each costs a signature check in the worst case. */
 export const ORIGINS_MAX = 8;
 

@@ -3,10 +3,11 @@
  * bundles, and the Worker's configuration. Run by `prepack`, so a package is never older than its sources.
  */
 import { execFile } from "node:child_process";
-import { copyFile, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { build } from "esbuild";
 import { PeerloomError } from "../shared/errors.ts";
 import { bundleStandalone, bundleWeb, bundleWorker } from "./bundle.ts";
 
@@ -14,8 +15,16 @@ const root: string = fileURLToPath(new URL("..", import.meta.url));
 const dist: string = join(root, "dist");
 const run = promisify(execFile);
 
+/** What is bundled into dist rather than installed: msgpackr's optional native addon is never used here, yet npm would build it. */
+const VENDORED = {
+  specifier: "msgpackr/pack",
+  file: "vendor/msgpackr-pack.js",
+  license: "node_modules/msgpackr/LICENSE",
+} as const;
+
 await rm(dist, { recursive: true, force: true });
 await emitModules();
+await vendor();
 await writeFile(join(dist, "worker.js"), await bundleWorker());
 await writeFile(join(dist, "standalone.js"), await bundleStandalone());
 await cp(join(root, "infra", "self-host"), join(dist, "self-host"), { recursive: true });
@@ -34,6 +43,31 @@ async function emitModules(): Promise<void> {
     });
   }
   for (const name of ["build.js", "build.d.ts"]) await rm(join(dist, "infra", name), { force: true });
+}
+
+/** Bundles the vendored dependency and points the modules that import it there. */
+async function vendor(): Promise<void> {
+  const target = join(dist, VENDORED.file);
+  await build({
+    entryPoints: [VENDORED.specifier],
+    absWorkingDir: root,
+    bundle: true,
+    format: "esm",
+    platform: "neutral",
+    conditions: ["browser"],
+    target: "es2022",
+    outfile: target,
+    logLevel: "warning",
+  });
+  await copyFile(join(root, VENDORED.license), `${target}.LICENSE`);
+  for (const name of await readdir(dist, { recursive: true })) {
+    if (!/\.(js|d\.ts)$/.test(name) || name.startsWith("vendor")) continue;
+    const path = join(dist, name);
+    const text = await readFile(path, "utf8");
+    if (!text.includes(`"${VENDORED.specifier}"`)) continue;
+    const specifier = `./${relative(dirname(path), target).replaceAll("\\", "/")}`.replace(/^\.\/\.\./, "..");
+    await writeFile(path, text.replaceAll(`"${VENDORED.specifier}"`, `"${specifier}"`));
+  }
 }
 
 /** The checkout's wrangler.toml builds from sources; the package's names what is built already. */

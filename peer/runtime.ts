@@ -275,8 +275,8 @@ export interface RtcConnection {
   describe(): string;
   /** IP address of the other end in that pair; undefined where the host does not tell. */
   remoteHost(): string | undefined;
-  /** Gives what was sent a moment to leave. */
-  close(): void;
+  /** Gives what was sent so long to arrive; ends sooner when the other side has closed too. @default 1_000 */
+  close(waitMs?: number): void;
   /** At once, also while it closes. Drops everything unsent. */
   destroy(): void;
   onOpen: () => void;

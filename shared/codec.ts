@@ -1,11 +1,13 @@
 /**
- * msgpack for strangers. `scan` walks the headers first (depth, items, string lengths, UTF-8, map keys, no extensions, nothing
- * missing, nothing left over), and only then values are made.
+ * msgpack for strangers. msgpackr obeys record definitions found in its input even with `useRecords: false`, decodes a
+ * dozen extension types whatever it is told, and recurses as deep as the bytes say. So `scan` walks the headers first
+ * (depth, items, string lengths, UTF-8, map keys, no extensions, nothing missing, nothing left over), and only then
+ * msgpackr runs.
  * Messages are positional arrays; the field readers below turn `unknown` into types once, at the door.
  */
+import { Packr } from "msgpackr/pack";
 import { utf8Decode } from "./bytes.ts";
 import { PeerloomError } from "./errors.ts";
-import { pack, unpack } from "./msgpack.ts";
 
 /** What a message may look like before it is decoded. */
 export interface ScanLimits {
@@ -19,16 +21,27 @@ export interface ScanLimits {
   readonly textBytesMax?: number;
 }
 
+const packr = new Packr({
+  useRecords: false,
+  moreTypes: false,
+  mapsAsObjects: true,
+  variableMapSize: true,
+  // We write integers past 32 bits as float64; other implementations write them as int64, which is the same number.
+  int64AsType: "auto",
+});
+
 /**
  * Encodes one value: null, booleans, finite numbers, well-formed strings, Uint8Array, arrays and plain objects of these.
- * A lone surrogate becomes U+FFFD.
+ * A lone surrogate would be refused by whoever decodes it.
  */
 export function encode(value: unknown): Uint8Array {
-  return pack(value);
+  // pack() hands out a view of a pooled buffer that the next call may overwrite.
+  return Uint8Array.from(packr.pack(value));
 }
 
 /**
- * Decodes one stranger's message. Byte fields are copies, so that a small field does not pin a large frame.
+ * Decodes one stranger's message. Byte fields are copies, so that a small field does not pin a large frame. Text of more
+ * than 64 bytes loses a byte order mark at its start (msgpackr's TextDecoder); carry such text as bytes.
  * @throws PeerloomError `wire/too-large`, `wire/malformed`
  */
 export function decode(bytes: Uint8Array, limits: ScanLimits): unknown {
@@ -39,7 +52,12 @@ export function decode(bytes: Uint8Array, limits: ScanLimits): unknown {
     );
   }
   scan(bytes, limits);
-  return unpack(bytes);
+  try {
+    // Not `bytes.slice()`: that of a Buffer is a view.
+    return packr.unpack(new Uint8Array(bytes));
+  } catch (cause) {
+    throw new PeerloomError("wire/malformed", "Message is not valid msgpack.", { cause });
+  }
 }
 
 /**
@@ -71,7 +89,7 @@ export function scan(bytes: Uint8Array, limits: ScanLimits): void {
     if (length > textBytesMax) throw malformed("text too long");
     const start = need(length);
     const isAscii = checkText(bytes, start, offset);
-    // It would set a prototype, and be missing when the object is signed or hashed again.
+    // msgpackr would rename it, and so change what was signed or hashed.
     if (isKey && isAscii && length === 9 && utf8Decode(bytes.subarray(start, offset)) === "__proto__") {
       throw malformed("a map key is __proto__");
     }
@@ -217,7 +235,7 @@ function isText(head: number): boolean {
 }
 
 /**
- * Invalid UTF-8 is refused: repaired, two texts would become one, and one may grow past its limit.
+ * msgpackr repairs invalid UTF-8 silently, so that two texts become one, and one may grow past its limit.
  * @returns whether all of it is ASCII
  */
 function checkText(bytes: Uint8Array, start: number, end: number): boolean {

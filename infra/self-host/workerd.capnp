@@ -51,6 +51,7 @@ const edgeWorker :Workerd.Worker = (
     # Variables come from the environment: edge.env.
     (name = "DESCRIPTORS_MAX", fromEnvironment = "DESCRIPTORS_MAX"),
     (name = "EDGE_SECRET", fromEnvironment = "EDGE_SECRET"),
+    (name = "NETWORKS", fromEnvironment = "NETWORKS"),
     (name = "PUBLIC_ORIGINS", fromEnvironment = "PUBLIC_ORIGINS"),
     (name = "RENDEZVOUS_SHARDS", fromEnvironment = "RENDEZVOUS_SHARDS"),
     (name = "RENDEZVOUS_BEACONS", fromEnvironment = "RENDEZVOUS_BEACONS"),

@@ -97,6 +97,8 @@ export interface CliHost {
   readInput(bytesMax: number): Promise<Uint8Array>;
   /** Standard input, line by line as they come. */
   readLines(): AsyncIterable<string>;
+  /** One line from whoever sits at the terminal. Left out where nobody does. @throws PeerloomError `aborted` */
+  ask?(question: string, signal: AbortSignal): Promise<string>;
   /** The program and arguments that start this command line again in a process of its own. */
   readonly self: readonly string[];
 }

@@ -1,18 +1,25 @@
 /**
- * `edge deploy`: puts the same Worker on one's own Cloudflare account. A thin cover over `wrangler deploy`, which asks for the
- * login; what follows `--` goes to wrangler as it is.
+ * `edge deploy`: puts the same Worker on one's own Cloudflare account. It settles name, networks and budget, by options or by asking, writes
+ * them into wrangler.toml, and has `wrangler deploy` do the rest, which asks for the login; what follows `--` goes to wrangler as it is.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { PeerloomError } from "../../shared/errors.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { dataFolderPath } from "./data-folder.ts";
+import { edgeFolder } from "./edge-folder.ts";
+import { type EdgeSettings, readSettings, writeSettings } from "./edge-settings.ts";
 import { toolsMissing } from "./host.ts";
 import { isCheckout, packageRoot } from "./package-info.ts";
+
+/** Cloudflare's rule for a Worker's name. */
+const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+const UNITS_MAX = 1_000_000_000_000;
 
 export const edgeDeploy: Command = {
   name: "edge deploy",
@@ -22,34 +29,82 @@ export const edgeDeploy: Command = {
   positionalsMax: 0,
   options: {
     name: { type: "string", value: "NAME", help: "the Worker's name; default: peerloom-edge" },
-    "dry-run": { type: "boolean", help: "build and check, deploy nothing" },
+    networks: { type: "string", value: "all|private", help: "which networks it serves; default: all" },
+    "daily-units": {
+      type: "string",
+      value: "N",
+      help: "its budget: requests to objects a day, $0.15 a million at list price",
+    },
+    yes: { type: "boolean", short: "y", help: "ask nothing: what no option says stays as it is" },
+    "dry-run": { type: "boolean", help: "build and check with these settings; deploy and write nothing" },
   },
   serves: false,
   run: async (context) => {
-    const { values, output } = context;
+    const { values, output, host } = context;
     const dryRun = values.flag("dry-run");
-    const name = values.text("name");
-    const words = [
-      "deploy",
-      "--config",
-      configPath(),
-      ...(name === undefined ? [] : ["--name", name]),
-      ...(dryRun ? ["--dry-run"] : []),
-      ...context.rest,
-    ];
+    const folder = isCheckout()
+      ? packageRoot()
+      : await edgeFolder(join(dataFolderPath(context.options.data, host), "edge"), (text) =>
+          output.note(text),
+        );
+    const path = join(folder, "wrangler.toml");
+    const toml = await readFile(path, "utf8");
+    const settings = await settle(readSettings(toml), context);
+    const written = writeSettings(toml, settings);
+    const config = dryRun ? join(folder, `wrangler.dry-run-${process.pid}.toml`) : path;
     output.note(
       dryRun ? "Building and checking …" : "Building and deploying; wrangler may ask you to log in …",
     );
-    const url = await runWrangler(words, context);
-    if (dryRun) output.result({ event: "checked" }, "The Worker builds; nothing was deployed.");
-    else output.result({ event: "deployed", url }, `${url ?? "Deployed."}`);
-    if (url !== undefined) output.note(`Use it with: peerloom up --edge ${url}`);
+    try {
+      if (dryRun || written !== toml) await writeFile(config, written);
+      const words = ["deploy", "--config", config, ...(dryRun ? ["--dry-run"] : []), ...context.rest];
+      const url = await runWrangler(words, context);
+      const { name, vars } = readSettings(written);
+      if (dryRun) {
+        output.result({ event: "checked", name, vars }, `${name} builds; nothing was deployed or written.`);
+        return;
+      }
+      output.result({ event: "deployed", url, name, vars, config: path }, url ?? "Deployed.");
+      output.note(`Its settings are in ${path}.`);
+      if (url !== undefined) output.note(`Use it with: peerloom up --edge ${url}`);
+    } finally {
+      if (dryRun) await rm(config, { force: true });
+    }
   },
 };
 
-/** In a package the Worker is built already and has a configuration of its own, written by the build. */
-function configPath(): string {
-  return isCheckout() ? join(packageRoot(), "wrangler.toml") : join(packageRoot(), "dist", "wrangler.toml");
+/** What was typed, else what is answered, else what the file has. Only what was decided is written. */
+async function settle(current: EdgeSettings, context: CommandContext): Promise<EdgeSettings> {
+  const { values, host, options, signal } = context;
+  const mayAsk = !values.flag("yes") && !values.flag("dry-run") && !options.json;
+  const decide = async (option: string, question: string, now: string): Promise<string> => {
+    const typed = values.text(option);
+    if (typed !== undefined) return typed;
+    if (!mayAsk || host.ask === undefined) return now;
+    const answer = (await host.ask(`${question} [${now || "as the edge has it"}] `, signal)).trim();
+    return answer === "" ? now : answer;
+  };
+  const { NETWORKS = "all", BUDGET_UNITS = "" } = current.vars;
+  const name = await decide("name", "Name of the Worker?", current.name);
+  if (!NAME.test(name))
+    throw usage(`"${name}" is no name of a Worker: use 1 to 63 of a-z, 0-9 and "-", no "-" at the ends.`);
+  const networks = await decide("networks", "Which networks may use it, all or private?", NETWORKS);
+  if (networks !== "all" && networks !== "private")
+    throw usage(`--networks takes all or private, not "${networks}".`);
+  const units = await decide("daily-units", "Budget: units a day ($0.15 a million)?", BUDGET_UNITS);
+  if (units !== "" && !(/^\d{1,13}$/.test(units) && Number(units) >= 1 && Number(units) <= UNITS_MAX))
+    throw usage(`--daily-units takes a whole number from 1 to ${UNITS_MAX}, not "${units}".`);
+  return {
+    name,
+    vars: {
+      ...(networks === NETWORKS ? {} : { NETWORKS: networks }),
+      ...(units === BUDGET_UNITS ? {} : { BUDGET_UNITS: units }),
+    },
+  };
+}
+
+function usage(message: string): PeerloomError {
+  return new PeerloomError("usage/invalid", message);
 }
 
 /** Resolves with the address that wrangler reports, if it reports one. */
@@ -71,7 +126,7 @@ async function runWrangler(
     if (code !== 0) {
       throw new PeerloomError(
         "edge/unreachable",
-        `wrangler ended with code ${code ?? "none"}; its own words are above. Nothing was changed here.`,
+        `wrangler ended with code ${code ?? "none"}; its own words are above.`,
       );
     }
     return deployedUrl(await readFile(report, "utf8").catch(() => ""));

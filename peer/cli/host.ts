@@ -23,6 +23,7 @@ export function cliHost(
     readInput,
     readLines,
     self: selfCommand(),
+    ...asking(),
   };
 }
 
@@ -86,6 +87,23 @@ async function readInput(bytesMax: number): Promise<Uint8Array> {
 
 function readLines(): AsyncIterable<string> {
   return createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
+}
+
+/** Only where both ends are a terminal: a script must not wait for an answer. */
+function asking(): Pick<CliHost, "ask"> {
+  return process.stdin.isTTY && process.stderr.isTTY ? { ask } : {};
+}
+
+async function ask(question: string, signal: AbortSignal): Promise<string> {
+  const { createInterface } = await import("node:readline/promises");
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await lines.question(question, { signal });
+  } catch (cause) {
+    throw new PeerloomError("aborted", "Stopped before the questions were answered.", { cause });
+  } finally {
+    lines.close();
+  }
 }
 
 function isMissingModule(error: unknown): boolean {

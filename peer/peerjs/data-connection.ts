@@ -15,8 +15,8 @@ import {
 import { type Arrived, type Serialization, type Serializer, serializerOf } from "./serialization.ts";
 import { Allowance, ValueQueue } from "./value-queue.ts";
 
-/** What was given to `send` before `close` has this long to leave. */
-const CLOSE_WAIT_MS = 5_000;
+/** What was given to `send` before `close` has this long to arrive; a connection that is dead is found so by then. */
+const CLOSE_WAIT_MS = 30_000;
 
 /** What both sides of a connection agree on. */
 export interface ConnectionTerms {
@@ -156,8 +156,9 @@ export class DataConnection implements PeerJsConnection {
     return { next: () => this.#values.next() };
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
+  /** @param waitMs what was sent has so long to arrive */
+  close(waitMs: number = CLOSE_WAIT_MS): Promise<void> {
+    this.#closing ??= this.#close(waitMs);
     return this.#closing;
   }
 
@@ -171,14 +172,16 @@ export class DataConnection implements PeerJsConnection {
     this.#rtc.destroy();
   }
 
-  async #close(): Promise<void> {
+  async #close(waitMs: number): Promise<void> {
     if (this.#phase === "open") {
       this.#phase = "closing";
+      const { clock } = this.#options;
+      const deadlineMs = clock.monotonicMs() + waitMs;
       const stop = new AbortController();
-      const late = this.#options.clock.sleep(CLOSE_WAIT_MS, stop.signal).catch(() => {});
+      const late = clock.sleep(waitMs, stop.signal).catch(() => {});
       await Promise.race([this.#sending, late]);
       stop.abort();
-      this.#rtc.close();
+      this.#rtc.close(Math.max(0, deadlineMs - clock.monotonicMs()));
       await this.closed;
     } else this.fail(undefined);
   }

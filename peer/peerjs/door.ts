@@ -18,6 +18,9 @@ import { type FromServer, isPeerJsId, signalMessage } from "./server-messages.ts
 import { isSerialization, SERIALIZATIONS } from "./serialization.ts";
 import { Allowance } from "./value-queue.ts";
 
+/** What is under way when the door is closed has this long to arrive. */
+const CLOSE_WAIT_MS = 5_000;
+
 /**
  * @example
  * await using door = await PeerJsDoor.open({ id: "printer", edge: "https://edge.example" });
@@ -93,7 +96,7 @@ export class PeerJsDoor extends EventTarget implements AsyncDisposable {
 
   /**
    * Opens a data connection.
-   * @throws PeerloomError `peer/not-found` (nobody has that id), `connect/timeout`, `link/failed`, `peerjs/id-invalid`, `usage/invalid`,
+   * @throws PeerloomError `peer/not-found` (nobody has that id), `connect/timeout`, `link/failed`, `link/closed`, `peerjs/id-invalid`, `usage/invalid`,
    * `link/too-many`, `peer/closed`, `aborted`
    * @example
    * const connection = await door.connect("page-7", { metadata: { from: "printer" } });
@@ -110,21 +113,12 @@ export class PeerJsDoor extends EventTarget implements AsyncDisposable {
         "link/too-many",
         `This door has ${this.#connections.size} connections. Close some.`,
       );
-    const opened = Promise.withResolvers<void>();
-    const connection = await this.#begin("offerer", peer, terms, () => opened.resolve());
-    if (connection === undefined) throw closed();
-    const abort = (): void => connection.fail(abortError(signal as AbortSignal));
-    if (signal?.aborted === true) abort();
-    signal?.addEventListener("abort", abort, { once: true });
-    const ended = connection.closed.then((error) => {
-      throw error ?? new PeerloomError("link/failed", "The connection was closed before it was open.");
-    });
     try {
-      await Promise.race([opened.promise, ended]);
-      return connection;
-    } finally {
-      signal?.removeEventListener("abort", abort);
-      ended.catch(() => {});
+      return await this.#connect(peer, terms, signal);
+    } catch (error) {
+      // ICE fails at the very start now and then, and a fresh connection does not.
+      if (!(error instanceof PeerloomError) || error.code !== "link/failed") throw error;
+      return await this.#connect(peer, this.#termsOf(options), signal);
     }
   }
 
@@ -156,9 +150,32 @@ export class PeerJsDoor extends EventTarget implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#arrivals.end();
-    await Promise.all([...this.#connections.values()].map((connection) => connection.close()));
+    await Promise.all([...this.#connections.values()].map((each) => each.close(CLOSE_WAIT_MS)));
     await this.#server.close();
     this.dispatchEvent(new Event("close"));
+  }
+
+  async #connect(
+    peer: string,
+    terms: ConnectionTerms,
+    signal: AbortSignal | undefined,
+  ): Promise<PeerJsConnection> {
+    const opened = Promise.withResolvers<void>();
+    const connection = await this.#begin("offerer", peer, terms, () => opened.resolve());
+    if (connection === undefined) throw closed();
+    const abort = (): void => connection.fail(abortError(signal as AbortSignal));
+    if (signal?.aborted === true) abort();
+    signal?.addEventListener("abort", abort, { once: true });
+    const ended = connection.closed.then((error) => {
+      throw error ?? new PeerloomError("link/closed", "The connection was closed before it was open.");
+    });
+    try {
+      await Promise.race([opened.promise, ended]);
+      return connection;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      ended.catch(() => {});
+    }
   }
 
   #termsOf(options: PeerJsConnectOptions): ConnectionTerms {

@@ -6,6 +6,7 @@ import { pickBeacons } from "../../edge/beacons.ts";
 import type { Env } from "../../edge/env.ts";
 import { coturnCredentials, type IceServer, iceServers } from "../../edge/ice.ts";
 import type { Member } from "../../edge/members.ts";
+import { passOf } from "../../edge/passes.ts";
 import { addressPrefix } from "../../edge/policy.ts";
 import { TokenBucket } from "../../edge/token-bucket.ts";
 import { BEACONS_MAX, JOIN_TIMEOUT_MS, WIRE_VERSION, WIRE_VERSION_OLDEST } from "../../shared/limits.ts";
@@ -244,4 +245,11 @@ describe("what the edge tells of itself", () => {
       1,
     );
   });
+});
+
+test("an edge for private networks keeps open ones out", async () => {
+  const asked = new Request(`${ORIGIN}/v1/net/main/join`);
+  const only: Env = { ...(env as Env), NETWORKS: "private" };
+  expect(await passOf(only, asked, freshNetwork())).toMatchObject({ code: "network/not-allowed" });
+  expect(await passOf(env as Env, asked, freshNetwork())).toBeUndefined();
 });

@@ -1,5 +1,6 @@
 /** Doors of peers on the embedded edge, with each other and with a peer's handlers; what pages see of them is in test/browser. */
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -7,7 +8,7 @@ import { type PeerJsConnection, PeerJsDoor } from "../../peer/peerjs-node.ts";
 import type { PeerJsDoorOptions } from "../../peer/peerjs/options.ts";
 import type { StreamHandler } from "../../peer/node.ts";
 import { ROOT } from "./command.ts";
-import { bootstrapOf, codeOf, openEdge, openPeer, readAll } from "./peers.ts";
+import { bootstrapOf, codeOf, openEdge, openPeer } from "./peers.ts";
 
 async function openDoor(edge: string, options: PeerJsDoorOptions = {}): Promise<PeerJsDoor> {
   const door = await PeerJsDoor.open({ edge, iceServers: [], ...options });
@@ -42,6 +43,8 @@ test("two doors: values, metadata, order, 10 MB and an orderly end", async () =>
     "binary",
     true,
   ]);
+  await far.send("ready");
+  expect(await next(near)).toBe("ready");
   for (let n = 0; n < 1_000; n++) void near.send({ n, none: undefined, at: new Uint8Array([n & 0xff]) });
   for (let n = 0; n < 1_000; n++)
     expect(await next(far)).toStrictEqual({ n, none: undefined, at: Uint8Array.of(n & 0xff).buffer });
@@ -129,17 +132,27 @@ test("a stream of 3 MB is whole, and ends", async () => {
     await writer.write(big);
     await writer.close();
   });
-  const sunk = Promise.withResolvers<Buffer>();
-  door.handle("sink/1", async (stream) => sunk.resolve(await readAll(stream)));
   const source = await page.connect("source", { label: "source/1", serialization: "raw" });
   const came: Buffer[] = [];
   for await (const value of source) came.push(Buffer.from(value as ArrayBuffer));
   expect(Buffer.concat(came).equals(big)).toBe(true);
+  // The other way: it says that it is ready, and how much has come.
+  door.handle("sink/1", async (stream) => {
+    const writer = stream.writable.getWriter();
+    await writer.write(Uint8Array.of(1));
+    const hash = createHash("sha256");
+    let left = big.length;
+    for await (const bytes of stream.readable) {
+      hash.update(bytes);
+      left -= bytes.length;
+      if (left === 0) await writer.write(hash.digest());
+    }
+  });
   const sink = await page.connect("source", { label: "sink/1" });
+  await next(sink);
   for (let offset = 0; offset < big.length; offset += 500_000)
     await sink.send(big.subarray(offset, offset + 500_000));
-  await sink.close();
-  expect((await sunk.promise).equals(big)).toBe(true);
+  expect(Buffer.from((await next(sink)) as ArrayBuffer)).toEqual(createHash("sha256").update(big).digest());
 });
 
 test("a door in Deno", async () => {

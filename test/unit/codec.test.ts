@@ -8,7 +8,7 @@ import { PeerloomError } from "../../shared/errors.ts";
 
 const LIMITS: ScanLimits = { bytesMax: 65_536 };
 
-/** Decoding `hex` must be refused with that code, before a value is made. */
+/** Decoding `hex` must be refused with that code, before msgpackr sees it. */
 function checkRefused(hex: string, code = "wire/malformed", limits = LIMITS): void {
   expect(refusal(() => decode(bytesOf(hex), limits))).toBe(code);
 }

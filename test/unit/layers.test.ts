@@ -21,7 +21,7 @@ const CORE = ["shared", "runtime", "identity", "links", "session", "overlay", "s
 const below = (name: string): string[] => CORE.slice(0, CORE.indexOf(name));
 
 const AREAS: readonly Area[] = [
-  { name: "shared", owns: /^shared\//, sees: [] },
+  { name: "shared", owns: /^shared\//, sees: [], packages: ["msgpackr"] },
   { name: "runtime", owns: /^peer\/runtime\.ts$/, sees: below("runtime") },
   ...CORE.slice(2).map((name) => ({ name, owns: new RegExp(`^peer/${name}/`), sees: below(name) })),
   {
@@ -49,7 +49,7 @@ const AREAS: readonly Area[] = [
   {
     name: "infra",
     owns: /^infra\//,
-    sees: ["shared"],
+    sees: ["shared", "edge"],
     packages: ["node:", "esbuild", "miniflare", "wrangler"],
   },
 ];

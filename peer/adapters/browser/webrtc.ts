@@ -5,8 +5,8 @@ import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
 import type { RtcConnection, RtcSignal, WebRtcHost } from "../../runtime.ts";
 
 const BUFFER_LOW_BYTES: number = 256 * 1024;
-/** Closing gives what was sent this long to leave. */
-const CLOSE_FLUSH_MS = 1_000;
+/** A session above has what was not acknowledged, so that a moment is enough. */
+const CLOSE_WAIT_MS = 1_000;
 const FLUSH_STEP_MS = 10;
 
 export function browserWebRtc(): WebRtcHost | undefined {
@@ -106,10 +106,10 @@ class BrowserRtcConnection implements RtcConnection {
     return this.#peer.sctp?.transport.iceTransport.getSelectedCandidatePair?.()?.remote?.address ?? undefined;
   }
 
-  close(): void {
+  close(waitMs: number = CLOSE_WAIT_MS): void {
     if (this.#over || this.#closing) return;
     this.#closing = true;
-    const deadlineMs = performance.now() + CLOSE_FLUSH_MS;
+    const deadlineMs = performance.now() + waitMs;
     const flush = (): void => {
       const isFlushing = this.#channel?.readyState === "open" && this.#channel.bufferedAmount > 0;
       const leftMs = deadlineMs - performance.now();

@@ -23,9 +23,11 @@ const SDP_CHARACTERS_MAX = 16_384;
 /** libjuice uses two of each at most. */
 const STUN_MAX = 2;
 const TURN_MAX = 2;
-/** Closing gives what was sent this long to leave. */
-const CLOSE_FLUSH_MS = 1_000;
+/** A session above has what was not acknowledged, so that a moment is enough. */
+const CLOSE_WAIT_MS = 1_000;
 const FLUSH_STEP_MS = 5;
+/** Turns of the event loop without a message, after which none is left. */
+const QUIET_TURNS = 3;
 
 export interface NodeWebRtcOptions {
   /** Gather candidates on this address only, for tests. @default all interfaces */
@@ -69,6 +71,7 @@ class NodeRtcConnection implements RtcConnection {
   #closing = false;
   #channelClosed = false;
   #wasHigh = false;
+  #received = 0;
   onOpen: () => void = () => {};
   onMessage: (bytes: Uint8Array) => void = () => {};
   onText: (text: string) => void = () => {};
@@ -160,11 +163,11 @@ class NodeRtcConnection implements RtcConnection {
     return this.#peer.getSelectedCandidatePair()?.remote.address;
   }
 
-  close(): void {
+  close(waitMs: number = CLOSE_WAIT_MS): void {
     if (this.#over || this.#closing) return;
     this.#closing = true;
     this.onMessage = () => {};
-    const deadlineMs = performance.now() + (this.#open ? CLOSE_FLUSH_MS : 0);
+    const deadlineMs = performance.now() + (this.#open ? waitMs : 0);
     const flush = (): void => {
       if (this.#over) return;
       const leftMs = deadlineMs - performance.now();
@@ -189,7 +192,7 @@ class NodeRtcConnection implements RtcConnection {
     this.#channel = channel;
     channel.setBufferedAmountLowThreshold(BUFFER_LOW_BYTES);
     channel.onOpen(this.#guarded(() => this.#opened()));
-    channel.onMessage(this.#guarded((message: string | Buffer | ArrayBuffer) => this.#received(message)));
+    channel.onMessage(this.#guarded((message: string | Buffer | ArrayBuffer) => this.#receive(message)));
     channel.onBufferedAmountLow(
       this.#guarded(() => {
         // The event comes late: what was sent meanwhile may have filled the buffer again, and then another follows.
@@ -248,8 +251,9 @@ class NodeRtcConnection implements RtcConnection {
     this.onOpen();
   }
 
-  #received(message: string | Buffer | ArrayBuffer): void {
+  #receive(message: string | Buffer | ArrayBuffer): void {
     if (this.#over) return;
+    this.#received += 1;
     // The message may come in before the event that says the channel is open.
     this.#opened();
     if (typeof message === "string") {
@@ -257,8 +261,17 @@ class NodeRtcConnection implements RtcConnection {
     } else this.onMessage(message instanceof ArrayBuffer ? new Uint8Array(message) : plainView(message));
   }
 
+  /** Its callbacks come by queues of their own: messages from before the end may come behind it, for as many turns as they last. */
   #closedByOther(): void {
-    this.#end("the other side closed it", undefined, this.#open ? "link/closed" : "link/failed");
+    let seen = -1;
+    let quietTurns = 0;
+    const wait = (): void => {
+      quietTurns = this.#received === seen ? quietTurns + 1 : 0;
+      seen = this.#received;
+      if (quietTurns < QUIET_TURNS) setImmediate(wait);
+      else this.#end("the other side closed it", undefined, this.#open ? "link/closed" : "link/failed");
+    };
+    wait();
   }
 
   /** Undefined: closed on purpose. */

@@ -280,7 +280,7 @@ test("connect gives up in time, and on request, and when the door is closed", as
   const closing = codeOf(door.connect("page"));
   await host.clock.advance(0);
   await door.close();
-  expect(await closing).toBe("link/failed");
+  expect(await closing).toBe("link/closed");
   expect(await codeOf(door.connect("page"))).toBe("peer/closed");
   expect(host.clock.pendingTimers).toBe(0);
 });

@@ -75,8 +75,6 @@ export async function bundleWeb(outdir: string): Promise<WebSizes> {
     metafile: true,
     plugins: [coreInOnePiece],
     alias: MSGPACK_WITHOUT_EVAL,
-    // msgpackr makes code from text where it may. A strict policy would refuse that and report it; its own builds without do the same.
-    define: { Function: "undefined" },
     // They are for esbuild alone: see the plugin.
     logOverride: { "ignored-bare-import": "silent" },
   });

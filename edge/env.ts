@@ -3,6 +3,7 @@
  * `wrangler.toml` and the embedded edge both supply exactly these.
  */
 import type { EdgeKeys } from "./edge-keys.ts";
+import type { EdgeLedger } from "./ledger.ts";
 import type { PeerjsRoom } from "./peerjs-room.ts";
 import type { RelayChannel } from "./relay-channel.ts";
 import type { Rendezvous } from "./rendezvous.ts";
@@ -16,6 +17,7 @@ export interface Env {
   readonly TALLY: DurableObjectNamespace<EdgeTally>;
   readonly PEERJS: DurableObjectNamespace<PeerjsRoom>;
   readonly SEARCH: DurableObjectNamespace<SearchIndex>;
+  readonly LEDGER: DurableObjectNamespace<EdgeLedger>;
   /** The page and the browser runtime. Absent where only the network is wanted. */
   readonly ASSETS?: Fetcher;
   /** Counts requests by address prefix. */
@@ -27,6 +29,12 @@ export interface Env {
 
   /** Secret behind relay tickets; without it the edge makes one and keeps it. */
   readonly EDGE_SECRET?: string;
+  /** Units a day, all networks together; shared/budget.ts says what a unit is. @default "1000000", $0.15 a day */
+  readonly BUDGET_UNITS?: string;
+  /** Units a day of one network. @default as many as all together have */
+  readonly BUDGET_NETWORK_UNITS?: string;
+  /** Who knows it may ask what this edge costs; without it nobody may. */
+  readonly EDGE_ADMIN_TOKEN?: string;
   /** `private`: only networks by invite or secret are served; anything else: all. PeerJS has its keys instead. @default "all" */
   readonly NETWORKS?: string;
   /** Further origins under which peers dial this edge, separated by spaces or commas. */

@@ -18,6 +18,10 @@ const STATUS_BY_CODE: Partial<Record<ErrorCode, number>> = {
   "edge/rate-limited": 429,
   "edge/too-many-sockets": 429,
   "edge/over-capacity": 503,
+  "edge/over-budget": 503,
+  "edge/relay-off": 503,
+  "edge/banned": 429,
+  "edge/not-admin": 401,
   "network/not-member": 403,
   "network/expired": 403,
   "network/banned": 403,
@@ -32,13 +36,17 @@ const STATUS_BY_CODE: Partial<Record<ErrorCode, number>> = {
 /** Seconds after which a refused peer may try again; the limiter counts by the minute. */
 const RETRY_AFTER_SECONDS = 60;
 
-/** @param status where the code alone does not tell, e.g. 404 */
+/**
+ * @param status where the code alone does not tell, e.g. 404
+ * @param retryAfterSeconds of a refusal that ends by itself
+ */
 export function errorResponse(
   code: ErrorCode,
   message: string,
   status: number = STATUS_BY_CODE[code] ?? 400,
+  retryAfterSeconds: number = RETRY_AFTER_SECONDS,
 ): Response {
-  const retry = status === 429 || status === 503 ? { "retry-after": String(RETRY_AFTER_SECONDS) } : {};
+  const retry = status === 429 || status === 503 ? { "retry-after": String(retryAfterSeconds) } : {};
   return Response.json(
     { code, message },
     { status, headers: { ...CORS_HEADERS, ...retry, "cache-control": "no-store" } },

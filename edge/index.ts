@@ -3,9 +3,12 @@
  * hands each WebSocket to the object it belongs to. What remains are the page and the browser runtime, served as files.
  */
 import { Hono } from "hono";
+import { isAtLeast } from "../shared/budget.ts";
 import { parseChannelId, parseNetworkName } from "../shared/ids.ts";
 import { admin } from "./admin-routes.ts";
 import { serveAsset } from "./assets.ts";
+import { cost } from "./cost-routes.ts";
+import { BANNED, bans, countServed, learn, OVER_BUDGET, refuseJoin, stageLeftMs, stageOf } from "./door.ts";
 import { hasRoom, NO_ROOM } from "./descriptors.ts";
 import { ticketKey } from "./edge-keys.ts";
 import type { Env } from "./env.ts";
@@ -15,15 +18,17 @@ import { iceServers, TURN_TTL_SECONDS } from "./ice.ts";
 import { logFailure } from "./log.ts";
 import { prometheusText } from "./metrics.ts";
 import { peerjs } from "./peerjs-routes.ts";
+import { BACK_HEADER, BACK_QUERY, holderOfPass } from "./member-pass.ts";
+import { addressPrefix, clientAddress, isAllowed, shardCount } from "./policy.ts";
 import { isBannedNow } from "./ban-cache.ts";
 import { encodeMember, MEMBER_HEADER, passOf, PrivateRefusal } from "./passes.ts";
-import { isAllowed, shardCount } from "./policy.ts";
-import { isUpgrade, refusals, refuse, refuseSocket } from "./refusals.ts";
+import { isUpgrade, refusals, refuse, refuseSocket, refuseUntil } from "./refusals.ts";
 import { search } from "./search-routes.ts";
 import { pickShard, rendezvousName, SHARD_HEADER } from "./shards.ts";
 import { isGenuine, readTicket } from "./tickets.ts";
 
 export { EdgeKeys } from "./edge-keys.ts";
+export { EdgeLedger } from "./ledger.ts";
 export { PeerjsRoom } from "./peerjs-room.ts";
 export { RelayChannel } from "./relay-channel.ts";
 export { Rendezvous } from "./rendezvous.ts";
@@ -58,6 +63,7 @@ app.get("/metrics", async ({ env, req }) => {
 });
 
 app.get("/v1/ice", async ({ env, req }) => {
+  countServed();
   if (!(await isAllowed(env, "ice", req.raw)))
     return refuse("edge/rate-limited", "Too many requests from this address. Keep the answer.");
   const servers = await iceServers(env, { nowMs: Date.now(), fetch: (url, init) => fetch(url, init) });
@@ -73,8 +79,18 @@ app.get("/v1/net/:network/join", async ({ env, req }) => {
   if (network === undefined)
     return refuse("network/invalid-name", 'A network name is 1 to 64 of a-z, 0-9, ".", "_" and "-".');
   if (!isUpgrade(req.raw)) return refuse("usage/invalid", "Open this with a WebSocket.", 426);
+  const prefix = addressPrefix(clientAddress(req.raw));
+  const bannedMs = bans.leftMs(prefix, Date.now());
+  if (bannedMs > 0) return refuseUntil("edge/banned", BANNED, bannedMs);
   if (!(await isAllowed(env, "join", req.raw)))
     return refuse("edge/rate-limited", "Too many joins from this address. Wait a minute.");
+  const stage = await stageOf(env, network);
+  if (stage === "closed") return refuseJoin(stage, OVER_BUDGET);
+  const back = req.query(BACK_QUERY) ?? "";
+  const member =
+    back === "" ? undefined : await holderOfPass(back, network, Date.now(), await ticketKey(env));
+  if (stage === "members" && member === undefined)
+    return refuseJoin(stage, "This edge takes no newcomers today. Join through a peer that is in.");
   if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
   const pass = await passOf(env, req.raw, network);
   if (pass instanceof PrivateRefusal) return refuseSocket(pass.code, pass.message);
@@ -83,7 +99,9 @@ app.get("/v1/net/:network/join", async ({ env, req }) => {
   const request = new Request(req.raw);
   request.headers.set(SHARD_HEADER, String(shard));
   request.headers.set(MEMBER_HEADER, encodeMember(pass));
-  return env.RENDEZVOUS.getByName(rendezvousName(network, shard)).fetch(request);
+  request.headers.set(BACK_HEADER, member ?? "");
+  const answer = await env.RENDEZVOUS.getByName(rendezvousName(network, shard)).fetch(request);
+  return learn(answer, network, prefix);
 });
 
 app.get("/v1/relay/:channel", async ({ env, req }) => {
@@ -102,16 +120,26 @@ app.get("/v1/relay/:channel", async ({ env, req }) => {
   if (!(await isGenuine(text, await ticketKey(env))))
     return refuse("edge/ticket-invalid", "This edge did not make the ticket.");
   if (await isBannedNow(env, ticket.network, [ticket.peer])) return refuseSocket("network/banned");
-  return env.RELAY.getByName(channel).fetch(req.raw);
+  if (isAtLeast(await stageOf(env, ticket.network), "relay-off"))
+    return refuseUntil(
+      "edge/relay-off",
+      "This edge relays no more today. Reach each other directly.",
+      stageLeftMs(),
+    );
+  return learn(await env.RELAY.getByName(channel).fetch(req.raw), ticket.network, undefined);
 });
 
+app.route("/", cost);
 app.route("/", peerjs);
 app.route("/", search);
 app.route("/", admin);
 
 app.options("*", () => new Response(null, { status: 204, headers: CORS_HEADERS }));
 
-app.get("*", ({ env, req }) => serveAsset(env, req.raw));
+app.get("*", ({ env, req }) => {
+  countServed();
+  return serveAsset(env, req.raw);
+});
 
 app.notFound(() => errorResponse("usage/invalid", "There is nothing here.", 404));
 

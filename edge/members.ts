@@ -17,6 +17,10 @@ export interface Greeted extends Greeting {
   readonly phase: "greeted";
   readonly shard: number;
   readonly address: string;
+  /** It understands `budget`. */
+  readonly hearsBudget: boolean;
+  /** Whose pass it came with; undefined without one. */
+  readonly passOf: PeerId | undefined;
   /** In a private network: as whom the Worker let it come. */
   readonly pass?: EdgeMember;
 }
@@ -31,6 +35,7 @@ export interface Joined {
   readonly key: Uint8Array;
   readonly beacon: boolean;
   readonly addresses: readonly string[];
+  readonly hearsBudget: boolean;
   /** In a private network: what it may do, until when, and by whose word. */
   readonly pass?: EdgeMember;
 }

@@ -7,7 +7,9 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { ErrorCode } from "../shared/errors.ts";
+import { closedResponse, OVER_BUDGET } from "./door.ts";
 import type { Env } from "./env.ts";
+import { Meter } from "./meter.ts";
 import { Counters, type CounterName, type Report, sendReport } from "./metrics.ts";
 import { PeerjsLanes } from "./peerjs-lanes.ts";
 import {
@@ -33,11 +35,14 @@ import {
 import { type Expired, PeerjsQueue } from "./peerjs-queue.ts";
 import { addressPrefix, clientAddress, SOCKETS_PER_PREFIX_MAX } from "./policy.ts";
 import { closeSocket } from "./sockets.ts";
+import { Stubborn } from "./stubborn.ts";
 
 /** Close codes; the reason is the error code. PeerServer closes without a code, and so do we where it would. */
-const CLOSE = { normal: 1000, replaced: 4001, policy: 1008, tooLarge: 1009 } as const;
+const CLOSE = { normal: 1000, replaced: 4001, policy: 1008, tooLarge: 1009, later: 1013 } as const;
 /** Messages that end within this time end together: PeerServer looks once a second. */
 const EXPIRE_TOGETHER_MS = 500;
+/** One when it comes, one when it goes. */
+const QUEUED_ROWS = 2;
 /** Sockets are looked through at most so often while one of them may live: every 10 s, of 90. */
 const SWEEPS_A_LIFE = 9;
 
@@ -49,6 +54,8 @@ export class PeerjsRoom extends DurableObject<Env> {
   readonly #queue: PeerjsQueue;
   readonly #lanes: PeerjsLanes;
   readonly #counters = new Counters();
+  readonly #meter: Meter;
+  readonly #stubborn: Stubborn;
   #alarmMs: number | undefined;
   /** Sockets are looked through then; after waking, with the next alarm. Infinity while there are none. */
   #sweepAtMs = 0;
@@ -60,6 +67,18 @@ export class PeerjsRoom extends DurableObject<Env> {
     this.#options = peerjsOptions(env);
     this.#peers = new PeerjsPeers(ctx, this.#options.aliveMs);
     this.#queue = new PeerjsQueue(ctx.storage, this.#options.expireMs);
+    this.#meter = new Meter({
+      ctx,
+      env,
+      kind: "peerjs",
+      name: this.#name,
+      present: () => ({ sockets: this.#peers.size, members: 0 }),
+      onStage: (stage) => {
+        if (stage !== "closed") return;
+        for (const peer of this.#peers.all()) this.#fail(peer, CLOSE.later, "edge/over-budget", OVER_BUDGET);
+      },
+    });
+    this.#stubborn = new Stubborn(ctx, this.#meter);
     this.#lanes = new PeerjsLanes({
       deliver: (shard, envelopes) => this.#room(shard).deliver(envelopes),
       lost: (envelopes) => this.#lost(envelopes),
@@ -75,6 +94,8 @@ export class PeerjsRoom extends DurableObject<Env> {
   /** Opens a socket, or answers with the frame that the Worker refuses it with. The Worker has checked key, id and token. */
   override fetch(request: Request): Response {
     const nowMs = Date.now();
+    this.#meter.upgrade(this.#account, nowMs);
+    if (this.#meter.stage(nowMs) === "closed") return closedResponse(this.#meter.leftMs(nowMs));
     const claim = readClaim(request);
     const holder = this.#holder(claim.id, nowMs);
     if (holder === undefined) {
@@ -98,8 +119,12 @@ export class PeerjsRoom extends DurableObject<Env> {
   }
 
   override webSocketMessage(socket: WebSocket, data: ArrayBuffer | string): void {
+    this.#meter.message(this.#account, Date.now());
     const peer = this.#peers.of(socket);
-    if (peer === undefined) return; // closed by us, and its last messages still come in
+    if (peer === undefined) {
+      this.#stubborn.heard(this.#account, this.#peers.size); // closed by us, and its last messages still come in
+      return;
+    }
     const nowMs = Date.now();
     const length = typeof data === "string" ? data.length : data.byteLength;
     if (!this.#peers.spend(peer, length, nowMs)) {
@@ -123,6 +148,7 @@ export class PeerjsRoom extends DurableObject<Env> {
   override alarm(): void {
     const nowMs = Date.now();
     this.#alarmMs = undefined;
+    this.#meter.use({ objectRequests: 1 }, this.#account, nowMs);
     this.#tellExpired(this.#queue.expire(nowMs));
     this.#sweep(nowMs);
     const nextMs = this.#queue.nextMs(nowMs);
@@ -132,6 +158,7 @@ export class PeerjsRoom extends DurableObject<Env> {
   /** For another room: messages to peers whose ids belong here. */
   deliver(envelopes: readonly Envelope[]): void {
     const nowMs = Date.now();
+    this.#meter.use({ objectRequests: 1 }, this.#account, nowMs);
     for (const envelope of envelopes) this.#arrive(envelope, nowMs);
   }
 
@@ -141,6 +168,11 @@ export class PeerjsRoom extends DurableObject<Env> {
     return this.#peers
       .all()
       .flatMap((peer) => (!peer.left && this.#peers.isAlive(peer, nowMs) ? peer.id : []));
+  }
+
+  /** For the ledger. */
+  settleNow(): Promise<void> {
+    return this.#meter.settleNow(this.#account);
   }
 
   /** For the tally. */
@@ -200,6 +232,7 @@ export class PeerjsRoom extends DurableObject<Env> {
       return;
     }
     this.#counted("peerjs_queued");
+    this.#meter.use({ rowsWritten: QUEUED_ROWS }, this.#account, nowMs);
     this.#wakeBy(nowMs + this.#options.expireMs + EXPIRE_TOGETHER_MS);
   }
 
@@ -233,6 +266,7 @@ export class PeerjsRoom extends DurableObject<Env> {
   #wakeBy(atMs: number): void {
     if (this.#alarmMs !== undefined && this.#alarmMs <= atMs) return;
     this.#alarmMs = atMs;
+    this.#meter.use({ rowsWritten: 1 }, this.#account, Date.now());
     this.ctx.waitUntil(this.ctx.storage.setAlarm(atMs));
   }
 
@@ -253,13 +287,20 @@ export class PeerjsRoom extends DurableObject<Env> {
     closeSocket(socket, CLOSE.normal, ""); // workerd does not answer a close by itself once the object has slept
     if (peer === undefined) return;
     this.#peers.remove(peer);
-    if (this.#peers.size === 0) this.#report();
-    else this.#reportIfDue();
+    if (this.#peers.size === 0) {
+      void this.#meter.finish(this.#account);
+      this.#report();
+    } else this.#reportIfDue();
   }
 
   #counted(name: CounterName, nowMs: number = Date.now()): void {
     this.#counters.add(name);
     this.#reportIfDue(nowMs);
+  }
+
+  /** How the ledger names it; no network has a slash. */
+  get #account(): string {
+    return `peerjs/${keyOfRoom(this.#name)}`;
   }
 
   #reportIfDue(nowMs: number = Date.now()): void {

@@ -5,6 +5,8 @@
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import type { ErrorCode } from "../shared/errors.ts";
+import { isAtLeast } from "../shared/budget.ts";
+import { learn, OVER_BUDGET, STAGE_HEADER, stageOf } from "./door.ts";
 import { hasRoom, NO_ROOM } from "./descriptors.ts";
 import type { Env } from "./env.ts";
 import { isKey, isListed, peerjsOptions, roomName, shardOf } from "./peerjs-options.ts";
@@ -68,11 +70,20 @@ async function openSocket(env: Env, request: Request): Promise<Response> {
     return refuseSocket("peerjs/id-invalid", `An id or a token has at most ${ID_LENGTH_MAX} characters`);
   if (!(await isAllowed(env, "peerjs", request)))
     return refuseSocket("edge/rate-limited", "Too many sockets from this address. Wait a minute.");
+  // PeerJS knows no members: its clients are newcomers, always.
+  const account = `peerjs/${key}`;
+  if (isAtLeast(await stageOf(env, account), "members")) return refuseSocket("edge/over-budget", OVER_BUDGET);
   // No socket to say it on: it would be the one too many.
   if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
   const shard = shardOf(id, peerjsOptions(env).shards);
-  const response = await env.PEERJS.getByName(roomName(key, shard)).fetch(request);
-  return response.webSocket === null ? closedSocket(await response.text()) : response;
+  const room = env.PEERJS.getByName(roomName(key, shard));
+  const response = learn(await room.fetch(request), account, undefined);
+  return response.webSocket === null ? closedSocket(await frameOf(response)) : response;
+}
+
+/** The room answers in frames, but for a closed budget, which it tells as every object does. */
+async function frameOf(response: Response): Promise<string> {
+  return response.headers.has(STAGE_HEADER) ? errorFrame("edge/over-budget", OVER_BUDGET) : response.text();
 }
 
 function refuseSocket(code: ErrorCode, message: string): Response {

@@ -35,7 +35,17 @@ export function addressPrefix(address: string): string | undefined {
 /** False when this prefix has asked too often. Each kind of request has a count of its own. */
 export async function isAllowed(
   env: Env,
-  kind: "join" | "relay" | "ice" | "peerjs" | "peerjs-list" | "search" | "announce" | "health" | "metrics",
+  kind:
+    | "join"
+    | "relay"
+    | "ice"
+    | "peerjs"
+    | "peerjs-list"
+    | "search"
+    | "announce"
+    | "health"
+    | "metrics"
+    | "cost",
   request: Request,
 ): Promise<boolean> {
   const prefix = addressPrefix(clientAddress(request));

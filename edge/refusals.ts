@@ -13,9 +13,25 @@ export function refusals(): Counts {
   return counted;
 }
 
+/** Refusals since they were last taken, for the ledger. */
+let untold = 0;
+
+export function takeUntold(): number {
+  const count = untold;
+  untold = 0;
+  return count;
+}
+
 export function countRefusal(code: ErrorCode): void {
+  untold += 1;
   counted[code] = (counted[code] ?? 0) + 1;
   logRefusal(code, Date.now());
+}
+
+/** A refusal that ends by itself. */
+export function refuseUntil(code: ErrorCode, message: string, leftMs: number): Response {
+  countRefusal(code);
+  return errorResponse(code, message, undefined, Math.ceil(leftMs / 1_000));
 }
 
 /** An error answer, counted. */

@@ -4,16 +4,28 @@
  * One pairing of two sockets is one link: when either socket ends, so does the other, because frames may have been lost.
  */
 import { DurableObject } from "cloudflare:workers";
+import { isAtLeast, type Stage } from "../shared/budget.ts";
 import type { ErrorCode } from "../shared/errors.ts";
 import { type NetworkName, networkKindOf, type PeerId } from "../shared/ids.ts";
-import { FRAME_BYTES_MAX, PING_TEXT, PONG_TEXT, RELAY_PENDING_BYTES_MAX } from "../shared/limits.ts";
+import {
+  FRAME_BYTES_MAX,
+  PING_TEXT,
+  PONG_TEXT,
+  RELAY_PENDING_BYTES_MAX,
+  RELAY_SLOW_BYTES_PER_SECOND,
+  RELAY_UNACKED_BYTES_MAX,
+} from "../shared/limits.ts";
+import { isBannedNow } from "./ban-cache.ts";
+import { closedResponse } from "./door.ts";
 import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
-import { isBannedNow } from "./ban-cache.ts";
+import { Meter } from "./meter.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { type CreditState, RelayCredit } from "./relay-credit.ts";
 import { closeSocket } from "./sockets.ts";
+import { Stubborn } from "./stubborn.ts";
 import { readTicket, type RelaySide } from "./tickets.ts";
+import { TokenBucket } from "./token-bucket.ts";
 
 /** Close codes of a relay socket; the reason is the error code. WIRE.md has the table. */
 const CLOSE = {
@@ -21,11 +33,14 @@ const CLOSE = {
   replaced: 4001,
   otherLeft: 4002,
   overCredit: 4003,
+  relayOff: 4004,
   policy: 1008,
   tooLarge: 1009,
   lost: 1012,
 } as const;
 
+/** Where what a closed socket still sends is booked after a sleep. */
+const UNKNOWN_NETWORK = "(relay)";
 /** Frames held for the other side; with the bytes' bound, so that empty-handed flooding ends too. */
 const PENDING_FRAMES_MAX = 256;
 
@@ -33,6 +48,7 @@ const PENDING_FRAMES_MAX = 256;
 interface Attachment extends CreditState {
   readonly side: RelaySide;
   readonly channel: string;
+  readonly network: NetworkName;
   readonly member?: PrivateMember;
   /** Frames of this side are in memory, waiting for the other side. After a sleep they are gone. */
   readonly holding: boolean;
@@ -47,6 +63,9 @@ interface PrivateMember {
 interface Side {
   readonly side: RelaySide;
   readonly channel: string;
+  readonly network: NetworkName;
+  /** Its pace, while the edge saves; undefined before. */
+  pace: TokenBucket | undefined;
   readonly member: PrivateMember | undefined;
   readonly socket: WebSocket;
   /** Of what is sent *to* this side. */
@@ -62,10 +81,23 @@ export class RelayChannel extends DurableObject<Env> {
   // Plain fields, because every frame passes here.
   #frames = 0;
   #bytes = 0;
+  /** Of the members, once one is here. */
+  #network: NetworkName | undefined;
+  readonly #meter: Meter;
+  readonly #stubborn: Stubborn;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING_TEXT, PONG_TEXT));
+    this.#meter = new Meter({
+      ctx,
+      env,
+      kind: "relay",
+      name: ctx.id.name ?? "",
+      present: () => ({ sockets: this.#sides.filter((side) => side !== undefined).length, members: 0 }),
+      onStage: (stage) => this.#stageChanged(stage),
+    });
+    this.#stubborn = new Stubborn(ctx, this.#meter);
     for (const socket of ctx.getWebSockets()) this.#restore(socket);
   }
 
@@ -73,6 +105,10 @@ export class RelayChannel extends DurableObject<Env> {
   override fetch(request: Request): Response {
     const ticket = readTicket(new URL(request.url).searchParams.get("ticket") ?? "");
     if (ticket === undefined) return errorResponse("edge/ticket-invalid", "This is not a relay ticket.");
+    const nowMs = Date.now();
+    this.#network = ticket.network;
+    this.#meter.upgrade(ticket.network, nowMs);
+    if (this.#meter.stage(nowMs) === "closed") return closedResponse(this.#meter.leftMs(nowMs));
     const old = this.#sides[ticket.side];
     if (old !== undefined) {
       this.#end(old, CLOSE.replaced, "edge/replaced");
@@ -84,6 +120,8 @@ export class RelayChannel extends DurableObject<Env> {
     const side: Side = {
       side: ticket.side,
       channel: ticket.channel,
+      network: ticket.network,
+      pace: undefined,
       member:
         networkKindOf(ticket.network) === "invite"
           ? { network: ticket.network, peer: ticket.peer }
@@ -103,7 +141,20 @@ export class RelayChannel extends DurableObject<Env> {
     const [first, second] = this.#sides;
     const from =
       first?.socket === socket ? first : second?.socket === socket ? second : this.#restore(socket);
-    if (from === undefined) return; // closed by us, and its last messages still come in
+    if (from === undefined) {
+      // Closed by us, and its last messages still come in; they are billed all the same.
+      const network = this.#network ?? UNKNOWN_NETWORK;
+      this.#meter.message(network, Date.now());
+      this.#stubborn.heard(network, 0);
+      return;
+    }
+    this.#network = from.network;
+    const bytesIn = typeof message === "string" ? 0 : message.byteLength;
+    this.#meter.message(from.network, Date.now(), bytesIn);
+    if (from.pace?.take(Date.now(), bytesIn) === false) {
+      this.#fail(from, CLOSE.overCredit, "edge/relay-over-credit");
+      return;
+    }
     if (typeof message === "string") {
       this.#acknowledge(from, message);
       return;
@@ -128,6 +179,11 @@ export class RelayChannel extends DurableObject<Env> {
     this.#left(socket);
   }
 
+  /** For the ledger. */
+  async settleNow(): Promise<void> {
+    if (this.#network !== undefined) await this.#meter.settleNow(this.#network);
+  }
+
   /** For the tally. */
   drainCounters(): Report {
     this.#counters.add("relay_frames", this.#frames);
@@ -136,6 +192,27 @@ export class RelayChannel extends DurableObject<Env> {
     this.#bytes = 0;
     const sockets = this.#sides.filter((side) => side !== undefined).length;
     return { counts: this.#counters.drain(Date.now()), sockets, members: 0 };
+  }
+
+  #stageChanged(stage: Stage): void {
+    const isOff = isAtLeast(stage, "relay-off");
+    for (const side of this.#sides) {
+      if (side === undefined) continue;
+      if (isOff) this.#end(side, CLOSE.relayOff, "edge/relay-off");
+      else if (stage === "relay-slow") this.#slow(side);
+    }
+    if (isOff && this.#network !== undefined) void this.#meter.finish(this.#network);
+  }
+
+  /** The sender is told, and held to twice of it; what is under way already may arrive. */
+  #slow(side: Side): void {
+    const { socket } = side;
+    side.pace = new TokenBucket(RELAY_UNACKED_BYTES_MAX, 2 * RELAY_SLOW_BYTES_PER_SECOND, Date.now());
+    try {
+      socket.send(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
+    } catch {
+      // Closing; its event is still to come.
+    }
   }
 
   #pass(from: Side, to: Side, message: ArrayBuffer, bytes: number): void {
@@ -192,6 +269,7 @@ export class RelayChannel extends DurableObject<Env> {
     first.socket.send("ready");
     second.socket.send("ready");
     this.#counters.add("relay_channels");
+    if (this.#meter.stage(Date.now()) === "relay-slow") for (const side of [first, second]) this.#slow(side);
     for (const [from, to] of [
       [first, second],
       [second, first],
@@ -223,6 +301,7 @@ export class RelayChannel extends DurableObject<Env> {
     if (side === undefined) return;
     this.#sides[side.side] = undefined;
     this.#endOther(side);
+    void this.#meter.finish(side.network);
     this.#report(side.channel);
   }
 
@@ -238,10 +317,11 @@ export class RelayChannel extends DurableObject<Env> {
     closeSocket(side.socket, closeCode, code);
   }
 
-  #save({ socket, side, channel, member, credit, pending }: Side): void {
+  #save({ socket, side, channel, network, member, credit, pending }: Side): void {
     const attachment: Attachment = {
       side,
       channel,
+      network,
       holding: pending.length > 0,
       ...(member !== undefined && { member }),
       ...credit.state,
@@ -256,10 +336,12 @@ export class RelayChannel extends DurableObject<Env> {
   #restore(socket: WebSocket): Side | undefined {
     const attachment = socket.deserializeAttachment() as Attachment | null;
     if (attachment === null || this.#sides[attachment.side] !== undefined) return undefined; // closed by us, or replaced
-    const { side, channel, member } = attachment;
+    const { side, channel, network, member } = attachment;
     const restored: Side = {
       side,
       channel,
+      network,
+      pace: undefined,
       member,
       socket,
       credit: new RelayCredit(attachment),

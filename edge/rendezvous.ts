@@ -6,6 +6,7 @@
  * closed when the next one comes, which has woken the object anyway; an alarm would cost more than the join it guards.
  */
 import { DurableObject } from "cloudflare:workers";
+import { isAtLeast, type Stage } from "../shared/budget.ts";
 import { type ErrorCode, PeerloomError } from "../shared/errors.ts";
 import { sha256 } from "../shared/bytes.ts";
 import {
@@ -13,11 +14,13 @@ import {
   channelIdFrom,
   type NetworkName,
   parseNetworkName,
+  parsePeerId,
   type PeerId,
   publicKeyOf,
 } from "../shared/ids.ts";
 import {
   BEACONS_MAX,
+  MEMBER_PASS_TTL_MS,
   PING_TEXT,
   PONG_TEXT,
   RELAY_TICKET_TTL_MS,
@@ -35,21 +38,32 @@ import {
 import { NEVER_MS, refusalOf, REFUSAL_TEXT } from "../shared/credential.ts";
 import { forgetBans } from "./ban-cache.ts";
 import { beaconsKept, pickBeacons } from "./beacons.ts";
+import { bannedResponse, bans, closedResponse, OVER_BUDGET } from "./door.ts";
 import { ticketKey } from "./edge-keys.ts";
 import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
 import { challengeVersion, type JoinMessage, refusalOfJoin } from "./join.ts";
 import { type Greeted, type Joined, type Member, Members } from "./members.ts";
+import { BACK_HEADER, BACK_QUERY, mintPass } from "./member-pass.ts";
+import { Meter } from "./meter.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { NetworkBook } from "./network-book.ts";
 import { decodeMember, type EdgeMember, may, MEMBER_HEADER } from "./passes.ts";
 import { acceptedOrigins, addressPrefix, clientAddress, SOCKETS_PER_PREFIX_MAX } from "./policy.ts";
 import { closeSocket } from "./sockets.ts";
 import { OtherShards, rendezvousName, SHARD_HEADER } from "./shards.ts";
+import { Stubborn } from "./stubborn.ts";
 import { mintTicket } from "./tickets.ts";
 
 /** Close codes of a rendezvous socket; the reason is the error code. */
-const CLOSE = { normal: 1000, replaced: 4001, policy: 1008, tooLarge: 1009, restart: 1012 } as const;
+const CLOSE = {
+  normal: 1000,
+  replaced: 4001,
+  policy: 1008,
+  tooLarge: 1009,
+  restart: 1012,
+  later: 1013,
+} as const;
 const NONCE_BYTES = 32;
 
 /** Who is at one rendezvous. */
@@ -72,6 +86,8 @@ export class Rendezvous extends DurableObject<Env> {
   readonly #members: Members;
   readonly #others: OtherShards;
   readonly #counters = new Counters();
+  readonly #meter: Meter;
+  readonly #stubborn: Stubborn;
   readonly #book: NetworkBook;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -80,6 +96,15 @@ export class Rendezvous extends DurableObject<Env> {
     this.#book = new NetworkBook(ctx.storage);
     this.#members = new Members(ctx.getWebSockets(), Date.now());
     this.#others = new OtherShards(env);
+    this.#meter = new Meter({
+      ctx,
+      env,
+      kind: "rendezvous",
+      name: ctx.id.name ?? "",
+      present: () => ({ sockets: this.#members.size, members: this.#members.joinedCount }),
+      onStage: (stage, leftMs) => this.#stageChanged(stage, leftMs),
+    });
+    this.#stubborn = new Stubborn(ctx, this.#meter);
   }
 
   /** Opens a socket and sends its challenge. The Worker has checked the network's name. */
@@ -90,6 +115,8 @@ export class Rendezvous extends DurableObject<Env> {
     }
     const network = parseNetworkName(new URL(request.url).pathname.split("/")[3] ?? "");
     if (network === undefined) return errorResponse("network/invalid-name", "This is not a network name.");
+    this.#meter.upgrade(network, nowMs);
+    if (this.#meter.stage(nowMs) === "closed") return closedResponse(this.#meter.leftMs(nowMs));
     if (this.#members.size >= RENDEZVOUS_SOCKETS_MAX) {
       return errorResponse(
         "edge/over-capacity",
@@ -98,6 +125,8 @@ export class Rendezvous extends DurableObject<Env> {
     }
     const address = clientAddress(request);
     const prefix = addressPrefix(address);
+    const bannedMs = bans.leftMs(prefix, nowMs);
+    if (bannedMs > 0) return bannedResponse(bannedMs);
     if (prefix !== undefined && this.ctx.getWebSockets(prefix).length >= SOCKETS_PER_PREFIX_MAX) {
       return errorResponse(
         "edge/too-many-sockets",
@@ -109,6 +138,8 @@ export class Rendezvous extends DurableObject<Env> {
     const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
     const origins = acceptedOrigins(this.env, request);
     const shard = Number(request.headers.get(SHARD_HEADER) ?? 0);
+    const hearsBudget = new URL(request.url).searchParams.has(BACK_QUERY);
+    const passOf = parsePeerId(request.headers.get(BACK_HEADER) ?? "");
     const pass = decodeMember(request.headers.get(MEMBER_HEADER));
     this.#members.greet(socket, {
       phase: "greeted",
@@ -118,6 +149,8 @@ export class Rendezvous extends DurableObject<Env> {
       network,
       shard,
       address,
+      hearsBudget,
+      passOf,
       ...(pass !== undefined && { pass }),
     });
     this.#send(socket, { kind: "challenge", version: challengeVersion(request), nonce, timeMs: nowMs });
@@ -125,10 +158,14 @@ export class Rendezvous extends DurableObject<Env> {
   }
 
   override async webSocketMessage(socket: WebSocket, message: ArrayBuffer | string): Promise<void> {
+    this.#meter.message(this.#network, Date.now());
     const state = this.#members.state(socket);
     if (state === undefined) {
       // Closed by us, and its last messages still come in; or we slept while its join was checked.
-      if (socket.readyState !== WebSocket.READY_STATE_OPEN) return;
+      if (socket.readyState !== WebSocket.READY_STATE_OPEN) {
+        if (this.#stubborn.heard(this.#network, this.#members.joinedCount)) this.#ban(socket);
+        return;
+      }
       this.#refuse(
         socket,
         CLOSE.restart,
@@ -136,6 +173,7 @@ export class Rendezvous extends DurableObject<Env> {
         "The edge restarted during the join. Connect again.",
       );
     } else if (!this.#members.spend(socket, Date.now())) {
+      this.#ban(socket);
       this.#refuse(
         socket,
         CLOSE.policy,
@@ -190,6 +228,11 @@ export class Rendezvous extends DurableObject<Env> {
       "edge/replaced",
       "The same peer has joined again on another socket.",
     );
+  }
+
+  /** For the ledger. */
+  settleNow(): Promise<void> {
+    return this.#meter.settleNow(this.#network);
   }
 
   /** For another shard: the owner's later ban list. */
@@ -261,7 +304,12 @@ export class Rendezvous extends DurableObject<Env> {
       this.#refuse(socket, CLOSE.policy, refusal.code, refusal.message);
       return;
     }
-    const { network, shard, address, pass } = greeted;
+    const { network, shard, address, hearsBudget, pass } = greeted;
+    if (greeted.passOf !== join.id && this.#meter.stage(Date.now()) === "members") {
+      const message = "This edge takes no newcomers today. Join through a peer that is in.";
+      this.#refuse(socket, CLOSE.later, "edge/over-budget", message);
+      return;
+    }
     const kept = pass && (await this.#refusalOfMember(network, shard, pass, join.id));
     if (this.#members.state(socket) === undefined) return;
     if (kept !== undefined) {
@@ -280,6 +328,7 @@ export class Rendezvous extends DurableObject<Env> {
       key,
       beacon: keep,
       addresses: join.addresses,
+      hearsBudget,
       ...(pass !== undefined && { pass: { ...pass, counted: [] } }),
     };
     this.#members.join(socket, joined, Date.now());
@@ -288,7 +337,7 @@ export class Rendezvous extends DurableObject<Env> {
       kind: "joined",
       beacons: beacons.map(contactOf),
       keep,
-      relay: true,
+      relay: !isAtLeast(this.#meter.stage(Date.now()), "relay-off"),
       members,
       address,
     });
@@ -296,7 +345,10 @@ export class Rendezvous extends DurableObject<Env> {
     const list = pass && this.#book.signed;
     if (list !== undefined) this.#send(socket, { kind: "bans", list });
     this.#counted(joined, "joins");
-    if (this.#others.any) await this.#others.retire(network, shard, join.id);
+    if (hearsBudget) await this.#tellBudget(socket, joined);
+    if (!this.#others.any) return;
+    this.#countCalls(network);
+    await this.#others.retire(network, shard, join.id);
   }
 
   async #serve(
@@ -363,6 +415,11 @@ export class Rendezvous extends DurableObject<Env> {
       });
       return;
     }
+    if (isAtLeast(this.#meter.stage(Date.now()), "relay-off")) {
+      const text = "This edge relays no more today. Reach each other directly.";
+      this.#send(socket, { kind: "error", request, code: "edge/relay-off", message: text });
+      return;
+    }
     if (!may(member.pass, "relay")) {
       const code = "network/not-allowed";
       this.#send(socket, { kind: "error", request, code, message: REFUSAL_TEXT[code] ?? code });
@@ -390,14 +447,18 @@ export class Rendezvous extends DurableObject<Env> {
 
   async #find(socket: WebSocket, member: Joined, { request, id }: Ask<"find">): Promise<void> {
     let contact = this.locate(id);
-    if (contact === undefined && this.#others.any)
+    if (contact === undefined && this.#others.any) {
+      this.#countCalls(member.network);
       contact = await this.#others.locate(member.network, member.shard, id);
+    }
     this.#send(socket, { kind: "found", request, contact });
     this.#counted(member, "finds");
   }
 
   async #deliverElsewhere({ network, shard }: Joined, to: PeerId, bytes: Uint8Array): Promise<boolean> {
-    return this.#others.any && this.#others.deliver(network, shard, to, bytes);
+    if (!this.#others.any) return false;
+    this.#countCalls(network);
+    return this.#others.deliver(network, shard, to, bytes);
   }
 
   #notFound(socket: WebSocket, request: number): void {
@@ -407,6 +468,42 @@ export class Rendezvous extends DurableObject<Env> {
       code: "peer/not-found",
       message: "No member of that id is here.",
     });
+  }
+
+  /** The pass lets this member in again while newcomers are refused. */
+  async #tellBudget(socket: WebSocket, { id, network }: Joined): Promise<void> {
+    const nowMs = Date.now();
+    const pass = await mintPass(id, network, nowMs + MEMBER_PASS_TTL_MS, await ticketKey(this.env));
+    const stage = this.#meter.stage(nowMs);
+    this.#send(socket, { kind: "budget", stage, leftMs: this.#meter.leftMs(nowMs), pass });
+  }
+
+  /** Outgoing messages cost nothing. When the edge closes, so do its sockets: each could still send. */
+  #stageChanged(stage: Stage, leftMs: number): void {
+    for (const { socket, hearsBudget } of this.#members.all()) {
+      if (hearsBudget) this.#send(socket, { kind: "budget", stage, leftMs, pass: "" });
+    }
+    if (stage !== "closed") return;
+    for (const socket of this.ctx.getWebSockets()) {
+      if (this.#members.state(socket) !== undefined)
+        this.#refuse(socket, CLOSE.later, "edge/over-budget", OVER_BUDGET);
+    }
+  }
+
+  /** Its address prefix stays out, for longer each time. Sockets are tagged with their prefix. */
+  #ban(socket: WebSocket): void {
+    const [prefix] = this.ctx.getTags(socket);
+    if (prefix !== undefined) bans.add(prefix, Date.now());
+  }
+
+  /** A question to all other shards. */
+  #countCalls(network: NetworkName): void {
+    this.#meter.use({ objectRequests: this.#others.count }, network, Date.now());
+  }
+
+  get #network(): NetworkName {
+    const name = this.ctx.id.name ?? "";
+    return name.slice(0, name.lastIndexOf("/")) as NetworkName;
   }
 
   /** No member any more, or not yet. */
@@ -431,8 +528,10 @@ export class Rendezvous extends DurableObject<Env> {
     socket.serializeAttachment(null);
     closeSocket(socket, CLOSE.normal, ""); // workerd does not answer a close by itself once the object has slept
     if (state === undefined || state.phase === "verifying") return;
-    if (this.#members.size === 0) this.#report(state);
-    else this.#reportIfDue(state);
+    if (this.#members.size === 0) {
+      void this.#meter.finish(state.network);
+      this.#report(state);
+    } else this.#reportIfDue(state);
   }
 
   #counted(member: Joined, name: "joins" | "signals" | "finds"): void {

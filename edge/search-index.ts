@@ -13,6 +13,7 @@ import { CLOCK_SKEW_MS_MAX } from "../shared/limits.ts";
 import { type AnnouncedListing, HIT_TICKETS_MAX, LISTING_TTL_MS } from "../shared/listings.ts";
 import { LISTING_WORDS_MAX, wordsOf } from "../shared/words.ts";
 import type { Env } from "./env.ts";
+import { Meter } from "./meter.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { searchIndexName } from "./shards.ts";
 import { TokenBucket } from "./token-bucket.ts";
@@ -26,6 +27,10 @@ export const ANNOUNCEMENTS_PER_SECOND = 0.2;
 const BUCKETS_MAX = 4_096;
 /** Listings looked at for one question, the newest first: a word that everybody uses must not cost a walk over all. */
 const CANDIDATES_MAX = 400;
+/** Rows that a listing writes: its own, its index, and what FTS5 writes for its words. Taken back it writes as many; the estimate has both. */
+const LISTING_ROWS = 8;
+/** Rows that a question reads at most, three for each candidate. */
+const QUESTION_ROWS: number = 3 * CANDIDATES_MAX;
 /** Who has withdrawn is remembered so long, so that an older announcement cannot be brought again. */
 const WITHDRAWN_TTL_MS: number = 2 * CLOCK_SKEW_MS_MAX;
 
@@ -54,15 +59,32 @@ export interface FoundListing {
 
 export class SearchIndex extends DurableObject<Env> {
   readonly #counters = new Counters();
+  readonly #meter: Meter;
   readonly #buckets = new Map<PeerId, TokenBucket>();
   /** Undefined until it is needed. */
   #listings: number | undefined;
   #alarmIsSet = false;
 
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#meter = new Meter({
+      ctx,
+      env,
+      kind: "search",
+      name: ctx.id.name ?? "",
+      present: () => ({ sockets: 0, members: 0 }),
+      onStage: () => {}, // Asked at each request; there is nobody to tell.
+    });
+  }
+
   /** @returns why it was not taken */
   async announce(entry: Entry): Promise<ErrorCode | undefined> {
     const nowMs = Date.now();
+    this.#meter.upgrade(this.#network, nowMs);
+    if (this.#meter.stage(nowMs) === "closed") return "edge/over-budget";
     const refusal = this.#take(entry, nowMs);
+    if (refusal === undefined)
+      this.#meter.use({ rowsWritten: 2 + LISTING_ROWS * entry.listings.length }, this.#network, nowMs);
     this.#count(entry, refusal === undefined ? "announcements" : `errors:${refusal}`);
     if (refusal === undefined && !this.#alarmIsSet) {
       this.#alarmIsSet = true;
@@ -74,7 +96,11 @@ export class SearchIndex extends DurableObject<Env> {
 
   /** @param words as `wordsOf` makes them; all must be there */
   search(at: Pick<Entry, "network" | "shard">, words: readonly string[], countMax: number): FoundListing[] {
+    const nowMs = Date.now();
+    this.#meter.upgrade(this.#network, nowMs);
     this.#count(at, "searches");
+    if (this.#meter.stage(nowMs) === "closed") return [];
+    this.#meter.use({ rowsRead: QUESTION_ROWS }, this.#network, nowMs);
     if (words.length === 0 || !this.#isOpen()) return [];
     const rows = this.ctx.storage.sql.exec<{
       hash: ArrayBuffer;
@@ -103,6 +129,16 @@ export class SearchIndex extends DurableObject<Env> {
         tickets: tickets.slice(0, HIT_TICKETS_MAX),
         sources: tickets.length,
       }));
+  }
+
+  /** For the ledger. */
+  settleNow(): Promise<void> {
+    return this.#meter.settleNow(this.#network);
+  }
+
+  get #network(): string {
+    const name = this.ctx.id.name ?? "";
+    return name.slice(0, name.lastIndexOf("/"));
   }
 
   /** For the tally. */

@@ -23,11 +23,13 @@ import {
   type SignedAnnouncement,
 } from "../shared/listings.ts";
 import { QUERY_WORDS_MAX, wordsOf } from "../shared/words.ts";
+import { isAtLeast } from "../shared/budget.ts";
+import { OVER_BUDGET, stageLeftMs, stageOf } from "./door.ts";
 import type { Env } from "./env.ts";
 import { CORS_HEADERS } from "./http-errors.ts";
 import { may, passOf, PrivateRefusal } from "./passes.ts";
 import { acceptedOrigins, isAllowed, shardCount } from "./policy.ts";
-import { refuse } from "./refusals.ts";
+import { refuse, refuseUntil } from "./refusals.ts";
 import type { FoundListing } from "./search-index.ts";
 import { searchIndexName, searchShard } from "./shards.ts";
 
@@ -44,6 +46,7 @@ search.post("/v1/net/:network/listings", ({ env, req }) => {
 });
 
 const REFUSALS: Partial<Record<ErrorCode, string>> = {
+  "edge/over-budget": OVER_BUDGET,
   "edge/rate-limited": "Too many announcements. Say it again in a minute.",
   "search/stale": "A later announcement of this peer is known. Set its clock, or run one process of it.",
   "search/over-quota": "This network's index is full. Raise RENDEZVOUS_SHARDS, or try again later.",
@@ -56,6 +59,8 @@ async function searchNetwork(env: Env, request: Request, network: NetworkName): 
     return refuse("usage/invalid", `Ask ?q= with words, at most ${QUERY_CHARACTERS_MAX} characters.`);
   if (!(await isAllowed(env, "search", request)))
     return refuse("edge/rate-limited", "Too many searches from this address. Wait a minute.");
+  if (isAtLeast(await stageOf(env, network), "members"))
+    return refuseUntil("edge/over-budget", OVER_BUDGET, stageLeftMs());
   const pass = await passOf(env, request, network);
   if (pass instanceof PrivateRefusal) return refuse(pass.code, pass.message);
   const shards = Array.from({ length: shardCount(env.RENDEZVOUS_SHARDS) }, (_, shard) => shard);
@@ -81,6 +86,8 @@ async function announceListings(env: Env, request: Request, network: NetworkName
     if (!(error instanceof PeerloomError)) throw error;
     return refuse(error.code, error.message, error.code === "wire/too-large" ? 413 : 400);
   }
+  if ((await stageOf(env, network)) === "closed")
+    return refuseUntil("edge/over-budget", OVER_BUDGET, stageLeftMs());
   const { id: member, timeMs, listings } = signed.announcement;
   if (pass !== undefined && (pass.member !== member || !may(pass, "index")))
     return refuse("network/not-allowed", REFUSAL_TEXT["network/not-allowed"] ?? "Not allowed.");

@@ -41,7 +41,11 @@ export class OtherShards {
   }
 
   get any(): boolean {
-    return shardCount(this.#env.RENDEZVOUS_SHARDS) > 1;
+    return this.count > 0;
+  }
+
+  get count(): number {
+    return shardCount(this.#env.RENDEZVOUS_SHARDS) - 1;
   }
 
   /** True when the member was on one of them and has been sent the message. */

@@ -47,6 +47,7 @@ export const WORKER_CONFIGURATION = {
     TALLY: "EdgeTally",
     PEERJS: "PeerjsRoom",
     SEARCH: "SearchIndex",
+    LEDGER: "EdgeLedger",
   },
   limit: { namespace_id: "1001", simple: { limit: 1200, period: 60 } },
 } as const;

@@ -57,6 +57,15 @@ export const RELAY_ACK_EVERY_BYTES: number = 256 * 1024;
 /** Bytes a relay channel holds for a second side that has not come yet; past that the sender is closed. */
 export const RELAY_PENDING_BYTES_MAX: number = 64 * 1024;
 
+/**
+ * What a side of a relay channel may send while the edge saves (`relay-slow`), in bytes a second; the object says `pace:N`. A sender that goes on
+ * twice as fast is closed.
+ */
+export const RELAY_SLOW_BYTES_PER_SECOND = 131_072;
+
+/** A member's pass lets it in again for this long, also while newcomers are refused. */
+export const MEMBER_PASS_TTL_MS = 86_400_000;
+
 /** Text messages that the edge answers by itself without waking an object. */
 export const PING_TEXT = "ping";
 export const PONG_TEXT = "pong";

@@ -3,6 +3,7 @@
  * Both directions are unions; decoding is the only place where a stranger's bytes become one of them.
  * The bytes are laid down in WIRE.md, with vectors that both sides run.
  */
+import { type Stage, STAGES } from "./budget.ts";
 import { BANS_BYTES_MAX } from "./bans.ts";
 import { concatBytes, utf8 } from "./bytes.ts";
 import { decode, encode, FieldReader } from "./codec.ts";
@@ -81,6 +82,11 @@ export type FromRendezvous =
     }
   /** The answer to `find`; `contact` is undefined when nobody of that id is here. */
   | { readonly kind: "found"; readonly request: number; readonly contact: Contact | undefined }
+  /**
+   * How far the edge has withdrawn, and for how many ms; `pass` lets this member in while newcomers are refused ("" where it is none). Sent only to
+   * those who asked for it by `?back=` when they dialled: after `joined`, at each change, and before an `error` `edge/over-budget`.
+   */
+  | { readonly kind: "budget"; readonly stage: Stage; readonly leftMs: number; readonly pass: string }
   /** Private networks: the owner's ban list, after `joined` if there is one, and whenever a later one comes. */
   | { readonly kind: "bans"; readonly list: Uint8Array }
   /** The socket may close now, or must stay: beacons come and go. */
@@ -91,6 +97,10 @@ export type FromRendezvous =
 const LIMITS = { bytesMax: RENDEZVOUS_MESSAGE_BYTES_MAX, depthMax: 4, itemsMax: 512 } as const;
 const REQUEST_MAX = 0xffff_ffff;
 const TIME_MS_MAX = Number.MAX_SAFE_INTEGER;
+
+/** A day. */
+const BUDGET_MS_MAX = 86_400_000;
+const PASS_CHARACTERS_MAX = 512;
 
 const JOIN_DOMAIN = "peerloom/join/1";
 
@@ -200,6 +210,8 @@ export function encodeFromRendezvous(message: FromRendezvous): Uint8Array {
         message.request,
         message.contact === undefined ? null : contactFields(message.contact),
       ]);
+    case "budget":
+      return encode(["budget", STAGES.indexOf(message.stage), Math.ceil(message.leftMs), message.pass]);
     case "bans":
       return encode(["bans", message.list]);
     case "release":
@@ -262,6 +274,13 @@ function readFromRendezvous(kind: string, fields: FieldReader): FromRendezvous {
         kind,
         request: fields.integer(1, REQUEST_MAX),
         contact: fields.skipNull() ? undefined : readContact(fields.nested("contact")),
+      };
+    case "budget":
+      return {
+        kind,
+        stage: STAGES[fields.integer(0, STAGES.length - 1)] ?? "open",
+        leftMs: fields.integer(0, BUDGET_MS_MAX),
+        pass: fields.text(PASS_CHARACTERS_MAX),
       };
     case "bans":
       return { kind, list: fields.bytes(1, BANS_BYTES_MAX) };

@@ -73,6 +73,8 @@ export interface EdgeOptions {
   readonly host: string;
   readonly port: number;
   readonly stateDir?: string;
+  /** Variables of the Worker. */
+  readonly vars?: Readonly<Record<string, string>>;
 }
 
 export interface RunningEdge {

@@ -4,6 +4,7 @@ import { runModule, work } from "./compute.ts";
 import { demo } from "./demo.ts";
 import { doctor } from "./doctor.ts";
 import { edgeAdmin } from "./edge-admin.ts";
+import { edgeCost } from "./edge-cost.ts";
 import { edgeDeploy } from "./edge-deploy.ts";
 import { edgeDev } from "./edge-dev.ts";
 import { get } from "./get.ts";
@@ -24,6 +25,7 @@ export const COMMANDS: readonly Command[] = [
   demo,
   edgeDev,
   edgeDeploy,
+  edgeCost,
   edgeAdmin,
   up,
   share,

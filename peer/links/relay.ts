@@ -1,9 +1,11 @@
 /**
  * A relay channel as a link: a WebSocket to the edge, whose object passes binary messages on to the other side. Texts are
  * between this side and the object: `ready` (both are there), `ack:TOTAL` (bytes taken, so that the object may count
- * what is under way), `ping` and `pong` (answered without waking the object).
+ * what is under way), `ping` and `pong` (answered without waking the object), `pace:N` (the edge saves:
+ * send no more than N bytes a second).
  */
 import { parseErrorCode, PeerloomError } from "../../shared/errors.ts";
+import { concatBytes } from "../../shared/bytes.ts";
 import type { ChannelId } from "../../shared/ids.ts";
 import { PING_TEXT, PONG_TEXT, RELAY_ACK_EVERY_BYTES, RELAY_UNACKED_BYTES_MAX } from "../../shared/limits.ts";
 import type { Clock, MessageSocket, Runtime, Timer } from "../runtime.ts";
@@ -14,6 +16,10 @@ import type { Link } from "./link.ts";
 const PING_AFTER_MS = 25_000;
 const PINGS_UNANSWERED_MAX = 2;
 const CLOSE_NORMAL = 1000;
+/** Sent at once after a pause, however slow the pace is: a call or a ping does not wait. */
+const PACE_BURST_BYTES: number = 64 * 1024;
+/** Bytes that wait for their turn are the session's to bound; below this it is told to go on. */
+const PACED_LOW_BYTES: number = 64 * 1024;
 
 export interface RelayAddress {
   /** Origin of the edge. */
@@ -38,6 +44,14 @@ class RelayLink extends BaseLink {
   #heardAtMs: number;
   #unanswered = 0;
   #timer: Timer | undefined;
+  /** Bytes a second; undefined: as fast as it goes. */
+  #pace: number | undefined;
+  /** Frames that wait for their turn, oldest first. */
+  readonly #paced: Uint8Array[] = [];
+  #pacedBytes = 0;
+  /** Until then what was sent uses up the pace. */
+  #freeAtMs = 0;
+  #paceTimer: Timer | undefined;
 
   constructor(socket: MessageSocket, clock: Clock, edge: string) {
     super({ kind: "relay", description: `relay ${edge}`, unackedBytesMax: RELAY_UNACKED_BYTES_MAX / 2 });
@@ -48,6 +62,8 @@ class RelayLink extends BaseLink {
     socket.onText = (text) => {
       this.#heard();
       if (text === PONG_TEXT) this.#unanswered = 0;
+      const pace = Number(/^pace:(\d{1,9})$/.exec(text)?.[1] ?? 0);
+      if (pace > 0) this.#pace = pace;
     };
     socket.onDrain = () => this.onDrain();
     socket.onClose = (code, reason) => this.#closed(code, reason);
@@ -55,24 +71,55 @@ class RelayLink extends BaseLink {
   }
 
   get bufferedBytes(): number {
-    return this.#socket.bufferedBytes;
+    return this.#socket.bufferedBytes + this.#pacedBytes;
   }
 
   send(parts: readonly Uint8Array[]): void {
-    if (!this.#closing && !this.isEnded) this.#socket.send(parts);
+    if (this.#closing || this.isEnded) return;
+    if (this.#pace === undefined) {
+      this.#socket.send(parts);
+      return;
+    }
+    const frame = concatBytes(...parts);
+    this.#paced.push(frame);
+    this.#pacedBytes += frame.length;
+    this.#sendPaced(this.#pace);
   }
 
   close(): void {
     if (this.#closing) return;
     this.#closing = true;
     this.#timer?.cancel();
+    this.#paceTimer?.cancel();
     this.#socket.close(CLOSE_NORMAL);
   }
 
   destroy(): void {
     this.#closing = true;
     this.#timer?.cancel();
+    this.#paceTimer?.cancel();
     this.#socket.destroy();
+  }
+
+  /** Sends what may go now; a timer of this side brings the rest, so the edge needs none. */
+  #sendPaced(pace: number): void {
+    if (this.#paceTimer !== undefined || this.isEnded) return;
+    const nowMs = this.#clock.monotonicMs();
+    this.#freeAtMs = Math.max(this.#freeAtMs, nowMs - (PACE_BURST_BYTES / pace) * 1_000);
+    while (this.#freeAtMs <= nowMs) {
+      const frame = this.#paced.shift();
+      if (frame === undefined) break;
+      this.#pacedBytes -= frame.length;
+      this.#freeAtMs += (frame.length / pace) * 1_000;
+      this.#socket.send([frame]);
+    }
+    if (this.#paced.length > 0) {
+      this.#paceTimer = this.#clock.setTimer(this.#freeAtMs - nowMs, () => {
+        this.#paceTimer = undefined;
+        this.#sendPaced(pace);
+        if (this.#pacedBytes < PACED_LOW_BYTES) this.onDrain();
+      });
+    }
   }
 
   #receive(bytes: Uint8Array): void {
@@ -107,6 +154,7 @@ class RelayLink extends BaseLink {
 
   #closed(code: number, reason: string): void {
     this.#timer?.cancel();
+    this.#paceTimer?.cancel();
     this.end(
       this.#closing || code === CLOSE_NORMAL
         ? undefined

@@ -28,7 +28,8 @@ export const LEAVE_TIMEOUT_MS = 1_000;
 export const UNSENT_BYTES_MAX: number = 1024 * 1024;
 
 /** What comes after the join, errors that concern one request included. */
-export type MemberMessage = Exclude<FromRendezvous, { kind: "challenge" | "joined" }>;
+export type MemberMessage = Exclude<FromRendezvous, { kind: "challenge" | "joined" | "budget" }>;
+export type BudgetMessage = Extract<FromRendezvous, { kind: "budget" }>;
 
 export interface RendezvousSocketOptions {
   readonly runtime: Runtime;
@@ -37,9 +38,13 @@ export interface RendezvousSocketOptions {
   /** The edge's origin as it is dialled. */
   readonly origin: string;
   readonly beacon: boolean;
+  /** What the edge gave when it last let this peer in, or "". */
+  readonly back: string;
   /** Of a private network: what this edge is shown. */
   readonly pass?: ((origin: string) => Promise<string>) | undefined;
   addresses(): readonly string[];
+  /** How far the edge has withdrawn; also before the join. */
+  onBudget(budget: BudgetMessage): void;
   onJoined(welcome: Welcome): void;
   onMessage(message: MemberMessage): void;
 }
@@ -102,8 +107,8 @@ export class RendezvousSocket {
 
   async #dial(): Promise<void> {
     if (this.#phase !== "dialling") return;
-    const { runtime, network, origin, pass } = this.#options;
-    let url = `${origin.replace(/^http/, "ws")}/v1/net/${network}/join?${VERSION_QUERY}=${WIRE_VERSION}`;
+    const { runtime, network, origin, pass, back } = this.#options;
+    let url = `${origin.replace(/^http/, "ws")}/v1/net/${network}/join?${VERSION_QUERY}=${WIRE_VERSION}&back=${back}`;
     let socket: MessageSocket;
     try {
       if (pass !== undefined) url += `&${PASS_QUERY}=${await pass(origin)}`;
@@ -137,7 +142,9 @@ export class RendezvousSocket {
   }
 
   #take(message: FromRendezvous): void {
-    if (message.kind === "error" && message.request === 0) {
+    if (message.kind === "budget") {
+      this.#options.onBudget(message);
+    } else if (message.kind === "error" && message.request === 0) {
       this.#end(edgeError(message.code, message.message));
     } else if (message.kind === "challenge") {
       if (!this.#expect("challenge")) return;

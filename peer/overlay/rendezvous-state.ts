@@ -36,6 +36,9 @@ export type RendezvousState =
 /** Who was joined for this long is healthy: the next loss starts with a short wait again. */
 export const HEALTHY_AFTER_MS = 60_000;
 
+/** When a closed edge opens again, those who wait for it come back over this time. */
+export const CLOSED_SPREAD_MS = 600_000;
+
 /** What the same peer, asking again in the same way, would be told again. */
 const INCURABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "wire/version",
@@ -67,6 +70,8 @@ export interface Loss {
   readonly nowMs: number;
   /** The edge has let this peer in at least once. */
   readonly everJoined: boolean;
+  /** ms for which the edge has said that it takes nobody. @default 0 */
+  readonly closedMs?: number;
   /** Members that the edge told of when it last let this peer in. */
   readonly members: number;
 }
@@ -74,7 +79,7 @@ export interface Loss {
 /** The state after a socket ended. */
 export function afterLoss(
   state: RendezvousState,
-  { error, nowMs, everJoined, members }: Loss,
+  { error, nowMs, everJoined, members, closedMs = 0 }: Loss,
   random: Pick<Random, "unit">,
 ): Extract<RendezvousState, { phase: "waiting" | "stopped" }> {
   if (INCURABLE.has(error.code) || (!everJoined && INCURABLE_AT_FIRST.has(error.code)))
@@ -83,6 +88,9 @@ export function afterLoss(
   const attempt = healthy || !("attempt" in state) ? 0 : state.attempt;
   const spreadMs = Math.min(RETURN_SPREAD_MS_MAX, (members / RETURNS_PER_SECOND) * 1000);
   const firstMs = Math.max(BACKOFF_FIRST_MS, spreadMs / 2 ** attempt); // no later wait is over less than this either
-  const delayMs = backoffMs(attempt, random, { firstMs, maxMs: BACKOFF_MAX_MS });
+  const delayMs =
+    error.code === "edge/over-budget"
+      ? closedMs + random.unit() * CLOSED_SPREAD_MS
+      : backoffMs(attempt, random, { firstMs, maxMs: BACKOFF_MAX_MS });
   return { phase: "waiting", attempt: attempt + 1, delayMs, error };
 }

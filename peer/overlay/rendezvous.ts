@@ -3,6 +3,7 @@
  * made again with growing waits when it is lost, until `close` or until the edge says what trying again cannot cure.
  * Everything that comes is handed on as it is: what is sealed is opened, and its sender proved, above.
  */
+import { isAtLeast, type Stage } from "../../shared/budget.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import type { ChannelId, NetworkName, PeerId } from "../../shared/ids.ts";
 import type { Contact, FromRendezvous } from "../../shared/messages.ts";
@@ -53,6 +54,10 @@ export class Rendezvous {
   #stay = new AbortController();
   /** Ends the state of being released. */
   #want: () => void = () => {};
+  /** Lets this peer in again while newcomers are refused. */
+  #back = "";
+  /** How far the edge has withdrawn, and until when. */
+  #budget: { readonly stage: Stage; readonly untilMs: number } = { stage: "open", untilMs: 0 };
   /** Ends a long wait early: somebody needs the edge now, or this machine is back. */
   #hurry: () => void = () => {};
   #isPaused = false;
@@ -90,6 +95,11 @@ export class Rendezvous {
 
   get state(): RendezvousState {
     return this.#state;
+  }
+
+  /** How far the edge has withdrawn, as it said last. */
+  get stage(): Stage {
+    return this.#closedMs > 0 ? this.#budget.stage : "open";
   }
 
   /** ms for which nothing has been asked or heard. */
@@ -135,7 +145,7 @@ export class Rendezvous {
 
   /**
    * Resolves at once when joined, else waits for it.
-   * @throws PeerloomError `edge/unreachable` after `JOIN_WAIT_MS`, what stopped it, `peer/closed`, `aborted`
+   * @throws PeerloomError `edge/unreachable` after `JOIN_WAIT_MS`, `edge/over-budget` at once, what stopped it, `peer/closed`, `aborted`
    */
   async waitUntilJoined(signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) throw abortError(signal);
@@ -148,7 +158,9 @@ export class Rendezvous {
     );
     try {
       await this.#until(
-        () => undefined,
+        // Nobody waits out a day: other ways are tried at once.
+        (state) =>
+          state.phase === "waiting" && state.error.code === "edge/over-budget" ? state.error : undefined,
         signal === undefined ? waiting.signal : AbortSignal.any([signal, waiting.signal]),
       );
     } finally {
@@ -167,13 +179,15 @@ export class Rendezvous {
 
   /**
    * Has a relay channel made with a member, who is shown `sealed`.
-   * @throws PeerloomError `peer/not-found`, `edge/relay-unavailable`, `edge/rate-limited`, `edge/unreachable`, `aborted`
+   * @throws PeerloomError `peer/not-found`, `edge/relay-off` (without asking, once the edge has said so), `edge/relay-unavailable`, `edge/rate-limited`, `edge/unreachable`, `aborted`
    */
   async relay(
     to: PeerId,
     sealed: Uint8Array,
     signal?: AbortSignal,
   ): Promise<{ readonly channel: ChannelId; readonly ticket: string }> {
+    if (isAtLeast(this.stage, "relay-off"))
+      throw new PeerloomError("edge/relay-off", "The edge relays no more today. Reach each other directly.");
     const answer = await this.#ask(
       (socket, request) => socket.send({ kind: "relay", request, to, sealed }),
       signal,
@@ -242,7 +256,13 @@ export class Rendezvous {
       }
       const next = afterLoss(
         this.#state,
-        { error, nowMs: runtime.clock.monotonicMs(), everJoined, members: this.#members },
+        {
+          error,
+          nowMs: runtime.clock.monotonicMs(),
+          everJoined,
+          members: this.#members,
+          closedMs: this.#closedMs,
+        },
         runtime.random,
       );
       const stops = next.phase === "stopped" || (!runOn && !everJoined);
@@ -259,9 +279,18 @@ export class Rendezvous {
     }
   }
 
+  /** ms for which what the edge said of its stage still holds. */
+  get #closedMs(): number {
+    return Math.max(0, this.#budget.untilMs - this.#options.runtime.clock.monotonicMs());
+  }
+
   /** Waits so long, or less when somebody waits for the edge: but even then not all who lost it together come at once. */
   async #wait(delayMs: number, signal: AbortSignal): Promise<void> {
     const { clock, random } = this.#options.runtime;
+    if (this.#lastError?.code === "edge/over-budget") {
+      await clock.sleep(delayMs, signal).catch(() => {}); // A closed edge is not asked again before it said, whoever hurries.
+      return;
+    }
     const endMs = clock.monotonicMs() + delayMs;
     const hurry = new AbortController();
     this.#hurry = () => hurry.abort();
@@ -293,6 +322,12 @@ export class Rendezvous {
       network,
       origin: this.edge,
       beacon,
+      back: this.#back,
+      onBudget: ({ stage, leftMs, pass: back }) => {
+        this.#budget = { stage, untilMs: runtime.clock.monotonicMs() + leftMs };
+        if (back !== "") this.#back = back;
+        if (stage !== "open") runtime.log.debug("edge withdraws", { edge: this.edge, stage });
+      },
       pass,
       addresses: () => this.#options.addresses(),
       onJoined: (welcome) => {

@@ -7,6 +7,7 @@ declare namespace Cloudflare {
     readonly TALLY: DurableObjectNamespace<import("../../edge/tally.ts").EdgeTally>;
     readonly PEERJS: DurableObjectNamespace<import("../../edge/peerjs-room.ts").PeerjsRoom>;
     readonly SEARCH: DurableObjectNamespace<import("../../edge/search-index.ts").SearchIndex>;
+    readonly LEDGER: DurableObjectNamespace<import("../../edge/ledger.ts").EdgeLedger>;
     readonly LIMIT: RateLimit;
   }
   interface GlobalProps {

@@ -42,7 +42,7 @@ export class WebSocketProxy {
   });
 
   /** The proxy and an edge behind it that takes joins signed for the proxy's origin. */
-  static async open(): Promise<WebSocketProxy> {
+  static async open(vars: Readonly<Record<string, string>> = {}): Promise<WebSocketProxy> {
     const proxy = new WebSocketProxy();
     proxy.#server.on("upgrade", (incoming, socket, head) => proxy.#upgrade(incoming, socket, head));
     proxy.#server.listen(0, "127.0.0.1");
@@ -51,7 +51,7 @@ export class WebSocketProxy {
     const edge: EmbeddedEdge = await startEmbeddedEdge({
       host: "127.0.0.1",
       port: 0,
-      vars: { PUBLIC_ORIGINS: proxy.url },
+      vars: { ...vars, PUBLIC_ORIGINS: proxy.url },
     });
     proxy.#target = edge.url;
     onTestFinished(async () => {
@@ -61,6 +61,11 @@ export class WebSocketProxy {
       await edge.stop();
     });
     return proxy;
+  }
+
+  /** Of the edge behind it. */
+  get target(): string {
+    return this.#target;
   }
 
   /** All that went one way through one kind of socket, as one run of bytes: what spans messages is found too. */

@@ -247,9 +247,13 @@ test("a peer that opens after the interruption is closed too", async () => {
 
 test("edge dev says where it is and stops what it started", async () => {
   let stopped = 0;
-  const running = start(["edge", "dev", "--port", "0", "--json"], {
+  const running = start(["edge", "dev", "--port", "0", "--budget", "300", "--json"], {
     startEdge: (options) => {
-      expect(options).toEqual({ host: "127.0.0.1", port: 0 });
+      expect(options).toEqual({
+        host: "127.0.0.1",
+        port: 0,
+        vars: { EDGE_ADMIN_TOKEN: expect.any(String), BUDGET_UNITS: "300" },
+      });
       return Promise.resolve({
         url: "http://127.0.0.1:5000/",
         stop: () => {
@@ -262,7 +266,9 @@ test("edge dev says where it is and stops what it started", async () => {
   await running.stdout.contains("ready");
   running.stop();
   expect(await running.exitCode).toBe(0);
-  expect(running.stdout.events()).toEqual([{ event: "ready", url: "http://127.0.0.1:5000" }]);
+  expect(running.stdout.events()).toEqual([
+    { event: "ready", url: "http://127.0.0.1:5000", adminToken: expect.stringMatching(/^[\w-]{32}$/) },
+  ]);
   expect(stopped).toBe(1);
 });
 

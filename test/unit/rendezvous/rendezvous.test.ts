@@ -94,7 +94,7 @@ test("joins with a signature over nonce, origin, network and time, and learns th
   rendezvous.onJoined = (welcome) => events.push(`beacons: ${welcome.beacons.length}`);
   const opened = rendezvous.open();
   const socket = await edge.dialled.take();
-  expect(socket.url).toBe(`wss://edge.example/v1/net/demo/join?v=${WIRE_VERSION}`);
+  expect(socket.url).toBe(`wss://edge.example/v1/net/demo/join?v=${WIRE_VERSION}&back=`);
   const join = await socket.admit(network, beacons); // checks the signature
   await opened;
   expect(join).toMatchObject({

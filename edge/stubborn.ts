@@ -1,0 +1,39 @@
+/**
+ * Sockets that go on sending after they were closed. workerd delivers, and Cloudflare bills, whatever comes until the other side answers the
+ * close, and has no call that hangs up on one socket. What ends it is ending the object, with every socket it has; honest peers come
+ * back after a random wait. So it is done as a lease is ended for a purchase: once the flood has cost as much as everybody's return would,
+ * and whatever comes, no more than twice the least is paid.
+ */
+import type { Meter } from "./meter.ts";
+
+/** What comes of a closed socket in good faith: all that was under way. */
+const IN_GOOD_FAITH = 250;
+/** Messages that cost as much as one member's return, five units. */
+const MESSAGES_A_RETURN = 100;
+
+export class Stubborn {
+  readonly #ctx: DurableObjectState;
+  readonly #meter: Meter;
+  #messages = 0;
+  #isEnding = false;
+
+  constructor(ctx: DurableObjectState, meter: Meter) {
+    this.#ctx = ctx;
+    this.#meter = meter;
+  }
+
+  /**
+   * Another message on a socket that was closed.
+   * @param members who would have to come back
+   * @returns whether this one was too much
+   */
+  heard(network: string, members: number): boolean {
+    this.#messages += 1;
+    if (this.#isEnding || this.#messages <= Math.max(IN_GOOD_FAITH, MESSAGES_A_RETURN * members))
+      return false;
+    this.#isEnding = true;
+    const end = (): void => this.#ctx.abort("a closed socket went on sending");
+    this.#ctx.waitUntil(this.#meter.finish(network).then(end, end));
+    return true;
+  }
+}

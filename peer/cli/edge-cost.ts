@@ -1,0 +1,107 @@
+/** `edge cost`: what an edge has spent today, in units and money at list price, network by network. For who has its admin token. */
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { dollarsOf, type EdgeCost, type NetworkCost, parseEdgeCost } from "../../shared/budget.ts";
+import { parseErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
+import type { Command, CommandContext } from "./command.ts";
+
+/** The secret, by the environment: arguments are visible to every user of a machine. */
+export const ADMIN_TOKEN_VARIABLE = "PEERLOOM_ADMIN_TOKEN";
+const ANSWER_TIMEOUT_MS = 10_000;
+const EVERY_SECONDS_MAX = 86_400;
+
+export const edgeCost: Command = {
+  name: "edge cost",
+  synopsis: "",
+  summary: "what the edge has spent today, in units and dollars; needs its admin token",
+  positionalsMin: 0,
+  positionalsMax: 0,
+  options: {
+    "token-file": {
+      type: "string",
+      value: "FILE",
+      help: `reads the edge's EDGE_ADMIN_TOKEN from a file; default: ${ADMIN_TOKEN_VARIABLE} of the environment`,
+    },
+    every: { type: "string", value: "SECONDS", help: "ask again, until it is stopped; default: once" },
+  },
+  serves: false,
+  run: async (context) => {
+    const { values, output, options, signal } = context;
+    const { edge } = options;
+    if (typeof edge !== "string") throw usage("Name the edge: --edge URL or PEERLOOM_EDGE.");
+    const every = values.integer("every", { min: 0, max: EVERY_SECONDS_MAX, default: 0 });
+    const token = await tokenOf(context);
+    for (;;) {
+      const cost = await ask(edge, token, signal);
+      output.result({ event: "cost", ...cost }, describe(cost));
+      if (every === 0) return;
+      await new Promise<void>((wake) => {
+        const timer = setTimeout(wake, every * 1_000);
+        signal.addEventListener("abort", () => (clearTimeout(timer), wake()), { once: true });
+      });
+      if (signal.aborted) return "done";
+    }
+  },
+};
+
+async function tokenOf({ values, host }: CommandContext): Promise<string> {
+  const file = values.text("token-file");
+  const token =
+    file === undefined
+      ? (host.environment[ADMIN_TOKEN_VARIABLE] ?? "")
+      : (await readFile(resolve(host.workingFolder, file), "utf8")).trim();
+  if (token !== "") return token;
+  throw usage(`Give the edge's EDGE_ADMIN_TOKEN by ${ADMIN_TOKEN_VARIABLE} or --token-file.`);
+}
+
+async function ask(edge: string, token: string, signal: AbortSignal): Promise<EdgeCost> {
+  const headers = { authorization: `Bearer ${token}` };
+  const until = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
+  try {
+    const response = await fetch(new URL("/v1/cost", edge), { headers, signal: until });
+    const answer: unknown = await response.json();
+    if (response.ok) return parseEdgeCost(answer);
+    const { code, message } = answer as { readonly code?: unknown; readonly message?: unknown };
+    throw new PeerloomError(
+      parseErrorCode(String(code), "edge/unreachable"),
+      `The edge says: ${String(message)}`,
+    );
+  } catch (error) {
+    throw toPeerloomError(
+      error,
+      "edge/unreachable",
+      `${edge} gives no account. Check its URL and its version.`,
+    );
+  }
+}
+
+function describe({ day, stage, units, limit, dollars, refused, networks }: EdgeCost): string {
+  return [
+    `${day}  ${stage}  ${rounded(units)} of ${rounded(limit)} units (${((units / limit) * 100).toFixed(1)} %)  ${money(dollars)}`,
+    ...networks.map(line),
+    ...(refused > 0
+      ? [`  refused at the door: ${refused} requests, ${money(dollarsOf(2 * refused))} beside it`]
+      : []),
+  ].join("\n");
+}
+
+function line({ network, stage, units, usage, sockets, members, unaccounted }: NetworkCost): string {
+  const { requests, objectRequests, messages, awakeMs, rowsWritten, rowsRead, relayedBytes } = usage;
+  return [
+    `  ${network}  ${stage}  ${rounded(units)} units  ${money(dollarsOf(units))}  ${members} members, ${sockets} sockets`,
+    `    ${requests} requests, ${objectRequests} to objects, ${messages} messages, ${(awakeMs / 1_000).toFixed(1)} s awake,`,
+    `    ${rowsWritten} rows written, ${rowsRead} read, ${relayedBytes} bytes relayed, ${rounded(unaccounted)} units lent`,
+  ].join("\n");
+}
+
+function rounded(units: number): string {
+  return units < 100 ? units.toFixed(1) : String(Math.round(units));
+}
+
+function money(dollars: number): string {
+  return `$${dollars.toFixed(6)}`;
+}
+
+function usage(message: string): PeerloomError {
+  return new PeerloomError("usage/invalid", message);
+}

@@ -1,0 +1,139 @@
+/** One who speaks the wire and keeps to none of its rules: a socket at an edge, and a join where it serves the purpose. */
+import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { type ClientOptions, WebSocket } from "ws";
+import { type NetworkName, type PeerId, peerIdFromKey } from "../../shared/ids.ts";
+import { WIRE_VERSION } from "../../shared/limits.ts";
+import {
+  decodeFromRendezvous,
+  encodeToRendezvous,
+  type FromRendezvous,
+  joinClaim,
+  type ToRendezvous,
+} from "../../shared/messages.ts";
+
+const DEADLINE_MS = 15_000;
+
+export interface Key {
+  readonly id: PeerId;
+  readonly secret: KeyObject;
+}
+
+export function newKey(): Key {
+  const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+  const der = publicKey.export({ type: "spki", format: "der" });
+  return { id: peerIdFromKey(Uint8Array.from(der.subarray(-32))), secret: privateKey };
+}
+
+export interface ClientAt {
+  readonly edge: string;
+  readonly network: string;
+  /** The address that the edge shall see. workerd takes it from this header, as Cloudflare sets it. */
+  readonly address?: string;
+  readonly key?: Key;
+  readonly pass?: string;
+}
+
+export class Client {
+  readonly socket: WebSocket;
+  readonly key: Key;
+  readonly messages: FromRendezvous[] = [];
+  /** Status of a refused upgrade, or 101. */
+  status = 0;
+  closed: { readonly code: number; readonly reason: string } | undefined;
+  readonly #at: ClientAt;
+  #wake: () => void = () => {};
+
+  constructor(at: ClientAt, path?: string) {
+    this.#at = at;
+    this.key = at.key ?? newKey();
+    const url = `${at.edge.replace("http", "ws")}${path ?? `/v1/net/${at.network}/join?back=${at.pass ?? ""}`}`;
+    this.socket = new WebSocket(url, optionsFor(at.address));
+    this.socket.on("upgrade", () => this.#now(() => (this.status = 101)));
+    this.socket.on("unexpected-response", (_request, response) => {
+      response.resume();
+      this.#now(() => {
+        this.status = response.statusCode ?? 0;
+        this.closed ??= { code: this.status, reason: "refused" };
+      });
+      this.socket.terminate();
+    });
+    this.socket.on("error", () => {});
+    this.socket.on("close", (code, reason) =>
+      this.#now(() => (this.closed ??= { code, reason: reason.toString() })),
+    );
+    this.socket.on("message", (data: Buffer, isBinary) => {
+      if (isBinary && path === undefined) this.#now(() => this.messages.push(decodeFromRendezvous(data)));
+    });
+  }
+
+  send(message: ToRendezvous): void {
+    this.socket.send(encodeToRendezvous(message));
+  }
+
+  /** The first message of a kind, or undefined when the socket ended before. */
+  async heard<K extends FromRendezvous["kind"]>(
+    kind: K,
+  ): Promise<Extract<FromRendezvous, { readonly kind: K }> | undefined> {
+    const find = (): FromRendezvous | undefined => this.messages.find((message) => message.kind === kind);
+    await this.until(() => find() !== undefined || this.closed !== undefined);
+    return find() as Extract<FromRendezvous, { readonly kind: K }> | undefined;
+  }
+
+  /** Answers the challenge. @returns whether it was let in */
+  async join(): Promise<boolean> {
+    const challenge = await this.heard("challenge");
+    if (challenge === undefined) return false;
+    const { edge: origin, network } = this.#at;
+    const { nonce, timeMs } = challenge;
+    const claim = joinClaim({ nonce, origin, network: network as NetworkName, timeMs });
+    this.send({
+      kind: "join",
+      version: WIRE_VERSION,
+      id: this.key.id,
+      timeMs,
+      signature: Uint8Array.from(sign(null, claim, this.key.secret)),
+      beacon: true,
+      addresses: [],
+    });
+    return (await this.heard("joined")) !== undefined;
+  }
+
+  async until(isSo: () => boolean): Promise<void> {
+    const signal = AbortSignal.timeout(DEADLINE_MS);
+    while (!isSo()) {
+      if (signal.aborted)
+        throw new Error(`nothing for ${DEADLINE_MS} ms; closed: ${JSON.stringify(this.closed)}`);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+  }
+
+  close(): void {
+    this.socket.terminate();
+  }
+
+  #now(change: () => void): void {
+    change();
+    this.#wake();
+  }
+}
+
+/** @param address that the edge shall see */
+export function optionsFor(address: string | undefined): ClientOptions {
+  return {
+    perMessageDeflate: false,
+    ...(address !== undefined && { headers: { "cf-connecting-ip": address } }),
+  };
+}
+
+/** A quick join, for those who only want to be many. */
+export async function joinOnce(at: ClientAt): Promise<boolean> {
+  const client = new Client(at);
+  try {
+    return await client.join();
+  } finally {
+    client.close();
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * What strangers may try with an edge, each against a real one in workerd, with honest peers joining the same network meanwhile. An attack says
+ * what it may cost at most; the figures come from the edge's own account, which budget.test.ts holds against what passed its socket.
+ */
+import { randomBytes } from "node:crypto";
+import { WebSocket } from "ws";
+import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
+import { type EdgeCost, parseEdgeCost } from "../../shared/budget.ts";
+import { encodeToRendezvous } from "../../shared/messages.ts";
+import { Client, joinOnce, newKey, optionsFor } from "./client.ts";
+import { RawSocket } from "./raw-socket.ts";
+
+const NETWORK = "demo";
+const TOKEN = "attack-suite";
+/** What one join may cost: two requests, a few messages, and its share of the account. */
+const JOIN_UNITS_MAX = 14;
+
+export interface Size {
+  /** Sockets, keys or tries of one attack. */
+  readonly count: number;
+  /** Honest peers that join meanwhile, one after the other. */
+  readonly honest: number;
+}
+
+export interface Attack {
+  readonly name: string;
+  /** Units that an attack of this size may cause. */
+  unitsMax(count: number): number;
+  run(edge: string, count: number): Promise<unknown>;
+}
+
+export interface Outcome {
+  readonly attack: string;
+  readonly units: number;
+  readonly unitsMax: number;
+  readonly honestJoined: number;
+  readonly honest: number;
+  readonly p95Ms: number;
+  readonly undisturbedP95Ms: number;
+}
+
+const everyone = (count: number, one: (index: number) => Promise<unknown>): Promise<unknown> =>
+  Promise.all(Array.from({ length: count }, (_, index) => one(index)));
+/** Addresses of so many different /24. */
+const addressOf = (index: number): string => `10.${Math.floor(index / 250)}.${index % 250}.7`;
+const joinPath = `/v1/net/${NETWORK}/join?back=`;
+
+export const ATTACKS: readonly Attack[] = [
+  {
+    name: "join flood, many prefixes and keys",
+    unitsMax: (count) => JOIN_UNITS_MAX * count,
+    run: (edge, count) =>
+      everyone(count, (index) => joinOnce({ edge, network: NETWORK, address: addressOf(index) })),
+  },
+  {
+    name: "tiny messages, closes unanswered",
+    // Once the object has ended nobody is left to send.
+    unitsMax: (count) => 60 * Math.ceil(count / 10),
+    run: (edge, count) =>
+      everyone(Math.ceil(count / 10), async (index) => {
+        const socket = new RawSocket(edge, joinPath, addressOf(index));
+        await socket.opened();
+        await socket.flood(20_000);
+        socket.close();
+      }),
+  },
+  {
+    name: "huge frames",
+    unitsMax: (count) => 8 * count,
+    run: (edge, count) =>
+      everyone(count, async (index) => {
+        const client = new Client({ edge, network: NETWORK, address: addressOf(index) });
+        await client.heard("challenge");
+        client.socket.send(randomBytes(1024 * 1024));
+        await client.until(() => client.closed !== undefined);
+      }),
+  },
+  {
+    name: "slow readers and writers",
+    unitsMax: (count) => 8 * count,
+    run: async (edge, count) => {
+      const sockets = Array.from(
+        { length: count },
+        (_, index) => new RawSocket(edge, joinPath, addressOf(index), index % 2 === 0),
+      );
+      await Promise.all(sockets.filter((_, index) => index % 2 === 0).map((socket) => socket.opened()));
+      for (const socket of sockets) socket.close();
+    },
+  },
+  {
+    name: "half-open sockets",
+    unitsMax: (count) => 8 * count,
+    run: async (edge, count) => {
+      const clients = Array.from(
+        { length: count },
+        (_, index) => new Client({ edge, network: NETWORK, address: addressOf(index) }),
+      );
+      await Promise.all(clients.map((client) => client.heard("challenge")));
+      for (const client of clients) client.close();
+    },
+  },
+  {
+    name: "relay without a ticket of this edge",
+    unitsMax: () => 4,
+    run: (edge, count) =>
+      everyone(count, async (index) => {
+        const ticket = randomBytes(180).toString("base64url");
+        const path = `/v1/relay/${"a".repeat(26)}?ticket=${ticket}`;
+        const client = new Client({ edge, network: NETWORK, address: addressOf(index) }, path);
+        await client.until(() => client.closed !== undefined);
+        if (client.status < 400) throw new Error(`a forged ticket was answered by ${client.status}`);
+      }),
+  },
+  {
+    name: "replayed joins",
+    unitsMax: (count) => 8 * count + JOIN_UNITS_MAX,
+    run: async (edge, count) => {
+      const key = newKey();
+      const seen = encodeToRendezvous({
+        kind: "join",
+        version: 1,
+        id: key.id,
+        timeMs: Date.now(),
+        signature: randomBytes(64),
+        beacon: true,
+        addresses: [],
+      });
+      await everyone(count, async (index) => {
+        const client = new Client({ edge, network: NETWORK, address: addressOf(index), key });
+        await client.heard("challenge");
+        client.socket.send(seen);
+        await client.until(() => client.closed !== undefined);
+        if (client.messages.some(({ kind }) => kind === "joined"))
+          throw new Error("a replayed join was let in");
+      });
+    },
+  },
+  {
+    name: "id churn from one prefix",
+    unitsMax: (count) => JOIN_UNITS_MAX * count,
+    run: async (edge, count) => {
+      for (let index = 0; index < count; index++)
+        await joinOnce({ edge, network: NETWORK, address: "10.9.9.7" });
+    },
+  },
+  {
+    name: "reconnect storm of one key",
+    unitsMax: (count) => JOIN_UNITS_MAX * count,
+    run: (edge, count) => {
+      const key = newKey();
+      return everyone(count, (index) => joinOnce({ edge, network: NETWORK, address: addressOf(index), key }));
+    },
+  },
+  {
+    name: "index spam",
+    unitsMax: () => 4,
+    run: (edge, count) =>
+      everyone(count, async () => {
+        const url = `${edge}/v1/net/${NETWORK}/listings`;
+        const response = await fetch(url, { method: "POST", body: randomBytes(2_000) });
+        if (response.ok) throw new Error("rubbish was taken into the index");
+        await response.arrayBuffer();
+      }),
+  },
+  {
+    name: "PeerJS queue stuffing",
+    // A sender has 256 waiting at most: two rows each, and the alarm.
+    unitsMax: (count) => 256 * 2 * 7 + count + 100,
+    run: (edge, count) => stuff(edge, count * 10),
+  },
+  {
+    name: "alarm loops",
+    unitsMax: (count) => 25 * count,
+    run: async (edge, count) => {
+      for (let index = 0; index < count; index++) await stuff(edge, 1);
+    },
+  },
+];
+
+/** A PeerJS client with messages for peers that never come. */
+async function stuff(edge: string, count: number): Promise<void> {
+  const id = randomBytes(8).toString("hex");
+  const url = `${edge.replace("http", "ws")}/peerjs/peerjs?key=peerjs&token=x&id=${id}`;
+  const socket = new WebSocket(url, optionsFor("10.8.8.7"));
+  await new Promise((resolve, reject) => {
+    socket.once("message", resolve);
+    socket.once("error", reject);
+  });
+  for (let index = 0; index < count; index++)
+    socket.send(JSON.stringify({ type: "OFFER", dst: `nobody-${index}`, payload: "x".repeat(500) }));
+  const ended = new Promise((resolve) => socket.once("close", resolve));
+  socket.close();
+  await ended;
+}
+
+export async function costOf(edge: string, token: string = TOKEN): Promise<EdgeCost> {
+  const response = await fetch(`${edge}/v1/cost`, { headers: { authorization: `Bearer ${token}` } });
+  return parseEdgeCost(await response.json());
+}
+
+/** What is known to be spent, without what is lent. */
+export function spentOf({ networks }: EdgeCost): number {
+  return networks
+    .filter(({ network }) => network !== "(edge)")
+    .reduce((sum, { units, unaccounted }) => sum + units - unaccounted, 0);
+}
+
+/** An edge of its own for each attack; first the honest peers alone, then beside it. */
+export async function measure(attack: Attack, { count, honest }: Size): Promise<Outcome> {
+  const edge = await startEmbeddedEdge({ vars: { EDGE_ADMIN_TOKEN: TOKEN } });
+  try {
+    await joinHonest(edge.url, 2);
+    const start = spentOf(await costOf(edge.url));
+    const alone = await joinHonest(edge.url, honest);
+    const before = spentOf(await costOf(edge.url));
+    const [beside] = await Promise.all([joinHonest(edge.url, honest), attack.run(edge.url, count)]);
+    const after = spentOf(await costOf(edge.url));
+    return {
+      attack: attack.name,
+      units: Math.max(0, after - before - (before - start)),
+      unitsMax: attack.unitsMax(count),
+      honestJoined: beside.length,
+      honest,
+      p95Ms: p95(beside),
+      undisturbedP95Ms: p95(alone),
+    };
+  } finally {
+    await edge.stop();
+  }
+}
+
+/** @returns ms of those that were let in, each within three tries: a peer comes again */
+async function joinHonest(edge: string, count: number): Promise<number[]> {
+  const took: number[] = [];
+  for (let index = 0; index < count; index++) {
+    const startMs = performance.now();
+    for (let attempt = 0; attempt < 3; attempt++) {
+      if (!(await joinOnce({ edge, network: NETWORK, address: `203.0.113.${index % 250}` }))) continue;
+      took.push(performance.now() - startMs);
+      break;
+    }
+  }
+  return took;
+}
+
+function p95(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * 0.95))] ?? Number.NaN;
+}

@@ -74,5 +74,6 @@ function probesOf(env: Env): Readonly<Record<string, Probe>> {
     search: async () => env.SEARCH.getByName(PROBE_NAME).drainCounters(),
     keys: async () => env.KEYS.getByName("edge").secret(),
     tally: async () => env.TALLY.getByName("edge").isWell(),
+    ledger: async () => env.LEDGER.getByName("edge").stages(0, 0),
   };
 }

@@ -2,8 +2,8 @@
  * Who may come in, decided in the Worker: every touch of a Durable Object is billed, so what can be refused is refused
  * before. Limits count address prefixes (/24, /64), because single addresses cost an attacker nothing.
  */
+import { SHARDS_MAX } from "../shared/limits.ts";
 import { countOf, type Env, words } from "./env.ts";
-import { SHARDS_MAX } from "./shards-max.ts";
 
 /** Open rendezvous sockets that one prefix may have in one object: a large office behind one address fits. */
 export const SOCKETS_PER_PREFIX_MAX = 2_000;

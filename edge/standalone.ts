@@ -4,7 +4,7 @@
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { mayPass } from "./request-counter.ts";
-import { webName } from "./web-names.ts";
+import { webName } from "../shared/web-names.ts";
 
 interface StandaloneEnv {
   /** workerd's disk service over the web folder. */

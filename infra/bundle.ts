@@ -25,6 +25,9 @@ const CORE = "peer/browser.ts";
 const COMPUTE_WORKER = { "compute-worker": "peer/adapters/browser/compute-worker.ts" } as const;
 const WEB_FILES: readonly string[] = ["peer/web/index.html", "peer/web/page.css"];
 
+/** Its own build for pages whose policy allows no code made from text. */
+const MSGPACK_WITHOUT_EVAL = { "msgpackr/pack": join(root, "node_modules/msgpackr/dist/index-no-eval.cjs") };
+
 const SHARED_OPTIONS: BuildOptions = {
   absWorkingDir: root,
   bundle: true,
@@ -71,8 +74,7 @@ export async function bundleWeb(outdir: string): Promise<WebSizes> {
     external: ["node:*"],
     metafile: true,
     plugins: [coreInOnePiece],
-    // msgpackr makes code from text where it may. A strict policy would refuse that and report it; its own builds without do the same.
-    define: { Function: "undefined" },
+    alias: MSGPACK_WITHOUT_EVAL,
     // They are for esbuild alone: see the plugin.
     logOverride: { "ignored-bare-import": "silent" },
   });

@@ -8,8 +8,7 @@ import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { SHARDS_MAX } from "../edge/shards-max.ts";
-import { RENDEZVOUS_SOCKETS_MAX } from "../shared/limits.ts";
+import { RENDEZVOUS_SOCKETS_MAX, SHARDS_MAX } from "../shared/limits.ts";
 
 /** $ at list price, paid plan, beyond what is included. */
 export const PRICES = {

@@ -4,7 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { webName } from "../edge/web-names.ts";
+import { webName } from "../shared/web-names.ts";
 
 export interface WebFile {
   readonly bytes: Uint8Array;

@@ -29,6 +29,9 @@ export const BEACONS_MAX = 16;
 /** Members of one rendezvous object. workerd allows 32,768 sockets; the rest is refused with `edge/over-capacity`. */
 export const RENDEZVOUS_SOCKETS_MAX = 20_000;
 
+/** Shards a network or the peers of a PeerJS key may be spread over; some questions are put to all of them. */
+export const SHARDS_MAX = 32;
+
 /** Messages a rendezvous socket may send: a bucket of this many, refilled at the rate below. Past that it is closed. */
 export const RENDEZVOUS_MESSAGES_BURST = 400;
 export const RENDEZVOUS_MESSAGES_PER_SECOND = 40;

@@ -5,6 +5,7 @@
  */
 import type { BanList } from "../../shared/bans.ts";
 import {
+  ABILITIES_ALL,
   checkCredential,
   type CountedInvite,
   type Credential,
@@ -90,12 +91,13 @@ export class Admission {
   refusalOf(peerId: PeerId): ErrorCode | undefined {
     const known = this.#known.get(peerId);
     if (known !== undefined) return this.#refusal(known.credential, this.#options.clock.nowMs());
-    return this.#bans.keys.has(peerId) ? "network/banned" : undefined;
+    return this.psk === undefined ? "network/not-member" : undefined; // forgotten: it may come and show it again
   }
 
-  /** Bits of `ABILITY`; undefined for a peer that is not known, and in a network by secret. */
-  abilitiesOf(peerId: PeerId): number | undefined {
-    return this.#known.get(peerId)?.credential.abilities;
+  /** Bits of `ABILITY`. Who has the secret of a network may do everything; who is not known, nothing. */
+  abilitiesOf(peerId: PeerId): number {
+    if (this.psk !== undefined) return ABILITIES_ALL;
+    return this.#known.get(peerId)?.credential.abilities ?? 0;
   }
 
   /** Number of the ban list that a peer knew when it came. */

@@ -13,6 +13,7 @@ export const INSTANCE_BYTES = 8;
 
 /** Among the ciphers, where version 1 passes over what it does not know: the newest version the dialler speaks. */
 const VERSION_ENTRY = /^wire-(\d{1,3})$/;
+
 /** What a member of a network with an owner shows besides. */
 export interface Membership {
   readonly credential: Uint8Array;

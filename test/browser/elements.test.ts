@@ -10,9 +10,9 @@ import { Peer } from "../../peer/node.ts";
 import { temporaryFolder } from "../integration/command.ts";
 import { type Chromium, findChromium, startChromium } from "./chromium.ts";
 
-const FILE_BYTES = 32_000_000;
+const FILE_BYTES = 20_000_000;
 /** A page that held the file would hold all of it. */
-const LIVE_BYTES_MAX = 24 * 1024 * 1024;
+const LIVE_BYTES_MAX = 18_000_000;
 const PATIENCE = { timeout: 30_000 };
 
 const executable = await findChromium();
@@ -64,7 +64,7 @@ async function shareFrom(page: Page, path: string): Promise<string> {
 
 /** Clicks through to the saved file. @returns its path and its name */
 async function getIn(page: Page): Promise<{ path: string; name: string }> {
-  const saving = page.waitForEvent("download");
+  const saving = page.waitForEvent("download", { timeout: 60_000 });
   await page.getByRole("button", { name: "Get it" }).click();
   const download = await saving;
   return { path: await download.path(), name: download.suggestedFilename() };

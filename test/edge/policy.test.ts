@@ -185,7 +185,15 @@ describe("what the edge tells of itself", () => {
         service: "peerloom-edge",
         wireVersion: WIRE_VERSION,
         wireVersionOldest: WIRE_VERSION_OLDEST,
-        parts: { rendezvous: "ok", relay: "ok", peerjs: "ok", search: "ok", keys: "ok", tally: "ok" },
+        parts: {
+          rendezvous: "ok",
+          relay: "ok",
+          peerjs: "ok",
+          search: "ok",
+          keys: "ok",
+          tally: "ok",
+          ledger: "ok",
+        },
       },
     ]);
   });

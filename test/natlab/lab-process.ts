@@ -12,6 +12,8 @@ export function textOf(event: LabEvent | undefined, key: string): string | undef
 }
 
 const STOP_TIMEOUT_MS = 8_000;
+/** Other lines that are kept; the oldest go. */
+const LINES_MAX = 1_000;
 /** Standard error that is kept, for people. */
 const ERRORS_CHARACTERS_MAX = 8_192;
 
@@ -31,7 +33,7 @@ export class LabProcess {
     createInterface({ input: child.stdout }).on("line", (line) => {
       if (line.startsWith("{"))
         this.events.push({ ...(JSON.parse(line) as LabEvent), atMs: performance.now() });
-      else this.#lines.push(line);
+      else if (this.#lines.push(line) > LINES_MAX) this.#lines.shift();
       this.#tell();
     });
     child.stderr.setEncoding("utf8").on("data", (text: string) => {

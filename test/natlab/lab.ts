@@ -186,6 +186,7 @@ export class Lab {
       "--no-dtls",
       "--log-file=stdout",
       "--simple-log",
+      // Only a talkative one says that it listens.
       "-v",
     );
     words.push(`--pidfile=${join(this.folder, "turn.pid")}`, `--userdb=${join(this.folder, "turn.db")}`);

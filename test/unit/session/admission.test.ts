@@ -87,6 +87,10 @@ describe("a network with an owner", () => {
     expect(await meet(a, b)).toEqual(["in", "in"]);
     expect(await meet(b, a)).toEqual(["in", "in"]);
     expect([b.admission?.abilitiesOf(alice.id), a.admission?.abilitiesOf(bob.id)]).toEqual([1, 15]);
+    expect([b.admission?.abilitiesOf(carol.id), b.admission?.refusalOf(carol.id)]).toEqual([
+      0,
+      "network/not-member",
+    ]);
   });
 
   test("a stranger gets in neither by dialling nor by being dialled, whatever it shows", async () => {

@@ -8,7 +8,7 @@
  */
 import { isAtLeast, type Stage } from "../shared/budget.ts";
 import { encodeFromRendezvous } from "../shared/messages.ts";
-import { BanList } from "./ban-list.ts";
+import { AddressBans } from "./address-bans.ts";
 import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
 import { countRefusal, takeUntold } from "./refusals.ts";
@@ -23,7 +23,7 @@ export const STAGE_HEADER = "x-peerloom-stage";
 export const BAN_HEADER = "x-peerloom-ban";
 const CLOSE_TRY_LATER = 1013;
 
-export const bans: BanList = new BanList();
+export const bans: AddressBans = new AddressBans();
 
 let all: Stage = "open";
 let untilMs = 0;

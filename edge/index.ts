@@ -18,7 +18,7 @@ import { iceServers, TURN_TTL_SECONDS } from "./ice.ts";
 import { logFailure } from "./log.ts";
 import { prometheusText } from "./metrics.ts";
 import { peerjs } from "./peerjs-routes.ts";
-import { BACK_HEADER, BACK_QUERY, holderOfPass } from "./member-pass.ts";
+import { BACK_HEADER, BACK_QUERY, holderOfReturnPass } from "./return-pass.ts";
 import { addressPrefix, clientAddress, isAllowed, shardCount } from "./policy.ts";
 import { isBannedNow } from "./ban-cache.ts";
 import { encodeMember, MEMBER_HEADER, passOf, PrivateRefusal } from "./passes.ts";
@@ -88,7 +88,7 @@ app.get("/v1/net/:network/join", async ({ env, req }) => {
   if (stage === "closed") return refuseJoin(stage, OVER_BUDGET);
   const back = req.query(BACK_QUERY) ?? "";
   const member =
-    back === "" ? undefined : await holderOfPass(back, network, Date.now(), await ticketKey(env));
+    back === "" ? undefined : await holderOfReturnPass(back, network, Date.now(), await ticketKey(env));
   if (stage === "members" && member === undefined)
     return refuseJoin(stage, "This edge takes no newcomers today. Join through a peer that is in.");
   if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);

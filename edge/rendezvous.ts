@@ -20,7 +20,7 @@ import {
 } from "../shared/ids.ts";
 import {
   BEACONS_MAX,
-  MEMBER_PASS_TTL_MS,
+  RETURN_PASS_TTL_MS,
   PING_TEXT,
   PONG_TEXT,
   RELAY_TICKET_TTL_MS,
@@ -44,7 +44,7 @@ import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
 import { challengeVersion, type JoinMessage, refusalOfJoin } from "./join.ts";
 import { type Greeted, type Joined, type Member, Members } from "./members.ts";
-import { BACK_HEADER, BACK_QUERY, mintPass } from "./member-pass.ts";
+import { BACK_HEADER, BACK_QUERY, mintReturnPass } from "./return-pass.ts";
 import { Meter } from "./meter.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { NetworkBook } from "./network-book.ts";
@@ -473,7 +473,7 @@ export class Rendezvous extends DurableObject<Env> {
   /** The pass lets this member in again while newcomers are refused. */
   async #tellBudget(socket: WebSocket, { id, network }: Joined): Promise<void> {
     const nowMs = Date.now();
-    const pass = await mintPass(id, network, nowMs + MEMBER_PASS_TTL_MS, await ticketKey(this.env));
+    const pass = await mintReturnPass(id, network, nowMs + RETURN_PASS_TTL_MS, await ticketKey(this.env));
     const stage = this.#meter.stage(nowMs);
     this.#send(socket, { kind: "budget", stage, leftMs: this.#meter.leftMs(nowMs), pass });
   }

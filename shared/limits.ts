@@ -64,7 +64,7 @@ export const RELAY_PENDING_BYTES_MAX: number = 64 * 1024;
 export const RELAY_SLOW_BYTES_PER_SECOND = 131_072;
 
 /** A member's pass lets it in again for this long, also while newcomers are refused. */
-export const MEMBER_PASS_TTL_MS = 86_400_000;
+export const RETURN_PASS_TTL_MS = 86_400_000;
 
 /** Text messages that the edge answers by itself without waking an object. */
 export const PING_TEXT = "ping";

@@ -1,7 +1,7 @@
 /** The day's account: what is lent counts as spent, stages follow, and nothing is granted past the limit. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { BAN_FIRST_MS, BAN_MAX_MS, BanList } from "../../edge/ban-list.ts";
+import { BAN_FIRST_MS, BAN_MAX_MS, AddressBans } from "../../edge/address-bans.ts";
 import { type Account, LedgerBook } from "../../edge/ledger-book.ts";
 import { addUsage, dollarsOf, NO_USAGE, STAGES, unitsOf } from "../../shared/budget.ts";
 
@@ -115,7 +115,7 @@ describe("the account", () => {
 
 describe("bans", () => {
   test("grow, end, and are forgotten", () => {
-    const bans = new BanList();
+    const bans = new AddressBans();
     let nowMs = 0;
     const lengths: number[] = [];
     for (let offence = 0; offence < 9; offence++) {

@@ -14,7 +14,7 @@ interface Ban {
   readonly lastMs: number;
 }
 
-export class BanList {
+export class AddressBans {
   readonly #bans = new Map<string, Ban>();
 
   /** ms that the ban still lasts; 0 when there is none. */

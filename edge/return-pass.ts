@@ -1,6 +1,6 @@
 /**
- * What a member shows to be let in again while newcomers are refused: `EXPIRY.MAC` in base64url, checked by the Worker before an object wakes.
- * The join proves the key, so a pass in other hands opens nothing: the rendezvous compares the ids.
+ * What a member shows to be let in again while newcomers are refused: `ID.EXPIRY.MAC`, the last in base64url, checked by the Worker before an object wakes.
+ * The join proves the key, so a return pass in other hands opens nothing: the rendezvous compares the ids.
  */
 import { bufferSource, fromBase64Url, toBase64Url, utf8 } from "../shared/bytes.ts";
 import { type NetworkName, parsePeerId, type PeerId } from "../shared/ids.ts";
@@ -11,7 +11,7 @@ export const BACK_QUERY = "back";
 /** How the Worker tells the rendezvous whose pass it has checked. */
 export const BACK_HEADER = "x-peerloom-back";
 
-export async function mintPass(
+export async function mintReturnPass(
   member: PeerId,
   network: NetworkName,
   expiresMs: number,
@@ -22,7 +22,7 @@ export async function mintPass(
 }
 
 /** Whose pass it is; undefined when it is none of this edge and network, or has expired. */
-export async function holderOfPass(
+export async function holderOfReturnPass(
   text: string,
   network: NetworkName,
   nowMs: number,

@@ -9,7 +9,7 @@ import { TokenBucket } from "./token-bucket.ts";
  * What one client may send, in tokens: one a message and one for each `TOKEN_LENGTH` of it. A call costs 10 to 20, so this is a
  * thousand calls at once; in the long run 100 a second are $20 a month.
  */
-const SENT_BURST = 20_000;
+export const SENT_BURST = 20_000;
 const SENT_PER_SECOND = 100;
 const TOKEN_LENGTH = 4_096;
 /** What the clients of one address prefix may send together. */

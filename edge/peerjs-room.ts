@@ -20,7 +20,7 @@ import {
   shardOf,
   shardOfRoom,
 } from "./peerjs-options.ts";
-import { type Claim, type Peer, PeerjsPeers } from "./peerjs-peers.ts";
+import { type Claim, type Peer, PeerjsPeers, SENT_BURST } from "./peerjs-peers.ts";
 import {
   type Envelope,
   errorFrame,
@@ -78,7 +78,7 @@ export class PeerjsRoom extends DurableObject<Env> {
         for (const peer of this.#peers.all()) this.#fail(peer, CLOSE.later, "edge/over-budget", OVER_BUDGET);
       },
     });
-    this.#stubborn = new Stubborn(ctx, this.#meter);
+    this.#stubborn = new Stubborn(ctx, this.#meter, SENT_BURST);
     this.#lanes = new PeerjsLanes({
       deliver: (shard, envelopes) => this.#room(shard).deliver(envelopes),
       lost: (envelopes) => this.#lost(envelopes),

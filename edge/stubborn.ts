@@ -6,7 +6,7 @@
  */
 import type { Meter } from "./meter.ts";
 
-/** What comes of a closed socket in good faith: all that was under way. */
+/** What comes of a closed socket in good faith: all that was under way. More where an honest client may send more at once. */
 const IN_GOOD_FAITH = 250;
 /** Messages that cost as much as one member's return, five units. */
 const MESSAGES_A_RETURN = 100;
@@ -14,12 +14,14 @@ const MESSAGES_A_RETURN = 100;
 export class Stubborn {
   readonly #ctx: DurableObjectState;
   readonly #meter: Meter;
+  readonly #inGoodFaith: number;
   #messages = 0;
   #isEnding = false;
 
-  constructor(ctx: DurableObjectState, meter: Meter) {
+  constructor(ctx: DurableObjectState, meter: Meter, inGoodFaith: number = IN_GOOD_FAITH) {
     this.#ctx = ctx;
     this.#meter = meter;
+    this.#inGoodFaith = inGoodFaith;
   }
 
   /**
@@ -29,7 +31,7 @@ export class Stubborn {
    */
   heard(network: string, members: number): boolean {
     this.#messages += 1;
-    if (this.#isEnding || this.#messages <= Math.max(IN_GOOD_FAITH, MESSAGES_A_RETURN * members))
+    if (this.#isEnding || this.#messages <= Math.max(this.#inGoodFaith, MESSAGES_A_RETURN * members))
       return false;
     this.#isEnding = true;
     const end = (): void => this.#ctx.abort("a closed socket went on sending");

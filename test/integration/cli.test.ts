@@ -298,8 +298,8 @@ describe("nothing is left", () => {
       expect(await command.stop(round % 2 === 0 ? "SIGTERM" : "SIGINT")).toBe(0);
       await expect.poll(() => pids.filter(isRunning), { timeout: 5000 }).toEqual([]);
       await afterwards(ready);
-      expect(await readdir(environment.TMPDIR)).toEqual([]);
     }
+    await expect.poll(() => readdir(environment.TMPDIR), { timeout: 5000 }).toEqual([]);
   }
 
   test("after 50 starts and stops of a peer", { timeout: 300_000 }, async () => {

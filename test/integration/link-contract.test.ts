@@ -11,6 +11,7 @@ import { dialTcp } from "../../peer/links/tcp.ts";
 import { negotiateWebRtc, type WebRtcNegotiation } from "../../peer/links/webrtc.ts";
 import { dialWebSocket } from "../../peer/links/websocket.ts";
 import { type RelayOffer, Rendezvous } from "../../peer/overlay/rendezvous.ts";
+import { PeerloomError } from "../../shared/errors.ts";
 import { type NetworkName, parseNetworkName, type PeerId } from "../../shared/ids.ts";
 import { type LinkPair, linkContract } from "../contract/link.ts";
 
@@ -53,7 +54,15 @@ async function listenedPair(dial: (port: number) => Promise<Link>): Promise<Link
   }
 }
 
+/** libjuice now and then fails at once, before anything was tried (one in some hundreds); peers then try again, and so is it here. */
 async function webrtcPair(): Promise<LinkPair> {
+  return connectedPair().catch((error: unknown) => {
+    if (error instanceof PeerloomError && error.code === "link/failed") return connectedPair();
+    throw error;
+  });
+}
+
+async function connectedPair(): Promise<LinkPair> {
   const host = runtime.webrtc;
   if (host === undefined) throw new Error("This machine has no native WebRTC.");
   const { clock } = runtime;

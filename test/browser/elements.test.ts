@@ -10,7 +10,7 @@ import { Peer } from "../../peer/node.ts";
 import { temporaryFolder } from "../integration/command.ts";
 import { type Chromium, findChromium, startChromium } from "./chromium.ts";
 
-const FILE_BYTES = 20_000_000;
+const FILE_BYTES = 32_000_000;
 /** A page that held the file would hold all of it. */
 const LIVE_BYTES_MAX = 18_000_000;
 const PATIENCE = { timeout: 30_000 };

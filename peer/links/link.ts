@@ -39,7 +39,10 @@ export interface Link {
   send(parts: readonly Uint8Array[]): void;
   /** Gives what was sent to the network if it can, then closes. Twice is harmless. */
   close(): void;
-  /** Closes at once and drops what is unsent: for a path that has gone silent. */
+  /**
+   * Closes at once and drops what is unsent: for a path that has gone silent. The far end is told if the network lets it be;
+   * above UDP the one packet that says so may get lost under load, and only silence tells (WebRTC: 30 s, RFC 7675).
+   */
   destroy(): void;
   /**
    * A whole frame; the memory is valid during the call only. Frames that come before a handler is set are kept (a few).

@@ -14,7 +14,7 @@ type Native = typeof import("node-datachannel");
 /** The window is what limits one connection over distance: 8 MiB give 58 MB/s at 50 ms where 1 MiB gives 10. */
 const SCTP_SETTINGS = {
   recvBufferSize: 8 * 1024 * 1024,
-  sendBufferSize: 8 * 1024 * 1024,
+  sendBufferSize: 2 * 1024 * 1024,
   maxChunksOnQueue: 65_536,
   initialCongestionWindow: 64,
 } as const;

@@ -61,7 +61,7 @@ async function openPage(only: "relay" | "direct" | undefined): Promise<Page> {
   return page;
 }
 
-/** Looks at what the page holds whenever so much more has passed. A look collects garbage, and looks without a pause slow a transfer threefold. */
+/** Looks at what the page holds whenever so much more has passed: a look collects garbage, so looks without a pause work against the transfer. */
 function watchMemory(page: Page): { peakBytes: number; samples: number; stop(): Promise<void> } {
   let sinceLook = 0;
   let looking: Promise<void> | undefined;

@@ -6,7 +6,12 @@ import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 /** Simulations and properties compute for seconds, and longer where others share the machine. */
-const short = { testTimeout: 60_000, hookTimeout: 30_000 };
+const short = {
+  testTimeout: 60_000,
+  hookTimeout: 30_000,
+  // One core would stay idle otherwise, which is half of a small machine.
+  maxWorkers: "100%",
+};
 const long = {
   testTimeout: 120_000,
   hookTimeout: 120_000,

@@ -213,10 +213,9 @@ async function edgeFiles(folder: string): Promise<EdgeFiles> {
   const packaged = new URL("../worker.js", import.meta.url);
   const worker = await readFile(packaged, "utf8").catch(() => undefined);
   if (worker !== undefined) return { worker, webDir: fileURLToPath(new URL("../web", import.meta.url)) };
-  const { bundleWeb, bundleWorker } = await import("./bundle.ts");
+  const { edgeBundle } = await import("./bundle-cache.ts");
   const webDir = join(folder, "web");
-  const [bundled] = await Promise.all([bundleWorker(), bundleWeb(webDir)]);
-  return { worker: bundled, webDir };
+  return { worker: await edgeBundle(webDir), webDir };
 }
 
 async function loadMiniflare(): Promise<Miniflare> {

@@ -2,30 +2,14 @@
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
-import { Peer } from "../../peer/node.ts";
+import { expect } from "vitest";
+import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
 import { temporaryFolder } from "../integration/command.ts";
-import { type Chromium, findChromium, startChromium } from "./chromium.ts";
+import { browserTest, Stage } from "./stage.ts";
 
 const PATIENCE = { timeout: 30_000 };
 
-const executable = await findChromium();
-if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
-
-let edge: EmbeddedEdge;
-let browser: Chromium;
-
-beforeAll(async () => {
-  if (executable === undefined) return;
-  edge = await startEmbeddedEdge();
-  browser = await startChromium(executable);
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await edge?.stop();
-});
+const stage = Stage.set();
 
 const said = (page: Page, text: string): Promise<void> =>
   page.locator("peerloom-chat .said .text", { hasText: text }).waitFor();
@@ -37,80 +21,71 @@ async function sayIn(page: Page, text: string, name = ""): Promise<void> {
   await field.press("Enter");
 }
 
-test.skipIf(executable === undefined)(
-  "two pages and a terminal talk in a room, and who comes later reads the past",
-  async () => {
-    const terminal = await Peer.open({ edge: edge.url, network: "talk", iceServers: [], lan: false });
-    const room = terminal.topic("lounge");
-    const heard = room[Symbol.asyncIterator]();
-    const pages = [
-      await browser.open(`${edge.url}/?network=talk`),
-      await browser.open(`${edge.url}/?network=talk`),
-    ] as const;
-    for (const page of pages)
-      await page.locator("peerloom-chat [role=status]", { hasText: "2 neighbours are here" }).waitFor();
+browserTest("two pages and a terminal talk in a room, and who comes later reads the past", async () => {
+  const terminal = await stage.openPeer({ network: "talk" });
+  const room = terminal.topic("lounge");
+  const heard = room[Symbol.asyncIterator]();
+  const pages = [
+    await stage.browser.open(`${stage.edge.url}/?network=talk`),
+    await stage.browser.open(`${stage.edge.url}/?network=talk`),
+  ] as const;
+  for (const page of pages)
+    await page.locator("peerloom-chat [role=status]", { hasText: "2 neighbours are here" }).waitFor();
 
-    await sayIn(pages[0], "Is anybody there?", "Mira");
-    await said(pages[1], "Is anybody there?");
-    expect(await pages[1].locator("peerloom-chat .who").last().textContent()).toContain("Mira");
-    expect((await heard.next()).value?.value).toEqual({ name: "Mira", text: "Is anybody there?" });
-    await room.publish("Yes, a terminal.");
-    for (const page of pages) await said(page, "Yes, a terminal.");
-    // What is no saying, and what would be markup, is neither shown nor obeyed.
-    await room.publish({ temperature: 21 });
-    await room.publish("<img src=x onerror=alert(1)>");
-    for (const page of pages) await said(page, "<img src=x");
-    expect(await pages[0].locator("peerloom-chat .said").count()).toBe(3);
+  await sayIn(pages[0], "Is anybody there?", "Mira");
+  await said(pages[1], "Is anybody there?");
+  expect(await pages[1].locator("peerloom-chat .who").last().textContent()).toContain("Mira");
+  expect((await heard.next()).value?.value).toEqual({ name: "Mira", text: "Is anybody there?" });
+  await room.publish("Yes, a terminal.");
+  for (const page of pages) await said(page, "Yes, a terminal.");
+  // What is no saying, and what would be markup, is neither shown nor obeyed.
+  await room.publish({ temperature: 21 });
+  await room.publish("<img src=x onerror=alert(1)>");
+  for (const page of pages) await said(page, "<img src=x");
+  expect(await pages[0].locator("peerloom-chat .said").count()).toBe(3);
 
-    const late = await browser.open(`${edge.url}/?network=talk`);
-    await said(late, "Is anybody there?");
-    for (const page of [...pages, late]) await page.close();
-    await terminal.close();
-  },
-);
+  const late = await stage.browser.open(`${stage.edge.url}/?network=talk`);
+  await said(late, "Is anybody there?");
+  for (const page of [...pages, late]) await page.close();
+  await terminal.close();
+});
 
-test.skipIf(executable === undefined)(
-  "a page whose edge restarts says so, talks on, and is at the edge again",
-  async () => {
-    const pages = [
-      await browser.open(`${edge.url}/?network=restart`),
-      await browser.open(`${edge.url}/?network=restart`),
-    ] as const;
-    for (const page of pages)
-      await page.locator("peerloom-chat [role=status]", { hasText: "1 neighbour is here" }).waitFor();
-    const port = Number(new URL(edge.url).port);
-    await edge.stop();
-    const status = pages[0].locator("peerloom-status [role=status]");
-    await expect.poll(() => status.textContent(), PATIENCE).toContain("The edge does not answer now");
-    await sayIn(pages[0], "Still here?");
-    await said(pages[1], "Still here?");
-    edge = await startEmbeddedEdge({ port });
-    await expect.poll(() => status.textContent(), PATIENCE).not.toContain("does not answer");
-    for (const page of pages) await page.close();
-  },
-);
+browserTest("a page whose edge restarts says so, talks on, and is at the edge again", async () => {
+  const pages = [
+    await stage.browser.open(`${stage.edge.url}/?network=restart`),
+    await stage.browser.open(`${stage.edge.url}/?network=restart`),
+  ] as const;
+  for (const page of pages)
+    await page.locator("peerloom-chat [role=status]", { hasText: "1 neighbour is here" }).waitFor();
+  const port = Number(new URL(stage.edge.url).port);
+  await stage.edge.stop();
+  const status = pages[0].locator("peerloom-status [role=status]");
+  await expect.poll(() => status.textContent(), PATIENCE).toContain("The edge does not answer now");
+  await sayIn(pages[0], "Still here?");
+  await said(pages[1], "Still here?");
+  stage.edge = await startEmbeddedEdge({ port });
+  await expect.poll(() => status.textContent(), PATIENCE).not.toContain("does not answer");
+  for (const page of pages) await page.close();
+});
 
-test.skipIf(executable === undefined)(
-  "a file that vanishes is told to the one who shares it and to the one who gets it",
-  async () => {
-    const folder = await temporaryFolder();
-    const path = join(folder, "gone.txt");
-    await writeFile(path, "here today");
-    const page = await browser.open(`${edge.url}/?network=gone`);
-    await page.setInputFiles("peerloom-share input[type=file]", path);
-    const link = page.locator("peerloom-share input.link");
-    await link.waitFor();
-    const ticket = await link.inputValue();
-    await rm(path);
-    const alert = page.locator("peerloom-share [role=alert]");
-    await expect.poll(() => alert.textContent(), PATIENCE).toContain("cannot be read any more");
-    const terminal = await Peer.open({ edge: edge.url, network: "gone", iceServers: [], lan: false });
-    await expect(terminal.files.get(ticket).blob()).rejects.toMatchObject({ code: "files/changed" });
-    await terminal.close();
-    // And it goes on.
-    await writeFile(path, "here again");
-    await page.setInputFiles("peerloom-share input[type=file]", path);
-    await expect.poll(() => link.count(), PATIENCE).toBe(2);
-    await page.close();
-  },
-);
+browserTest("a file that vanishes is told to the one who shares it and to the one who gets it", async () => {
+  const folder = await temporaryFolder();
+  const path = join(folder, "gone.txt");
+  await writeFile(path, "here today");
+  const page = await stage.browser.open(`${stage.edge.url}/?network=gone`);
+  await page.setInputFiles("peerloom-share input[type=file]", path);
+  const link = page.locator("peerloom-share input.link");
+  await link.waitFor();
+  const ticket = await link.inputValue();
+  await rm(path);
+  const alert = page.locator("peerloom-share [role=alert]");
+  await expect.poll(() => alert.textContent(), PATIENCE).toContain("cannot be read any more");
+  const terminal = await stage.openPeer({ network: "gone" });
+  await expect(terminal.files.get(ticket).blob()).rejects.toMatchObject({ code: "files/changed" });
+  await terminal.close();
+  // And it goes on.
+  await writeFile(path, "here again");
+  await page.setInputFiles("peerloom-share input[type=file]", path);
+  await expect.poll(() => link.count(), PATIENCE).toBe(2);
+  await page.close();
+});

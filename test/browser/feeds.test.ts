@@ -1,38 +1,16 @@
 /** A feed between a page and a peer outside: the page reads, writes, and has it all again after a reload. */
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
-import { Peer } from "../../peer/node.ts";
+import { expect } from "vitest";
+import type { Peer } from "../../peer/node.ts";
 import { feedUntil } from "../integration/feed-state.ts";
-import { type Chromium, findChromium, startChromium } from "./chromium.ts";
+import { browserTest, Stage } from "./stage.ts";
 
-const executable = await findChromium();
-if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
-
-let edge: EmbeddedEdge;
-let browser: Chromium;
 let outside: Peer;
-
-beforeAll(async () => {
-  if (executable === undefined) return;
-  edge = await startEmbeddedEdge();
-  browser = await startChromium(executable);
-  outside = await Peer.open({
-    edge: edge.url,
-    network: "pages",
-    listen: "127.0.0.1:0",
-    iceServers: [],
-    lan: false,
-  });
+const stage = Stage.set(async () => {
+  outside = await stage.openPeer({ network: "pages", listen: "127.0.0.1:0" });
 });
 
-afterAll(async () => {
-  await outside?.close();
-  await browser?.close();
-  await edge?.stop();
-});
-
-test.skipIf(executable === undefined)("a page reads and writes a feed, and keeps it", async () => {
-  const page = await browser.open(edge.url);
+browserTest("a page reads and writes a feed, and keeps it", async () => {
+  const page = await stage.browser.open(stage.edge.url);
   const open = async (): Promise<string> => {
     // As text: the test runner rewrites an import() in code.
     await page.evaluate('import("/peer.js").then(({ Peer }) => { globalThis.PagePeer = Peer; })');

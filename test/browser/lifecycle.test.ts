@@ -1,28 +1,12 @@
 /** What befalls a page that people leave: it is put away, frozen and brought back, or cut from the network. Sessions outlive it. */
 import type { CDPSession, Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
-import { Peer, type Session } from "../../peer/node.ts";
-import { type Chromium, findChromium, startChromium } from "./chromium.ts";
+import { expect } from "vitest";
+import type { Peer, Session } from "../../peer/node.ts";
+import { browserTest, Stage } from "./stage.ts";
 
-const executable = await findChromium();
-if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
-
-let edge: EmbeddedEdge;
-let browser: Chromium;
 let node: Peer;
-
-beforeAll(async () => {
-  if (executable === undefined) return;
-  edge = await startEmbeddedEdge();
-  browser = await startChromium(executable);
-  node = await Peer.open({ edge: edge.url, network: "life", iceServers: [], lan: false });
-});
-
-afterAll(async () => {
-  await node?.close();
-  await browser?.close();
-  await edge?.stop();
+const stage = Stage.set(async () => {
+  node = await stage.openPeer({ network: "life" });
 });
 
 /** The runtime and what the page's own code holds. */
@@ -33,9 +17,7 @@ declare let seen: { readonly edge: boolean[]; pageshow: boolean | undefined };
 
 /** A page with a session to the Node peer, in which what Node writes is echoed. */
 async function openPage(only?: "relay" | "direct"): Promise<Page> {
-  const page = await browser.open(edge.url);
-  // As text: the test runner rewrites an import() in code.
-  await page.evaluate('import("/peer.js").then(({ Peer }) => { globalThis.PagePeer = Peer; })');
+  const page = await stage.openPage();
   await page.evaluate(
     async ({ id, options }) => {
       peer = await PagePeer.open(options);
@@ -82,14 +64,14 @@ async function pathIs(peerId: string, isThere: boolean): Promise<void> {
     await new Promise((resolve) => session.addEventListener("path", resolve, { once: true }));
 }
 
-test.skipIf(executable === undefined)(
+browserTest(
   "a page that is put away keeps its memory, and comes back with its identity and its sessions",
   async () => {
     const page = await openPage();
     const echo = await openEcho(page);
     expect(await echo("before")).toBe("before");
     const id = await page.evaluate(() => peer.id);
-    await page.goto(`${edge.url}/health`);
+    await page.goto(`${stage.edge.url}/health`);
     await pathIs(id, false);
     await page.goBack({ waitUntil: "commit" });
     expect(await page.evaluate(() => seen.pageshow)).toBe(true);
@@ -103,25 +85,22 @@ test.skipIf(executable === undefined)(
   },
 );
 
-test.skipIf(executable === undefined)(
-  "a page that comes back online is at the edge again at once",
-  async () => {
-    const page = await openPage("relay");
-    const echo = await openEcho(page);
-    expect(await echo("before")).toBe("before");
-    const debug = await debugOf(page);
-    await debug.send("Network.enable");
-    const offline = async (is: boolean): Promise<unknown> =>
-      debug.send("Network.emulateNetworkConditions", {
-        offline: is,
-        latency: 0,
-        downloadThroughput: -1,
-        uploadThroughput: -1,
-      });
-    await offline(true);
-    const after = echo("written while it was offline");
-    await offline(false);
-    expect(await after).toBe("written while it was offline");
-    await page.close();
-  },
-);
+browserTest("a page that comes back online is at the edge again at once", async () => {
+  const page = await openPage("relay");
+  const echo = await openEcho(page);
+  expect(await echo("before")).toBe("before");
+  const debug = await debugOf(page);
+  await debug.send("Network.enable");
+  const offline = async (is: boolean): Promise<unknown> =>
+    debug.send("Network.emulateNetworkConditions", {
+      offline: is,
+      latency: 0,
+      downloadThroughput: -1,
+      uploadThroughput: -1,
+    });
+  await offline(true);
+  const after = echo("written while it was offline");
+  await offline(false);
+  expect(await after).toBe("written while it was offline");
+  await page.close();
+});

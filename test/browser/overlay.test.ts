@@ -1,38 +1,17 @@
 /** Two pages that never met, and nobody between them but a third peer: the edge that served the page is gone. */
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
-import { Peer } from "../../peer/node.ts";
-import { type Chromium, findChromium, startChromium } from "./chromium.ts";
+import { expect } from "vitest";
+import type { Peer } from "../../peer/node.ts";
+import { browserTest, Stage } from "./stage.ts";
 
-const executable = await findChromium();
-if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
-
-let edge: EmbeddedEdge;
-let browser: Chromium;
 let third: Peer;
-
-beforeAll(async () => {
-  if (executable === undefined) return;
-  edge = await startEmbeddedEdge();
-  browser = await startChromium(executable);
-  third = await Peer.open({ edge: null, network: "pages", listen: "127.0.0.1:0" });
+const stage = Stage.set(async () => {
+  third = await stage.openPeer({ edge: null, network: "pages", listen: "127.0.0.1:0" });
 });
 
-afterAll(async () => {
-  await third?.close();
-  await browser?.close();
-  await edge?.stop();
-});
-
-test.skipIf(executable === undefined)("they link by WebRTC, signalled through the third alone", async () => {
-  const pages = [await browser.open(edge.url), await browser.open(edge.url)];
-  for (const page of pages) {
-    // As text: the test runner rewrites an import() in code.
-    await page.evaluate(
-      'import("/peer.js").then(({ Peer, preload }) => { globalThis.PagePeer = Peer; return preload(); })',
-    );
-  }
-  await edge.stop();
+browserTest("they link by WebRTC, signalled through the third alone", async () => {
+  const pages = [await stage.openPage(), await stage.openPage()];
+  for (const page of pages) await page.evaluate('import("/peer.js").then(({ preload }) => preload())');
+  await stage.edge.stop();
   const address = third.listenAddresses[0]?.replace("tcp://", "ws://") ?? "";
   const bootstrap = [`${address}/${third.id}`];
   const ids: string[] = [];

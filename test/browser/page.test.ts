@@ -3,11 +3,9 @@
  * WebRTC, 100 MB each way, with a reader that stops.
  */
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
-import { Peer } from "../../peer/node.ts";
-import type { Session } from "../../peer/node.ts";
-import { type Chromium, findChromium, startChromium } from "./chromium.ts";
+import { expect } from "vitest";
+import type { Peer, Session } from "../../peer/node.ts";
+import { browserTest, Stage } from "./stage.ts";
 
 const TRANSFER_BYTES = 100_000_000;
 const PIECE_BYTES = 65_536;
@@ -15,26 +13,23 @@ const PIECE_BYTES = 65_536;
 const HELD_BYTES_MAX = 8 * 1024 * 1024;
 /** A page that held what it sends or gets would hold 100 MB. */
 const LIVE_BYTES_MAX = 48 * 1024 * 1024;
+/** Ten looks each way, as many as there is time for. */
+const LOOK_EVERY_BYTES = TRANSFER_BYTES / 10;
 
-const executable = await findChromium();
-if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
-
-let edge: EmbeddedEdge;
-let browser: Chromium;
 let node: Peer;
 let accepted = 0;
+/** Called with what the Node peer has read or written. */
+let onPassed: (bytes: number) => void = () => {};
 
-beforeAll(async () => {
-  if (executable === undefined) return;
-  edge = await startEmbeddedEdge();
-  browser = await startChromium(executable);
-  node = await Peer.open({ edge: edge.url, network: "page", iceServers: [] });
+const stage = Stage.set(async () => {
+  node = await stage.openPeer({ network: "page" });
   node.handle("sink/1", async (stream) => {
     let bytes = 0;
     let wrong = 0;
     for await (const chunk of stream.readable) {
       for (let i = 0; i < chunk.length; i++) if (chunk[i] !== ((bytes + i) * 31) % 251) wrong += 1;
       bytes += chunk.length;
+      onPassed(chunk.length);
     }
     const writer = stream.writable.getWriter();
     await writer.write(new TextEncoder().encode(JSON.stringify({ bytes, wrong })));
@@ -48,23 +43,14 @@ beforeAll(async () => {
       for (let i = 0; i < piece.length; i++) piece[i] = ((offset + i) * 31) % 251;
       await writer.write(piece);
       accepted += piece.length;
+      onPassed(piece.length);
     }
     await writer.close();
   });
 });
 
-afterAll(async () => {
-  await node?.close();
-  await browser?.close();
-  await edge?.stop();
-});
-
-async function openPage(
-  only: "relay" | "direct" | undefined,
-): Promise<Awaited<ReturnType<Chromium["open"]>>> {
-  const page = await browser.open(edge.url);
-  // As text: the test runner rewrites an import() in code.
-  await page.evaluate('import("/peer.js").then(({ Peer }) => { globalThis.PagePeer = Peer; })');
+async function openPage(only: "relay" | "direct" | undefined): Promise<Page> {
+  const page = await stage.openPage();
   await page.evaluate(
     async ({ id, options }) => {
       const opened = await PagePeer.open(options);
@@ -75,23 +61,29 @@ async function openPage(
   return page;
 }
 
-/** Looks again and again at what the page holds, one look after the other. */
+/** Looks at what the page holds whenever so much more has passed: a look collects garbage, so looks without a pause work against the transfer. */
 function watchMemory(page: Page): { peakBytes: number; samples: number; stop(): Promise<void> } {
-  let isOver = false;
+  let sinceLook = 0;
+  let looking: Promise<void> | undefined;
+  const look = async (): Promise<void> => {
+    watch.peakBytes = Math.max(watch.peakBytes, await stage.browser.liveBytes(page));
+    watch.samples += 1;
+    looking = undefined;
+  };
   const watch = {
     peakBytes: 0,
     samples: 0,
     stop: async (): Promise<void> => {
-      isOver = true;
+      onPassed = () => {};
       await looking;
     },
   };
-  const looking = (async () => {
-    while (!isOver) {
-      watch.peakBytes = Math.max(watch.peakBytes, await browser.liveBytes(page));
-      watch.samples += 1;
-    }
-  })();
+  onPassed = (bytes) => {
+    sinceLook += bytes;
+    if (sinceLook < LOOK_EVERY_BYTES || looking !== undefined) return;
+    sinceLook = 0;
+    looking = look();
+  };
   return watch;
 }
 
@@ -99,7 +91,7 @@ declare const PagePeer: typeof Peer;
 declare const session: Session;
 declare const peer: { close(): Promise<void> };
 
-test.skipIf(executable === undefined).for(["relay", "direct"] as const)(
+browserTest.for(["relay", "direct"] as const)(
   "100 MB go each way between a page and a Node peer, %s only, in flat memory",
   async (only) => {
     const page = await openPage(only);
@@ -146,7 +138,7 @@ test.skipIf(executable === undefined).for(["relay", "direct"] as const)(
   },
 );
 
-test.skipIf(executable === undefined)("a page that stops reading stops the writer", async () => {
+browserTest("a page that stops reading stops the writer", async () => {
   const page = await openPage(undefined);
   await page.evaluate(async () => {
     const stream = await session.open("source/1");
@@ -174,22 +166,19 @@ test.skipIf(executable === undefined)("a page that stops reading stops the write
   await page.close();
 });
 
-test.skipIf(executable === undefined)(
-  "a page's session begins on the relay and moves to WebRTC",
-  async () => {
-    const page = await openPage(undefined);
-    const path = await page.evaluate(
-      () =>
-        new Promise<string>((resolve) => {
-          const look = (): void => {
-            if (session.path.kind === "direct") resolve(session.path.transport);
-          };
-          session.addEventListener("path", look);
-          look();
-        }),
-    );
-    expect(path).toBe("webrtc");
-    await page.evaluate(() => peer.close());
-    await page.close();
-  },
-);
+browserTest("a page's session begins on the relay and moves to WebRTC", async () => {
+  const page = await openPage(undefined);
+  const path = await page.evaluate(
+    () =>
+      new Promise<string>((resolve) => {
+        const look = (): void => {
+          if (session.path.kind === "direct") resolve(session.path.transport);
+        };
+        session.addEventListener("path", look);
+        look();
+      }),
+  );
+  expect(path).toBe("webrtc");
+  await page.evaluate(() => peer.close());
+  await page.close();
+});

@@ -4,47 +4,35 @@
  */
 import type { Peer as PeerjsPeer } from "peerjs";
 import type { Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from "vitest";
-import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
+import { afterEach, expect, onTestFinished } from "vitest";
+import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
 import { type PeerJsConnection, PeerJsDoor } from "../../peer/peerjs-node.ts";
-import { type Chromium, findChromium, startChromium } from "./chromium.ts";
+import { browserTest, Stage } from "./stage.ts";
 import { openPeerjsPage } from "./peerjs-page.ts";
 
 const BULK_BYTES = 10_000_000;
 
-const executable = await findChromium();
-if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
-
-let edge: EmbeddedEdge;
-let browser: Chromium;
+const stage = Stage.set();
+const doors: PeerJsDoor[] = [];
 const pages: Page[] = [];
 let names = 0;
 
-beforeAll(async () => {
-  if (executable === undefined) return;
-  edge = await startEmbeddedEdge();
-  browser = await startChromium(executable);
-});
-
 afterEach(async () => {
+  // Doors first: one waits five seconds for a page that went without a word.
+  for (const door of doors.splice(0)) await door.close();
   for (const page of pages.splice(0)) await page.close();
 });
 
-afterAll(async () => {
-  await browser?.close();
-  await edge?.stop();
-});
-
-async function openDoor({ url }: { readonly url: string } = edge): Promise<PeerJsDoor> {
+async function openDoor({ url }: { readonly url: string } = stage.edge): Promise<PeerJsDoor> {
   names += 1;
   const door = await PeerJsDoor.open({ id: `door-${names}`, edge: url, iceServers: [] });
-  onTestFinished(() => door.close());
+  doors.push(door);
   return door;
 }
 
 /** A page with the stock client, its peer open. */
-async function openPage({ url } = edge): Promise<Page> {
-  const page = await openPeerjsPage(browser, url);
+async function openPage({ url } = stage.edge): Promise<Page> {
+  const page = await openPeerjsPage(stage.browser, url);
   pages.push(page);
   await page.addScriptTag({ content: `globalThis.describe = ${String(describeValue)}` });
   await page.evaluate(async () => {
@@ -68,7 +56,7 @@ async function nextOf(connection: PeerJsConnection): Promise<unknown> {
 /** The page connects to the door. */
 async function connected(
   how: object,
-  at = edge,
+  at = stage.edge,
 ): Promise<{ page: Page; door: PeerJsDoor; connection: PeerJsConnection }> {
   const [door, page] = [await openDoor(at), await openPage(at)];
   const [connection] = await Promise.all([
@@ -129,7 +117,7 @@ const PLAIN: readonly unknown[] = [
   { a: { b: [{ c: null }] }, "ключ 🔑": "значение", toString: "x" },
 ];
 
-test.skipIf(executable === undefined).for(["binary", "binary-utf8", "json"])(
+browserTest.for(["binary", "binary-utf8", "json"])(
   "%s: values from a page come as they are, and go back so",
   async (serialization) => {
     const { page, connection } = await connected({
@@ -165,42 +153,39 @@ test.skipIf(executable === undefined).for(["binary", "binary-utf8", "json"])(
   },
 );
 
-test.skipIf(executable === undefined)(
-  "binary: odd values of a page arrive as in another stock client",
-  async () => {
-    const { page, connection } = await connected({ serialization: "binary", reliable: true });
-    await page.evaluate(async () => {
-      const bytes = Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7);
-      void connection.send({ view: bytes.subarray(2, 5), words: new Uint16Array(bytes.buffer, 2, 2) });
-      void connection.send({ none: undefined, list: [undefined, null, 1], date: new Date(0) });
-      void connection.send([2 ** 31, -(2 ** 31), -(2 ** 31) - 1, -Number.MAX_SAFE_INTEGER]);
-      await connection.send({ blob: new Blob(["blob"]), big: new Blob([new Uint8Array(40_000).fill(7)]) });
-      void connection.send(bytes.buffer);
-    });
-    expect(describeValue(await nextOf(connection))).toBe(
-      describeValue({ view: Uint8Array.of(2, 3, 4).buffer, words: Uint8Array.of(2, 3, 4, 5).buffer }),
-    );
-    const odd = (await nextOf(connection)) as { readonly date: string };
-    expect(odd).toEqual({ none: null, list: [null, null, 1], date: expect.any(String) });
-    expect(new Date(odd.date).getTime()).toBe(0);
-    // The stock client packs these right, and would itself read the last two as others.
-    expect(await nextOf(connection)).toEqual([2 ** 31, -(2 ** 31), -(2 ** 31) - 1, -Number.MAX_SAFE_INTEGER]);
-    const { blob, big } = (await nextOf(connection)) as {
-      readonly blob: ArrayBuffer;
-      readonly big: ArrayBuffer;
-    };
-    expect([new TextDecoder().decode(blob), new Set(new Uint8Array(big)), big.byteLength]).toEqual([
-      "blob",
-      new Set([7]),
-      40_000,
-    ]);
-    expect(describeValue(await nextOf(connection))).toBe(
-      describeValue(Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7).buffer),
-    );
-  },
-);
+browserTest("binary: odd values of a page arrive as in another stock client", async () => {
+  const { page, connection } = await connected({ serialization: "binary", reliable: true });
+  await page.evaluate(async () => {
+    const bytes = Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7);
+    void connection.send({ view: bytes.subarray(2, 5), words: new Uint16Array(bytes.buffer, 2, 2) });
+    void connection.send({ none: undefined, list: [undefined, null, 1], date: new Date(0) });
+    void connection.send([2 ** 31, -(2 ** 31), -(2 ** 31) - 1, -Number.MAX_SAFE_INTEGER]);
+    await connection.send({ blob: new Blob(["blob"]), big: new Blob([new Uint8Array(40_000).fill(7)]) });
+    void connection.send(bytes.buffer);
+  });
+  expect(describeValue(await nextOf(connection))).toBe(
+    describeValue({ view: Uint8Array.of(2, 3, 4).buffer, words: Uint8Array.of(2, 3, 4, 5).buffer }),
+  );
+  const odd = (await nextOf(connection)) as { readonly date: string };
+  expect(odd).toEqual({ none: null, list: [null, null, 1], date: expect.any(String) });
+  expect(new Date(odd.date).getTime()).toBe(0);
+  // The stock client packs these right, and would itself read the last two as others.
+  expect(await nextOf(connection)).toEqual([2 ** 31, -(2 ** 31), -(2 ** 31) - 1, -Number.MAX_SAFE_INTEGER]);
+  const { blob, big } = (await nextOf(connection)) as {
+    readonly blob: ArrayBuffer;
+    readonly big: ArrayBuffer;
+  };
+  expect([new TextDecoder().decode(blob), new Set(new Uint8Array(big)), big.byteLength]).toEqual([
+    "blob",
+    new Set([7]),
+    40_000,
+  ]);
+  expect(describeValue(await nextOf(connection))).toBe(
+    describeValue(Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7).buffer),
+  );
+});
 
-test.skipIf(executable === undefined)("binary: odd values to a page arrive exactly", async () => {
+browserTest("binary: odd values to a page arrive exactly", async () => {
   const { page, connection } = await connected({ serialization: "binary", reliable: true });
   const bytes = Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7);
   const sent = [
@@ -233,7 +218,7 @@ test.skipIf(executable === undefined)("binary: odd values to a page arrive exact
   expect(blobs).toEqual(["blob", 40_000, 0]);
 });
 
-test.skipIf(executable === undefined)("raw: texts and bytes go as they are, both ways", async () => {
+browserTest("raw: texts and bytes go as they are, both ways", async () => {
   const { page, connection } = await connected({ serialization: "raw", reliable: true });
   await page.evaluate(() => {
     void connection.send("grüße");
@@ -259,7 +244,7 @@ test.skipIf(executable === undefined)("raw: texts and bytes go as they are, both
   expect(back).toEqual({ all: came.slice(0, 4).map(describeValue), lengths: [200_000, 4] });
 });
 
-test.skipIf(executable === undefined).for([
+browserTest.for([
   { bytes: BULK_BYTES, reliable: false },
   { bytes: 1_000_000, reliable: true },
 ])("$bytes bytes in one value, both ways, reliable: $reliable", async ({ bytes, reliable }) => {
@@ -282,7 +267,7 @@ test.skipIf(executable === undefined).for([
   expect(wrong).toBe(0);
 });
 
-test.skipIf(executable === undefined)("a door connects to a page; either side may close", async () => {
+browserTest("a door connects to a page; either side may close", async () => {
   const [door, page] = [await openDoor(), await openPage()];
   const id = await page.evaluate(() => {
     peer.on("connection", (connection) => {
@@ -328,14 +313,14 @@ test.skipIf(executable === undefined)("a door connects to a page; either side ma
   await expect(door.connect("nobody-here")).rejects.toMatchObject({ code: "peer/not-found" });
 });
 
-test.skipIf(executable === undefined)("a page that goes away ends its connection in order", async () => {
+browserTest("a page that goes away ends its connection in order", async () => {
   const { page, connection } = await connected({ serialization: "json" });
   // A tab that is killed says nothing: ICE finds out after 30 s, and the connection ends with link/failed.
   await page.goto("about:blank");
   expect(await connection.closed).toBeUndefined();
 });
 
-test.skipIf(executable === undefined)(
+browserTest(
   "a door whose edge was restarted comes back by itself; its connections have gone on",
   async () => {
     const before = await startEmbeddedEdge();
@@ -376,7 +361,7 @@ test.skipIf(executable === undefined)(
   },
 );
 
-test.skipIf(executable === undefined)("a page's bytes are a stream on a handler of the peer", async () => {
+browserTest("a page's bytes are a stream on a handler of the peer", async () => {
   const [door, page] = [await openDoor(), await openPage()];
   door.handle("upper/1", (stream) =>
     stream.readable
@@ -398,46 +383,42 @@ test.skipIf(executable === undefined)("a page's bytes are a stream on a handler 
   expect(heard).toBe("HELLO");
 });
 
-test.skipIf(executable === undefined)(
-  "a page has a door too: the stock client there, a Node peer here",
-  async () => {
-    const door = await openDoor();
-    const page = await openPage();
-    const host = await browser.open(`${edge.url}/health`);
-    pages.push(host);
-    await host.addScriptTag({
-      type: "module",
-      content:
-        'import { PeerJsDoor } from "/peerjs.js"; Object.assign(globalThis, { PageDoor: PeerJsDoor });',
-    });
-    await host.waitForFunction(() => "PageDoor" in globalThis);
-    const served = host.evaluate(async (node) => {
-      const door = await PageDoor.open({ id: "page-door", iceServers: [] });
-      Object.assign(globalThis, { door });
-      const connection = await door.connect(node);
-      await connection.send({ from: "page" });
-      for await (const each of door.connections()) {
-        for await (const value of each) await each.send([value, each.metadata]);
-      }
-      return "closed";
-    }, door.id);
-    const fromPage = await first(door);
-    expect(await nextOf(fromPage)).toEqual({ from: "page" });
-    const back = await page.evaluate(async () => {
-      const connection = peer.connect("page-door", { metadata: 7 });
-      await wait(connection, "open");
-      const back = new Promise((resolve) => connection.on("data", resolve));
-      void connection.send("x".repeat(100_000));
-      const [text, metadata] = (await back) as [string, number];
-      connection.close();
-      return [text.length, metadata];
-    });
-    expect(back).toEqual([100_000, 7]);
-    await host.evaluate(() => door.close());
-    expect(await served).toBe("closed");
-    expect(await fromPage.closed).toBeUndefined();
-  },
-);
+browserTest("a page has a door too: the stock client there, a Node peer here", async () => {
+  const door = await openDoor();
+  const page = await openPage();
+  const host = await stage.browser.open(`${stage.edge.url}/health`);
+  pages.push(host);
+  await host.addScriptTag({
+    type: "module",
+    content: 'import { PeerJsDoor } from "/peerjs.js"; Object.assign(globalThis, { PageDoor: PeerJsDoor });',
+  });
+  await host.waitForFunction(() => "PageDoor" in globalThis);
+  const served = host.evaluate(async (node) => {
+    const door = await PageDoor.open({ id: "page-door", iceServers: [] });
+    Object.assign(globalThis, { door });
+    const connection = await door.connect(node);
+    await connection.send({ from: "page" });
+    for await (const each of door.connections()) {
+      for await (const value of each) await each.send([value, each.metadata]);
+    }
+    return "closed";
+  }, door.id);
+  const fromPage = await first(door);
+  expect(await nextOf(fromPage)).toEqual({ from: "page" });
+  const back = await page.evaluate(async () => {
+    const connection = peer.connect("page-door", { metadata: 7 });
+    await wait(connection, "open");
+    const back = new Promise((resolve) => connection.on("data", resolve));
+    void connection.send("x".repeat(100_000));
+    const [text, metadata] = (await back) as [string, number];
+    connection.close();
+    return [text.length, metadata];
+  });
+  expect(back).toEqual([100_000, 7]);
+  await host.evaluate(() => door.close());
+  expect(await served).toBe("closed");
+  expect(await fromPage.closed).toBeUndefined();
+});
 
 /** What the pages hold. */
 declare const Peer: typeof PeerjsPeer;

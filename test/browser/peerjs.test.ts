@@ -4,34 +4,27 @@
  */
 import type { DataConnection, Peer as PeerjsPeer } from "peerjs";
 import type { Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
-import { type Chromium, findChromium, startChromium } from "./chromium.ts";
+import { afterEach, expect } from "vitest";
+import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
+import type { Chromium } from "./chromium.ts";
+import { browserTest, Stage } from "./stage.ts";
 import { openPeerjsPage } from "./peerjs-page.ts";
 
 const BULK_BYTES = 10_000_000;
 
-const executable = await findChromium();
-if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
-
-let edge: EmbeddedEdge;
-let browsers: Chromium[] = [];
+let browsers: readonly Chromium[] = [];
 const pages: Page[] = [];
 let names = 0;
 
-beforeAll(async () => {
-  if (executable === undefined) return;
-  edge = await startEmbeddedEdge({ vars: { PEERJS_SHARDS: "3" } });
-  browsers = [await startChromium(executable), await startChromium(executable)];
-});
+const stage = Stage.set(
+  async () => {
+    browsers = [stage.browser, await stage.startBrowser()];
+  },
+  { vars: { PEERJS_SHARDS: "3" } },
+);
 
 afterEach(async () => {
   for (const page of pages.splice(0)) await page.close();
-});
-
-afterAll(async () => {
-  for (const browser of browsers) await browser.close();
-  await edge?.stop();
 });
 
 function freshName(): string {
@@ -40,14 +33,14 @@ function freshName(): string {
 }
 
 /** A page of one of the two browsers whose application has asked for a peer. */
-async function openPage(browser: 0 | 1, { url } = edge): Promise<Page> {
+async function openPage(browser: 0 | 1, { url } = stage.edge): Promise<Page> {
   const page = await openPeerjsPage(browsers[browser] as Chromium, url);
   pages.push(page);
   return page;
 }
 
 /** Two pages of two browsers, each with an open peer, the first connected to the second. */
-async function connected(serialization: string, at = edge): Promise<[Page, Page]> {
+async function connected(serialization: string, at = stage.edge): Promise<[Page, Page]> {
   const [left, right] = [await openPage(0, at), await openPage(1, at)];
   const name = freshName();
   await right.evaluate(async (id) => {
@@ -75,7 +68,7 @@ async function connected(serialization: string, at = edge): Promise<[Page, Page]
 
 const VALUES = ["grüße 🙂", -12.5, true, { a: [1, 2, { b: null }], c: "x".repeat(4_000), d: 2 ** 40 }];
 
-test.skipIf(executable === undefined).for(["binary", "binary-utf8", "json"])(
+browserTest.for(["binary", "binary-utf8", "json"])(
   "%s: values go there and back, metadata and label arrive",
   async (serialization) => {
     const [left, right] = await connected(serialization);
@@ -100,7 +93,7 @@ test.skipIf(executable === undefined).for(["binary", "binary-utf8", "json"])(
   },
 );
 
-test.skipIf(executable === undefined)("raw: texts and bytes go as they are", async () => {
+browserTest("raw: texts and bytes go as they are", async () => {
   const [left] = await connected("raw");
   const back = await left.evaluate(async () => {
     const next = (): Promise<unknown> => new Promise((resolve) => connection.once("data", resolve));
@@ -115,42 +108,39 @@ test.skipIf(executable === undefined)("raw: texts and bytes go as they are", asy
   expect(back).toEqual(["text", [1, 2, 255]]);
 });
 
-test.skipIf(executable === undefined).for(["binary", "raw"])(
-  "%s: 10 MB go there and back unchanged",
-  async (serialization) => {
-    const [left] = await connected(serialization);
-    const wrong = await left.evaluate(
-      async ({ total, piece }) => {
-        const sent = new Uint8Array(total);
-        for (let i = 0; i < total; i++) sent[i] = (i * 31 + (i >> 8)) % 251;
-        let got = 0;
-        let differing = 0;
-        const all = new Promise<void>((resolve) => {
-          connection.on("data", (data) => {
-            const bytes = new Uint8Array(data as ArrayBuffer);
-            for (let i = 0; i < bytes.length; i++) if (bytes[i] !== sent[got + i]) differing += 1;
-            got += bytes.length;
-            if (got === total) resolve();
-          });
+browserTest.for(["binary", "raw"])("%s: 10 MB go there and back unchanged", async (serialization) => {
+  const [left] = await connected(serialization);
+  const wrong = await left.evaluate(
+    async ({ total, piece }) => {
+      const sent = new Uint8Array(total);
+      for (let i = 0; i < total; i++) sent[i] = (i * 31 + (i >> 8)) % 251;
+      let got = 0;
+      let differing = 0;
+      const all = new Promise<void>((resolve) => {
+        connection.on("data", (data) => {
+          const bytes = new Uint8Array(data as ArrayBuffer);
+          for (let i = 0; i < bytes.length; i++) if (bytes[i] !== sent[got + i]) differing += 1;
+          got += bytes.length;
+          if (got === total) resolve();
         });
-        for (let offset = 0; offset < total; offset += piece) {
-          while (connection.dataChannel.bufferedAmount > 1_000_000)
-            await new Promise((resolve) => {
-              connection.dataChannel.bufferedAmountLowThreshold = 500_000;
-              connection.dataChannel.addEventListener("bufferedamountlow", resolve, { once: true });
-            });
-          void connection.send(sent.slice(offset, Math.min(offset + piece, total)).buffer);
-        }
-        await all;
-        return differing;
-      },
-      { total: BULK_BYTES, piece: serialization === "raw" ? 65_536 : BULK_BYTES },
-    );
-    expect(wrong).toBe(0);
-  },
-);
+      });
+      for (let offset = 0; offset < total; offset += piece) {
+        while (connection.dataChannel.bufferedAmount > 1_000_000)
+          await new Promise((resolve) => {
+            connection.dataChannel.bufferedAmountLowThreshold = 500_000;
+            connection.dataChannel.addEventListener("bufferedamountlow", resolve, { once: true });
+          });
+        void connection.send(sent.slice(offset, Math.min(offset + piece, total)).buffer);
+      }
+      await all;
+      return differing;
+    },
+    { total: BULK_BYTES, piece: serialization === "raw" ? 65_536 : BULK_BYTES },
+  );
+  expect(wrong).toBe(0);
+});
 
-test.skipIf(executable === undefined)(
+browserTest(
   "peers whose edge was restarted reconnect under their ids, and their connection has gone on",
   async () => {
     const before = await startEmbeddedEdge();
@@ -191,30 +181,27 @@ test.skipIf(executable === undefined)(
   },
 );
 
-test.skipIf(executable === undefined)(
-  "disconnect and reconnect keep the id and the connections",
-  async () => {
-    const [left, right] = await connected("json");
-    const [before, after] = await right.evaluate(async () => {
-      const { id } = peer;
-      const disconnected = wait(peer, "disconnected", "none");
-      peer.disconnect();
-      await disconnected;
-      const opened = wait(peer, "open");
-      peer.reconnect();
-      return [id, await opened];
-    });
-    expect(after).toBe(before);
-    const back = await left.evaluate(async () => {
-      const heard = new Promise((resolve) => connection.once("data", resolve));
-      void connection.send("still here");
-      return heard;
-    });
-    expect(back).toBe("still here");
-  },
-);
+browserTest("disconnect and reconnect keep the id and the connections", async () => {
+  const [left, right] = await connected("json");
+  const [before, after] = await right.evaluate(async () => {
+    const { id } = peer;
+    const disconnected = wait(peer, "disconnected", "none");
+    peer.disconnect();
+    await disconnected;
+    const opened = wait(peer, "open");
+    peer.reconnect();
+    return [id, await opened];
+  });
+  expect(after).toBe(before);
+  const back = await left.evaluate(async () => {
+    const heard = new Promise((resolve) => connection.once("data", resolve));
+    void connection.send("still here");
+    return heard;
+  });
+  expect(back).toBe("still here");
+});
 
-test.skipIf(executable === undefined)(
+browserTest(
   "reconnecting while the old socket still counts as alive opens, where PeerServer stays silent",
   async () => {
     const [left, right] = [await openPage(0), await openPage(1)];
@@ -230,7 +217,7 @@ test.skipIf(executable === undefined)(
   },
 );
 
-test.skipIf(executable === undefined)("errors have PeerJS's own types", async () => {
+browserTest("errors have PeerJS's own types", async () => {
   const [left, right] = [await openPage(0), await openPage(1)];
   const name = freshName();
   await left.evaluate(async (id) => {
@@ -267,7 +254,7 @@ test.skipIf(executable === undefined)("errors have PeerJS's own types", async ()
   expect(listed).toBe("server-error");
 });
 
-test.skipIf(executable === undefined)("a call that comes first waits for its peer to come", async () => {
+browserTest("a call that comes first waits for its peer to come", async () => {
   const [left, right] = [await openPage(0), await openPage(1)];
   const name = freshName();
   await left.evaluate(async (id) => {

@@ -1,36 +1,14 @@
 /** A page and a Node peer find each other's files: by the edge's index, and without it through each other. */
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
-import { Peer, type SearchHit, type SearchVia } from "../../peer/node.ts";
-import { type Chromium, findChromium, startChromium } from "./chromium.ts";
-
-const executable = await findChromium();
-if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
+import { expect } from "vitest";
+import type { Peer, SearchHit, SearchVia } from "../../peer/node.ts";
+import { browserTest, Stage } from "./stage.ts";
 
 /** What is said gets about in its own time. */
 const KNOWN_TIMEOUT_MS = 20_000;
 
-let edge: EmbeddedEdge;
-let browser: Chromium;
 let node: Peer;
-
-beforeAll(async () => {
-  if (executable === undefined) return;
-  edge = await startEmbeddedEdge();
-  browser = await startChromium(executable);
-  node = await Peer.open({
-    edge: edge.url,
-    network: "finders",
-    listen: "127.0.0.1:0",
-    lan: false,
-    iceServers: [],
-  });
-});
-
-afterAll(async () => {
-  await node?.close();
-  await browser?.close();
-  await edge?.stop();
+const stage = Stage.set(async () => {
+  node = await stage.openPeer({ network: "finders", listen: "127.0.0.1:0" });
 });
 
 async function findAtNode(via: SearchVia): Promise<SearchHit> {
@@ -39,16 +17,15 @@ async function findAtNode(via: SearchVia): Promise<SearchHit> {
   throw new Error(`nothing by ${via}`);
 }
 
-test.skipIf(executable === undefined)("by index, dht and flood, and get what they found", async () => {
-  const page = await browser.open(edge.url);
-  await page.evaluate('import("/peer.js").then(({ Peer }) => { globalThis.PagePeer = Peer; })');
+browserTest("by index, dht and flood, and get what they found", async () => {
+  const page = await stage.openPage();
   await page.evaluate(
     async (options) => {
       const opened = await PagePeer.open(options);
       Object.assign(globalThis, { peer: opened });
       await opened.files.share(new File(["pixels"], "page picture.png"));
     },
-    { edge: edge.url, network: "finders", identity: "fresh", iceServers: [] } as const,
+    { edge: stage.edge.url, network: "finders", identity: "fresh", iceServers: [] } as const,
   );
   await node.files.share(new Blob(["numbers"]), { name: "node table.csv" });
   expect(await findAtNode("index")).toMatchObject({ name: "page picture.png", bytes: 6, via: "index" });
@@ -68,7 +45,7 @@ test.skipIf(executable === undefined)("by index, dht and flood, and get what the
     );
   for (const via of ["index", "dht", "flood"] as const)
     expect(await findAtPage(via)).toEqual({ name: "node table.csv", text: "numbers", via });
-  await edge.stop();
+  await stage.edge.stop();
   for (const via of ["dht", "flood"] as const) expect(await findAtNode(via)).toMatchObject({ bytes: 6, via });
 });
 

@@ -1,0 +1,40 @@
+/** Lookups in the overlay as `peerloom sim` measures them, small. */
+import { describe, expect, test } from "vitest";
+import { runExperiment } from "../../peer/simulation/experiment.ts";
+
+const SMALL = { nodes: 200, seed: 7, lookups: 400, durationMs: 10_000 } as const;
+
+describe("lookups", () => {
+  test(
+    "arrive at the first try, by few hops, and the same seed gives the same run",
+    { timeout: 60_000 },
+    async () => {
+      const first = await runExperiment(SMALL);
+      expect(first.lookups).toMatchObject({ firstTry: 1, success: 1, root: 1 });
+      expect(first.lookups.hopsMean).toBeLessThan(2.6);
+      expect(await runExperiment(SMALL)).toEqual(first);
+      expect((await runExperiment({ ...SMALL, seed: 8 })).lookups).not.toEqual(first.lookups);
+    },
+  );
+
+  test("arrive with half of all peers dead at one instant", { timeout: 60_000 }, async () => {
+    const { lookups } = await runExperiment({ ...SMALL, kill: 0.5 });
+    expect(lookups.success).toBeGreaterThanOrEqual(0.999);
+  });
+
+  test(
+    "arrive while peers come and go, and newcomers touch the edge a dozen times at most",
+    { timeout: 60_000 },
+    async () => {
+      const { lookups, join, edgeMessagesPerPeerHour } = await runExperiment({
+        ...SMALL,
+        churnMsMedian: 120_000,
+        durationMs: 30_000,
+      });
+      expect(lookups.success).toBeGreaterThanOrEqual(0.995);
+      expect(join.count).toBeGreaterThan(0);
+      expect(join.edgeMessages).toBeLessThanOrEqual(12);
+      expect(edgeMessagesPerPeerHour).toBe(0);
+    },
+  );
+});

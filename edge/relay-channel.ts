@@ -13,7 +13,6 @@ import {
   PONG_TEXT,
   RELAY_PENDING_BYTES_MAX,
   RELAY_SLOW_BYTES_PER_SECOND,
-  RELAY_UNACKED_BYTES_MAX,
 } from "../shared/limits.ts";
 import { isBannedNow } from "./ban-cache.ts";
 import { closedResponse } from "./door.ts";
@@ -21,11 +20,11 @@ import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
 import { Meter } from "./meter.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
-import { type CreditState, RelayCredit } from "./relay-credit.ts";
+import { type CreditState, paceOf, RelayCredit } from "./relay-credit.ts";
 import { closeSocket } from "./sockets.ts";
 import { Stubborn } from "./stubborn.ts";
 import { readTicket, type RelaySide } from "./tickets.ts";
-import { TokenBucket } from "./token-bucket.ts";
+import type { TokenBucket } from "./token-bucket.ts";
 
 /** Close codes of a relay socket; the reason is the error code. WIRE.md has the table. */
 const CLOSE = {
@@ -207,7 +206,7 @@ export class RelayChannel extends DurableObject<Env> {
   /** The sender is told, and held to twice of it; what is under way already may arrive. */
   #slow(side: Side): void {
     const { socket } = side;
-    side.pace = new TokenBucket(RELAY_UNACKED_BYTES_MAX, 2 * RELAY_SLOW_BYTES_PER_SECOND, Date.now());
+    side.pace = paceOf(Date.now());
     try {
       socket.send(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
     } catch {

@@ -6,7 +6,8 @@
  * `SAVE_EVERY_BYTES` were sent. So an object that slept knows `acked` exactly and `sent` too low by less than that. An
  * acknowledgement above `sent` corrects it. The error is never towards stopping an honest sender.
  */
-import { RELAY_UNACKED_BYTES_MAX } from "../shared/limits.ts";
+import { RELAY_SLOW_BYTES_PER_SECOND, RELAY_UNACKED_BYTES_MAX } from "../shared/limits.ts";
+import { TokenBucket } from "./token-bucket.ts";
 
 /**
  * Frames that may follow the last acknowledgement. Each costs the object some 200 bytes beside its payload, so a flood of tiny
@@ -15,6 +16,11 @@ import { RELAY_UNACKED_BYTES_MAX } from "../shared/limits.ts";
 export const RELAY_UNACKED_FRAMES_MAX = 65_536;
 
 const SAVE_EVERY_BYTES = 262_144;
+
+/** What a side may send in bytes once it was told its pace: twice of it, and what was under way then. */
+export function paceOf(nowMs: number): TokenBucket {
+  return new TokenBucket(RELAY_UNACKED_BYTES_MAX, 2 * RELAY_SLOW_BYTES_PER_SECOND, nowMs);
+}
 
 export interface CreditState {
   readonly sent: number;

@@ -59,6 +59,7 @@ export class RendezvousSocket {
   #socket: MessageSocket | undefined;
   #keepAlive: KeepAlive | undefined;
   #deadline: Timer | undefined;
+  #wasTooSlow = false;
 
   constructor(options: RendezvousSocketOptions) {
     this.#options = options;
@@ -72,10 +73,7 @@ export class RendezvousSocket {
     const leave = (): void => this.#leave();
     signal.addEventListener("abort", leave, { once: true });
     if (signal.aborted) this.#leave();
-    else
-      this.#setDeadline(JOIN_TIMEOUT_MS, () =>
-        this.#end(this.#unreachable(`did not let us join within ${JOIN_TIMEOUT_MS / 1000} s`)),
-      );
+    else this.#setJoinDeadline();
     await this.#dial();
     const error = await this.#ended.promise;
     signal.removeEventListener("abort", leave);
@@ -84,6 +82,11 @@ export class RendezvousSocket {
 
   get isJoined(): boolean {
     return this.#phase === "joined";
+  }
+
+  /** It ended because the edge did not get round to it: to come again soon would make that worse. */
+  get wasTooSlow(): boolean {
+    return this.#wasTooSlow;
   }
 
   /** False when the edge has not taken what was sent before. Only once joined. */
@@ -149,6 +152,8 @@ export class RendezvousSocket {
     } else if (message.kind === "challenge") {
       if (!this.#expect("challenge")) return;
       this.#phase = "signing";
+      // The edge has begun with us: to give up now would waste what it did, and have it do so again.
+      this.#setJoinDeadline();
       this.#answer(message).catch((error: unknown) => {
         this.#end(
           toPeerloomError(error, "edge/challenge-failed", "The edge's challenge could not be signed."),
@@ -231,6 +236,13 @@ export class RendezvousSocket {
 
   #hasEnded(): boolean {
     return this.#phase === "ended";
+  }
+
+  #setJoinDeadline(): void {
+    this.#setDeadline(JOIN_TIMEOUT_MS, () => {
+      this.#wasTooSlow = true;
+      this.#end(this.#unreachable(`did not let us join within ${JOIN_TIMEOUT_MS / 1000} s`));
+    });
   }
 
   #setDeadline(delayMs: number, callback: () => void): void {

@@ -59,11 +59,16 @@ const INCURABLE_AT_FIRST: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["edge/cha
 
 /**
  * A deploy, an eviction or a crash drops all sockets of an edge at once. As many as were there when this peer joined come back over so
- * long, each at a random time of it, that about this many come in a second. One of a few is back in half a second as ever.
+ * long, each at a random time of it, that about this many come in a second; who then finds the edge away comes again after about as long, so that
+ * as few come in every later second. One of a few is back in half a second as ever.
  */
 export const RETURNS_PER_SECOND = 50;
 /** However many there are, so that everybody is back within a minute. The largest rendezvous then sees 700 joins a second, of 1,000 it can take. */
 export const RETURN_SPREAD_MS_MAX = 30_000;
+/** A second try of those who came together would be together too, if not for this much either way. */
+const AGAIN_JITTER = 0.25;
+/** An edge that is there and does not get round to a peer has too much to do: the waits double with each such try, up to this. */
+export const OVERLOADED_WAIT_MS_MAX = 240_000;
 
 export interface Loss {
   readonly error: PeerloomError;
@@ -74,12 +79,14 @@ export interface Loss {
   readonly closedMs?: number;
   /** Members that the edge told of when it last let this peer in. */
   readonly members: number;
+  /** The edge took the dial and did not get round to it in time. @default false */
+  readonly tooSlow?: boolean;
 }
 
 /** The state after a socket ended. */
 export function afterLoss(
   state: RendezvousState,
-  { error, nowMs, everJoined, members, closedMs = 0 }: Loss,
+  { error, nowMs, everJoined, members, closedMs = 0, tooSlow = false }: Loss,
   random: Pick<Random, "unit">,
 ): Extract<RendezvousState, { phase: "waiting" | "stopped" }> {
   if (INCURABLE.has(error.code) || (!everJoined && INCURABLE_AT_FIRST.has(error.code)))
@@ -87,10 +94,25 @@ export function afterLoss(
   const healthy = state.phase === "joined" && nowMs - state.sinceMs >= HEALTHY_AFTER_MS;
   const attempt = healthy || !("attempt" in state) ? 0 : state.attempt;
   const spreadMs = Math.min(RETURN_SPREAD_MS_MAX, (members / RETURNS_PER_SECOND) * 1000);
-  const firstMs = Math.max(BACKOFF_FIRST_MS, spreadMs / 2 ** attempt); // no later wait is over less than this either
   const delayMs =
     error.code === "edge/over-budget"
       ? closedMs + random.unit() * CLOSED_SPREAD_MS
-      : backoffMs(attempt, random, { firstMs, maxMs: BACKOFF_MAX_MS });
+      : tooSlow || INCURABLE_AT_FIRST.has(error.code)
+        ? backoffMs(attempt, random, {
+            firstMs: Math.max(BACKOFF_FIRST_MS, spreadMs),
+            maxMs: OVERLOADED_WAIT_MS_MAX,
+          })
+        : returnMs(attempt, spreadMs, state.phase === "joining" && attempt > 0, random);
   return { phase: "waiting", attempt: attempt + 1, delayMs, error };
+}
+
+/**
+ * Who was spread over a time keeps its place: coming again after that time, not within it, it meets nobody who has yet to come the first time.
+ * @param isAgain a try before this one came to nothing
+ */
+function returnMs(attempt: number, spreadMs: number, isAgain: boolean, random: Pick<Random, "unit">): number {
+  const isSpread = spreadMs > BACKOFF_FIRST_MS * 2 ** attempt;
+  if (isSpread && isAgain) return spreadMs * (1 + AGAIN_JITTER * (2 * random.unit() - 1));
+  const firstMs = isSpread ? spreadMs / 2 ** attempt : BACKOFF_FIRST_MS;
+  return backoffMs(attempt, random, { firstMs, maxMs: BACKOFF_MAX_MS });
 }

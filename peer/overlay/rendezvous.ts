@@ -133,7 +133,7 @@ export class Rendezvous {
   }
 
   /**
-   * Begins to run. Resolves when joined, rejects when the first attempt failed (at most `JOIN_TIMEOUT_MS` later); it
+   * Begins to run. Resolves when joined, rejects when the first attempt failed (at most twice `JOIN_TIMEOUT_MS` later); it
    * goes on trying behind that unless `runOn` is false.
    * @throws PeerloomError `edge/unreachable`, what the edge says (`wire/version`, …), `peer/closed`, `aborted`
    */
@@ -243,7 +243,8 @@ export class Rendezvous {
       this.#move({ phase: "joining", attempt });
       this.#stay = new AbortController();
       this.#isWanted = false;
-      const error = await this.#newSocket().run(AbortSignal.any([signal, this.#stay.signal]));
+      const socket = this.#newSocket();
+      const error = await socket.run(AbortSignal.any([signal, this.#stay.signal]));
       everJoined ||= this.#state.phase === "joined";
       this.#socket = undefined;
       this.#lastError = error;
@@ -262,6 +263,7 @@ export class Rendezvous {
           everJoined,
           members: this.#members,
           closedMs: this.#closedMs,
+          tooSlow: socket.wasTooSlow,
         },
         runtime.random,
       );

@@ -76,6 +76,7 @@ await runBenchmark({
         afterUpSeconds: (Math.max(...back.joinsMs) - upMs) / 1000,
         joinsPeakPerSecond: busiest(back.joinsMs),
         dialsPeakPerSecond: busiest(back.dialsMs),
+        dialsTimedOut: back.timedOut,
       };
     } finally {
       await Promise.all([...loads, edge].map((each) => each.end()));
@@ -92,7 +93,12 @@ async function returnsOf(loads: readonly Remote<LoadOperations>[], count: number
     const joined = parts.reduce((sum, each) => sum + each.joined, 0);
     const joinsMs = parts.flatMap((each) => each.joinsMs);
     if ((joined >= count && joinsMs.length >= count) || performance.now() > endMs)
-      return { joined, joinsMs, dialsMs: parts.flatMap((each) => each.dialsMs) };
+      return {
+        joined,
+        joinsMs,
+        dialsMs: parts.flatMap((each) => each.dialsMs),
+        timedOut: parts.reduce((sum, each) => sum + each.timedOut, 0),
+      };
     await rest(LOOK_MS);
   }
 }

@@ -9,6 +9,14 @@ import { bootstrapOf, checkEcho, linkedTo, openPeer } from "./peers.ts";
 import { WebSocketProxy } from "./websocket-proxy.ts";
 
 const TOKEN = "budget-test";
+/** Peers that a newcomer finds: as many as it links to before it leaves the edge. */
+const MET = 8;
+
+/** What the edge is billed for: all that came from peers, but for heartbeats. */
+const messagesTo = ({ recorded }: WebSocketProxy): number =>
+  recorded.filter(
+    ({ direction, bytes }) => direction === "to-edge" && bytes.toString("latin1", 0, 8) !== "ping",
+  ).length;
 
 test("the account agrees with what passed the socket", async () => {
   const proxy = await WebSocketProxy.open({ EDGE_ADMIN_TOKEN: TOKEN });
@@ -19,12 +27,23 @@ test("the account agrees with what passed the socket", async () => {
   const apart = async (): Promise<unknown> => {
     const cost = await costOf(proxy.target, TOKEN);
     const usage = cost.networks.find(({ network }) => network === "counted")?.usage;
-    const messages = proxy.recorded.filter(
-      ({ direction, bytes }) => direction === "to-edge" && bytes.toString("latin1", 0, 8) !== "ping",
-    ).length;
-    return [(usage?.requests ?? 0) - proxy.opened.length, (usage?.messages ?? 0) - messages];
+    return [(usage?.requests ?? 0) - proxy.opened.length, (usage?.messages ?? 0) - messagesTo(proxy)];
   };
   await expect.poll(apart, { timeout: 10_000 }).toEqual([0, 0]);
+});
+
+test("a join costs twelve messages at most, those of whom it meets among them", async () => {
+  const proxy = await WebSocketProxy.open({ RENDEZVOUS_BEACONS: String(MET) });
+  const options = { edge: proxy.url, network: "joined", listen: "127.0.0.1:0", webrtc: false } as const;
+  const met = await Promise.all(Array.from({ length: MET }, () => openPeer(options)));
+  await Promise.all(met.map((peer) => linkedTo(peer, MET - 1)));
+  const before = messagesTo(proxy);
+  const newcomer = await openPeer(options);
+  await linkedTo(newcomer, MET);
+  // It says goodbye once the overlay carries it, and nothing may have been said behind the last link.
+  await new Promise((resolve) => newcomer.addEventListener("edge", resolve, { once: true }));
+  expect(newcomer.status().overlay).toMatchObject({ ready: true });
+  expect(messagesTo(proxy) - before).toBeLessThanOrEqual(12);
 });
 
 test("stages pass, two direct peers keep talking, a third joins through them", async () => {

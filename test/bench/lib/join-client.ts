@@ -8,12 +8,10 @@ import { nodeRuntime } from "../../../peer/adapters/node/runtime.ts";
 import { afterLoss, type RendezvousState, type Welcome } from "../../../peer/overlay/rendezvous-state.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { type PeerId, peerIdFromKey, requireNetworkName } from "../../../shared/ids.ts";
-import { WIRE_VERSION } from "../../../shared/limits.ts";
+import { JOIN_TIMEOUT_MS, WIRE_VERSION } from "../../../shared/limits.ts";
 import { decodeFromRendezvous, encodeToRendezvous, joinClaim } from "../../../shared/messages.ts";
 import { VERSION_QUERY } from "../../../shared/wire-version.ts";
 
-/** A join that has not ended by then has failed. */
-const JOIN_MS_MAX = 30_000;
 /** How often a dead edge is looked for by a thousand clients is what is measured, so they look as peers do. */
 const { random } = nodeRuntime({ dataDir: undefined, webrtc: undefined });
 
@@ -21,6 +19,8 @@ export interface JoinClientEvents {
   /** Wall clock, ms. */
   joined(atMs: number): void;
   dialled(atMs: number): void;
+  /** The edge did not get round to one that comes back. */
+  timedOut(): void;
 }
 
 export class JoinClient {
@@ -31,6 +31,8 @@ export class JoinClient {
   #socket: WebSocket | undefined;
   #state: RendezvousState = { phase: "idle" };
   #members = 0;
+  /** The last dial was not answered in time. */
+  #tooSlow = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(network: string, events: JoinClientEvents) {
@@ -50,15 +52,23 @@ export class JoinClient {
   async join(edge: string): Promise<void> {
     const url = `${edge.replace(/^http/, "ws")}/v1/net/${this.#network}/join?${VERSION_QUERY}=${WIRE_VERSION}`;
     this.#events.dialled(Date.now());
-    const socket = new WebSocket(url, { perMessageDeflate: false, handshakeTimeout: JOIN_MS_MAX });
+    const socket = new WebSocket(url, { perMessageDeflate: false });
     this.#socket = socket;
     const { promise, resolve, reject } = Promise.withResolvers<Welcome>();
     const gone = (why: string): void => reject(new PeerloomError("edge/unreachable", why));
-    const timer = setTimeout(() => gone("no answer in time"), JOIN_MS_MAX);
+    const tooSlow = (): void => {
+      this.#tooSlow = true;
+      gone("no answer in time");
+    };
+    this.#tooSlow = false;
+    let timer = setTimeout(tooSlow, JOIN_TIMEOUT_MS);
     socket.on("message", (data: Buffer) => {
       const message = decodeFromRendezvous(Uint8Array.from(data));
-      if (message.kind === "challenge") socket.send(this.#answer(edge, message.nonce));
-      else if (message.kind === "joined") resolve(message);
+      if (message.kind === "challenge") {
+        clearTimeout(timer);
+        timer = setTimeout(tooSlow, JOIN_TIMEOUT_MS);
+        socket.send(this.#answer(edge, message.nonce));
+      } else if (message.kind === "joined") resolve(message);
       else if (message.kind === "error") reject(new PeerloomError("edge/unreachable", message.code));
     });
     socket.on("unexpected-response", (_request, response) => gone(`HTTP ${response.statusCode}`));
@@ -67,6 +77,7 @@ export class JoinClient {
     try {
       const welcome = await promise;
       this.#members = welcome.members;
+      this.#tooSlow = false;
       this.#state = { phase: "joined", attempt: 0, sinceMs: performance.now(), welcome };
       this.#events.joined(Date.now());
     } catch (error) {
@@ -94,13 +105,20 @@ export class JoinClient {
     const error = new PeerloomError("edge/unreachable", "the socket was lost");
     // Long joined: the waits begin with the first.
     const nowMs = performance.now() + (this.#state.phase === "joined" ? 3_600_000 : 0);
-    const next = afterLoss(this.#state, { error, nowMs, everJoined: true, members: this.#members }, random);
+    const next = afterLoss(
+      this.#state,
+      { error, nowMs, everJoined: true, members: this.#members, tooSlow: this.#tooSlow },
+      random,
+    );
     if (next.phase === "stopped") return;
     this.#state = { phase: "joining", attempt: next.attempt };
     this.#timer = setTimeout(() => {
       this.join(edge).then(
         () => this.comeBack(edge),
-        () => this.#again(edge),
+        () => {
+          if (this.#tooSlow) this.#events.timedOut();
+          this.#again(edge);
+        },
       );
     }, next.delayMs);
   }

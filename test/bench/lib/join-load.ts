@@ -7,6 +7,7 @@ import { answerCalls, type Handlers } from "./remote.ts";
 const clients: JoinClient[] = [];
 const joinsMs: number[] = [];
 const dialsMs: number[] = [];
+let timedOut = 0;
 let isComingBack = false;
 
 const events = {
@@ -15,6 +16,9 @@ const events = {
   },
   dialled: (atMs: number): void => {
     if (isComingBack) dialsMs.push(atMs);
+  },
+  timedOut: (): void => {
+    timedOut += 1;
   },
 };
 
@@ -46,7 +50,7 @@ const handlers: Handlers<LoadOperations> = {
     return null;
   },
   async returns() {
-    return { joined: clients.filter(({ isJoined }) => isJoined).length, dialsMs, joinsMs };
+    return { joined: clients.filter(({ isJoined }) => isJoined).length, dialsMs, joinsMs, timedOut };
   },
   async close() {
     for (const client of clients.splice(0)) client.close();

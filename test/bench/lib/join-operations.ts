@@ -21,10 +21,16 @@ export interface LoadOperations {
   };
   /** Sockets that are lost from now on come back by themselves. */
   comeBack: { args: { edge: string }; result: null };
-  /** When they dialled and joined since `comeBack`, wall clock in ms. */
+  /** What became of them since `comeBack`, wall clock in ms. */
   returns: {
     args: Record<string, never>;
-    result: { joined: number; dialsMs: readonly number[]; joinsMs: readonly number[] };
+    result: {
+      joined: number;
+      dialsMs: readonly number[];
+      joinsMs: readonly number[];
+      /** Dials that the edge did not get round to. */
+      timedOut: number;
+    };
   };
   close: { args: Record<string, never>; result: null };
 }

@@ -150,6 +150,29 @@ test.each(["dial", "challenge", "join"] as const)(
   },
 );
 
+test("an edge that has begun with a peer is not given up for the time before, and one too slow is left alone for longer", async () => {
+  const { edge, rendezvous } = setUp();
+  const failed = rejection(rendezvous.open());
+  const socket = await edge.dialled.take();
+  await edge.clock.advance(JOIN_TIMEOUT_MS - 1);
+  await socket.challenge();
+  await edge.clock.advance(JOIN_TIMEOUT_MS - 1);
+  expect(rendezvous.state.phase).toBe("joining");
+  await edge.clock.advance(1);
+  await failed;
+  const waits: number[] = [];
+  for (let round = 0; round < 10; round++) {
+    const { state } = rendezvous;
+    if (state.phase !== "waiting") throw new Error(`it is ${state.phase}`);
+    waits.push(state.delayMs);
+    await edge.clock.advance(state.delayMs);
+    await edge.dialled.take();
+    await edge.clock.advance(JOIN_TIMEOUT_MS);
+  }
+  // Beyond the minute of an edge that is away; `unit` is a half.
+  expect(waits).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 120_000]);
+});
+
 test("told not to run on, it stops after the first failure", async () => {
   const { edge, rendezvous } = setUp({ runOn: false });
   edge.mood = "refuse";

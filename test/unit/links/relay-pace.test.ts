@@ -1,0 +1,110 @@
+/** The stage "relay slower", on a clock that the test moves: an honest side keeps to the pace that it is told, and the edge's bucket cuts none but others. */
+import { expect, test } from "vitest";
+import { paceOf } from "../../../edge/relay-credit.ts";
+import { dialRelay } from "../../../peer/links/relay.ts";
+import type { Link } from "../../../peer/links/link.ts";
+import type { MessageSocket, Runtime } from "../../../peer/runtime.ts";
+import { channelIdFrom } from "../../../shared/ids.ts";
+import { FRAME_BYTES_MAX, PONG_TEXT, RELAY_SLOW_BYTES_PER_SECOND } from "../../../shared/limits.ts";
+import { FakeClock } from "../rendezvous/fake-clock.ts";
+
+/** What a link may send at once after a pause. */
+const BURST_BYTES = 65_536;
+const FRAME_BYTES = 16_384;
+
+interface Sent {
+  readonly atMs: number;
+  readonly bytes: Uint8Array;
+}
+
+interface Scene {
+  readonly clock: FakeClock;
+  readonly link: Link;
+  readonly sent: readonly Sent[];
+  /** What the object says. */
+  say(text: string): void;
+  drained(): number;
+}
+
+async function setUp(): Promise<Scene> {
+  const clock = new FakeClock();
+  const sent: Sent[] = [];
+  const socket: MessageSocket = {
+    remoteAddress: "edge",
+    bufferedBytes: 0,
+    send: (parts) => void sent.push({ atMs: clock.monotonicMs(), bytes: Buffer.concat(parts) }),
+    sendText: () => socket.onText(PONG_TEXT),
+    close: () => socket.onClose(1000, ""),
+    destroy: () => {},
+    onMessage: () => {},
+    onText: () => {},
+    onDrain: () => {},
+    onClose: () => {},
+  };
+  const runtime = { clock, websocket: { connect: async () => socket } } as unknown as Runtime;
+  const address = { edge: "https://edge.example", channel: channelIdFrom(new Uint8Array(16)), ticket: "" };
+  const link = await dialRelay(runtime, address, new AbortController().signal);
+  let drains = 0;
+  link.onDrain = () => (drains += 1);
+  return { clock, link, sent, say: (text) => socket.onText(text), drained: () => drains };
+}
+
+const frame = (index: number, length = FRAME_BYTES): Uint8Array => new Uint8Array(length).fill(index);
+const bytesBy = (sent: readonly Sent[], endMs: number): number =>
+  sent.filter(({ atMs }) => atMs <= endMs).reduce((sum, { bytes }) => sum + bytes.length, 0);
+
+test("before it is told a pace it sends at once, then no faster than that, in order, and all of it", async () => {
+  const { clock, link, sent, say, drained } = await setUp();
+  for (let index = 0; index < 10; index++) link.send([frame(index)]);
+  expect(sent).toHaveLength(10);
+  say(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
+  const before = bytesBy(sent, 0);
+  const bucket = paceOf(clock.monotonicMs());
+  for (let index = 10; index < 110; index++) link.send([frame(index)]);
+  expect(link.bufferedBytes).toBeGreaterThan(0);
+  for (let second = 1; second <= 12; second++) {
+    await clock.advance(1_000);
+    const allowed = BURST_BYTES + FRAME_BYTES + second * RELAY_SLOW_BYTES_PER_SECOND;
+    expect(bytesBy(sent, second * 1_000) - before).toBeLessThanOrEqual(allowed);
+  }
+  // 100 frames of 16 KiB at 128 KiB a second: 12.5 s, the burst taken off.
+  await clock.advance(1_000);
+  expect(sent.map(({ bytes }) => bytes[0])).toEqual(Array.from({ length: 110 }, (_, index) => index));
+  expect([link.bufferedBytes, drained() > 0]).toEqual([0, true]);
+  expect(sent.slice(10).every(({ atMs, bytes }) => bucket.take(atMs, bytes.length))).toBe(true);
+  link.destroy();
+  expect(clock.pendingTimers).toBe(0);
+});
+
+test("the largest frames at the pace are never cut by the edge, for as long as one likes", async () => {
+  const { clock, link, sent, say } = await setUp();
+  say(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
+  const bucket = paceOf(clock.monotonicMs());
+  for (let index = 0; index < 200; index++) link.send([frame(index % 250, FRAME_BYTES_MAX)]);
+  await clock.advance(400_000);
+  expect(sent).toHaveLength(200);
+  expect(sent.every(({ atMs, bytes }) => bucket.take(atMs, bytes.length))).toBe(true);
+  link.destroy();
+});
+
+test("who goes on as before is cut", () => {
+  const bucket = paceOf(0);
+  const perSecond = 10 * RELAY_SLOW_BYTES_PER_SECOND;
+  let seconds = 0;
+  while (bucket.take(seconds * 1_000, perSecond)) seconds += 1;
+  expect(seconds).toBe(3); // 4 MiB are 32 paces, and two come back each second
+});
+
+test("after a pause a small message does not wait, and other texts change nothing", async () => {
+  const { clock, link, sent, say } = await setUp();
+  for (const text of ["pace:0", "pace:x", "pace:-1", "pace:12345678901"]) say(text);
+  for (let index = 0; index < 100; index++) link.send([frame(index)]);
+  expect(sent).toHaveLength(100);
+  say(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
+  for (let index = 0; index < 20; index++) link.send([frame(index)]);
+  await clock.advance(10_000);
+  expect(sent).toHaveLength(120);
+  link.send([frame(1, 100)]);
+  expect(sent).toHaveLength(121);
+  link.destroy();
+});

@@ -29,6 +29,8 @@ const SUSPECT_ROUND_TRIPS = 4;
 const DEAD_MS = 2_000;
 /** Pings without an answer that are remembered: on a slow path an early one may still be answered. */
 const PINGS_MAX = 4;
+/** The same for a path that is doubted: it was there before a sleep. */
+const DOUBTED_DEAD_MS = 1_000;
 export const PING_BUSY_MS = 1_000;
 export const PING_IDLE_MS = 20_000;
 
@@ -61,6 +63,7 @@ export class Path {
   #heardAtMs: number;
   /** Since when something is due from the other side. */
   #dueSinceMs: number | undefined;
+  #isDoubted = false;
   /** Not answered yet, the latest last. */
   #pings: { readonly id: number; readonly sentAtMs: number }[] = [];
   #nextPingId = 1;
@@ -143,6 +146,7 @@ export class Path {
   /** Something authentic came in. */
   heard(nowMs: number): void {
     this.#heardAtMs = nowMs;
+    this.#isDoubted = false;
     // A ping's answer stays due whatever else comes: the path may die between the two.
     this.#dueSinceMs = this.#pings.length > 0 ? nowMs : undefined;
     if (this.state === "suspect") this.state = "usable";
@@ -157,6 +161,11 @@ export class Path {
   forgive(nowMs: number): void {
     if (this.#dueSinceMs !== undefined) this.#dueSinceMs = nowMs;
     this.#heardAtMs = nowMs;
+  }
+
+  /** It may have died unseen: given up sooner, unless something is heard. */
+  doubt(): void {
+    this.#isDoubted = true;
   }
 
   /** @returns the id to send when a ping is due */
@@ -199,7 +208,8 @@ export class Path {
     const sinceMs = this.#dueSinceMs;
     if (sinceMs === undefined) return "alive";
     const silentMs = nowMs - Math.max(sinceMs, this.#heardAtMs);
-    if (silentMs > Math.max(DEAD_MS, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0))) return "dead";
+    const deadMs = this.#isDoubted ? DOUBTED_DEAD_MS : DEAD_MS;
+    if (silentMs > Math.max(deadMs, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0))) return "dead";
     if (silentMs > this.#patienceMs) return "suspect";
     return "alive";
   }

@@ -35,8 +35,8 @@ export interface PathsOwner {
   chose(best: Path | undefined, before: Path | undefined): void;
   /** Something is under way or open, so paths are watched closely. */
   isBusy(): boolean;
-  /** The paths were judged; before the best is chosen again. */
-  watched(nowMs: number): void;
+  /** The paths were judged; before the best is chosen again. @param stoodStillMs this side did nothing for so long, asleep or stopped */
+  watched(nowMs: number, stoodStillMs: number): void;
 }
 
 export class Paths {
@@ -135,8 +135,11 @@ export class Paths {
     this.#owner.chose(this.#active, before);
   }
 
-  /** Whether they still live is found out at once. Those through the edge that carry nothing are left asleep. */
-  check(): void {
+  /**
+   * Whether they still live is found out at once. Those through the edge that carry nothing are left asleep.
+   * @param slept this side was asleep: the other has most likely given them up, so that they are not waited for as long as else
+   */
+  check(slept: boolean): void {
     const nowMs = this.#owner.clock.monotonicMs();
     if (this.#closed || nowMs - this.#checkedAtMs < CHECK_EVERY_MS) return;
     this.#checkedAtMs = nowMs;
@@ -145,6 +148,7 @@ export class Paths {
       if (path !== this.#active && pathKindOf(path.link.kind) !== "direct") continue;
       // Silence until now says nothing: this side may have stood still.
       path.forgive(nowMs);
+      if (slept) path.doubt();
       this.#owner.sendPing(path, path.startPing(nowMs));
     }
     this.watch();
@@ -160,7 +164,8 @@ export class Paths {
     if (this.#closed) return;
     const { clock } = this.#owner;
     const isChecked = clock.monotonicMs() - this.#checkedAtMs < CHECK_MS;
-    const busy = this.#owner.isBusy() || this.#active === undefined || isChecked;
+    // Without any path there is only the time to be watched.
+    const busy = this.#active !== undefined && (this.#owner.isBusy() || isChecked);
     if (this.#tick !== undefined) {
       if (this.#tick.busy || !busy) return;
       this.#tick.timer.cancel();
@@ -189,9 +194,11 @@ export class Paths {
     this.#tick = undefined;
     if (tick === undefined || this.#closed) return;
     const { slackMs = 0 } = this.#owner.clock;
-    if (nowMs - tick.dueAtMs > TICK_LATE_MS + slackMs) for (const path of this.#paths) path.forgive(nowMs);
+    const lateMs = nowMs - tick.dueAtMs;
+    const stoodStillMs = lateMs > TICK_LATE_MS + slackMs ? lateMs : 0;
+    if (stoodStillMs > 0) for (const path of this.#paths) path.forgive(nowMs);
     for (const path of [...this.#paths]) this.#look(path, nowMs, tick.busy);
-    this.#owner.watched(nowMs);
+    this.#owner.watched(nowMs, stoodStillMs);
     this.choose();
     this.watch();
   }

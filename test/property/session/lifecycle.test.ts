@@ -153,7 +153,7 @@ test.each<PeerName>(["alice", "bob"])(
     }),
 );
 
-test("a session resumes with everything that was under way when a link comes within a minute", () =>
+test("a session resumes with everything that was under way when a link comes in time", () =>
   fc.assert(
     fc.asyncProperty(
       seed,
@@ -184,7 +184,12 @@ test("a session that stays without a link ends as lost, on both sides, and so do
   inWorld({ seed: 6 }, async (world) => {
     const { link, alice, bob } = await world.connect();
     const { near, far } = await streamPair(world);
-    const codes = [near, far].map((stream) => codeOf(world, stream.readable.getReader().read()));
+    const codes = [near, far].map((stream) =>
+      stream.readable
+        .getReader()
+        .read()
+        .catch((error: unknown) => (error as { code?: unknown }).code),
+    );
     const ended: unknown[] = [];
     for (const session of [alice, bob]) {
       session.addEventListener("close", (event) => ended.push((event as CustomEvent).detail));

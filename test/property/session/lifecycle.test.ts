@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { RESUME_MS } from "../../../peer/session/session.ts";
 import type { Stream } from "../../../peer/session/contract.ts";
-import { ERROR_CODES } from "../../../shared/errors.ts";
+import { ERROR_CODES, PeerloomError } from "../../../shared/errors.ts";
 import { readAll, writeAll } from "./traffic.ts";
 import { inWorld, type PeerName, type World } from "./world.ts";
 
@@ -232,6 +232,29 @@ test("a session on a spare path moves off a silent one within a second of needin
     await world.until(writer.write(new Uint8Array(1_000)));
     await world.clock.advance(1_000);
     expect(alice.path.transport).toBe("relay");
+  }));
+
+test("a link that dies inside a send takes nothing with it, and no time", () =>
+  inWorld({ seed: 12 }, async (world) => {
+    const { link } = await world.connect({ kind: "webrtc" });
+    await world.until(world.link({ kind: "relay" }).connected);
+    const { near, far } = await streamPair(world);
+    await world.clock.advance(1_000);
+    const { first } = link;
+    const send = first.send.bind(first);
+    let sends = 0;
+    first.send = (parts) => {
+      if (++sends < 4) send(parts);
+      else if (sends === 4) first.onClose(new PeerloomError("link/failed", "Sending failed."));
+    };
+    const random = world.random.fork("dying");
+    const text = random.bytes(400_000);
+    const sent = writeAll(near.writable, text, { random, pieceBytesMax: 65_536 });
+    const startMs = world.clock.monotonicMs();
+    const [arrived] = await world.until(Promise.all([readAll(far.readable), sent]));
+    expect(arrived).toEqual(text);
+    expect(sends).toBe(4);
+    expect(world.clock.monotonicMs() - startMs).toBeLessThan(1_000);
   }));
 
 test.each<PeerName>(["alice", "bob"])(

@@ -5,6 +5,7 @@
 import type { Link, LinkKind } from "../links/link.ts";
 import type { Timer } from "../runtime.ts";
 import { type DeliveryMark, SendWindow } from "./send-window.ts";
+import { Standing } from "./standing.ts";
 
 /**
  * `proving`: the other end has not shown yet that it holds the keys on this link. `suspect`: silent while an answer was
@@ -22,11 +23,15 @@ const RANK: { readonly [kind in LinkKind]: number } = {
 };
 
 const RTT_SMOOTHING = 0.2;
-/** Silence with an answer due: from here on other paths go first. */
+/** A round trip that was measured so long ago at most says how a path is now. */
+const FRESH_MS = 5_000;
+/** Silence with an answer due: from here on other paths go first. Of bulk on its way something is acknowledged in every round trip. */
 const SUSPECT_MS_MIN = 500;
-const SUSPECT_ROUND_TRIPS = 4;
+const SUSPECT_ROUND_TRIPS = 2;
+const SUSPECT_MORE_MS = 200;
 /** Silence with an answer due: from here on the link is given up. Together with the ping interval below 3 s. */
 const DEAD_MS = 2_000;
+const DEAD_ROUND_TRIPS = 4;
 /** Pings without an answer that are remembered: on a slow path an early one may still be answered. */
 const PINGS_MAX = 4;
 /** The same for a path that is doubted: it was there before a sleep. */
@@ -46,11 +51,15 @@ export class Path {
   readonly link: Link;
   readonly window: SendWindow;
   state: PathState;
+  /** Beside the other paths of the session. */
+  readonly standing: Standing = new Standing();
   /** Until the other end has proved itself. */
   proofTimer: Timer | undefined;
   /** Smoothed round trip. */
   rttMs: number | undefined;
   rttMsMin: number | undefined;
+  /** When the round trip was measured last. */
+  #rttAtMs = Number.NEGATIVE_INFINITY;
   /** The acceptor's nonce that the dialler must prove on this link. */
   readonly linkNonce: Uint8Array;
   /** Data frames that have come in on the link, and how many of them the other side was told of. */
@@ -196,11 +205,17 @@ export class Path {
     this.#dueSinceMs = undefined;
     this.rttMs = this.rttMs === undefined ? sampleMs : this.rttMs + RTT_SMOOTHING * (sampleMs - this.rttMs);
     this.rttMsMin = Math.min(this.rttMsMin ?? sampleMs, sampleMs);
+    this.#rttAtMs = nowMs;
+  }
+
+  /** The smoothed round trip, if it was measured in the last seconds. */
+  freshRttMs(nowMs: number): number | undefined {
+    return nowMs - this.#rttAtMs <= FRESH_MS ? this.rttMs : undefined;
   }
 
   /** Silence after which other paths go first, and a ping whose answer was not sent is asked again. */
   get #patienceMs(): number {
-    return Math.max(SUSPECT_MS_MIN, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0));
+    return Math.max(SUSPECT_MS_MIN, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0) + SUSPECT_MORE_MS);
   }
 
   /** What the silence means now. */
@@ -209,13 +224,16 @@ export class Path {
     if (sinceMs === undefined) return "alive";
     const silentMs = nowMs - Math.max(sinceMs, this.#heardAtMs);
     const deadMs = this.#isDoubted ? DOUBTED_DEAD_MS : DEAD_MS;
-    if (silentMs > Math.max(deadMs, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0))) return "dead";
+    if (silentMs > Math.max(deadMs, DEAD_ROUND_TRIPS * (this.rttMs ?? 0))) return "dead";
     if (silentMs > this.#patienceMs) return "suspect";
     return "alive";
   }
 }
 
-/** The path that should carry the session, or undefined when there is none. Suspects only when nothing else is left. */
+/**
+ * The path that should carry the session, or undefined when there is none: the best kind, unless it has become clearly worse than another.
+ * Suspects only when nothing else is left.
+ */
 export function pickPath(paths: readonly Path[]): Path | undefined {
   let best: Path | undefined;
   for (const path of paths) {
@@ -250,5 +268,5 @@ export function pickCarrier(carriers: readonly Path[], bufferBytesMax: number): 
 }
 
 function score(path: Path): number {
-  return path.rank + (path.state === "suspect" ? 100 : 0);
+  return path.rank + (path.standing.isDemoted ? 10 : 0) + (path.state === "suspect" ? 100 : 0);
 }

@@ -7,6 +7,7 @@ import { DATA_BYTES_MAX } from "../../shared/frame.ts";
 import { type Link, pathKindOf } from "../links/link.ts";
 import type { Clock, Timer } from "../runtime.ts";
 import { carriersOf, Path, pickPath } from "./path.ts";
+import { type Comparison, isFarBehind } from "./standing.ts";
 
 /** The other end must prove itself on a link by then. */
 export const PROVE_TIMEOUT_MS = 10_000;
@@ -197,13 +198,36 @@ export class Paths {
     const lateMs = nowMs - tick.dueAtMs;
     const stoodStillMs = lateMs > TICK_LATE_MS + slackMs ? lateMs : 0;
     if (stoodStillMs > 0) for (const path of this.#paths) path.forgive(nowMs);
-    for (const path of [...this.#paths]) this.#look(path, nowMs, tick.busy);
+    const isCompared = tick.busy && this.#compare(nowMs);
+    for (const path of [...this.#paths]) this.#look(path, nowMs, tick.busy, isCompared);
     this.#owner.watched(nowMs, stoodStillMs);
     this.choose();
     this.watch();
   }
 
-  #look(path: Path, nowMs: number, busy: boolean): void {
+  /**
+   * Sets what is known of the round trips side by side.
+   * @returns whether the spare paths are to be measured as often as the one that carries the session
+   */
+  #compare(nowMs: number): boolean {
+    const usable = this.#paths.filter(({ state }) => state === "usable");
+    if (usable.length < 2) return false;
+    let isDoubtful = false;
+    for (const path of usable) {
+      path.standing.compare(
+        comparisonOf(path, usable, (each) => each.freshRttMs(nowMs)),
+        nowMs,
+      );
+      if (path.standing.isDemoted) isDoubtful = true;
+      else if (path === this.#active) {
+        const known = comparisonOf(path, usable, ({ rttMs }) => rttMs);
+        isDoubtful ||= known !== undefined && isFarBehind(known);
+      }
+    }
+    return isDoubtful;
+  }
+
+  #look(path: Path, nowMs: number, busy: boolean, isCompared: boolean): void {
     if (path.state === "proving" || path.state === "dead") return;
     const judgement = path.judge(nowMs);
     if (judgement === "dead") {
@@ -214,11 +238,30 @@ export class Paths {
       path.state = "suspect";
       if (this.#paths.some((other) => other.state === "usable")) this.#owner.release(path);
     }
-    // A spare path through the edge is left asleep; its own keep-alive does not wake the relay.
-    if (path !== this.#active && pathKindOf(path.link.kind) !== "direct") return;
-    const id = path.pingDue(nowMs, busy && (path === this.#active || path.isCarrying));
+    // A spare path through the edge is left asleep, unless it may be needed; its own keep-alive does not wake the relay.
+    if (path !== this.#active && !isCompared && pathKindOf(path.link.kind) !== "direct") return;
+    const id = path.pingDue(nowMs, busy && (path === this.#active || path.isCarrying || isCompared));
     if (id !== undefined) this.#owner.sendPing(path, id);
   }
+}
+
+/** A path beside the best of the others that is not put back itself. */
+function comparisonOf(
+  path: Path,
+  paths: readonly Path[],
+  rttOf: (path: Path) => number | undefined,
+): Comparison | undefined {
+  const rttMs = rttOf(path);
+  if (rttMs === undefined) return undefined;
+  const isDirect = (each: Path): boolean => pathKindOf(each.link.kind) === "direct";
+  let best: Comparison | undefined;
+  for (const other of paths) {
+    const otherRttMs = rttOf(other);
+    if (other === path || other.standing.isDemoted || otherRttMs === undefined) continue;
+    if (best !== undefined && best.otherRttMs <= otherRttMs) continue;
+    best = { rttMs, otherRttMs, isOtherCostly: isDirect(path) && !isDirect(other) };
+  }
+  return best;
 }
 
 function closeLink(path: Path, how: "close" | "destroy"): void {

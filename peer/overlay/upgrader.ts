@@ -130,8 +130,8 @@ export class Upgrader {
 
   async #improve(session: PeerSession, signal: AbortSignal): Promise<void> {
     const { runtime } = this.#options;
-    if (session.role === "acceptor") await this.#change(session, ACCEPTOR_AFTER_MS, signal);
     for (let attempt = 0; ; attempt++) {
+      if (session.role === "acceptor" && session.path.kind !== "direct") await this.#giveWay(session, signal);
       signal.throwIfAborted();
       if (session.path.kind !== "none") {
         const watched = this.#watched.get(session);
@@ -147,6 +147,14 @@ export class Upgrader {
         signal,
       );
     }
+  }
+
+  /** Leaves the other side the first attempt, or there would be two connections; an address that is learned meanwhile is dialled. */
+  async #giveWay(session: PeerSession, signal: AbortSignal): Promise<void> {
+    const watched = this.#watched.get(session);
+    if (watched !== undefined) watched.isTrying = true;
+    await this.#options.runtime.clock.sleep(ACCEPTOR_AFTER_MS, signal);
+    if (watched !== undefined) watched.isTrying = false;
   }
 
   async #tryDirect(session: PeerSession, signal: AbortSignal): Promise<void> {

@@ -38,6 +38,8 @@ const PINGS_MAX = 4;
 const DOUBTED_DEAD_MS = 1_000;
 export const PING_BUSY_MS = 1_000;
 export const PING_IDLE_MS = 20_000;
+/** Whoever accepted the session asks only when the dialler has not for so long: one of them is enough to keep a NAT's mapping. */
+export const PING_IDLE_LED_MS = 30_000;
 
 /** One sending of a frame on a path. */
 export interface Flight {
@@ -177,13 +179,17 @@ export class Path {
     this.#isDoubted = true;
   }
 
-  /** @returns the id to send when a ping is due */
-  pingDue(nowMs: number, busy: boolean): number | undefined {
-    const intervalMs = busy ? PING_BUSY_MS : PING_IDLE_MS;
+  /**
+   * @param idleMs of silence that an idle path is left
+   * @returns the id to send when a ping is due
+   */
+  pingDue(nowMs: number, busy: boolean, idleMs: number = PING_IDLE_MS): number | undefined {
     const latest = this.#pings.at(-1);
     const isDue =
       latest === undefined
-        ? nowMs - this.#pingedAtMs >= intervalMs
+        ? busy
+          ? nowMs - this.#pingedAtMs >= PING_BUSY_MS
+          : nowMs - Math.max(this.#pingedAtMs, this.#heardAtMs) >= idleMs
         : this.#heardAtMs > latest.sentAtMs && nowMs - latest.sentAtMs > this.#patienceMs;
     return isDue ? this.startPing(nowMs) : undefined;
   }

@@ -6,7 +6,7 @@ import { PeerloomError } from "../../shared/errors.ts";
 import { DATA_BYTES_MAX } from "../../shared/frame.ts";
 import { type Link, pathKindOf } from "../links/link.ts";
 import type { Clock, Timer } from "../runtime.ts";
-import { carriersOf, Path, pickPath } from "./path.ts";
+import { carriersOf, Path, pickPath, PING_IDLE_LED_MS, PING_IDLE_MS } from "./path.ts";
 import { type Comparison, isFarBehind } from "./standing.ts";
 
 /** The other end must prove itself on a link by then. */
@@ -25,6 +25,8 @@ const CHECK_EVERY_MS = 500;
 /** What the paths ask of their session. */
 export interface PathsOwner {
   readonly clock: Clock;
+  /** This side dialled the session. */
+  readonly leads: boolean;
   receive(path: Path, frame: Uint8Array): void;
   /** A link takes more. */
   drained(): void;
@@ -36,6 +38,8 @@ export interface PathsOwner {
   chose(best: Path | undefined, before: Path | undefined): void;
   /** Something is under way or open, so paths are watched closely. */
   isBusy(): boolean;
+  /** Bulk is to be spread over several connections. */
+  isStriped(): boolean;
   /** The paths were judged; before the best is chosen again. @param stoodStillMs this side did nothing for so long, asleep or stopped */
   watched(nowMs: number, stoodStillMs: number): void;
 }
@@ -201,6 +205,7 @@ export class Paths {
     const isCompared = tick.busy && this.#compare(nowMs);
     for (const path of [...this.#paths]) this.#look(path, nowMs, tick.busy, isCompared);
     this.#owner.watched(nowMs, stoodStillMs);
+    if (!tick.busy) this.#thin();
     this.choose();
     this.watch();
   }
@@ -227,6 +232,15 @@ export class Paths {
     return isDoubtful;
   }
 
+  /** Dials that crossed have made two connections of one kind, each with keep-alives of its own: idle, one is enough. */
+  #thin(): void {
+    if (!this.#owner.leads || this.#owner.isStriped()) return;
+    const active = this.#active;
+    const isSpare = (each: Path): boolean =>
+      each !== active && each.state === "usable" && each.link.kind === active?.link.kind && !each.isCarrying;
+    for (const path of this.#paths.filter(isSpare)) this.drop(path, undefined);
+  }
+
   #look(path: Path, nowMs: number, busy: boolean, isCompared: boolean): void {
     if (path.state === "proving" || path.state === "dead") return;
     const judgement = path.judge(nowMs);
@@ -240,7 +254,8 @@ export class Paths {
     }
     // A spare path through the edge is left asleep, unless it may be needed; its own keep-alive does not wake the relay.
     if (path !== this.#active && !isCompared && pathKindOf(path.link.kind) !== "direct") return;
-    const id = path.pingDue(nowMs, busy && (path === this.#active || path.isCarrying || isCompared));
+    const isClose = busy && (path === this.#active || path.isCarrying || isCompared);
+    const id = path.pingDue(nowMs, isClose, this.#owner.leads ? PING_IDLE_MS : PING_IDLE_LED_MS);
     if (id !== undefined) this.#owner.sendPing(path, id);
   }
 }

@@ -120,12 +120,14 @@ export class PeerSession extends EventTarget implements Session {
     this.#acks = new AckSchedule(this.#runtime.clock, () => this.#acknowledge());
     this.#paths = new Paths({
       clock: this.#runtime.clock,
+      leads: options.role === "dialler",
       receive: (path, frame) => this.#receive(path, frame),
       drained: () => this.#pump(),
       sendPing: (path, id) => this.#sendControl(path, [{ kind: "ping", id }]),
       release: (path) => this.#outbox.release(path),
       dropped: (path, error) => this.#pathDropped(path, error),
       chose: (best, before) => this.#pathChosen(best, before),
+      isStriped: () => this.#stripePlan.wanted > 1,
       isBusy: () => !this.#idle || this.#mux.streamCount > 0,
       watched: (nowMs, stoodStillMs) => {
         if (this.#pathlessSinceMs !== undefined) this.#outlive(nowMs, stoodStillMs);

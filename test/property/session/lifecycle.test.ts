@@ -257,6 +257,18 @@ test("a link that dies inside a send takes nothing with it, and no time", () =>
     expect(world.clock.monotonicMs() - startMs).toBeLessThan(1_000);
   }));
 
+test("idle, a session keeps one connection of a kind, and the relay beside it", () =>
+  inWorld({ seed: 13 }, async (world) => {
+    const { alice, bob } = await world.connect({ kind: "webrtc" });
+    for (const dialler of ["bob", "alice"] as const)
+      await world.until(world.link({ kind: "webrtc", dialler }).connected);
+    await world.until(world.link({ kind: "relay" }).connected);
+    expect(alice.transports).toEqual(["webrtc", "webrtc", "webrtc", "relay"]);
+    await world.clock.advance(20_000);
+    expect(alice.transports).toEqual(["webrtc", "relay"]);
+    expect(bob.transports).toEqual(["webrtc", "relay"]);
+  }));
+
 test.each<PeerName>(["alice", "bob"])(
   "closed by %s, a session leaves nothing running on either side",
   (who) =>

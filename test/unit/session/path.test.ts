@@ -101,6 +101,14 @@ describe("pings", () => {
     expect(path.pingDue(21_000, false)).toBeDefined();
   });
 
+  test("wait for silence when idle: the other side's own are enough", () => {
+    const path = pathOf("tcp");
+    path.heard(15_000);
+    expect(path.pingDue(34_999, false)).toBeUndefined();
+    expect(path.pingDue(35_000, false, 30_000)).toBeUndefined();
+    expect(path.pingDue(35_000, false)).toBeDefined();
+  });
+
   test("measure the round trip: smoothed, and the smallest", () => {
     const path = pathOf("tcp");
     path.pong(path.startPing(0), 100);

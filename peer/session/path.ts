@@ -163,6 +163,10 @@ export class Path {
     if (this.state === "suspect") this.state = "usable";
   }
 
+  get heardAtMs(): number {
+    return this.#heardAtMs;
+  }
+
   /** Something went out that the other side answers. */
   expectAnswer(nowMs: number): void {
     this.#dueSinceMs ??= nowMs;

@@ -232,6 +232,16 @@ export class Paths {
     return isDoubtful;
   }
 
+  /** Others of its kind go the same way: what was not heard later is no better, and is asked before it is moved to. */
+  #suspectAlike(path: Path, nowMs: number): void {
+    for (const other of this.#paths) {
+      if (other.link.kind !== path.link.kind || other.state !== "usable" || other.heardAtMs > path.heardAtMs)
+        continue;
+      other.state = "suspect";
+      this.#owner.sendPing(other, other.startPing(nowMs));
+    }
+  }
+
   /** Dials that crossed have made two connections of one kind, each with keep-alives of its own: idle, one is enough. */
   #thin(): void {
     if (!this.#owner.leads || this.#owner.isStriped()) return;
@@ -250,6 +260,7 @@ export class Paths {
     }
     if (judgement === "suspect" && path.state === "usable") {
       path.state = "suspect";
+      this.#suspectAlike(path, nowMs);
       if (this.#paths.some((other) => other.state === "usable")) this.#owner.release(path);
     }
     // A spare path through the edge is left asleep, unless it may be needed; its own keep-alive does not wake the relay.

@@ -257,6 +257,21 @@ test("a link that dies inside a send takes nothing with it, and no time", () =>
     expect(world.clock.monotonicMs() - startMs).toBeLessThan(1_000);
   }));
 
+test("two connections that die together cost no more time than one", () =>
+  inWorld({ seed: 14 }, async (world) => {
+    const { alice, link } = await world.connect({ kind: "webrtc" });
+    const second = world.link({ kind: "webrtc", dialler: "bob" });
+    await world.until(second.connected);
+    await world.until(world.link({ kind: "relay" }).connected);
+    const { near } = await streamPair(world);
+    await world.clock.advance(1_500);
+    link.cut("neither");
+    second.cut("neither");
+    await world.until(near.writable.getWriter().write(new Uint8Array(1_000)));
+    await world.clock.advance(700);
+    expect(alice.path.transport).toBe("relay");
+  }));
+
 test("idle, a session keeps one connection of a kind, and the relay beside it", () =>
   inWorld({ seed: 13 }, async (world) => {
     const { alice, bob } = await world.connect({ kind: "webrtc" });

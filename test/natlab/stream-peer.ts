@@ -1,6 +1,6 @@
 /**
  * One end of a stream under observation, as a process of its own. `receive` says what comes, when nothing came, and over which path; `send ID` sends
- * bytes that follow from a seed, at a pace until SIGUSR2 takes the brake off. Both hash. Every line on standard output is one JSON object.
+ * bytes that follow from a seed, at a pace until SIGUSR2 takes the brake off; `hold ID` has a session and nothing to say. The first two hash. Every line on standard output is one JSON object.
  */
 import { createCipheriv, createHash } from "node:crypto";
 import process from "node:process";
@@ -13,7 +13,6 @@ const CHUNK_BYTES: number = 64 * 1024;
 /** The longest silence that is not worth a line. */
 const GAP_MS = 50;
 const PROGRESS_EVERY_MS = 200;
-const NETWORK = "lab";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -24,6 +23,8 @@ const { values, positionals } = parseArgs({
     bytes: { type: "string", default: "0" },
     /** Bytes a second before SIGUSR2. */
     pace: { type: "string", default: "0" },
+    network: { type: "string", default: "lab" },
+    "no-overlay": { type: "boolean", default: false },
   },
 });
 
@@ -42,8 +43,9 @@ function openPeer(): Promise<Peer> {
   const { listen, edge } = values;
   return Peer.open({
     edge: edge ?? null,
-    network: NETWORK,
+    network: values.network,
     lan: false,
+    overlay: !values["no-overlay"],
     ...(listen === undefined ? {} : { listen }),
   });
 }
@@ -72,6 +74,11 @@ async function receive(): Promise<void> {
     }
   });
   say("ready", { id: peer.id });
+}
+
+async function hold(id: string): Promise<void> {
+  const peer = await openPeer();
+  tellPaths(await peer.connect(id));
 }
 
 async function send(id: string): Promise<void> {
@@ -113,4 +120,4 @@ process.on("SIGTERM", () => process.exit(0));
 // Timers of a peer keep nobody alive.
 setInterval(() => {}, 60_000);
 const [role, id = ""] = positionals;
-await (role === "send" ? send(id) : receive());
+await (role === "send" ? send(id) : role === "hold" ? hold(id) : receive());

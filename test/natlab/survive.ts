@@ -20,11 +20,15 @@ const START_TIMEOUT_MS = 30_000;
 const DIRECT_TIMEOUT_MS = 60_000;
 const AGAIN_TIMEOUT_MS = 120_000;
 const DONE_TIMEOUT_MS = 600_000;
-/** A transfer that is to last until the trouble is over goes at this pace. */
-const PACE_BYTES = { sleep: 1_000_000, kills: 3_000_000 } as const;
+/** A transfer that is to last until the trouble is over goes at this pace, and is let go then. */
+const SLEEP_PACE_BYTES = 1_000_000;
+/** A kill, and the way back to a direct path, take less than this on average. */
+const KILL_SECONDS = 6;
 const SLEEP_BYTES: number = 64 * 1024 * 1024;
-/** A kill lasts this long: longer than it takes to see it. */
-const KILL_MS = { min: 800, max: 1_500 } as const;
+/** A kill lasts this long: longer than it takes to see it, and three in ten longer than the path lives. */
+const KILL_MS = { min: 800, max: 1_200 } as const;
+const LONG_KILL_MS = { min: 2_300, max: 3_000 } as const;
+const LONG_SHARE = 0.3;
 /** Between the return of the direct path and the next kill. */
 const REST_MS = { min: 100, max: 600 } as const;
 
@@ -74,10 +78,10 @@ try {
 
 async function outliveSleep(): Promise<Outcome> {
   const stoppedSeconds = Number(values.sleep ?? 300);
-  const transfer = await begin(Number(values.bytes ?? SLEEP_BYTES), PACE_BYTES.sleep);
+  const transfer = await begin(Number(values.bytes ?? SLEEP_BYTES), SLEEP_PACE_BYTES);
   const { receiver, sender } = transfer;
   const stopped = values.who === "sender" ? sender : receiver;
-  await isDirect(receiver, 0);
+  await isDirect(receiver);
   stopped.signal("SIGSTOP");
   await sleep(stoppedSeconds * 1_000);
   const wokenAtMs = Date.now();
@@ -105,26 +109,30 @@ async function outliveKills(count: number): Promise<Outcome> {
     min + random.unit() * (max - min);
   console.error(`seed=${seed} replay: node test/natlab/survive.ts --kills ${count} --seed ${seed}`);
   const bytes = Number(values.bytes ?? 1024 ** 3);
-  const transfer = await begin(bytes, PACE_BYTES.kills);
+  const transfer = await begin(bytes, bytes / (count * KILL_SECONDS));
   const { receiver, receiverSite } = transfer;
   const killsAtMs: number[] = [];
   const killed: string[] = [];
+  let long = 0;
   for (let kill = 0; kill < count; kill++) {
-    await isDirect(receiver, killsAtMs.at(-1) ?? 0);
+    await isDirect(receiver);
     await sleep(between(REST_MS));
-    const isTcp = lastPath(receiver) === "tcp";
+    const isTcp = lastPathOf(receiver)?.["transport"] === "tcp";
     killsAtMs.push(Date.now());
     killed.push(isTcp ? "tcp" : "webrtc");
     receiverSite.host.rules(deadPath(isTcp && random.unit() < 0.5 ? "reset" : "drop"));
-    await sleep(between(KILL_MS));
+    const isLong = random.unit() < LONG_SHARE;
+    if (isLong) long += 1;
+    await sleep(between(isLong ? LONG_KILL_MS : KILL_MS));
     receiverSite.host.rules("delete table inet dead");
   }
-  await isDirect(receiver, killsAtMs.at(-1) ?? 0);
+  await isDirect(receiver);
   const ending = await finish(transfer);
   const gapsMs = killsAtMs.map((fromMs, i) => longestGapMs(receiver, fromMs, killsAtMs[i + 1] ?? Infinity));
   const sorted = gapsMs.toSorted((a, b) => a - b);
   return {
     kills: killsAtMs.length,
+    long,
     of: Object.fromEntries(["tcp", "webrtc"].map((kind) => [kind, killed.filter((k) => k === kind).length])),
     access: values.access,
     seed,
@@ -172,18 +180,11 @@ async function finish({ receiver, sender }: Transfer): Promise<Ending> {
   };
 }
 
-/** Resolves once the receiver's session is on a direct path that it took after `sinceMs`. */
-async function isDirect(receiver: LabProcess, sinceMs: number): Promise<void> {
-  const isNow = (): boolean => {
-    const path = receiver.events.findLast(({ event }) => event === "path");
-    if (path?.["kind"] !== "direct") return false;
-    // Another move, or an earlier one that the kill did not end.
-    return wallMsOf(path) > sinceMs;
-  };
+/** Resolves once the receiver's session is on a direct path. One that a short kill did not end is the one from before. */
+async function isDirect(receiver: LabProcess): Promise<void> {
+  const isNow = (): boolean => lastPathOf(receiver)?.["kind"] === "direct";
   if ((await receiver.find(isNow, DIRECT_TIMEOUT_MS)) === undefined)
-    throw new Error(
-      `no direct path within ${DIRECT_TIMEOUT_MS} ms: ${JSON.stringify(receiver.events.slice(-5))}`,
-    );
+    throw new Error(`no direct path within ${DIRECT_TIMEOUT_MS} ms: ${JSON.stringify(lastPathOf(receiver))}`);
 }
 
 /** What would carry the direct path is dropped, or answered with a reset; the edge stays reachable. */
@@ -210,6 +211,6 @@ function lastBytes(receiver: LabProcess): number {
   return Number(receiver.events.findLast(({ event }) => event === "progress")?.["bytes"] ?? 0);
 }
 
-function lastPath(receiver: LabProcess): unknown {
-  return receiver.events.findLast(({ event }) => event === "path")?.["transport"];
+function lastPathOf(receiver: LabProcess): LabEvent | undefined {
+  return receiver.events.findLast(({ event }) => event === "path");
 }

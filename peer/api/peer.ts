@@ -15,6 +15,7 @@ import { Rendezvous } from "../overlay/rendezvous.ts";
 import type { PathAttempt } from "../overlay/path-attempt.ts";
 import { type IceOutcome, RtcNegotiations } from "../overlay/rtc-negotiations.ts";
 import { Upgrader } from "../overlay/upgrader.ts";
+import { WakeWatch } from "../overlay/wake-watch.ts";
 import type { IceServer, KeyValueStorage, Listener, Runtime } from "../runtime.ts";
 import type { SearchHit, SearchOptions } from "../services/search/search.ts";
 import { WORK_PROTOCOL } from "../services/compute/work-protocol.ts";
@@ -110,6 +111,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   #lan: LanDiscovery | undefined;
   #listener: Listener | undefined;
   readonly #unwatch: () => void;
+  readonly #wakes: WakeWatch;
   #closed: Promise<void> | undefined;
 
   /**
@@ -225,6 +227,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     });
     this.#unwatch =
       runtime.lifecycle?.watch({ back: () => this.#back(), away: () => this.#away() }) ?? (() => {});
+    this.#wakes = new WakeWatch(runtime.clock, () => this.#back({ slept: true }));
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
     const host = this.#serviceHost(pass);
     this.membership = new Membership({
@@ -416,6 +419,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
       const detail: EdgeState = error === undefined ? { connected } : { connected, error };
       this.#services.search.edgeChanged(connected, error !== undefined);
       this.dispatchEvent(new CustomEvent("edge", { detail }));
+      // This machine's network is there again, or the edge is, over which others are found.
+      if (connected) this.#reviveAll();
     };
     try {
       await rendezvous.open(this.#options.signal);
@@ -427,16 +432,21 @@ export class Peer extends EventTarget implements AsyncDisposable {
   }
 
   /** The program stood still or was put away, or the network is another one. */
-  #back(): void {
+  #back({ slept = false }: { readonly slept?: boolean } = {}): void {
     this.#connector.resume();
     this.#rendezvous?.resume();
     this.#rendezvous?.doubt();
     this.#rendezvous?.hurry();
     this.#woven?.reentry?.hurry();
     for (const session of this.#sessions.all()) {
-      session.check();
+      session.check({ slept });
       this.#upgrader.wake(session);
     }
+  }
+
+  #reviveAll(): void {
+    for (const session of this.#sessions.all())
+      if (session.path.kind === "none") this.#upgrader.wake(session);
   }
 
   /** The program is put away: it may come back with all its sessions, but not while anything is open. */
@@ -449,6 +459,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#unwatch();
+    this.#wakes.stop();
     const woven = this.#woven;
     await woven?.reentry?.close();
     await this.#lan?.close();
@@ -505,6 +516,9 @@ export class Peer extends EventTarget implements AsyncDisposable {
       this.dispatchEvent(new CustomEvent("session", { detail: session }));
     };
     session.addEventListener("path", tell);
+    session.addEventListener("path", () => {
+      if (session.path.kind !== "none") this.#services.topics.met(session);
+    });
     this.#upgrader.watch(session);
     this.#services.topics.met(session);
     tell();

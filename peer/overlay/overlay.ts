@@ -198,7 +198,9 @@ export class Overlay {
   release(session: PeerSession): void {
     const timer = this.#options.runtime.clock.setTimer(UNUSED_AFTER_MS, () => {
       this.#unused.delete(timer);
-      if (!this.#links.has(session) && session.streamCount === 0 && !session.closing)
+      // It may belong to somebody who sleeps: it is kept for as long as sessions are, and looked at again.
+      if (session.path.kind === "none" && !session.closing) this.release(session);
+      else if (!this.#links.has(session) && session.streamCount === 0 && !session.closing)
         this.#spawn(session.close());
     });
     this.#unused.add(timer);

@@ -25,11 +25,15 @@ const STRIPES_AT_ONCE = 3;
 const UPGRADE_BACKOFF = { firstMs: 2_000, maxMs: 300_000 } as const;
 /** Pauses between attempts at any path for a session that has none. */
 const REDIAL_BACKOFF = { firstMs: 250, maxMs: 8_000 } as const;
+/** The same once it has had none for a minute: what woke up or came back dials by itself, and each attempt may cost the edge a channel. */
+const REDIAL_AWAY_BACKOFF = { firstMs: 250, maxMs: 60_000 } as const;
+/** Who has just woken up does not leave it to the other side to act first. */
+const WOKEN_MS = 15_000;
 
 export interface UpgraderOptions {
   readonly runtime: Runtime;
-  readonly sessions: Sessions;
-  readonly connector: Connector;
+  readonly sessions: Pick<Sessions, "connectOver">;
+  readonly connector: Pick<Connector, "connect" | "dialAddresses">;
   readonly rtc: RtcNegotiations | undefined;
   readonly policy: PathPolicy;
   listenAddresses(): readonly string[];
@@ -37,7 +41,10 @@ export interface UpgraderOptions {
 
 interface Watched {
   readonly stop: AbortController;
-  wake: () => void;
+  /** Those who wait end their pause. */
+  readonly wakes: Set<() => void>;
+  wokenAtMs: number;
+  isReviving: boolean;
   /** A direct path is being tried; that may take as long as a negotiation does. */
   isTrying: boolean;
   /** Addresses that came meanwhile are being dialled. */
@@ -60,7 +67,9 @@ export class Upgrader {
     const stop = new AbortController();
     this.#watched.set(session, {
       stop,
-      wake: () => {},
+      wakes: new Set(),
+      wokenAtMs: Number.NEGATIVE_INFINITY,
+      isReviving: false,
       isTrying: false,
       isDialling: false,
       stripes: new Set(),
@@ -84,7 +93,7 @@ export class Upgrader {
   /** Something was learned that may make a better path possible. */
   wake(session: PeerSession): void {
     const watched = this.#watched.get(session);
-    watched?.wake();
+    if (watched !== undefined) this.#wake(watched);
     if (watched?.isTrying !== true || watched.isDialling || session.transports.includes("tcp")) return;
     watched.isDialling = true;
     const dialling = this.#tryAddresses(session, watched.stop.signal).finally(() => {
@@ -93,10 +102,18 @@ export class Upgrader {
     this.#run(session, "dial what was learned", dialling);
   }
 
-  /** Every path of the session is lost. */
+  /** Every path of the session is lost, or one is wanted where none is. */
   revive(session: PeerSession): void {
-    const signal = this.#watched.get(session)?.stop.signal;
-    if (signal !== undefined) this.#run(session, "revive session", this.#redial(session, signal));
+    const watched = this.#watched.get(session);
+    if (watched?.isReviving === true) this.#wake(watched);
+    if (watched === undefined || watched.isReviving) return;
+    watched.isReviving = true;
+    const reviving = this.#redial(session, watched).finally(() => {
+      watched.isReviving = false;
+      // Lost again before the attempt knew that it was made.
+      if (session.path.kind === "none" && !session.closed) this.revive(session);
+    });
+    this.#run(session, "revive session", reviving);
   }
 
   announceAddresses(session: PeerSession): void {
@@ -113,8 +130,8 @@ export class Upgrader {
 
   async #improve(session: PeerSession, signal: AbortSignal): Promise<void> {
     const { runtime } = this.#options;
-    if (session.role === "acceptor") await this.#change(session, ACCEPTOR_AFTER_MS, signal);
     for (let attempt = 0; ; attempt++) {
+      if (session.role === "acceptor" && session.path.kind !== "direct") await this.#giveWay(session, signal);
       signal.throwIfAborted();
       if (session.path.kind !== "none") {
         const watched = this.#watched.get(session);
@@ -130,6 +147,14 @@ export class Upgrader {
         signal,
       );
     }
+  }
+
+  /** Leaves the other side the first attempt, or there would be two connections; an address that is learned meanwhile is dialled. */
+  async #giveWay(session: PeerSession, signal: AbortSignal): Promise<void> {
+    const watched = this.#watched.get(session);
+    if (watched !== undefined) watched.isTrying = true;
+    await this.#options.runtime.clock.sleep(ACCEPTOR_AFTER_MS, signal);
+    if (watched !== undefined) watched.isTrying = false;
   }
 
   async #tryDirect(session: PeerSession, signal: AbortSignal): Promise<void> {
@@ -209,30 +234,47 @@ export class Upgrader {
     for (const each of stripes) if (!session.carriesOver(each)) stripes.delete(each);
   }
 
-  async #redial(session: PeerSession, signal: AbortSignal): Promise<void> {
+  async #redial(session: PeerSession, watched: Watched): Promise<void> {
     const { connector, runtime } = this.#options;
-    if (session.role === "acceptor") await this.#change(session, ACCEPTOR_AFTER_MS, signal);
+    const { signal } = watched.stop;
+    const hasWoken = runtime.clock.monotonicMs() - watched.wokenAtMs < WOKEN_MS;
+    if (session.role === "acceptor" && !hasWoken) await this.#change(session, ACCEPTOR_AFTER_MS, signal);
     for (let attempt = 0; session.path.kind === "none"; attempt++) {
       signal.throwIfAborted();
+      const startedAtMs = runtime.clock.monotonicMs();
       try {
         await connector.connect(session.peerId, { signal });
         return;
       } catch (error) {
         runtime.log.debug("redial failed", { peer: short(session.peerId), error: String(error) });
       }
-      await this.#change(session, backoffMs(attempt, runtime.random, REDIAL_BACKOFF), signal);
+      if (watched.wokenAtMs >= startedAtMs) attempt = 0;
+      await this.#change(session, this.#redialPauseMs(session, attempt), signal);
+      if (watched.wokenAtMs >= startedAtMs) attempt = -1;
     }
+  }
+
+  /** Undefined: until something happens. A session that nobody uses is kept, and waits to be dialled or used. */
+  #redialPauseMs(session: PeerSession, attempt: number): number | undefined {
+    const { random } = this.#options.runtime;
+    if (!session.isAway) return backoffMs(attempt, random, REDIAL_BACKOFF);
+    return session.streamCount > 0 ? backoffMs(attempt, random, REDIAL_AWAY_BACKOFF) : undefined;
+  }
+
+  #wake(watched: Watched): void {
+    watched.wokenAtMs = this.#options.runtime.clock.monotonicMs();
+    for (const wake of [...watched.wakes]) wake();
   }
 
   /** Waits until the session's path changes, something is learned, or the time is over. */
   async #change(session: PeerSession, delayMs: number | undefined, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options.runtime;
     signal.throwIfAborted();
+    const wakes = this.#watched.get(session)?.wakes;
     await new Promise<void>((resolve) => {
-      const watched = this.#watched.get(session);
-      const before = watched?.wake ?? (() => {});
       const done = (): void => {
         timer?.cancel();
+        wakes?.delete(done);
         session.removeEventListener("path", done);
         signal.removeEventListener("abort", done);
         resolve();
@@ -240,15 +282,8 @@ export class Upgrader {
       const timer = delayMs === undefined ? undefined : clock.setTimer(delayMs, done);
       session.addEventListener("path", done, { once: true });
       signal.addEventListener("abort", done, { once: true });
-      if (watched !== undefined) {
-        watched.wake = () => {
-          before();
-          done();
-        };
-      }
+      wakes?.add(done);
     });
-    const watched = this.#watched.get(session);
-    if (watched !== undefined) watched.wake = () => {};
   }
 
   #send(session: PeerSession, message: SignalMessage): void {

@@ -51,6 +51,8 @@ export interface Stream {
 
 export interface SessionEvents {
   readonly path: CustomEvent<PathInfo>;
+  /** For a minute there was no path: it may come back, and whoever has others to turn to should. */
+  readonly away: Event;
   /** The session has ended for good; `detail` says why. */
   readonly close: CustomEvent<ErrorCode>;
 }

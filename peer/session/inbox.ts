@@ -69,6 +69,11 @@ export class Inbox {
     return this.#ahead.size > 0;
   }
 
+  /** Bytes that wait for what is missing before them. */
+  get aheadBytes(): number {
+    return this.#aheadBytes;
+  }
+
   clear(): void {
     this.#ahead.clear();
     this.#aheadBytes = 0;

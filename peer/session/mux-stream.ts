@@ -239,6 +239,11 @@ export class MuxStream implements Stream {
     return this.#grown;
   }
 
+  /** Bytes that wait here, to be sent or to be read. */
+  get heldBytes(): number {
+    return this.#queue.length + this.#receivedBytes;
+  }
+
   get #over(): boolean {
     return this.#sending === "ended" && this.#receiving === "ended";
   }

@@ -73,6 +73,14 @@ export class Mux implements StreamOwner {
     return this.#streams.size;
   }
 
+  /** Memory of what was written and not sent, and of what came and was not read. */
+  get heldBytes(): number {
+    let bytes = 0;
+    for (const frame of this.#control) bytes += frame.length;
+    for (const stream of this.#streams.values()) bytes += stream.heldBytes;
+    return bytes;
+  }
+
   /** @throws PeerloomError `session/too-many-streams` */
   open(protocol: string, priority: StreamPriority): MuxStream {
     if (this.#ownOpen >= STREAMS_MAX) {

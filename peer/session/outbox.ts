@@ -96,6 +96,8 @@ export class Outbox {
   pump(carriers: readonly Path[]): void {
     const first = carriers[0];
     while (first !== undefined) {
+      // One died of the last frame, inside `send`: what it had waits again, and the session pumps it to those that are left.
+      if (carriers.some(({ state }) => state === "dead")) return;
       const withRoom = pickCarrier(carriers, LINK_BUFFER_HIGH_BYTES);
       const path = withRoom ?? first;
       if (path.link.bufferedBytes >= LINK_BUFFER_HIGH_BYTES) return;

@@ -5,6 +5,7 @@
 import type { Link, LinkKind } from "../links/link.ts";
 import type { Timer } from "../runtime.ts";
 import { type DeliveryMark, SendWindow } from "./send-window.ts";
+import { Standing } from "./standing.ts";
 
 /**
  * `proving`: the other end has not shown yet that it holds the keys on this link. `suspect`: silent while an answer was
@@ -22,15 +23,23 @@ const RANK: { readonly [kind in LinkKind]: number } = {
 };
 
 const RTT_SMOOTHING = 0.2;
-/** Silence with an answer due: from here on other paths go first. */
+/** A round trip that was measured so long ago at most says how a path is now. */
+const FRESH_MS = 5_000;
+/** Silence with an answer due: from here on other paths go first. Of bulk on its way something is acknowledged in every round trip. */
 const SUSPECT_MS_MIN = 500;
-const SUSPECT_ROUND_TRIPS = 4;
+const SUSPECT_ROUND_TRIPS = 2;
+const SUSPECT_MORE_MS = 200;
 /** Silence with an answer due: from here on the link is given up. Together with the ping interval below 3 s. */
 const DEAD_MS = 2_000;
+const DEAD_ROUND_TRIPS = 4;
 /** Pings without an answer that are remembered: on a slow path an early one may still be answered. */
 const PINGS_MAX = 4;
+/** The same for a path that is doubted: it was there before a sleep. */
+const DOUBTED_DEAD_MS = 1_000;
 export const PING_BUSY_MS = 1_000;
 export const PING_IDLE_MS = 20_000;
+/** Whoever accepted the session asks only when the dialler has not for so long: one of them is enough to keep a NAT's mapping. */
+export const PING_IDLE_LED_MS = 30_000;
 
 /** One sending of a frame on a path. */
 export interface Flight {
@@ -44,11 +53,15 @@ export class Path {
   readonly link: Link;
   readonly window: SendWindow;
   state: PathState;
+  /** Beside the other paths of the session. */
+  readonly standing: Standing = new Standing();
   /** Until the other end has proved itself. */
   proofTimer: Timer | undefined;
   /** Smoothed round trip. */
   rttMs: number | undefined;
   rttMsMin: number | undefined;
+  /** When the round trip was measured last. */
+  #rttAtMs = Number.NEGATIVE_INFINITY;
   /** The acceptor's nonce that the dialler must prove on this link. */
   readonly linkNonce: Uint8Array;
   /** Data frames that have come in on the link, and how many of them the other side was told of. */
@@ -61,6 +74,7 @@ export class Path {
   #heardAtMs: number;
   /** Since when something is due from the other side. */
   #dueSinceMs: number | undefined;
+  #isDoubted = false;
   /** Not answered yet, the latest last. */
   #pings: { readonly id: number; readonly sentAtMs: number }[] = [];
   #nextPingId = 1;
@@ -143,9 +157,14 @@ export class Path {
   /** Something authentic came in. */
   heard(nowMs: number): void {
     this.#heardAtMs = nowMs;
+    this.#isDoubted = false;
     // A ping's answer stays due whatever else comes: the path may die between the two.
     this.#dueSinceMs = this.#pings.length > 0 ? nowMs : undefined;
     if (this.state === "suspect") this.state = "usable";
+  }
+
+  get heardAtMs(): number {
+    return this.#heardAtMs;
   }
 
   /** Something went out that the other side answers. */
@@ -159,13 +178,22 @@ export class Path {
     this.#heardAtMs = nowMs;
   }
 
-  /** @returns the id to send when a ping is due */
-  pingDue(nowMs: number, busy: boolean): number | undefined {
-    const intervalMs = busy ? PING_BUSY_MS : PING_IDLE_MS;
+  /** It may have died unseen: given up sooner, unless something is heard. */
+  doubt(): void {
+    this.#isDoubted = true;
+  }
+
+  /**
+   * @param idleMs of silence that an idle path is left
+   * @returns the id to send when a ping is due
+   */
+  pingDue(nowMs: number, busy: boolean, idleMs: number = PING_IDLE_MS): number | undefined {
     const latest = this.#pings.at(-1);
     const isDue =
       latest === undefined
-        ? nowMs - this.#pingedAtMs >= intervalMs
+        ? busy
+          ? nowMs - this.#pingedAtMs >= PING_BUSY_MS
+          : nowMs - Math.max(this.#pingedAtMs, this.#heardAtMs) >= idleMs
         : this.#heardAtMs > latest.sentAtMs && nowMs - latest.sentAtMs > this.#patienceMs;
     return isDue ? this.startPing(nowMs) : undefined;
   }
@@ -187,11 +215,17 @@ export class Path {
     this.#dueSinceMs = undefined;
     this.rttMs = this.rttMs === undefined ? sampleMs : this.rttMs + RTT_SMOOTHING * (sampleMs - this.rttMs);
     this.rttMsMin = Math.min(this.rttMsMin ?? sampleMs, sampleMs);
+    this.#rttAtMs = nowMs;
+  }
+
+  /** The smoothed round trip, if it was measured in the last seconds. */
+  freshRttMs(nowMs: number): number | undefined {
+    return nowMs - this.#rttAtMs <= FRESH_MS ? this.rttMs : undefined;
   }
 
   /** Silence after which other paths go first, and a ping whose answer was not sent is asked again. */
   get #patienceMs(): number {
-    return Math.max(SUSPECT_MS_MIN, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0));
+    return Math.max(SUSPECT_MS_MIN, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0) + SUSPECT_MORE_MS);
   }
 
   /** What the silence means now. */
@@ -199,13 +233,17 @@ export class Path {
     const sinceMs = this.#dueSinceMs;
     if (sinceMs === undefined) return "alive";
     const silentMs = nowMs - Math.max(sinceMs, this.#heardAtMs);
-    if (silentMs > Math.max(DEAD_MS, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0))) return "dead";
+    const deadMs = this.#isDoubted ? DOUBTED_DEAD_MS : DEAD_MS;
+    if (silentMs > Math.max(deadMs, DEAD_ROUND_TRIPS * (this.rttMs ?? 0))) return "dead";
     if (silentMs > this.#patienceMs) return "suspect";
     return "alive";
   }
 }
 
-/** The path that should carry the session, or undefined when there is none. Suspects only when nothing else is left. */
+/**
+ * The path that should carry the session, or undefined when there is none: the best kind, unless it has become clearly worse than another.
+ * Suspects only when nothing else is left.
+ */
 export function pickPath(paths: readonly Path[]): Path | undefined {
   let best: Path | undefined;
   for (const path of paths) {
@@ -240,5 +278,5 @@ export function pickCarrier(carriers: readonly Path[], bufferBytesMax: number): 
 }
 
 function score(path: Path): number {
-  return path.rank + (path.state === "suspect" ? 100 : 0);
+  return path.rank + (path.standing.isDemoted ? 10 : 0) + (path.state === "suspect" ? 100 : 0);
 }

@@ -6,7 +6,8 @@ import { PeerloomError } from "../../shared/errors.ts";
 import { DATA_BYTES_MAX } from "../../shared/frame.ts";
 import { type Link, pathKindOf } from "../links/link.ts";
 import type { Clock, Timer } from "../runtime.ts";
-import { carriersOf, Path, pickPath } from "./path.ts";
+import { carriersOf, Path, pickPath, PING_IDLE_LED_MS, PING_IDLE_MS } from "./path.ts";
+import { type Comparison, isFarBehind } from "./standing.ts";
 
 /** The other end must prove itself on a link by then. */
 export const PROVE_TIMEOUT_MS = 10_000;
@@ -24,6 +25,8 @@ const CHECK_EVERY_MS = 500;
 /** What the paths ask of their session. */
 export interface PathsOwner {
   readonly clock: Clock;
+  /** This side dialled the session. */
+  readonly leads: boolean;
   receive(path: Path, frame: Uint8Array): void;
   /** A link takes more. */
   drained(): void;
@@ -35,8 +38,10 @@ export interface PathsOwner {
   chose(best: Path | undefined, before: Path | undefined): void;
   /** Something is under way or open, so paths are watched closely. */
   isBusy(): boolean;
-  /** The paths were judged; before the best is chosen again. */
-  watched(nowMs: number): void;
+  /** Bulk is to be spread over several connections. */
+  isStriped(): boolean;
+  /** The paths were judged; before the best is chosen again. @param stoodStillMs this side did nothing for so long, asleep or stopped */
+  watched(nowMs: number, stoodStillMs: number): void;
 }
 
 export class Paths {
@@ -135,8 +140,11 @@ export class Paths {
     this.#owner.chose(this.#active, before);
   }
 
-  /** Whether they still live is found out at once. Those through the edge that carry nothing are left asleep. */
-  check(): void {
+  /**
+   * Whether they still live is found out at once. Those through the edge that carry nothing are left asleep.
+   * @param slept this side was asleep: the other has most likely given them up, so that they are not waited for as long as else
+   */
+  check(slept: boolean): void {
     const nowMs = this.#owner.clock.monotonicMs();
     if (this.#closed || nowMs - this.#checkedAtMs < CHECK_EVERY_MS) return;
     this.#checkedAtMs = nowMs;
@@ -145,6 +153,7 @@ export class Paths {
       if (path !== this.#active && pathKindOf(path.link.kind) !== "direct") continue;
       // Silence until now says nothing: this side may have stood still.
       path.forgive(nowMs);
+      if (slept) path.doubt();
       this.#owner.sendPing(path, path.startPing(nowMs));
     }
     this.watch();
@@ -160,7 +169,8 @@ export class Paths {
     if (this.#closed) return;
     const { clock } = this.#owner;
     const isChecked = clock.monotonicMs() - this.#checkedAtMs < CHECK_MS;
-    const busy = this.#owner.isBusy() || this.#active === undefined || isChecked;
+    // Without any path there is only the time to be watched.
+    const busy = this.#active !== undefined && (this.#owner.isBusy() || isChecked);
     if (this.#tick !== undefined) {
       if (this.#tick.busy || !busy) return;
       this.#tick.timer.cancel();
@@ -189,14 +199,59 @@ export class Paths {
     this.#tick = undefined;
     if (tick === undefined || this.#closed) return;
     const { slackMs = 0 } = this.#owner.clock;
-    if (nowMs - tick.dueAtMs > TICK_LATE_MS + slackMs) for (const path of this.#paths) path.forgive(nowMs);
-    for (const path of [...this.#paths]) this.#look(path, nowMs, tick.busy);
-    this.#owner.watched(nowMs);
+    const lateMs = nowMs - tick.dueAtMs;
+    const stoodStillMs = lateMs > TICK_LATE_MS + slackMs ? lateMs : 0;
+    if (stoodStillMs > 0) for (const path of this.#paths) path.forgive(nowMs);
+    const isCompared = tick.busy && this.#compare(nowMs);
+    for (const path of [...this.#paths]) this.#look(path, nowMs, tick.busy, isCompared);
+    this.#owner.watched(nowMs, stoodStillMs);
+    if (!tick.busy) this.#thin();
     this.choose();
     this.watch();
   }
 
-  #look(path: Path, nowMs: number, busy: boolean): void {
+  /**
+   * Sets what is known of the round trips side by side.
+   * @returns whether the spare paths are to be measured as often as the one that carries the session
+   */
+  #compare(nowMs: number): boolean {
+    const usable = this.#paths.filter(({ state }) => state === "usable");
+    if (usable.length < 2) return false;
+    let isDoubtful = false;
+    for (const path of usable) {
+      path.standing.compare(
+        comparisonOf(path, usable, (each) => each.freshRttMs(nowMs)),
+        nowMs,
+      );
+      if (path.standing.isDemoted) isDoubtful = true;
+      else if (path === this.#active) {
+        const known = comparisonOf(path, usable, ({ rttMs }) => rttMs);
+        isDoubtful ||= known !== undefined && isFarBehind(known);
+      }
+    }
+    return isDoubtful;
+  }
+
+  /** Others of its kind go the same way: what was not heard later is no better, and is asked before it is moved to. */
+  #suspectAlike(path: Path, nowMs: number): void {
+    for (const other of this.#paths) {
+      if (other.link.kind !== path.link.kind || other.state !== "usable" || other.heardAtMs > path.heardAtMs)
+        continue;
+      other.state = "suspect";
+      this.#owner.sendPing(other, other.startPing(nowMs));
+    }
+  }
+
+  /** Dials that crossed have made two connections of one kind, each with keep-alives of its own: idle, one is enough. */
+  #thin(): void {
+    if (!this.#owner.leads || this.#owner.isStriped()) return;
+    const active = this.#active;
+    const isSpare = (each: Path): boolean =>
+      each !== active && each.state === "usable" && each.link.kind === active?.link.kind && !each.isCarrying;
+    for (const path of this.#paths.filter(isSpare)) this.drop(path, undefined);
+  }
+
+  #look(path: Path, nowMs: number, busy: boolean, isCompared: boolean): void {
     if (path.state === "proving" || path.state === "dead") return;
     const judgement = path.judge(nowMs);
     if (judgement === "dead") {
@@ -205,13 +260,34 @@ export class Paths {
     }
     if (judgement === "suspect" && path.state === "usable") {
       path.state = "suspect";
+      this.#suspectAlike(path, nowMs);
       if (this.#paths.some((other) => other.state === "usable")) this.#owner.release(path);
     }
-    // A spare path through the edge is left asleep; its own keep-alive does not wake the relay.
-    if (path !== this.#active && pathKindOf(path.link.kind) !== "direct") return;
-    const id = path.pingDue(nowMs, busy && (path === this.#active || path.isCarrying));
+    // A spare path through the edge is left asleep, unless it may be needed; its own keep-alive does not wake the relay.
+    if (path !== this.#active && !isCompared && pathKindOf(path.link.kind) !== "direct") return;
+    const isClose = busy && (path === this.#active || path.isCarrying || isCompared);
+    const id = path.pingDue(nowMs, isClose, this.#owner.leads ? PING_IDLE_MS : PING_IDLE_LED_MS);
     if (id !== undefined) this.#owner.sendPing(path, id);
   }
+}
+
+/** A path beside the best of the others that is not put back itself. */
+function comparisonOf(
+  path: Path,
+  paths: readonly Path[],
+  rttOf: (path: Path) => number | undefined,
+): Comparison | undefined {
+  const rttMs = rttOf(path);
+  if (rttMs === undefined) return undefined;
+  const isDirect = (each: Path): boolean => pathKindOf(each.link.kind) === "direct";
+  let best: Comparison | undefined;
+  for (const other of paths) {
+    const otherRttMs = rttOf(other);
+    if (other === path || other.standing.isDemoted || otherRttMs === undefined) continue;
+    if (best !== undefined && best.otherRttMs <= otherRttMs) continue;
+    best = { rttMs, otherRttMs, isOtherCostly: isDirect(path) && !isDirect(other) };
+  }
+  return best;
 }
 
 function closeLink(path: Path, how: "close" | "destroy"): void {

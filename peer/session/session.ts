@@ -21,8 +21,13 @@ import { nonceOf, type SessionKeys } from "./seal.ts";
 import { PROTOCOL_BYTES_MAX } from "./stream-frames.ts";
 import { StripePlan } from "./stripe-plan.ts";
 
-/** A session without any path lives on for this long. */
-export const RESUME_MS = 60_000;
+/**
+ * A session without any path lives on for this long, not counting what this side has slept: longer than people close a laptop between two
+ * rooms, and about as long as Linux lets TCP wait for an answer (`tcp_retries2`, 924 s).
+ */
+export const RESUME_MS = 900_000;
+/** Without any path for so long, the other side is asleep, cut off or dead: "away" is dispatched, and it is dialled rarely. */
+export const AWAY_MS = 60_000;
 /** A frame unacknowledged for so long on a living path is sent again. */
 const STALL_MS = 5_000;
 const STALL_ROUND_TRIPS = 8;
@@ -49,8 +54,10 @@ export interface SessionOptions {
   onOverlay(session: PeerSession, message: Uint8Array): void;
   /** The other side has proved itself on a first link. */
   onProved(session: PeerSession): void;
-  /** No path is left; somebody should make one within `RESUME_MS`. */
+  /** No path is left, or a path is wanted where none is; somebody should make one within `RESUME_MS`. */
   onPathless(session: PeerSession): void;
+  /** It has no path and holds more than before. */
+  onHolding(session: PeerSession): void;
   onEnd(session: PeerSession): void;
 }
 
@@ -72,6 +79,9 @@ export class PeerSession extends EventTarget implements Session {
   #controlSent: Promise<void> | undefined;
   #pumpPlanned = false;
   #pathlessSinceMs: number | undefined;
+  #isAway = false;
+  /** Told last to `onHolding`. */
+  #toldHeldBytes = 0;
   #proved: boolean;
   #proofTimer: Timer | undefined;
   #ended: PeerloomError | undefined;
@@ -110,14 +120,17 @@ export class PeerSession extends EventTarget implements Session {
     this.#acks = new AckSchedule(this.#runtime.clock, () => this.#acknowledge());
     this.#paths = new Paths({
       clock: this.#runtime.clock,
+      leads: options.role === "dialler",
       receive: (path, frame) => this.#receive(path, frame),
       drained: () => this.#pump(),
       sendPing: (path, id) => this.#sendControl(path, [{ kind: "ping", id }]),
       release: (path) => this.#outbox.release(path),
       dropped: (path, error) => this.#pathDropped(path, error),
       chose: (best, before) => this.#pathChosen(best, before),
+      isStriped: () => this.#stripePlan.wanted > 1,
       isBusy: () => !this.#idle || this.#mux.streamCount > 0,
-      watched: (nowMs) => {
+      watched: (nowMs, stoodStillMs) => {
+        if (this.#pathlessSinceMs !== undefined) this.#outlive(nowMs, stoodStillMs);
         this.#resend(nowMs);
         this.#planStripes(nowMs);
       },
@@ -161,6 +174,21 @@ export class PeerSession extends EventTarget implements Session {
       rttMs: path.rttMs,
       description: path.link.description,
     };
+  }
+
+  /** Monotonic time when it lost its last path, later by what this side has slept since; undefined while it has one. */
+  get pathlessSinceMs(): number | undefined {
+    return this.#pathlessSinceMs;
+  }
+
+  /** Without any path for `AWAY_MS`. */
+  get isAway(): boolean {
+    return this.#isAway;
+  }
+
+  /** Memory of what is under way, or waits to be sent or read. */
+  get heldBytes(): number {
+    return this.#outbox.bytes + this.#inbox.aheadBytes + this.#mux.heldBytes;
   }
 
   /** IP address of the other end on the path that carries the session, where its transport tells. */
@@ -218,6 +246,7 @@ export class PeerSession extends EventTarget implements Session {
       );
     }
     const stream = this.#mux.open(protocol, priority);
+    if (this.#pathlessSinceMs !== undefined) this.#options.onPathless(this);
     signal?.addEventListener("abort", () => stream.reset("aborted"), { once: true });
     return stream;
   }
@@ -281,9 +310,9 @@ export class PeerSession extends EventTarget implements Session {
     this.#paths.watch();
   }
 
-  /** Something speaks against its links: whether they still live is found out at once. */
-  check(): void {
-    this.#paths.check();
+  /** Something speaks against its links: whether they still live is found out at once. @param slept this side was asleep */
+  check({ slept = false }: { readonly slept?: boolean } = {}): void {
+    this.#paths.check(slept);
   }
 
   /** Gives up every link and keeps the session, which goes on where it was when there is another within `RESUME_MS`. */
@@ -334,12 +363,14 @@ export class PeerSession extends EventTarget implements Session {
     if (best === undefined) {
       if (this.#pathlessSinceMs === undefined && this.#proved) {
         this.#pathlessSinceMs = this.#runtime.clock.monotonicMs();
+        this.#toldHeldBytes = this.heldBytes;
         this.#options.onPathless(this);
       }
       this.#paths.watch();
       return;
     }
     this.#pathlessSinceMs = undefined;
+    this.#isAway = false;
     this.#planPump();
   }
 
@@ -590,14 +621,28 @@ export class PeerSession extends EventTarget implements Session {
     }
   }
 
-  /** What a living path has lost is sent again; a session without any path ends when nobody has made one in time. */
-  #resend(nowMs: number): void {
-    if (this.#pathlessSinceMs !== undefined && nowMs - this.#pathlessSinceMs > RESUME_MS) {
+  /** Without any path it ends when nobody has made one in time. This side's own sleep is not the other's silence. */
+  #outlive(nowMs: number, stoodStillMs: number): void {
+    const sinceMs = Math.min((this.#pathlessSinceMs ?? nowMs) + stoodStillMs, nowMs);
+    this.#pathlessSinceMs = sinceMs;
+    if (nowMs - sinceMs > RESUME_MS) {
       this.end(
         new PeerloomError("session/lost", `No path to ${short(this.peerId)} for ${RESUME_MS / 1000} s.`),
       );
       return;
     }
+    if (nowMs - sinceMs > AWAY_MS && !this.#isAway) {
+      this.#isAway = true;
+      this.dispatchEvent(new Event("away"));
+    }
+    const heldBytes = this.heldBytes;
+    if (heldBytes <= this.#toldHeldBytes) return;
+    this.#toldHeldBytes = heldBytes;
+    this.#options.onHolding(this);
+  }
+
+  /** What a living path has lost is sent again. */
+  #resend(nowMs: number): void {
     const stallMs = Math.max(STALL_MS, STALL_ROUND_TRIPS * (this.#paths.active?.rttMs ?? 0));
     this.#outbox.releaseOlderThan(nowMs - stallMs);
   }

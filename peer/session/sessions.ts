@@ -39,6 +39,12 @@ const HALF_OPEN_MAX = 256;
 const HALF_OPEN_WAIT_MS = 5_000;
 /** Hellos remembered, so that the same one on another link meets the same answer; past that the oldest goes. */
 const HELLOS_MAX = 256;
+/**
+ * Sessions kept without a path, and the bytes that they hold together; past either the one that has been without for longest is given up
+ * with `session/lost`. A cut takes all sessions of a routing table at once, eighty, most of them empty.
+ */
+export const PATHLESS_MAX = 256;
+export const PATHLESS_BYTES_MAX: number = 128 * 1024 * 1024;
 /** Said to a dialler whose hello crossed ours: the session of the lower peer id stands. */
 const CROSSED = "crossed";
 
@@ -49,6 +55,8 @@ export interface SessionsOptions extends Omit<HandshakeContext, "instance"> {
   onSession(session: PeerSession): void;
   onPathless(session: PeerSession): void;
   onEnd(session: PeerSession): void;
+  /** Bytes that all sessions without a path may hold together. @default 128 MiB */
+  readonly heldBytesMax?: number;
 }
 
 interface Dial {
@@ -343,14 +351,18 @@ export class Sessions {
     readonly role: "dialler" | "acceptor";
     readonly keys: PeerSession["keys"];
   }): PeerSession {
-    const { runtime, handler, onSignal, onOverlay, onPathless } = this.#options;
+    const { runtime, handler, onSignal, onOverlay } = this.#options;
     const session = new PeerSession({
       ...options,
       runtime,
       handler,
       onSignal,
       onOverlay,
-      onPathless,
+      onPathless: (pathless) => {
+        this.#boundPathless();
+        if (!pathless.closed) this.#options.onPathless(pathless);
+      },
+      onHolding: () => this.#boundPathless(),
       onProved: (proved) => this.#establish(proved),
       onEnd: (ended) => this.#forget(ended),
     });
@@ -373,6 +385,22 @@ export class Sessions {
     this.#byPeer.set(session.peerId, session);
     this.#options.onSession(session);
     for (const resolve of this.#waiting.get(session.peerId) ?? []) resolve(session);
+  }
+
+  #boundPathless(): void {
+    const pathless = this.all()
+      .filter(({ pathlessSinceMs }) => pathlessSinceMs !== undefined)
+      .toSorted((a, b) => (a.pathlessSinceMs ?? 0) - (b.pathlessSinceMs ?? 0));
+    const { heldBytesMax = PATHLESS_BYTES_MAX } = this.#options;
+    let count = pathless.length;
+    let bytes = pathless.reduce((sum, { heldBytes }) => sum + heldBytes, 0);
+    for (const session of pathless) {
+      if (count <= PATHLESS_MAX && bytes <= heldBytesMax) return;
+      count -= 1;
+      bytes -= session.heldBytes;
+      const why = `No path to ${short(session.peerId)}, and too much waits for paths here.`;
+      session.end(new PeerloomError("session/lost", why));
+    }
   }
 
   #dialledBy(session: PeerSession): PeerId {

@@ -9,6 +9,7 @@ const ALL = [
   "bulk",
   "distance",
   "latency",
+  "idle",
   "connect",
   "memory",
   "files",

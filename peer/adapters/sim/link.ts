@@ -52,6 +52,8 @@ export interface SimLinkPair<Kind extends string> {
   /** The path stands still, as a congested one does: nothing is lost, nothing arrives. */
   readonly pause: () => void;
   readonly resume: () => void;
+  /** From now on it takes so long, one way. */
+  readonly slow: (latencyMs: number) => void;
   /** A frame out of nowhere, after what is on its way. */
   readonly inject: (frame: Uint8Array, direction: Direction) => void;
 }
@@ -63,7 +65,8 @@ const DIRECT_UNACKED_BYTES_MAX = 16 * 1024 * 1024;
  * const { first, second, cut } = simLinkPair({ clock, random, kind: "tcp", latencyMs: 20, bytesPerSecond: 1e6 });
  */
 export function simLinkPair<Kind extends string>(options: SimPathOptions<Kind>): SimLinkPair<Kind> {
-  const { clock, random, kind, latencyMs = 10, jitterMs = 0, bytesPerSecond = Infinity, meddler } = options;
+  const { clock, random, kind, jitterMs = 0, bytesPerSecond = Infinity, meddler } = options;
+  let { latencyMs = 10 } = options;
   const bindings = options.bindings ?? [new Uint8Array(0), new Uint8Array(0)];
   const end = (index: 0 | 1, direction: Direction): SimLink<Kind> =>
     new SimLink({
@@ -101,6 +104,9 @@ export function simLinkPair<Kind extends string>(options: SimPathOptions<Kind>):
     resume() {
       first.resume();
       second.resume();
+    },
+    slow(slowerMs) {
+      latencyMs = slowerMs;
     },
     inject(frame, direction) {
       (direction === "to-second" ? first : second).inject(frame);

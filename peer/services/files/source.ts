@@ -34,6 +34,8 @@ import type { TicketProvider } from "./ticket.ts";
 const ANSWER_TIMEOUT_MS = 20_000;
 /** Chunks wait for their turn among other getters. */
 const CHUNK_TIMEOUT_MS = 60_000;
+/** A look so late means that this side slept, so that the silence is its own. */
+const LOOK_LATE_MS = 5_000;
 /** Messages about other members that are listened to, of one source: as often as they may come, and a few at once. */
 const PEERS_MESSAGES_AT_ONCE = 8;
 
@@ -215,11 +217,16 @@ export class Source {
     const { clock } = this.#host.runtime;
     let timer: Timer;
     this.#heardAtMs = clock.monotonicMs();
+    let dueAtMs = this.#heardAtMs + timeoutMs;
     const look = (): void => {
-      if (!owes()) this.#heardAtMs = clock.monotonicMs();
+      const hasSlept = clock.monotonicMs() - dueAtMs > LOOK_LATE_MS;
+      if (hasSlept || !owes()) this.#heardAtMs = clock.monotonicMs();
       const silentMs = clock.monotonicMs() - this.#heardAtMs;
       if (silentMs >= timeoutMs) this.#stream.reset("link/timeout");
-      else timer = clock.setTimer(timeoutMs - silentMs, look);
+      else {
+        dueAtMs = clock.monotonicMs() + timeoutMs - silentMs;
+        timer = clock.setTimer(timeoutMs - silentMs, look);
+      }
     };
     timer = clock.setTimer(timeoutMs, look);
     return { cancel: () => timer.cancel() };

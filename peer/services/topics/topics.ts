@@ -121,7 +121,13 @@ export class Topics {
     const former = this.#sessions.get(peerId);
     if (former !== undefined) this.#parted(former);
     this.#sessions.set(peerId, session);
-    session.addEventListener("close", () => this.#parted(session), { once: true });
+    const over = new AbortController();
+    const part = (): void => {
+      over.abort();
+      this.#parted(session);
+    };
+    // Messages go by others than one who is away; met again, it is told what it has missed.
+    for (const event of ["close", "away"]) session.addEventListener(event, part, { signal: over.signal });
     this.#gossip.met(peerId);
   }
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { RESUME_MS } from "../../../peer/session/session.ts";
 import type { Stream } from "../../../peer/session/contract.ts";
-import { ERROR_CODES } from "../../../shared/errors.ts";
+import { ERROR_CODES, PeerloomError } from "../../../shared/errors.ts";
 import { readAll, writeAll } from "./traffic.ts";
 import { inWorld, type PeerName, type World } from "./world.ts";
 
@@ -153,7 +153,7 @@ test.each<PeerName>(["alice", "bob"])(
     }),
 );
 
-test("a session resumes with everything that was under way when a link comes within a minute", () =>
+test("a session resumes with everything that was under way when a link comes in time", () =>
   fc.assert(
     fc.asyncProperty(
       seed,
@@ -184,7 +184,12 @@ test("a session that stays without a link ends as lost, on both sides, and so do
   inWorld({ seed: 6 }, async (world) => {
     const { link, alice, bob } = await world.connect();
     const { near, far } = await streamPair(world);
-    const codes = [near, far].map((stream) => codeOf(world, stream.readable.getReader().read()));
+    const codes = [near, far].map((stream) =>
+      stream.readable
+        .getReader()
+        .read()
+        .catch((error: unknown) => (error as { code?: unknown }).code),
+    );
     const ended: unknown[] = [];
     for (const session of [alice, bob]) {
       session.addEventListener("close", (event) => ended.push((event as CustomEvent).detail));
@@ -227,6 +232,56 @@ test("a session on a spare path moves off a silent one within a second of needin
     await world.until(writer.write(new Uint8Array(1_000)));
     await world.clock.advance(1_000);
     expect(alice.path.transport).toBe("relay");
+  }));
+
+test("a link that dies inside a send takes nothing with it, and no time", () =>
+  inWorld({ seed: 12 }, async (world) => {
+    const { link } = await world.connect({ kind: "webrtc" });
+    await world.until(world.link({ kind: "relay" }).connected);
+    const { near, far } = await streamPair(world);
+    await world.clock.advance(1_000);
+    const { first } = link;
+    const send = first.send.bind(first);
+    let sends = 0;
+    first.send = (parts) => {
+      if (++sends < 4) send(parts);
+      else if (sends === 4) first.onClose(new PeerloomError("link/failed", "Sending failed."));
+    };
+    const random = world.random.fork("dying");
+    const text = random.bytes(400_000);
+    const sent = writeAll(near.writable, text, { random, pieceBytesMax: 65_536 });
+    const startMs = world.clock.monotonicMs();
+    const [arrived] = await world.until(Promise.all([readAll(far.readable), sent]));
+    expect(arrived).toEqual(text);
+    expect(sends).toBe(4);
+    expect(world.clock.monotonicMs() - startMs).toBeLessThan(1_000);
+  }));
+
+test("two connections that die together cost no more time than one", () =>
+  inWorld({ seed: 14 }, async (world) => {
+    const { alice, link } = await world.connect({ kind: "webrtc" });
+    const second = world.link({ kind: "webrtc", dialler: "bob" });
+    await world.until(second.connected);
+    await world.until(world.link({ kind: "relay" }).connected);
+    const { near } = await streamPair(world);
+    await world.clock.advance(1_500);
+    link.cut("neither");
+    second.cut("neither");
+    await world.until(near.writable.getWriter().write(new Uint8Array(1_000)));
+    await world.clock.advance(700);
+    expect(alice.path.transport).toBe("relay");
+  }));
+
+test("idle, a session keeps one connection of a kind, and the relay beside it", () =>
+  inWorld({ seed: 13 }, async (world) => {
+    const { alice, bob } = await world.connect({ kind: "webrtc" });
+    for (const dialler of ["bob", "alice"] as const)
+      await world.until(world.link({ kind: "webrtc", dialler }).connected);
+    await world.until(world.link({ kind: "relay" }).connected);
+    expect(alice.transports).toEqual(["webrtc", "webrtc", "webrtc", "relay"]);
+    await world.clock.advance(20_000);
+    expect(alice.transports).toEqual(["webrtc", "relay"]);
+    expect(bob.transports).toEqual(["webrtc", "relay"]);
   }));
 
 test.each<PeerName>(["alice", "bob"])(

@@ -8,6 +8,7 @@ import { SimClock } from "../../../peer/adapters/sim/clock.ts";
 import { type SimLinkPair, simLinkPair, type SimPathOptions } from "../../../peer/adapters/sim/link.ts";
 import { seededRandom, type SimRandom } from "../../../peer/adapters/sim/random.ts";
 import { simRuntime } from "../../../peer/adapters/sim/runtime.ts";
+import { SuspendableClock } from "./suspendable-clock.ts";
 import { webCryptoHash } from "../../../peer/adapters/web-crypto-hash.ts";
 import { type Identity, identityFromSeed } from "../../../peer/identity/identity.ts";
 import type { LinkKind } from "../../../peer/links/link.ts";
@@ -25,6 +26,8 @@ export interface WorldOptions {
   readonly sealingMsMax?: number;
   /** Every key derivation of a handshake, of which it has several, takes up to so much, as on a busy machine. @default 0 */
   readonly derivingMsMax?: number;
+  /** Bytes that each peer keeps for sessions without a path. @default 128 MiB */
+  readonly heldBytesMax?: number;
 }
 
 /** What a test says of a path; the rest is the simulator's. */
@@ -45,6 +48,8 @@ export class SimPeer {
   readonly name: PeerName;
   readonly identity: Identity;
   readonly sessions: Sessions;
+  /** The world's, until it is stopped. */
+  readonly clock: SuspendableClock;
   readonly handlers = new Map<string, StreamHandler>();
   /** What the register of sessions told, in order. */
   readonly told: string[] = [];
@@ -55,25 +60,28 @@ export class SimPeer {
     name: PeerName,
     identity: Identity,
     world: World,
-    { sealingMsMax = 0, derivingMsMax = 0 }: Omit<WorldOptions, "seed">,
+    { sealingMsMax = 0, derivingMsMax = 0, heldBytesMax }: Omit<WorldOptions, "seed">,
   ) {
     const { clock, random } = world;
     this.name = name;
     this.identity = identity;
+    this.clock = new SuspendableClock(clock);
     const later =
       sealingMsMax === 0
         ? undefined
         : { clock, random: random.fork(`${name}/sealing`), delayMsMax: sealingMsMax };
-    const runtime = simRuntime({
+    const simulated = simRuntime({
       seed: `${world.seed}/${name}`,
       clock,
       aead: simAead(later === undefined ? {} : { later }),
     });
+    const runtime = { ...simulated, clock: this.clock };
     this.sessions = new Sessions({
       runtime:
         derivingMsMax === 0 ? runtime : { ...runtime, hash: slowHash(world, `${name}/hash`, derivingMsMax) },
       identity,
       network: "world" as NetworkName,
+      ...(heldBytesMax === undefined ? {} : { heldBytesMax }),
       handler: (protocol) => this.handlers.get(protocol),
       onOverlay: () => {},
       onSignal: (_session, message) => this.told.push(`signal ${message.length}`),

@@ -58,15 +58,15 @@ describe("silence", () => {
     expect(path.judge(5_501)).toBe("suspect");
   });
 
-  test("on a long path lasts four round trips before it means anything", () => {
+  test("on a long path lasts two round trips and a little before others go first, four before it is dead", () => {
     const path = measured(300);
     path.expectAnswer(0);
-    expect(path.judge(1_200)).toBe("alive");
-    expect(path.judge(1_201)).toBe("suspect");
+    expect(path.judge(800)).toBe("alive");
+    expect(path.judge(801)).toBe("suspect");
     expect(path.judge(2_001)).toBe("dead");
     const longest = measured(1_000);
     longest.expectAnswer(0);
-    expect(longest.judge(4_000)).toBe("alive");
+    expect(longest.judge(4_000)).toBe("suspect");
     expect(longest.judge(4_001)).toBe("dead");
   });
 
@@ -99,6 +99,14 @@ describe("pings", () => {
     path.pong(id as number, 1_010);
     expect(path.pingDue(20_999, false)).toBeUndefined();
     expect(path.pingDue(21_000, false)).toBeDefined();
+  });
+
+  test("wait for silence when idle: the other side's own are enough", () => {
+    const path = pathOf("tcp");
+    path.heard(15_000);
+    expect(path.pingDue(34_999, false)).toBeUndefined();
+    expect(path.pingDue(35_000, false, 30_000)).toBeUndefined();
+    expect(path.pingDue(35_000, false)).toBeDefined();
   });
 
   test("measure the round trip: smoothed, and the smallest", () => {

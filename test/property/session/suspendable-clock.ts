@@ -1,0 +1,65 @@
+/**
+ * A peer's clock that can be stopped, as SIGSTOP stops a process: time goes on, and what was due meanwhile is called when it
+ * goes on too, late.
+ */
+import type { Clock, Timer } from "../../../peer/runtime.ts";
+
+export class SuspendableClock implements Clock {
+  readonly #clock: Clock;
+  #due: Set<() => void> | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  suspend(): void {
+    this.#due = new Set();
+  }
+
+  resume(): void {
+    const due = this.#due ?? [];
+    this.#due = undefined;
+    for (const callback of due) callback();
+  }
+
+  nowMs(): number {
+    return this.#clock.nowMs();
+  }
+
+  monotonicMs(): number {
+    return this.#clock.monotonicMs();
+  }
+
+  setTimer(delayMs: number, callback: () => void): Timer {
+    const fire = (): void => {
+      if (this.#due === undefined) callback();
+      else this.#due.add(callback);
+    };
+    const timer = this.#clock.setTimer(delayMs, fire);
+    return {
+      cancel: () => {
+        timer.cancel();
+        this.#due?.delete(callback);
+      },
+    };
+  }
+
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      const abort = (): void => {
+        timer.cancel();
+        reject(signal?.reason as Error);
+      };
+      const timer = this.setTimer(delayMs, () => {
+        signal?.removeEventListener("abort", abort);
+        resolve();
+      });
+      signal?.addEventListener("abort", abort, { once: true });
+    });
+  }
+
+  defer(callback: () => void): void {
+    this.#clock.defer(callback);
+  }
+}

@@ -4,6 +4,7 @@ import { loadNodeWebRtc } from "./adapters/node/webrtc.ts";
 import { folderStorage } from "./adapters/node/storage.ts";
 import { nodeRuntime } from "./adapters/node/runtime.ts";
 import { type DiagnoseOptions, diagnoseOn } from "./api/diagnosis/diagnose.ts";
+import type { Looker } from "./api/diagnosis/peer-checks.ts";
 import type { Finding } from "./api/diagnosis/finding.ts";
 import { ALL_PARTS } from "./api/all-parts.ts";
 import { edgeOfInvite } from "./api/network-access.ts";
@@ -58,14 +59,34 @@ export function networks({ dataDir }: { readonly dataDir: string }): Networks {
   return new Networks(runtime, runtime.storage);
 }
 
+export interface NodeDiagnoseOptions extends DiagnoseOptions, Pick<NodePeerOptions, "networksDir"> {
+  /**
+   * Whose identity goes to the peer `to`; no other peer may run under it meanwhile. An invite for so many peers counts each identity.
+   * @default a passing one
+   */
+  readonly dataDir?: string;
+}
+
 /**
  * Looks at what of this machine's way to others works: checks as they are done, then one verdict. It opens passing peers of its own.
- * @throws PeerloomError `usage/invalid`, `id/invalid`, `network/invalid-name`, `aborted`
+ * @throws PeerloomError `usage/invalid`, `id/invalid`, `network/invalid-name`, `network/invite-invalid`, `identity/unreadable`, `aborted`
  * @example
  * for await (const finding of diagnose({ edge: "https://edge.example" })) console.log(finding);
  */
-export async function* diagnose(options: DiagnoseOptions = {}): AsyncGenerator<Finding, void> {
-  const { edge = edgeFromEnvironment() ?? null } = options;
+export async function* diagnose(options: NodeDiagnoseOptions = {}): AsyncGenerator<Finding, void> {
+  const { dataDir, networksDir = dataDir, ...asked } = options;
+  const { edge = edgeOfInvite(asked.invite) ?? edgeFromEnvironment() ?? null } = asked;
   const runtime = nodeRuntime({ dataDir: undefined, webrtc: await loadNodeWebRtc() });
-  yield* diagnoseOn(runtime, { ...options, edge });
+  yield* diagnoseOn(runtime, { ...asked, edge }, await lookerOf(dataDir, networksDir));
+}
+
+async function lookerOf(
+  dataDir: string | undefined,
+  networksDir: string | undefined,
+): Promise<Looker | undefined> {
+  if (networksDir === undefined) return undefined;
+  return {
+    identity: await loadOrCreateIdentity(nodeRuntime({ dataDir, webrtc: undefined })),
+    storage: folderStorage(networksDir),
+  };
 }

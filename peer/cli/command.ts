@@ -4,7 +4,7 @@
  * hand them streams, an environment and a peer of their own.
  */
 import type { NetworkName } from "../../shared/ids.ts";
-import type { DiagnoseOptions } from "../api/diagnosis/diagnose.ts";
+import type { NodeDiagnoseOptions } from "../node.ts";
 import type { Finding } from "../api/diagnosis/finding.ts";
 import type { Networks } from "../api/networks.ts";
 import type { Output } from "./output.ts";
@@ -92,7 +92,7 @@ export interface CliHost {
   /** The private networks of a data folder. */
   networks(folder: string): Promise<Networks>;
   /** Looks at this machine's way to others. @throws PeerloomError `usage/invalid`, `id/invalid`, `aborted` */
-  diagnose(options: DiagnoseOptions): AsyncGenerator<Finding, void>;
+  diagnose(options: NodeDiagnoseOptions): AsyncGenerator<Finding, void>;
   /** @throws PeerloomError `edge/tools-missing` */
   startEdge(options: EdgeOptions): Promise<RunningEdge>;
   /** All of standard input. @throws PeerloomError `usage/invalid` past so many bytes */

@@ -1,6 +1,10 @@
 /** `doctor`: what of this machine's way to others works, and the one thing to do where something does not. */
 import type { Check, Finding } from "../api/diagnosis/finding.ts";
+import type { NodeDiagnoseOptions } from "../node.ts";
+import { networkKindOf, requireNetworkName } from "../../shared/ids.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { dataFolderPath, openDataFolder } from "./data-folder.ts";
+import { networkOptions } from "./network-options.ts";
 import { untilAborted } from "./with-peer.ts";
 
 export const doctor: Command = {
@@ -24,31 +28,52 @@ export const doctor: Command = {
   },
   serves: false,
   run: async (context) => {
-    const { host, signal, output } = context;
-    output.note("Looking …");
-    const findings = host.diagnose(diagnoseOptions(context));
-    let isWell = false;
-    for (;;) {
-      const { value, done } = await untilAborted(findings.next(), signal);
-      if (done === true) break;
-      isWell = value.kind === "verdict" && value.code === "ok";
-      tell(value, context);
+    context.output.note("Looking …");
+    const options = await diagnoseOptions(context);
+    if (!needsMember(options)) return look(context, options);
+    // An invite counts whom it lets in, so that the one who is in already looks, if it does not run just now.
+    const { path, statePath, close } = await openDataFolder(
+      dataFolderPath(context.options.data, context.host),
+      context.command.name,
+      "any",
+    );
+    try {
+      return await look(context, { ...options, dataDir: statePath, networksDir: path });
+    } finally {
+      await close();
     }
-    return isWell ? "done" : "unwell";
   },
 };
 
-function diagnoseOptions({
-  options,
-  values,
-  signal,
-}: CommandContext): Parameters<CommandContext["host"]["diagnose"]>[0] {
-  const { edge, network, listen, bootstrap, only, lan } = options;
+async function look(context: CommandContext, options: NodeDiagnoseOptions): Promise<"done" | "unwell"> {
+  const { host, signal } = context;
+  const findings = host.diagnose(options);
+  let isWell = false;
+  for (;;) {
+    const { value, done } = await untilAborted(findings.next(), signal);
+    if (done === true) break;
+    isWell = value.kind === "verdict" && value.code === "ok";
+    tell(value, context);
+  }
+  return isWell ? "done" : "unwell";
+}
+
+/** Whether the way to a peer leads into a network by invite. */
+function needsMember({ to, network, invite }: NodeDiagnoseOptions): boolean {
+  if (to === undefined) return false;
+  return (
+    invite !== undefined || (network !== undefined && networkKindOf(requireNetworkName(network)) === "invite")
+  );
+}
+
+async function diagnoseOptions(context: CommandContext): Promise<NodeDiagnoseOptions> {
+  const { options, values, signal } = context;
+  const { edge, listen, bootstrap, only, lan } = options;
   const to = values.text("to");
   const stun = values.texts("stun");
   return {
+    ...(await networkOptions(context)),
     ...(edge === undefined ? {} : { edge }),
-    ...(network === undefined ? {} : { network }),
     ...(listen === undefined ? {} : { listen }),
     ...(only === undefined ? {} : { only }),
     ...(lan === undefined ? {} : { lan }),

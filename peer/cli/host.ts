@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { concatBytes } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
-import type { DiagnoseOptions } from "../api/diagnosis/diagnose.ts";
+import type { NodeDiagnoseOptions } from "../node.ts";
 import type { Finding } from "../api/diagnosis/finding.ts";
 import type { Networks } from "../api/networks.ts";
 import type { CliHost, EdgeOptions, RunningEdge } from "./command.ts";
@@ -51,7 +51,7 @@ async function networks(folder: string): Promise<Networks> {
   return entry.networks({ dataDir: folder });
 }
 
-async function* diagnose(options: DiagnoseOptions): AsyncGenerator<Finding, void> {
+async function* diagnose(options: NodeDiagnoseOptions): AsyncGenerator<Finding, void> {
   const entry = await (runsOnDeno ? import("../deno.ts") : import("../node.ts"));
   yield* entry.diagnose(options);
 }

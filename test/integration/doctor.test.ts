@@ -6,8 +6,9 @@ import { loadNodeWebRtc } from "../../peer/adapters/node/webrtc.ts";
 import { nodeRuntime } from "../../peer/adapters/node/runtime.ts";
 import { diagnoseOn, type DiagnoseOptions } from "../../peer/api/diagnosis/diagnose.ts";
 import type { Finding } from "../../peer/api/diagnosis/finding.ts";
-import { diagnose, type PathAttempt } from "../../peer/node.ts";
+import { diagnose, networks, type PathAttempt } from "../../peer/node.ts";
 import { answerStun } from "../natlab/stun-responder.ts";
+import { temporaryFolder } from "./command.ts";
 import { codeOf, freePort, openEdge, openPeer, pathOf } from "./peers.ts";
 
 async function stunServer(): Promise<string> {
@@ -75,6 +76,30 @@ test("one peer that is there, by all the ways that were tried, and gone", async 
   const gone = await all(diagnose(options));
   expect(gone.ok).toMatchObject({ peer: false });
   expect(gone.code).toBe("peer-gone");
+});
+
+test("one peer of a network by secret", async () => {
+  const { url } = await openEdge();
+  const network = { network: "doctor", secret: "correct horse battery staple", edge: url };
+  const peer = await openPeer({ ...network, listen: "127.0.0.1:0" });
+  const options = { ...noLan, ...network, stun: [await stunServer()], to: peer.id };
+  expect((await all(diagnose(options))).code).toBe("ok");
+  expect((await all(diagnose({ ...options, secret: "guess" }))).code).toBe("peer-gone");
+  expect(await codeOf(all(diagnose({ ...options, invite: "no invite" })))).toBe("usage/invalid");
+});
+
+test("one peer of a network by invite: looked for by who is let in, and who is not is told so", async () => {
+  const { url } = await openEdge();
+  const [owner, invited] = [await temporaryFolder(), await temporaryFolder()];
+  const network = await networks({ dataDir: owner }).create();
+  const invite = (await networks({ dataDir: owner }).invite(network, { edge: url, uses: 1 })).url;
+  const peer = await openPeer({ edge: url, network, dataDir: owner, listen: "127.0.0.1:0" });
+  await (await openPeer({ invite, dataDir: invited })).close();
+  const options = { ...noLan, edge: url, network, stun: [await stunServer()], to: peer.id };
+  expect((await all(diagnose({ ...options, dataDir: invited }))).code).toBe("ok");
+  // The invite is for one.
+  expect((await all(diagnose({ ...options, networksDir: invited }))).code).toBe("network-refuses");
+  expect((await all(diagnose(options))).code).toBe("network-refuses");
 });
 
 test("a peer without WebRTC is the cause, not the network", async () => {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { ACCESS, type Access, HOST_FIREWALL, routerRules } from "./nat.ts";
-import { isRunning, Namespace, sweep } from "./namespace.ts";
+import { command, isRunning, Namespace, sweep } from "./namespace.ts";
 import { LabProcess } from "./lab-process.ts";
 
 const CLI = fileURLToPath(new URL("../../peer/cli/main.ts", import.meta.url));
@@ -18,6 +18,8 @@ const EDGE_PORT = 443;
 const PUBLIC = { ipv4: ["203.0.113.10", "203.0.113.11"], ipv6: ["2001:db8::10", "2001:db8::11"] } as const;
 /** Of TURN, which coturn serves there. */
 const TURN = { address: "203.0.113.12", port: 3478, secret: "laboratory" } as const;
+/** A next hop that is nobody. */
+const NOWHERE = { address: "203.0.113.254", mac: "02:00:00:00:00:01" } as const;
 const TURN_START_TIMEOUT_MS = 10_000;
 const LISTEN_PORT = 4000;
 /** Of each laboratory's data, followed by its pid. */
@@ -70,6 +72,9 @@ export class Lab {
     if (hasTurn) this.#public.address("wan", `${TURN.address}/24`);
     for (const address of PUBLIC.ipv6) this.#public.address("wan", `${address}/64`);
     this.#public.forward();
+    // A TURN server tries its client's private addresses of others too. Without a route the kernel refuses that, and coturn ends the allocation.
+    this.#public.ip("neighbour", "add", NOWHERE.address, "lladdr", NOWHERE.mac, "dev", "wan");
+    this.#public.ip("route", "add", "default", "via", NOWHERE.address);
   }
 
   /** Builds the public segment and waits until the edge answers there. */
@@ -247,6 +252,16 @@ export class Lab {
     this.removeSites();
     this.#public.remove();
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+/** Why there can be no TURN here, or undefined when there can. */
+export function whyNoTurn(): string | undefined {
+  try {
+    command("turnserver", ["--version"]);
+    return undefined;
+  } catch {
+    return "there is no turnserver (coturn)";
   }
 }
 

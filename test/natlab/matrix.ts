@@ -41,9 +41,10 @@ const READY_TIMEOUT_MS = 40_000;
 const SETTLE_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 5_000;
 
-export function allCells(): Cell[] {
-  const pairs = ACCESS_NAMES.flatMap((a, i) => ACCESS_NAMES.slice(i).map((b) => pair(a, b)));
-  return [...pairs, ...SPECIAL.map(special)];
+/** @param turn the edge names a TURN server */
+export function allCells({ turn = false }: { readonly turn?: boolean } = {}): Cell[] {
+  const pairs = ACCESS_NAMES.flatMap((a, i) => ACCESS_NAMES.slice(i).map((b) => pair(a, b, turn)));
+  return [...pairs, ...SPECIAL.map((name) => special(name, turn))];
 }
 
 /** A few that differ in kind, for every run of the tests. */
@@ -57,8 +58,8 @@ export const SHORT_CELLS: readonly string[] = [
 ];
 
 /** @throws Error when there is no such cell */
-export function cellsNamed(names: readonly string[]): Cell[] {
-  const all = allCells();
+export function cellsNamed(names: readonly string[], options: { readonly turn?: boolean } = {}): Cell[] {
+  const all = allCells(options);
   return names.map((name) => {
     const mirrored = name.split("/").toReversed().join("/");
     const cell = all.find((each) => each.name === name || each.name === mirrored);
@@ -119,15 +120,15 @@ function outcome(
   };
 }
 
-function pair(a: AccessName, b: AccessName): Cell {
+function pair(a: AccessName, b: AccessName, turn: boolean): Cell {
   return {
     name: `${a}/${b}`,
-    expected: theory(ACCESS[a], ACCESS[b]),
+    expected: theory(ACCESS[a], ACCESS[b], { turn }),
     build: (lab) => [lab.site(a), lab.site(b)],
   };
 }
 
-function special(name: Special): Cell {
+function special(name: Special, turn: boolean): Cell {
   switch (name) {
     case "same-lan":
       return { name, expected: DIRECT, build: (lab) => lab.sameLan() };
@@ -136,7 +137,7 @@ function special(name: Special): Cell {
     case "no-hairpin":
       return {
         name,
-        expected: { path: "relay", why: "no-hairpin" },
+        expected: turn ? DIRECT : { path: "relay", why: "no-hairpin" },
         build: (lab) => lab.behindOneRouter({ hairpin: false }),
       };
   }
@@ -144,15 +145,19 @@ function special(name: Special): Cell {
 
 const DIRECT: Expectation = { path: "direct", why: "direct" };
 
-/** What a pair can have at best: RFC 5128 for UDP, and TCP where one side listens. */
-export function theory(a: Access, b: Access): Expectation {
+/** What a pair can have at best: RFC 5128 for UDP, TCP where one side listens, and TURN, which is WebRTC to the session as any other. */
+export function theory(
+  a: Access,
+  b: Access,
+  { turn = false }: { readonly turn?: boolean } = {},
+): Expectation {
   const dials = (from: Access, to: Access): boolean =>
     to.listens && to.ipv4 && from.ipv4 && from.out !== "tcp-443";
   if (dials(a, b) || dials(b, a)) return DIRECT;
   if (a.out !== "all" || b.out !== "all") return { path: "relay", why: "udp-blocked" };
   if (a.ipv6 && b.ipv6) return DIRECT;
   if (!(a.ipv4 && b.ipv4)) return { path: "relay", why: "no-common-family" };
-  return punches(a, b) ? DIRECT : { path: "relay", why: "symmetric-nat" };
+  return turn || punches(a, b) ? DIRECT : { path: "relay", why: "symmetric-nat" };
 }
 
 /** A symmetric mapping is reached only where nobody asks for the port it comes from. */

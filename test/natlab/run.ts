@@ -1,18 +1,21 @@
 /**
- * `node test/natlab/run.ts [--cells a/b,c/d | --short | --flaps [--only TEXT] [--seconds 30]] [--turn] [--json]`: the matrix, or what transfers outlive, as a table on standard
- * output or as one JSON object a line. Exits 1 when something is otherwise than theory says, or than it must be.
+ * `node test/natlab/run.ts [--cells a/b,c/d | --short | --doctor [--only TEXT] | --flaps [--only TEXT] [--seconds 30]] [--turn] [--json]`: the
+ * matrix, what `doctor` says where something is broken, or what transfers outlive, as a table on standard output or as one JSON object a line. Exits 1 when something is otherwise than theory says, or than it must be.
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { BROKEN_CELLS, diagnoseCell, OTHER_CELLS } from "./broken.ts";
 import { allFlaps, runFlap } from "./flaps.ts";
-import { Lab } from "./lab.ts";
+import { Lab, whyNoTurn } from "./lab.ts";
 import { allCells, type Cell, cellsNamed, type Outcome, runCell, SHORT_CELLS } from "./matrix.ts";
 import { whyImpossible } from "./namespace.ts";
+import { type Spread, type Summary, summaryOf } from "./summary.ts";
 
 const { values } = parseArgs({
   options: {
     cells: { type: "string" },
     short: { type: "boolean" },
+    doctor: { type: "boolean" },
     flaps: { type: "boolean" },
     turn: { type: "boolean" },
     seconds: { type: "string" },
@@ -22,7 +25,7 @@ const { values } = parseArgs({
 });
 const json = values.json === true;
 
-const impossible = whyImpossible();
+const impossible = whyImpossible() ?? (values.turn === true ? whyNoTurn() : undefined);
 if (impossible !== undefined) {
   console.error(`The NAT laboratory is skipped: ${impossible}.`);
   process.exit(0);
@@ -31,7 +34,8 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 
 const lab = await Lab.open({ turn: values.turn === true });
 try {
-  const isWell = values.flaps === true ? await runFlaps() : await runMatrix();
+  const run = values.flaps === true ? runFlaps : values.doctor === true ? runDoctor : runMatrix;
+  const isWell = await run();
   process.exitCode = isWell ? 0 : 1;
 } finally {
   await lab.close();
@@ -45,17 +49,51 @@ async function runMatrix(): Promise<boolean> {
     outcomes.push(outcome);
     console.log(json ? JSON.stringify(outcome) : tableRow(outcome));
   }
-  const [cells, connected] = [outcomes.length, outcomes.filter((each) => each.connected).length];
-  const asExpected = outcomes.filter((each) => each.ok).length;
-  const summary = `\n${connected} of ${cells} pairs connect, ${asExpected} as theory says.`;
-  console.log(json ? JSON.stringify({ event: "done", cells, connected, asExpected }) : summary);
-  return asExpected === cells;
+  const summary = summaryOf(outcomes);
+  console.log(json ? JSON.stringify({ event: "done", ...summary }) : `\n${textOf(summary)}`);
+  return summary.asExpected === summary.cells;
+}
+
+function textOf(summary: Summary): string {
+  const { cells, connected, asExpected, firstByteMs, directMs, consumerMix, reasons } = summary;
+  const spread = (value: Spread | undefined): string =>
+    value === undefined ? "-" : `${value.median.toFixed(0)} ms median, ${value.max.toFixed(0)} ms at most`;
+  const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
+  const relayed = Object.entries(reasons).map(([why, count]) => `${count} ${why}`);
+  const lines = [
+    `${connected} of ${cells} pairs connect, ${asExpected} as theory says.`,
+    `First byte ${spread(firstByteMs)}; direct ${spread(directMs)}.`,
+    `Relayed: ${relayed.join(", ") || "none"}.`,
+  ];
+  if (consumerMix !== undefined) {
+    const { direct, directOfPossible } = consumerMix;
+    lines.push(
+      `Consumer mix: ${percent(direct)} direct, ${percent(directOfPossible)} of what theory allows.`,
+    );
+  }
+  return lines.join("\n");
+}
+
+async function runDoctor(): Promise<boolean> {
+  let isWell = true;
+  for (const cell of [...BROKEN_CELLS, ...OTHER_CELLS].filter(isChosen)) {
+    const diagnosis = await diagnoseCell(lab, cell);
+    isWell &&= diagnosis.ok;
+    const { verdict, cause, ok } = diagnosis;
+    const line = `${cell.name.padEnd(36)} ${verdict.padEnd(18)} ${ok ? "" : `expected ${cause}`}`.trimEnd();
+    console.log(json ? JSON.stringify(diagnosis) : line);
+  }
+  return isWell;
+}
+
+function isChosen({ name }: { readonly name: string }): boolean {
+  return name.includes(values.only ?? "");
 }
 
 async function runFlaps(): Promise<boolean> {
   let isWell = true;
   const chosen = allFlaps(values.seconds === undefined ? {} : { lossMs: Number(values.seconds) * 1_000 });
-  for (const flap of chosen.filter(({ name }) => name.includes(values.only ?? ""))) {
+  for (const flap of chosen.filter(isChosen)) {
     const outcome = await runFlap(lab, flap);
     isWell &&= outcome.equal;
     const { equal, seconds, flowsAgainMs, detail } = outcome;
@@ -66,8 +104,9 @@ async function runFlaps(): Promise<boolean> {
 }
 
 function chosenCells(): readonly Cell[] {
-  if (values.cells !== undefined) return cellsNamed(values.cells.split(","));
-  return values.short === true ? cellsNamed(SHORT_CELLS) : allCells();
+  const options = { turn: values.turn === true };
+  if (values.cells !== undefined) return cellsNamed(values.cells.split(","), options);
+  return values.short === true ? cellsNamed(SHORT_CELLS, options) : allCells(options);
 }
 
 function tableRow({ cell, path, transport, why, firstByteMs, directMs, ok, expected }: Outcome): string {

@@ -1,8 +1,14 @@
 /**
  * A diagnosis: what of this machine's way to others works, and the one cause to act on when something does not. It opens passing peers
- * of its own, touches neither identity nor data folder, and ends by itself, in the worst case after about a minute.
+ * of its own, touches no identity and no data folder but those it is given, and ends by itself, in the worst case after about a minute.
  */
-import { DEFAULT_NETWORK, networkKindOf, requireNetworkName, requirePeerId } from "../../../shared/ids.ts";
+import {
+  DEFAULT_NETWORK,
+  networkKindOf,
+  type NetworkName,
+  requireNetworkName,
+  requirePeerId,
+} from "../../../shared/ids.ts";
 import { IceServers } from "../../overlay/ice-servers.ts";
 import { stunServersOf } from "../../overlay/nat-probe.ts";
 import { parseStunUrl, type StunServer } from "../../links/stun.ts";
@@ -12,12 +18,12 @@ import type { PeerOptions } from "../options.ts";
 import { checkChallenge, checkEdge, checkRelay } from "./edge-checks.ts";
 import type { Finding } from "./finding.ts";
 import { checkNetwork, checkWebRtc } from "./network-checks.ts";
-import { checkPeer } from "./peer-checks.ts";
+import { checkPeer, type Looker } from "./peer-checks.ts";
 import { type Facts, verdict } from "./verdict.ts";
 
 export interface DiagnoseOptions extends Pick<
   PeerOptions,
-  "edge" | "network" | "listen" | "bootstrap" | "only" | "lan"
+  "edge" | "network" | "secret" | "invite" | "listen" | "bootstrap" | "only" | "lan"
 > {
   /** A peer to look at the way to. */
   readonly to?: string;
@@ -29,9 +35,14 @@ export interface DiagnoseOptions extends Pick<
 
 /**
  * Checks, as they are done, and then one verdict.
- * @throws PeerloomError `usage/invalid`, `id/invalid`, `network/invalid-name`, `aborted`
+ * @param looker goes to the peer that is asked for. @default a passing identity that knows no network
+ * @throws PeerloomError `usage/invalid`, `id/invalid`, `network/invalid-name`, `network/invite-invalid`, `aborted`
  */
-export async function* diagnoseOn(runtime: Runtime, options: DiagnoseOptions): AsyncGenerator<Finding, void> {
+export async function* diagnoseOn(
+  runtime: Runtime,
+  options: DiagnoseOptions,
+  looker?: Looker,
+): AsyncGenerator<Finding, void> {
   const { stun, to, signal = new AbortController().signal, ...peerOptions } = options;
   const target = to === undefined ? undefined : requirePeerId(to);
   const servers = stun?.map(requireStunServer);
@@ -39,7 +50,7 @@ export async function* diagnoseOn(runtime: Runtime, options: DiagnoseOptions): A
   const webrtc = checkWebRtc(runtime);
   yield webrtc;
   const facts = { ...NOTHING_KNOWN, webrtc: webrtc.ok === true };
-  if (edge !== undefined) facts.edge = yield* lookAtEdge(runtime, edge, options.network, signal);
+  if (edge !== undefined) facts.edge = yield* lookAtEdge(runtime, edge, openNetworkOf(options), signal);
   const canJoin = facts.edge !== undefined && verdict({ ...facts, webrtc: true }).code === "ok";
   const fromEdge = facts.edge?.answers === true && edge !== undefined;
   const network = await checkNetwork(
@@ -56,7 +67,7 @@ export async function* diagnoseOn(runtime: Runtime, options: DiagnoseOptions): A
     yield relay;
   }
   if (target !== undefined && (canJoin || edge === undefined)) {
-    const peer = await checkPeer(runtime, target, peerOptions, signal);
+    const peer = await checkPeer(runtime, target, { options: peerOptions, looker }, signal);
     facts.peer = peer.code;
     yield* peer.checks;
   }
@@ -77,18 +88,21 @@ const NOTHING_KNOWN: Mutable<Facts> = {
 async function* lookAtEdge(
   runtime: Runtime,
   edge: string,
-  networkName: string | undefined,
+  network: NetworkName,
   signal: AbortSignal,
 ): AsyncGenerator<Finding, Facts["edge"]> {
-  const named = networkName === undefined ? DEFAULT_NETWORK : requireNetworkName(networkName);
-  // The challenge alone is looked at, and a private network's edge challenges members only.
-  const network = networkKindOf(named) === "open" ? named : DEFAULT_NETWORK;
   const health = await checkEdge(runtime, edge, signal);
   yield health.check;
   if (health.rttMs === undefined) return { answers: false, socketOpened: false, skewMs: undefined };
   const challenge = await checkChallenge(runtime, { edge, network, rttMs: health.rttMs }, signal);
   yield* challenge.checks;
   return { answers: true, socketOpened: challenge.socketOpened, skewMs: challenge.skewMs };
+}
+
+/** Where the edge's challenge is looked at: a private network's challenges members only, and the name beside a secret is not for the edge. */
+function openNetworkOf({ network, secret }: DiagnoseOptions): NetworkName {
+  const named = network === undefined ? DEFAULT_NETWORK : requireNetworkName(network);
+  return secret === undefined && networkKindOf(named) === "open" ? named : DEFAULT_NETWORK;
 }
 
 function requireStunServer(text: string): StunServer {

@@ -12,7 +12,7 @@ export interface Check {
 
 /**
  * The one cause that is worth acting on first. `ok`: nothing is wrong. `no-edge`: none was named, so nothing can be said of it.
- * `path-pending`: the other peer is reached through a relay, and no direct path has failed yet. Every `IceFailure` is one too.
+ * `network-refuses`: the private network does not let this peer in. `path-pending`: the other peer is reached through a relay, and no direct path has failed yet. Every `IceFailure` is one too.
  */
 export type VerdictCode =
   | "ok"
@@ -23,6 +23,7 @@ export type VerdictCode =
   | "clock-wrong"
   | "webrtc-unavailable"
   | "relay-unavailable"
+  | "network-refuses"
   | "peer-gone"
   | "peer-silent"
   | "peer-unreachable"

@@ -1,10 +1,10 @@
 /** Checks of the way to one other peer: it is connected to, and every kind of path that was tried is shown with what became of it. */
-import { PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
+import { type ErrorCode, PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
-import { generateIdentity } from "../../identity/identity.ts";
+import { generateIdentity, type Identity } from "../../identity/identity.ts";
 import type { IceCandidate } from "../../links/candidates.ts";
 import type { PathAttempt } from "../../overlay/path-attempt.ts";
-import type { Runtime } from "../../runtime.ts";
+import type { KeyValueStorage, Runtime } from "../../runtime.ts";
 import type { Session } from "../../session/contract.ts";
 import { ALL_PARTS } from "../all-parts.ts";
 import type { PeerOptions } from "../options.ts";
@@ -17,23 +17,37 @@ const SETTLE_TIMEOUT_MS = 14_000;
 /** Attempts shown; past that the oldest are forgotten. */
 const ATTEMPTS_MAX = 32;
 
+/** Who looks for the other peer: in a network by invite, one that is let in. */
+export interface Looker {
+  readonly identity: Identity;
+  /** Keeps what is known of private networks. */
+  readonly storage: KeyValueStorage;
+}
+
 export interface PeerFacts {
   readonly code: VerdictCode;
   readonly checks: readonly Check[];
 }
 
-/** Connects to a peer under a passing identity. */
+/**
+ * Connects to a peer, under a passing identity unless somebody is named who looks.
+ * @throws PeerloomError `usage/invalid`, `network/invalid-name`, `network/invite-invalid`, `aborted`
+ */
 export async function checkPeer(
   runtime: Runtime,
   to: PeerId,
-  options: PeerOptions,
+  { options, looker }: { readonly options: PeerOptions; readonly looker: Looker | undefined },
   signal: AbortSignal,
 ): Promise<PeerFacts> {
   const attempts: PathAttempt[] = [];
   const host = { ...runtime, storage: FORGETFUL };
   let peer: Peer | undefined;
   try {
-    peer = await Peer.openOn(host, await generateIdentity(runtime.random), { ...options, signal }, ALL_PARTS);
+    const { identity, storage } = looker ?? {
+      identity: await generateIdentity(runtime.random),
+      storage: FORGETFUL,
+    };
+    peer = await Peer.openOn(host, identity, { ...options, signal }, ALL_PARTS, storage);
     peer.addEventListener("attempt", (event) => {
       const attempt = (event as CustomEvent<PathAttempt>).detail;
       if (attempt.peerId === to) attempts.push(attempt);
@@ -54,6 +68,7 @@ export async function checkPeer(
     };
   } catch (error) {
     signal.throwIfAborted();
+    if (error instanceof PeerloomError && ASKED_WRONGLY.has(error.code)) throw error;
     return {
       code: failureOf(error),
       checks: [check("peer", false, reasonOf(error)), ...attemptChecks(attempts)],
@@ -99,10 +114,18 @@ function codeOf(why: string): VerdictCode {
   return CODES.has(why) ? (why as VerdictCode) : "path-pending";
 }
 
+/** Not the network's fault. */
+const ASKED_WRONGLY: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "usage/invalid",
+  "network/invalid-name",
+  "network/invite-invalid",
+]);
+
 function failureOf(error: unknown): VerdictCode {
   const { code } = toPeerloomError(error, "internal/assertion", "");
   if (code === "peer/not-found") return "peer-gone";
   if (code === "connect/timeout") return "peer-silent";
+  if (code.startsWith("network/")) return "network-refuses";
   return code === "edge/unreachable" ? "edge-unreachable" : "peer-unreachable";
 }
 

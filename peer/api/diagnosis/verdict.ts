@@ -52,6 +52,8 @@ const ADVICE: { readonly [code in VerdictCode]: string } = {
     "WebRTC is missing here or there: install node-datachannel (under Deno, allow ffi). Until then only listening peers are reached directly.",
   "relay-unavailable":
     "The edge does not relay. Pairs that cannot reach each other have no path: look at the edge's log and limits.",
+  "network-refuses":
+    "That private network does not let this peer in; the checks say why. Give an invite or the secret that is good now. An invite for a single peer serves the one that runs on this data folder: stop it, and run this again.",
   "peer-gone": "Nobody knows that peer. It must be running now, on the same edge and in the same network.",
   "peer-silent":
     "That peer is known but does not answer: its process stands still, or it has just lost its network. Try again in a minute.",

@@ -237,7 +237,7 @@ export class RendezvousSocket {
   #setJoinDeadline(): void {
     this.#setDeadline(JOIN_TIMEOUT_MS, () => {
       this.wasTooSlow = true;
-      this.#end(this.#unreachable(`did not let us in within ${JOIN_TIMEOUT_MS / 1000} s`));
+      this.#end(this.#unreachable("did not let us in in time"));
     });
   }
 

@@ -26,6 +26,7 @@ const STATUS_BY_CODE: Partial<Record<ErrorCode, number>> = {
   "network/expired": 403,
   "network/banned": 403,
   "network/not-allowed": 403,
+  "network/relay-quota": 429,
   "network/not-owner": 403,
   "search/forged": 403,
   "search/stale": 409,

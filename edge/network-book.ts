@@ -16,8 +16,25 @@ interface Used {
   readonly members: readonly PeerId[];
 }
 
+/** Members with a relay quota whose day is kept; past that those of earlier days are forgotten, then others wait for the next day. */
+export const RELAY_ACCOUNTS_MAX = 4_096;
+
+/** What relays passed, or were lent, for one member in a day. */
+interface RelayAccount {
+  readonly day: number;
+  readonly bytes: number;
+}
+
+const DAY_MS = 86_400_000;
+const RELAYED = "relayed:";
 const BANS = "bans";
 const USED = "used:";
+
+export interface RelayLoan {
+  readonly quotaBytes: number;
+  readonly back: number;
+  readonly wants: number;
+}
 
 export class NetworkBook {
   readonly #storage: DurableObjectStorage;
@@ -70,6 +87,39 @@ export class NetworkBook {
       return "edge/over-capacity";
     for (const { key, used } of fresh) this.#storage.kv.put(key, used);
     return undefined;
+  }
+
+  /** Bytes that relays may still pass for a member today. */
+  relayLeft(member: PeerId, quotaBytes: number, nowMs: number): number {
+    return quotaBytes - this.#relayed(member, nowMs);
+  }
+
+  /**
+   * Lends a relay channel bytes of a member's day; what is given back, or was used beyond a loan (negative), is settled with it. A loan that is
+   * never accounted for counts as used. One row written where anything changes.
+   * @returns bytes lent, at most `wants`; 0: the day's quota is spent
+   */
+  lendRelay(member: PeerId, { quotaBytes, back, wants }: RelayLoan, nowMs: number): number {
+    const key = RELAYED + member;
+    const day = Math.floor(nowMs / DAY_MS);
+    if (this.#storage.kv.get(key) === undefined && !this.#hasRoomForAccount(day)) return 0;
+    const used = Math.max(0, this.#relayed(member, nowMs) - back);
+    const lent = Math.max(0, Math.min(wants, quotaBytes - used));
+    if (lent > 0 || back !== 0) this.#storage.kv.put(key, { day, bytes: used + lent });
+    return lent;
+  }
+
+  #relayed(member: PeerId, nowMs: number): number {
+    const kept = this.#storage.kv.get<RelayAccount>(RELAYED + member);
+    return kept?.day === Math.floor(nowMs / DAY_MS) ? kept.bytes : 0;
+  }
+
+  #hasRoomForAccount(day: number): boolean {
+    const all = [...this.#storage.kv.list<RelayAccount>({ prefix: RELAYED, limit: RELAY_ACCOUNTS_MAX })];
+    if (all.length < RELAY_ACCOUNTS_MAX) return true;
+    const past = all.filter(([, account]) => account.day !== day);
+    for (const [key] of past) this.#storage.kv.delete(key);
+    return past.length > 0;
   }
 
   #hasRoom(nowMs: number): boolean {

@@ -26,7 +26,10 @@ import { verifySignature } from "./verify.ts";
 export const MEMBER_HEADER = "x-peerloom-member";
 
 /** What the edge needs to know of a member of a private network. */
-export type EdgeMember = Pick<Credential, "member" | "abilities" | "expiresMs" | "keys" | "counted">;
+export type EdgeMember = Pick<
+  Credential,
+  "member" | "abilities" | "relayBytesPerDay" | "expiresMs" | "keys" | "counted"
+>;
 
 const ONLY_PRIVATE =
   "This edge takes private networks only. Make one with: peerloom network create, or join one by its invite.";

@@ -21,9 +21,11 @@ import { errorResponse } from "./http-errors.ts";
 import { Meter } from "./meter.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { type CreditState, paceOf, RelayCredit } from "./relay-credit.ts";
+import { loanOf, RelayQuota } from "./relay-quota.ts";
+import { rendezvousName } from "./shards.ts";
 import { closeSocket } from "./sockets.ts";
 import { Stubborn } from "./stubborn.ts";
-import { readTicket, type RelaySide } from "./tickets.ts";
+import { readTicket, type RelaySide, type RelayTicket } from "./tickets.ts";
 import type { TokenBucket } from "./token-bucket.ts";
 
 /** Close codes of a relay socket; the reason is the error code. WIRE.md has the table. */
@@ -33,6 +35,7 @@ const CLOSE = {
   otherLeft: 4002,
   overCredit: 4003,
   relayOff: 4004,
+  quotaSpent: 4005,
   policy: 1008,
   tooLarge: 1009,
   lost: 1012,
@@ -49,6 +52,8 @@ interface Attachment extends CreditState {
   readonly channel: string;
   readonly network: NetworkName;
   readonly member?: PrivateMember;
+  /** Where its member has a quota. */
+  readonly quota?: { readonly bytes: number; readonly left: number };
   /** Frames of this side are in memory, waiting for the other side. After a sleep they are gone. */
   readonly holding: boolean;
 }
@@ -66,6 +71,8 @@ interface Side {
   /** Its pace, while the edge saves; undefined before. */
   pace: TokenBucket | undefined;
   readonly member: PrivateMember | undefined;
+  /** Undefined where the member may relay any number of bytes. */
+  readonly quota: RelayQuota | undefined;
   readonly socket: WebSocket;
   /** Of what is sent *to* this side. */
   readonly credit: RelayCredit;
@@ -101,13 +108,14 @@ export class RelayChannel extends DurableObject<Env> {
   }
 
   /** Opens a side. The Worker has checked the ticket. */
-  override fetch(request: Request): Response {
+  override async fetch(request: Request): Promise<Response> {
     const ticket = readTicket(new URL(request.url).searchParams.get("ticket") ?? "");
     if (ticket === undefined) return errorResponse("edge/ticket-invalid", "This is not a relay ticket.");
     const nowMs = Date.now();
     this.#network = ticket.network;
     this.#meter.upgrade(ticket.network, nowMs);
     if (this.#meter.stage(nowMs) === "closed") return closedResponse(this.#meter.leftMs(nowMs));
+    const quota = await this.#openQuota(ticket);
     const old = this.#sides[ticket.side];
     if (old !== undefined) {
       this.#end(old, CLOSE.replaced, "edge/replaced");
@@ -125,6 +133,7 @@ export class RelayChannel extends DurableObject<Env> {
         networkKindOf(ticket.network) === "invite"
           ? { network: ticket.network, peer: ticket.peer }
           : undefined,
+      quota,
       socket,
       credit,
       pending: [],
@@ -215,6 +224,7 @@ export class RelayChannel extends DurableObject<Env> {
   }
 
   #pass(from: Side, to: Side, message: ArrayBuffer, bytes: number): void {
+    if (!this.#spendQuota(from, bytes) || !this.#spendQuota(to, bytes)) return;
     if (!to.credit.spend(bytes)) {
       this.#fail(from, CLOSE.overCredit, "edge/relay-over-credit");
       return;
@@ -227,7 +237,51 @@ export class RelayChannel extends DurableObject<Env> {
     }
     this.#frames += 1;
     this.#bytes += bytes;
-    if (to.credit.shouldSave()) this.#save(to);
+    if (!to.credit.shouldSave()) return;
+    this.#save(to);
+    if (from.quota !== undefined) this.#save(from);
+  }
+
+  /** With the first loan; what the account cannot be asked for is asked for again with the first frame. */
+  async #openQuota({ network, peer, quotaBytes }: RelayTicket): Promise<RelayQuota | undefined> {
+    if (quotaBytes === undefined) return undefined;
+    const quota = new RelayQuota(quotaBytes, 0);
+    if (quota.shouldAsk()) quota.lent(await this.#lend(network, peer, quota, 0));
+    return quota;
+  }
+
+  /** What passes counts for both sides: each has it relayed. */
+  #spendQuota(side: Side, bytes: number): boolean {
+    const { quota, member } = side;
+    if (quota === undefined || member === undefined) return true;
+    if (!quota.take(bytes)) {
+      this.#fail(side, CLOSE.quotaSpent, "network/relay-quota");
+      return false;
+    }
+    if (quota.shouldAsk())
+      this.ctx.waitUntil(this.#lend(member.network, member.peer, quota, 0).then((lent) => quota.lent(lent)));
+    return true;
+  }
+
+  /** Bytes lent; undefined when the account did not answer. */
+  async #lend(
+    network: NetworkName,
+    peer: PeerId,
+    { quotaBytes }: RelayQuota,
+    back: number,
+    wants: number = loanOf(quotaBytes),
+  ): Promise<number | undefined> {
+    try {
+      const first = this.env.RENDEZVOUS.getByName(rendezvousName(network, 0));
+      return await first.lendRelay(network, peer, { quotaBytes, back, wants });
+    } catch {
+      return undefined; // overloaded or restarting: a loan counts as used
+    }
+  }
+
+  #settleQuota({ quota, member }: Side): void {
+    if (quota !== undefined && member !== undefined && quota.leftBytes !== 0)
+      this.ctx.waitUntil(this.#lend(member.network, member.peer, quota, quota.leftBytes, 0));
   }
 
   #acknowledge(side: Side, text: string): void {
@@ -299,6 +353,7 @@ export class RelayChannel extends DurableObject<Env> {
     closeSocket(socket, CLOSE.normal, ""); // workerd does not answer a close by itself once the object has slept
     if (side === undefined) return;
     this.#sides[side.side] = undefined;
+    this.#settleQuota(side);
     this.#endOther(side);
     void this.#meter.finish(side.network);
     this.#report(side.channel);
@@ -310,19 +365,23 @@ export class RelayChannel extends DurableObject<Env> {
   }
 
   #end(side: Side, closeCode: number, code: ErrorCode): void {
-    if (this.#sides[side.side] === side) this.#sides[side.side] = undefined;
+    if (this.#sides[side.side] === side) {
+      this.#sides[side.side] = undefined;
+      this.#settleQuota(side);
+    }
     if (code !== "link/closed") this.#counters.add(`errors:${code}`);
     side.socket.serializeAttachment(null);
     closeSocket(side.socket, closeCode, code);
   }
 
-  #save({ socket, side, channel, network, member, credit, pending }: Side): void {
+  #save({ socket, side, channel, network, member, quota, credit, pending }: Side): void {
     const attachment: Attachment = {
       side,
       channel,
       network,
       holding: pending.length > 0,
       ...(member !== undefined && { member }),
+      ...(quota !== undefined && { quota: { bytes: quota.quotaBytes, left: quota.leftBytes } }),
       ...credit.state,
     };
     socket.serializeAttachment(attachment);
@@ -335,13 +394,14 @@ export class RelayChannel extends DurableObject<Env> {
   #restore(socket: WebSocket): Side | undefined {
     const attachment = socket.deserializeAttachment() as Attachment | null;
     if (attachment === null || this.#sides[attachment.side] !== undefined) return undefined; // closed by us, or replaced
-    const { side, channel, network, member } = attachment;
+    const { side, channel, network, member, quota } = attachment;
     const restored: Side = {
       side,
       channel,
       network,
       pace: undefined,
       member,
+      quota: quota && new RelayQuota(quota.bytes, quota.left),
       socket,
       credit: new RelayCredit(attachment),
       pending: [],

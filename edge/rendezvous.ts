@@ -13,6 +13,7 @@ import {
   CHANNEL_ID_BYTES,
   channelIdFrom,
   type NetworkName,
+  networkKindOf,
   parseNetworkName,
   parsePeerId,
   type PeerId,
@@ -47,7 +48,7 @@ import { type Greeted, type Joined, type Member, Members } from "./members.ts";
 import { BACK_HEADER, BACK_QUERY, mintReturnPass } from "./return-pass.ts";
 import { Meter } from "./meter.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
-import { NetworkBook } from "./network-book.ts";
+import { NetworkBook, type RelayLoan } from "./network-book.ts";
 import { decodeMember, type EdgeMember, may, MEMBER_HEADER } from "./passes.ts";
 import { acceptedOrigins, addressPrefix, clientAddress, SOCKETS_PER_PREFIX_MAX } from "./policy.ts";
 import { closeSocket } from "./sockets.ts";
@@ -65,6 +66,8 @@ const CLOSE = {
   later: 1013,
 } as const;
 const NONCE_BYTES = 32;
+const QUOTA_SPENT =
+  "Relays have passed as much for one of the two as its invite allows in a day. Reach each other directly, or wait for the next day.";
 
 /** Who is at one rendezvous. */
 export interface Roster {
@@ -216,6 +219,23 @@ export class Rendezvous extends DurableObject<Env> {
   locate(id: PeerId): Contact | undefined {
     const member = this.#members.get(id);
     return member === undefined ? undefined : contactOf(member);
+  }
+
+  /** For another shard: bytes a day that relays pass for a member; undefined: any number, or it is not here. */
+  relayQuota(id: PeerId): number | undefined {
+    return this.#members.get(id)?.pass?.relayBytesPerDay;
+  }
+
+  /** For another shard: bytes that relays may still pass for a member today. */
+  relayLeft(member: PeerId, quotaBytes: number): number {
+    return this.#book.relayLeft(member, quotaBytes, Date.now());
+  }
+
+  /** For a relay channel; the first shard keeps the account. */
+  lendRelay(network: NetworkName, member: PeerId, loan: RelayLoan): number {
+    const nowMs = Date.now();
+    this.#meter.use({ objectRequests: 1, rowsRead: 1, rowsWritten: 1 }, network, nowMs);
+    return this.#book.lendRelay(member, loan, nowMs);
   }
 
   /** For another shard: the peer has joined there. */
@@ -425,13 +445,39 @@ export class Rendezvous extends DurableObject<Env> {
       this.#send(socket, { kind: "error", request, code, message: REFUSAL_TEXT[code] ?? code });
       return;
     }
+    const quotas = [this.relayQuota(member.id), await this.#quotaElsewhere(member, to)] as const;
+    if (await this.#isQuotaSpent(member, [member.id, to], quotas)) {
+      const code = "network/relay-quota";
+      this.#send(socket, { kind: "error", request, code, message: QUOTA_SPENT });
+      return;
+    }
     const channel = channelIdFrom(crypto.getRandomValues(new Uint8Array(CHANNEL_ID_BYTES)));
     const expiresMs = Date.now() + RELAY_TICKET_TTL_MS;
     const key = await ticketKey(this.env);
     const { network } = member;
     const [own, other] = await Promise.all([
-      mintTicket({ channel, side: 0, peer: member.id, network, expiresMs }, key),
-      mintTicket({ channel, side: 1, peer: to, network, expiresMs }, key),
+      mintTicket(
+        {
+          channel,
+          side: 0,
+          peer: member.id,
+          network,
+          expiresMs,
+          ...(quotas[0] !== undefined && { quotaBytes: quotas[0] }),
+        },
+        key,
+      ),
+      mintTicket(
+        {
+          channel,
+          side: 1,
+          peer: to,
+          network,
+          expiresMs,
+          ...(quotas[1] !== undefined && { quotaBytes: quotas[1] }),
+        },
+        key,
+      ),
     ]);
     const offer = encodeFromRendezvous({
       kind: "relay-offer",
@@ -443,6 +489,32 @@ export class Rendezvous extends DurableObject<Env> {
     if (this.deliver(to, offer) || (await this.#deliverElsewhere(member, to, offer))) {
       this.#send(socket, { kind: "relay-ready", request, channel, ticket: own });
     } else this.#notFound(socket, request);
+  }
+
+  async #quotaElsewhere({ network, shard }: Joined, id: PeerId): Promise<number | undefined> {
+    const isElsewhere = networkKindOf(network) === "invite" && this.#others.any && !this.#members.get(id);
+    if (!isElsewhere) return this.relayQuota(id);
+    this.#countCalls(network);
+    return this.#others.relayQuota(network, shard, id);
+  }
+
+  /** Told before a channel is made that would carry nothing. */
+  async #isQuotaSpent(
+    { network, shard }: Joined,
+    members: readonly [PeerId, PeerId],
+    quotas: readonly [number | undefined, number | undefined],
+  ): Promise<boolean> {
+    for (const [index, quotaBytes] of quotas.entries()) {
+      if (quotaBytes === undefined) continue;
+      const member = members[index as 0 | 1];
+      const first = this.env.RENDEZVOUS.getByName(rendezvousName(network, 0));
+      const left =
+        shard === 0
+          ? this.#book.relayLeft(member, quotaBytes, Date.now())
+          : await first.relayLeft(member, quotaBytes);
+      if (left <= 0) return true;
+    }
+    return false;
   }
 
   async #find(socket: WebSocket, member: Joined, { request, id }: Ask<"find">): Promise<void> {

@@ -59,6 +59,12 @@ export class OtherShards {
     return answers.find((contact) => contact !== undefined);
   }
 
+  /** As `Rendezvous.relayQuota`. */
+  async relayQuota(network: NetworkName, shard: number, id: PeerId): Promise<number | undefined> {
+    const answers = await Promise.all(this.#stubs(network, shard).map((stub) => stub.relayQuota(id)));
+    return answers.find((quota) => quota !== undefined);
+  }
+
   async retire(network: NetworkName, shard: number, id: PeerId): Promise<void> {
     await Promise.all(this.#stubs(network, shard).map((stub) => stub.retire(id)));
   }

@@ -33,14 +33,22 @@ export interface RelayTicket {
   readonly peer: PeerId;
   readonly network: NetworkName;
   readonly expiresMs: number;
+  /** Bytes a day that relays pass for this peer; undefined: any number. */
+  readonly quotaBytes?: number;
 }
 
 const VERSION = 1;
+/** The same with a quota behind the key. */
+const VERSION_QUOTA = 2;
 const EXPIRES_BYTES = 6;
-const HEAD_BYTES: number = 2 + EXPIRES_BYTES + CHANNEL_ID_BYTES + PUBLIC_KEY_BYTES;
+const KEY_AT: number = 2 + EXPIRES_BYTES + CHANNEL_ID_BYTES;
+const HEAD_BYTES: number = KEY_AT + PUBLIC_KEY_BYTES;
+const QUOTA_BYTES = 8;
 const MAC_BYTES = 32;
 const NETWORK_BYTES_MAX = 64;
-const TICKET_CHARACTERS_MAX: number = Math.ceil(((HEAD_BYTES + NETWORK_BYTES_MAX + MAC_BYTES) * 4) / 3);
+const TICKET_CHARACTERS_MAX: number = Math.ceil(
+  ((HEAD_BYTES + QUOTA_BYTES + NETWORK_BYTES_MAX + MAC_BYTES) * 4) / 3,
+);
 
 export async function mintTicket(ticket: RelayTicket, key: CryptoKey): Promise<string> {
   const fields = encodeFields(ticket);
@@ -52,17 +60,21 @@ export async function mintTicket(ticket: RelayTicket, key: CryptoKey): Promise<s
 export function readTicket(text: string): RelayTicket | undefined {
   const bytes = ticketBytes(text);
   if (bytes === undefined) return undefined;
-  const side = bytes[1];
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
-  const network = readNetwork(bytes.subarray(HEAD_BYTES, -MAC_BYTES));
-  if (bytes[0] !== VERSION || (side !== 0 && side !== 1) || network === undefined) return undefined;
-  const keyAt = 2 + EXPIRES_BYTES + CHANNEL_ID_BYTES;
+  const [version, side] = bytes;
+  const hasQuota = version === VERSION_QUOTA;
+  const networkAt = HEAD_BYTES + (hasQuota ? QUOTA_BYTES : 0);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const isShort = bytes.length <= networkAt + MAC_BYTES;
+  if ((version !== VERSION && !hasQuota) || (side !== 0 && side !== 1) || isShort) return undefined;
+  const network = readNetwork(bytes.subarray(networkAt, -MAC_BYTES));
+  if (network === undefined) return undefined;
   return {
     side,
     expiresMs: view.getUint16(2) * 2 ** 32 + view.getUint32(4),
-    channel: channelIdFrom(bytes.subarray(2 + EXPIRES_BYTES, keyAt)),
-    peer: peerIdFromKey(bytes.subarray(keyAt, HEAD_BYTES)),
+    channel: channelIdFrom(bytes.subarray(2 + EXPIRES_BYTES, KEY_AT)),
+    peer: peerIdFromKey(bytes.subarray(KEY_AT, HEAD_BYTES)),
     network,
+    ...(hasQuota && { quotaBytes: Number(view.getBigUint64(HEAD_BYTES)) }),
   };
 }
 
@@ -87,14 +99,16 @@ function readNetwork(bytes: Uint8Array): NetworkName | undefined {
   }
 }
 
-function encodeFields({ channel, side, peer, network, expiresMs }: RelayTicket): Uint8Array {
+function encodeFields({ channel, side, peer, network, expiresMs, quotaBytes }: RelayTicket): Uint8Array {
   const head = new Uint8Array(2 + EXPIRES_BYTES);
   const view = new DataView(head.buffer);
-  head[0] = VERSION;
+  head[0] = quotaBytes === undefined ? VERSION : VERSION_QUOTA;
   head[1] = side;
   view.setUint16(2, Math.floor(expiresMs / 2 ** 32));
   view.setUint32(4, expiresMs % 2 ** 32);
   const channelBytes = fromBase32(channel);
   assert(channelBytes !== undefined, "a channel id was parsed before");
-  return concatBytes(head, channelBytes, publicKeyOf(peer), utf8(network));
+  const quota = new Uint8Array(quotaBytes === undefined ? 0 : QUOTA_BYTES);
+  if (quotaBytes !== undefined) new DataView(quota.buffer).setBigUint64(0, BigInt(quotaBytes));
+  return concatBytes(head, channelBytes, publicKeyOf(peer), quota, utf8(network));
 }

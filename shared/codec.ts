@@ -151,6 +151,11 @@ export class FieldReader {
     this.#what = what;
   }
 
+  /** Nothing is left: what may follow is not there. */
+  get isAtEnd(): boolean {
+    return this.#next >= this.#values.length;
+  }
+
   integer(min: number, max: number): number {
     const value = this.#take();
     if (typeof value !== "number" || !Number.isSafeInteger(value) || value < min || value > max) {

@@ -29,6 +29,9 @@ export const USES_MAX = 1_000;
 /** `expiresMs` of what does not end: the last millisecond of the year 9999. */
 export const NEVER_MS = 253_402_300_799_999;
 
+/** A pebibyte: the largest quota that says something. */
+export const RELAY_BYTES_PER_DAY_MAX: number = 2 ** 50;
+
 const VERSION = 1;
 const DOMAIN = "peerloom/member/1\n";
 const SIGNATURE_BYTES = 64;
@@ -36,7 +39,7 @@ const LINK_BYTES_MAX = 192;
 /** A whole credential, encoded. */
 export const CREDENTIAL_BYTES_MAX: number = LINKS_MAX * (LINK_BYTES_MAX + SIGNATURE_BYTES + 8);
 const LIMITS = { bytesMax: CREDENTIAL_BYTES_MAX, depthMax: 2, itemsMax: 3 * LINKS_MAX + 1 } as const;
-const LINK_LIMITS = { bytesMax: LINK_BYTES_MAX, depthMax: 1, itemsMax: 10, textBytesMax: 0 } as const;
+const LINK_LIMITS = { bytesMax: LINK_BYTES_MAX, depthMax: 1, itemsMax: 11, textBytesMax: 0 } as const;
 const ROLE = { invite: 0, member: 1 } as const;
 
 /** What one link says of the key that it names. */
@@ -53,6 +56,8 @@ export interface Grant {
   readonly uses: number;
   /** Of an invite: how many invites may follow one on another from it. */
   readonly delegations: number;
+  /** Bytes that relays pass for the member in a day (UTC), both ways; undefined: no bound. Only where it may relay. */
+  readonly relayBytesPerDay?: number | undefined;
 }
 
 export interface SignedGrant {
@@ -72,6 +77,8 @@ export interface Credential {
   readonly network: NetworkName;
   readonly member: PeerId;
   readonly abilities: number;
+  /** As in `Grant`. */
+  readonly relayBytesPerDay?: number | undefined;
   readonly expiresMs: number;
   /** Every key it hangs on, the member's last: a ban of any of them ends it. */
   readonly keys: readonly PeerId[];
@@ -83,7 +90,7 @@ export type Verify = (publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8
 
 /** The body of a link. */
 export function encodeGrant(grant: Grant): Uint8Array {
-  const { role, network, subject, abilities, expiresMs, uses, delegations } = grant;
+  const { role, network, subject, abilities, expiresMs, uses, delegations, relayBytesPerDay } = grant;
   return encode([
     VERSION,
     ROLE[role],
@@ -93,6 +100,8 @@ export function encodeGrant(grant: Grant): Uint8Array {
     expiresMs,
     uses,
     delegations,
+    // Left out where there is none, so that who knows no quota takes what has none, and refuses what has one.
+    ...(relayBytesPerDay === undefined ? [] : [relayBytesPerDay]),
   ]);
 }
 
@@ -116,6 +125,7 @@ export function decodeGrant(body: Uint8Array): Grant {
     expiresMs: fields.integer(0, NEVER_MS),
     uses: fields.integer(0, USES_MAX),
     delegations: fields.integer(0, DELEGATIONS_MAX),
+    relayBytesPerDay: fields.isAtEnd ? undefined : fields.integer(1, RELAY_BYTES_PER_DAY_MAX),
   } as const;
   fields.end();
   return grant;
@@ -181,6 +191,7 @@ export async function checkCredential(
     network,
     member: last.subject,
     abilities: last.abilities,
+    relayBytesPerDay: last.relayBytesPerDay,
     expiresMs: last.expiresMs,
     keys: grants.map(({ subject }) => subject),
     counted: grants.flatMap(({ role, subject, uses, expiresMs }) =>
@@ -212,9 +223,15 @@ export const REFUSAL_TEXT: Readonly<Partial<Record<ErrorCode, string>>> = {
 function isWithin(grant: Grant, above: Grant): boolean {
   if (above.role !== "invite") return false;
   if ((grant.abilities & ~above.abilities) !== 0 || grant.expiresMs > above.expiresMs) return false;
+  if (!isQuotaWithin(grant.relayBytesPerDay, above.relayBytesPerDay)) return false;
   if (grant.role === "member") return grant.uses === 0 && grant.delegations === 0;
   const fits = above.uses === 0 || (grant.uses > 0 && grant.uses <= above.uses);
   return fits && grant.delegations < above.delegations;
+}
+
+/** No quota is more than any. */
+export function isQuotaWithin(quota: number = Infinity, above: number = Infinity): boolean {
+  return quota <= above;
 }
 
 function readGrant(body: Uint8Array): Grant {

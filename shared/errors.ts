@@ -18,6 +18,7 @@ export const ERROR_CODES = [
   "network/expired",
   "network/banned",
   "network/not-allowed",
+  "network/relay-quota",
   "network/not-owner",
   "network/too-many-bans",
   "link/closed",

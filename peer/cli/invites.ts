@@ -5,6 +5,7 @@ import { short, requirePeerId } from "../../shared/ids.ts";
 import type { BanReceipt } from "../services/membership/membership.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { dataFolderPath } from "./data-folder.ts";
+import { parseBytes } from "./transfer-options.ts";
 import { withPeer } from "./with-peer.ts";
 
 const UNITS_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -26,7 +27,7 @@ export const invite: Command = {
     can: {
       type: "string",
       value: "WORDS",
-      help: "of relay,publish,index,compute, with commas; join: none of them; default: all",
+      help: "of relay,publish,index,compute, with commas; relay:100MB so much a day; join: none of them; default: all",
     },
     delegable: { type: "string", value: "N", help: "who comes by it may invite too, N deep (1 to 3)" },
   },
@@ -133,9 +134,28 @@ function ttlOf(text: string | undefined): { readonly ttlMs?: number } {
   return { ttlMs: Number(count) * unitMs };
 }
 
-function abilitiesOf(text: string | undefined): { readonly abilities?: readonly Ability[] } {
+function abilitiesOf(text: string | undefined): {
+  readonly abilities?: readonly Ability[];
+  readonly relayBytesPerDay?: number;
+} {
   if (text === undefined) return {};
-  const words = text.split(",").map((word) => word.trim());
+  let relayBytesPerDay: number | undefined;
+  const words = text.split(",").map((said) => {
+    const [word = "", quota] = said.trim().split(":", 2);
+    if (quota === undefined) return word;
+    if (word !== "relay")
+      throw new PeerloomError(
+        "usage/invalid",
+        `Only relay has a quota, as relay:100MB, not ${word.slice(0, 40)}.`,
+      );
+    relayBytesPerDay = parseBytes(quota);
+    if (relayBytesPerDay === undefined)
+      throw new PeerloomError(
+        "usage/invalid",
+        `A quota is bytes a day, as relay:500kB, relay:100MB or relay:1GiB, not "${quota.slice(0, 40)}".`,
+      );
+    return word;
+  });
   const unknown = words.find((word) => word !== "join" && !Object.hasOwn(ABILITY, word));
   if (unknown !== undefined) {
     throw new PeerloomError(
@@ -143,5 +163,8 @@ function abilitiesOf(text: string | undefined): { readonly abilities?: readonly 
       `--can takes join, ${Object.keys(ABILITY).join(", ")}, not "${unknown.slice(0, 40)}".`,
     );
   }
-  return { abilities: words.filter((word): word is Ability => word !== "join") };
+  return {
+    abilities: words.filter((word): word is Ability => word !== "join"),
+    ...(relayBytesPerDay !== undefined && { relayBytesPerDay }),
+  };
 }

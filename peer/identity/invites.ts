@@ -14,6 +14,7 @@ import {
   encodeGrant,
   type Grant,
   grantClaim,
+  isQuotaWithin,
   NEVER_MS,
   type SignedGrant,
 } from "../../shared/credential.ts";
@@ -38,7 +39,7 @@ export interface Authority {
   /** From the network's key to this one; empty for the owner. */
   readonly chain: readonly SignedGrant[];
   /** The most that may be granted. */
-  readonly limits: Pick<Grant, "abilities" | "expiresMs" | "uses" | "delegations">;
+  readonly limits: Pick<Grant, "abilities" | "expiresMs" | "uses" | "delegations" | "relayBytesPerDay">;
 }
 
 export interface Invite {
@@ -59,6 +60,8 @@ export interface InviteTerms {
   readonly uses?: number;
   /** Invites that may follow one on another from it. @default 0 */
   readonly delegations?: number;
+  /** Bytes that relays pass for each member in a day. */
+  readonly relayBytesPerDay?: number | undefined;
 }
 
 const VERSION = 1;
@@ -93,7 +96,7 @@ export async function inviteAuthority({ network, seed, chain }: Invite): Promise
 /** The membership of a peer, as it is shown to others. */
 export async function certify(authority: Authority, member: PeerId): Promise<Uint8Array> {
   const { network, limits } = authority;
-  const { abilities, expiresMs } = limits;
+  const { abilities, expiresMs, relayBytesPerDay } = limits;
   const grant: Grant = {
     role: "member",
     network,
@@ -102,6 +105,7 @@ export async function certify(authority: Authority, member: PeerId): Promise<Uin
     expiresMs,
     uses: 0,
     delegations: 0,
+    relayBytesPerDay,
   };
   return encodeChain([...authority.chain, await sign(authority, grant)]);
 }
@@ -121,15 +125,29 @@ export async function makeInvite(
     expiresMs = limits.expiresMs,
     uses = limits.uses,
     delegations = 0,
+    relayBytesPerDay = limits.relayBytesPerDay,
   } = terms;
-  const grant: Grant = { role: "invite", network, subject, abilities, expiresMs, uses, delegations };
+  const grant: Grant = {
+    role: "invite",
+    network,
+    subject,
+    abilities,
+    expiresMs,
+    uses,
+    delegations,
+    relayBytesPerDay,
+  };
   const fits = limits.uses === 0 || (uses > 0 && uses <= limits.uses);
-  const isWithin = (abilities & ~limits.abilities) === 0 && expiresMs <= limits.expiresMs && fits;
+  const isWithin =
+    (abilities & ~limits.abilities) === 0 &&
+    expiresMs <= limits.expiresMs &&
+    fits &&
+    isQuotaWithin(relayBytesPerDay, limits.relayBytesPerDay);
   if (delegations >= limits.delegations || !isWithin) {
     const text =
       limits.delegations === 0
         ? "The invite that this peer came with may not be passed on. Ask for one that is delegable."
-        : "An invite cannot grant more than the one it is made from: fewer abilities, uses or delegations, or an earlier end.";
+        : "An invite grants no more than its maker has.";
     throw new PeerloomError("network/not-allowed", text);
   }
   const chain = [...authority.chain, await sign(authority, grant)];

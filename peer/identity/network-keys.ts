@@ -19,7 +19,7 @@ import { type Authority, decodeInvite, encodeInvite, type Invite, ownerAuthority
 const OWNED_MAX = 64;
 /** Invites that are listed; past that the oldest is left out, and works as before. */
 const ISSUED_MAX = 256;
-const LISTS = { bytesMax: 65_536, depthMax: 3, itemsMax: 8 * ISSUED_MAX } as const;
+const LISTS = { bytesMax: 65_536, depthMax: 3, itemsMax: 9 * ISSUED_MAX } as const;
 
 /** An invite that was made here; the invite itself is not kept. */
 export interface IssuedInvite {
@@ -31,6 +31,8 @@ export interface IssuedInvite {
   /** 0: any number. */
   readonly uses: number;
   readonly delegations: number;
+  /** Undefined: no bound. */
+  readonly relayBytesPerDay?: number | undefined;
   readonly madeMs: number;
 }
 
@@ -105,6 +107,7 @@ export class NetworkKeys {
         one.uses,
         one.delegations,
         one.madeMs,
+        one.relayBytesPerDay ?? 0,
       ]);
       await this.#storage.set(`issued-${network.slice(2)}`, encode(rows));
     });
@@ -131,10 +134,21 @@ export class NetworkKeys {
 
 function readIssued(item: unknown): IssuedInvite[] {
   if (!Array.isArray(item)) return [];
-  const [text, abilities, expiresMs, uses, delegations, madeMs] = item as unknown[];
+  // The last was not written by those who knew no quota.
+  const [text, abilities, expiresMs, uses, delegations, madeMs, quota = 0] = item as unknown[];
   const id = typeof text === "string" ? parsePeerId(text) : undefined;
-  const numbers = [abilities, expiresMs, uses, delegations, madeMs].map(Number);
+  const numbers = [abilities, expiresMs, uses, delegations, madeMs, quota].map(Number);
   if (id === undefined || !numbers.every(Number.isSafeInteger)) return [];
-  const [a = 0, e = 0, u = 0, d = 0, m = 0] = numbers;
-  return [{ id, abilities: a, expiresMs: e, uses: u, delegations: d, madeMs: m }];
+  const [a = 0, e = 0, u = 0, d = 0, m = 0, q = 0] = numbers;
+  return [
+    {
+      id,
+      abilities: a,
+      expiresMs: e,
+      uses: u,
+      delegations: d,
+      madeMs: m,
+      relayBytesPerDay: q || undefined,
+    },
+  ];
 }

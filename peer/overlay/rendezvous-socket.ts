@@ -52,6 +52,8 @@ export interface RendezvousSocketOptions {
 type Phase = "dialling" | "challenge" | "signing" | "joining" | "joined" | "leaving" | "ended";
 
 export class RendezvousSocket {
+  /** It ended because the edge did not get round to it: to come again soon would make that worse. */
+  wasTooSlow = false;
   readonly #options: RendezvousSocketOptions;
   readonly #dialling = new AbortController();
   readonly #ended: PromiseWithResolvers<PeerloomError> = Promise.withResolvers();
@@ -59,7 +61,6 @@ export class RendezvousSocket {
   #socket: MessageSocket | undefined;
   #keepAlive: KeepAlive | undefined;
   #deadline: Timer | undefined;
-  #wasTooSlow = false;
 
   constructor(options: RendezvousSocketOptions) {
     this.#options = options;
@@ -82,11 +83,6 @@ export class RendezvousSocket {
 
   get isJoined(): boolean {
     return this.#phase === "joined";
-  }
-
-  /** It ended because the edge did not get round to it: to come again soon would make that worse. */
-  get wasTooSlow(): boolean {
-    return this.#wasTooSlow;
   }
 
   /** False when the edge has not taken what was sent before. Only once joined. */
@@ -240,8 +236,8 @@ export class RendezvousSocket {
 
   #setJoinDeadline(): void {
     this.#setDeadline(JOIN_TIMEOUT_MS, () => {
-      this.#wasTooSlow = true;
-      this.#end(this.#unreachable(`did not let us join within ${JOIN_TIMEOUT_MS / 1000} s`));
+      this.wasTooSlow = true;
+      this.#end(this.#unreachable("did not let us in in time"));
     });
   }
 

@@ -4,7 +4,7 @@
 import type { ErrorCode, PeerloomError } from "../../shared/errors.ts";
 import type { FromRendezvous } from "../../shared/messages.ts";
 import type { Random } from "../runtime.ts";
-import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS, backoffMs } from "./backoff.ts";
+import { BACKOFF_FIRST_MS, backoffMs } from "./backoff.ts";
 
 /** What the edge says to a newcomer it accepts. */
 export type Welcome = Extract<FromRendezvous, { kind: "joined" }>;
@@ -94,25 +94,14 @@ export function afterLoss(
   const healthy = state.phase === "joined" && nowMs - state.sinceMs >= HEALTHY_AFTER_MS;
   const attempt = healthy || !("attempt" in state) ? 0 : state.attempt;
   const spreadMs = Math.min(RETURN_SPREAD_MS_MAX, (members / RETURNS_PER_SECOND) * 1000);
-  const delayMs =
-    error.code === "edge/over-budget"
-      ? closedMs + random.unit() * CLOSED_SPREAD_MS
-      : tooSlow || INCURABLE_AT_FIRST.has(error.code)
-        ? backoffMs(attempt, random, {
-            firstMs: Math.max(BACKOFF_FIRST_MS, spreadMs),
-            maxMs: OVERLOADED_WAIT_MS_MAX,
-          })
-        : returnMs(attempt, spreadMs, state.phase === "joining" && attempt > 0, random);
+  let delayMs = random.unit() * spreadMs;
+  if (error.code === "edge/over-budget") delayMs = closedMs + random.unit() * CLOSED_SPREAD_MS;
+  else if (tooSlow || INCURABLE_AT_FIRST.has(error.code)) {
+    const firstMs = Math.max(BACKOFF_FIRST_MS, spreadMs);
+    delayMs = backoffMs(attempt, random, { firstMs, maxMs: OVERLOADED_WAIT_MS_MAX });
+  } else if (spreadMs <= BACKOFF_FIRST_MS * 2 ** attempt) delayMs = backoffMs(attempt, random);
+  // Who was spread over a time keeps its place: coming again after that time it meets nobody who has yet to come the first time.
+  else if (state.phase === "joining" && attempt > 0)
+    delayMs = spreadMs + AGAIN_JITTER * (2 * delayMs - spreadMs);
   return { phase: "waiting", attempt: attempt + 1, delayMs, error };
-}
-
-/**
- * Who was spread over a time keeps its place: coming again after that time, not within it, it meets nobody who has yet to come the first time.
- * @param isAgain a try before this one came to nothing
- */
-function returnMs(attempt: number, spreadMs: number, isAgain: boolean, random: Pick<Random, "unit">): number {
-  const isSpread = spreadMs > BACKOFF_FIRST_MS * 2 ** attempt;
-  if (isSpread && isAgain) return spreadMs * (1 + AGAIN_JITTER * (2 * random.unit() - 1));
-  const firstMs = isSpread ? spreadMs / 2 ** attempt : BACKOFF_FIRST_MS;
-  return backoffMs(attempt, random, { firstMs, maxMs: BACKOFF_MAX_MS });
 }

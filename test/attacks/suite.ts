@@ -4,8 +4,9 @@
  */
 import { randomBytes } from "node:crypto";
 import { WebSocket } from "ws";
-import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
+import { startEmbeddedEdge, WORKER_CONFIGURATION } from "../../infra/embedded-edge.ts";
 import { type EdgeCost, parseEdgeCost } from "../../shared/budget.ts";
+import { RELAY_UNACKED_BYTES_MAX } from "../../shared/limits.ts";
 import { encodeToRendezvous } from "../../shared/messages.ts";
 import { Client, joinOnce, newKey, optionsFor } from "./client.ts";
 import { RawSocket } from "./raw-socket.ts";
@@ -14,6 +15,10 @@ const NETWORK = "demo";
 const TOKEN = "attack-suite";
 /** What one join may cost: two requests, a few messages, and its share of the account. */
 const JOIN_UNITS_MAX = 14;
+const FLOOD_AT_ONCE = 20;
+const STALLED_FRAME_BYTES = 65_536;
+/** Twice of what one side may send that the other has not acknowledged. */
+const STALLED_FRAMES: number = (2 * RELAY_UNACKED_BYTES_MAX) / STALLED_FRAME_BYTES;
 
 export interface Size {
   /** Sockets, keys or tries of one attack. */
@@ -100,6 +105,49 @@ export const ATTACKS: readonly Attack[] = [
     },
   },
   {
+    name: "flood from one prefix, past its rate limit",
+    // A minute's limit, or two of them where a minute begins meanwhile; what is refused costs no object.
+    unitsMax: () => 8 * 2 * WORKER_CONFIGURATION.limit.simple.limit,
+    run: floodFromOnePrefix,
+  },
+  {
+    name: "relay tickets of members, replayed",
+    unitsMax: (count) => 8 * count + 2 * JOIN_UNITS_MAX,
+    run: async (edge, count) => {
+      const { asker, asked, paths } = await askForRelay(edge, 0);
+      const replays: Client[] = [];
+      for (let index = 0; index < count; index++) {
+        const replay = new Client({ edge, network: NETWORK, address: addressOf(index) }, paths[index % 2]);
+        await replay.until(() => replay.status === 101 || replay.closed !== undefined);
+        // A ticket is good for its minute: each comes in place of the one before, whose link ends with it.
+        if (replay.status !== 101) throw new Error(`a member's ticket was answered by ${replay.status}`);
+        replays.push(replay);
+      }
+      for (const client of [asker, asked, ...replays]) client.close();
+    },
+  },
+  {
+    name: "relay channels, one side reads nothing",
+    unitsMax: (count) => Math.ceil(count / 10) * (2 * JOIN_UNITS_MAX + 2 * 8 + STALLED_FRAMES),
+    run: (edge, count) =>
+      everyone(Math.ceil(count / 10), async (index) => {
+        const { asker, asked, paths } = await askForRelay(edge, index);
+        const [path = "", otherPath = ""] = paths;
+        const address = addressOf(index);
+        const stalled = new RawSocket(edge, otherPath, address);
+        await stalled.opened();
+        stalled.socket.pause();
+        const sender = new Client({ edge, network: NETWORK, address }, path);
+        await sender.until(() => sender.status === 101);
+        for (let sent = 0; sent < STALLED_FRAMES && sender.closed === undefined; sent++)
+          sender.socket.send(randomBytes(STALLED_FRAME_BYTES));
+        await sender.until(() => sender.closed !== undefined);
+        if (sender.closed?.reason !== "edge/relay-over-credit")
+          throw new Error(`a sender that nobody reads was closed by ${JSON.stringify(sender.closed)}`);
+        for (const one of [asker, asked, stalled]) one.close();
+      }),
+  },
+  {
     name: "relay without a ticket of this edge",
     unitsMax: () => 4,
     run: (edge, count) =>
@@ -176,6 +224,37 @@ export const ATTACKS: readonly Attack[] = [
     },
   },
 ];
+
+/** Opens sockets until so many were refused. */
+async function floodFromOnePrefix(edge: string, count: number): Promise<void> {
+  const triesMax = 2 * WORKER_CONFIGURATION.limit.simple.limit + count;
+  let tries = 0;
+  let refused = 0;
+  await everyone(FLOOD_AT_ONCE, async () => {
+    while (refused < count) {
+      tries += 1;
+      if (tries > triesMax) throw new Error(`${tries} from one prefix within its minute`);
+      const client = new Client({ edge, network: NETWORK, address: `10.9.8.${tries % 250}` });
+      await client.until(() => client.status !== 0);
+      if (client.status === 429) refused += 1;
+      client.close();
+    }
+  });
+}
+
+/** Two members with a relay channel made for them, and the paths that open its sides. */
+async function askForRelay(
+  edge: string,
+  index: number,
+): Promise<{ readonly asker: Client; readonly asked: Client; readonly paths: readonly string[] }> {
+  const at = { edge, network: NETWORK, address: addressOf(index) };
+  const [asker, asked] = [new Client(at), new Client(at)];
+  await Promise.all([asker.join(), asked.join()]);
+  asker.send({ kind: "relay", request: 1, to: asked.key.id, sealed: randomBytes(100) });
+  const [ready, offer] = await Promise.all([asker.heard("relay-ready"), asked.heard("relay-offer")]);
+  const paths = [ready, offer].map((one) => `/v1/relay/${one?.channel}?ticket=${one?.ticket}`);
+  return { asker, asked, paths };
+}
 
 /** A PeerJS client with messages for peers that never come. */
 async function stuff(edge: string, count: number): Promise<void> {

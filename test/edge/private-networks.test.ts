@@ -4,6 +4,7 @@ import { listDurableObjectIds, runInDurableObject } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
 import { forgetBans } from "../../edge/ban-cache.ts";
 import { ticketKey } from "../../edge/edge-keys.ts";
+import { NetworkBook } from "../../edge/network-book.ts";
 import { MEMBER_HEADER } from "../../edge/passes.ts";
 import { mintTicket } from "../../edge/tickets.ts";
 import { bansClaim, encodeBans, encodeSignedBans } from "../../shared/bans.ts";
@@ -18,6 +19,7 @@ import {
   NEVER_MS,
 } from "../../shared/credential.ts";
 import {
+  type ChannelId,
   channelIdFrom,
   type NetworkName,
   type PeerId,
@@ -255,6 +257,81 @@ test("members meet, signal and relay; who may not relay is told, and goes on", a
   expect(await poor.expect("error")).toMatchObject({ request: 7, code: "network/not-allowed" });
   poor.send({ kind: "signal", request: 8, to: full.id, sealed: SEALED });
   expect(await full.expect("signal")).toMatchObject({ from: poor.id });
+});
+
+describe("a relay quota", () => {
+  const QUOTA = 2 ** 20;
+  const FRAME = new Uint8Array(2 ** 17).fill(7);
+
+  /** A channel of two members, open on both sides. */
+  async function relayed(asker: TestPeer, asked: TestPeer): Promise<readonly [Ear, Ear, ChannelId]> {
+    asker.send({ kind: "relay", request: 1, to: asked.id, sealed: SEALED });
+    const { channel, ticket } = await asker.expect("relay-ready");
+    const offer = await asked.expect("relay-offer");
+    const a = new Ear(await request(`/v1/relay/${channel}?ticket=${ticket}`));
+    const b = new Ear(await request(`/v1/relay/${channel}?ticket=${offer.ticket}`));
+    expect([await a.next(), await b.next()]).toEqual(["ready", "ready"]);
+    return [a, b, channel];
+  }
+
+  test.each(["sends", "receives"] as const)(
+    "ends what is relayed for who %s, and no further channel is made for it that day",
+    async (does) => {
+      const net = await OwnedNetwork.make();
+      const [full, poor] = [await net.member(), await net.member({ relayBytesPerDay: QUOTA })];
+      const [a, b, channel] = await relayed(full, poor);
+      const [from, to] = does === "sends" ? [b, a] : [a, b];
+      for (let sent = 0; sent < QUOTA; sent += FRAME.length) {
+        if (sent === QUOTA / 2) await sleepRelay(channel);
+        from.socket.send(FRAME);
+        expect(((await to.next()) as ArrayBuffer).byteLength).toBe(FRAME.length);
+      }
+      // What is one channel's grace beyond the quota is used up by then.
+      for (let sent = 0; sent < 2 * QUOTA; sent += FRAME.length) from.socket.send(FRAME);
+      expect(await b.closed()).toEqual({ code: 4005, reason: "network/relay-quota" });
+      expect(await a.closed()).toEqual({ code: 4002, reason: "link/closed" });
+      const refused = { request: 9, code: "network/relay-quota" };
+      await expect
+        .poll(async () => {
+          poor.send({ kind: "relay", request: 9, to: full.id, sealed: SEALED });
+          return poor.expect("error");
+        })
+        .toMatchObject(refused);
+      full.send({ kind: "relay", request: 9, to: poor.id, sealed: SEALED });
+      expect(await full.expect("error")).toMatchObject(refused);
+      await sleepRendezvous(net.network);
+      poor.send({ kind: "relay", request: 9, to: full.id, sealed: SEALED });
+      expect(await poor.expect("error")).toMatchObject(refused);
+    },
+  );
+
+  test("is given back what a channel did not use, and is of one member and one day", async () => {
+    const net = await OwnedNetwork.make();
+    const [full, poor, other] = [
+      await net.member(),
+      await net.member({ relayBytesPerDay: QUOTA }),
+      await net.member({ relayBytesPerDay: QUOTA }),
+    ];
+    for (let channels = 0; channels < 3; channels++) {
+      const [a, b] = await relayed(full, poor);
+      a.socket.send(FRAME);
+      expect(((await b.next()) as ArrayBuffer).byteLength).toBe(FRAME.length);
+      a.socket.close(1000);
+      await b.closed();
+      const stub = env.RENDEZVOUS.getByName(`${net.network}/0`);
+      const left = (): Promise<number> => Promise.resolve(stub.relayLeft(poor.id, QUOTA));
+      await expect.poll(left).toBe(QUOTA - (channels + 1) * FRAME.length);
+    }
+    await relayed(full, other);
+    await runInDurableObject(env.RENDEZVOUS.getByName(`${net.network}/0`), (object, ctx) => {
+      const book = new NetworkBook(ctx.storage);
+      const nowMs = Date.now();
+      expect(book.relayLeft(poor.id, QUOTA, nowMs + 86_400_000)).toBe(QUOTA);
+      const loan = { quotaBytes: QUOTA, back: 0, wants: 2 * QUOTA };
+      expect(book.lendRelay(poor.id, loan, nowMs)).toBe(QUOTA - 3 * FRAME.length);
+      expect([book.lendRelay(poor.id, loan, nowMs), object.relayLeft(poor.id, QUOTA)]).toEqual([0, 0]);
+    });
+  });
 });
 
 test("who may not announce is told, and nobody announces for another", async () => {

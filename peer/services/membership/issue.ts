@@ -1,5 +1,12 @@
 /** Making an invite, and writing down that it was made. It needs nobody else: who joins by it shows that it was allowed. */
-import { type Ability, ABILITY, DELEGATIONS_MAX, NEVER_MS, USES_MAX } from "../../../shared/credential.ts";
+import {
+  type Ability,
+  ABILITY,
+  DELEGATIONS_MAX,
+  NEVER_MS,
+  RELAY_BYTES_PER_DAY_MAX,
+  USES_MAX,
+} from "../../../shared/credential.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
 import { type Authority, inviteUrl, makeInvite } from "../../identity/invites.ts";
@@ -15,6 +22,11 @@ export interface InviteOptions {
   readonly uses?: number;
   /** Invites that may follow one on another from it, at most 3. @default 0 */
   readonly delegations?: number;
+  /**
+   * Bytes that the edge's relays pass for each of those who come by it in a day (UTC), both ways, at most 2^50; then `network/relay-quota`.
+   * @default any number, or as many as this peer's own invite
+   */
+  readonly relayBytesPerDay?: number;
 }
 
 export interface MadeInvite {
@@ -28,6 +40,8 @@ export interface MadeInvite {
   /** Undefined: any number. */
   readonly uses: number | undefined;
   readonly delegations: number;
+  /** Undefined: any number. */
+  readonly relayBytesPerDay: number | undefined;
 }
 
 export interface Issuer {
@@ -41,23 +55,26 @@ export interface Issuer {
 /** @throws PeerloomError `network/not-allowed`, `usage/invalid` */
 export async function issueInvite(
   { authority, keys, edge, runtime }: Issuer,
-  { uses, ttlMs, abilities, delegations = 0 }: InviteOptions = {},
+  { uses, ttlMs, abilities, delegations = 0, relayBytesPerDay }: InviteOptions = {},
 ): Promise<MadeInvite> {
-  if (uses !== undefined && !(Number.isSafeInteger(uses) && uses >= 1 && uses <= USES_MAX))
+  if (!isWithin(uses ?? 1, 1, USES_MAX))
     throw new PeerloomError("usage/invalid", `An invite brings 1 to ${USES_MAX} members, not ${uses}.`);
   if (ttlMs !== undefined && !(ttlMs > 0))
     throw new PeerloomError("usage/invalid", `An invite lasts longer than ${ttlMs} ms.`);
-  if (!(Number.isSafeInteger(delegations) && delegations >= 0 && delegations <= DELEGATIONS_MAX))
+  if (!isWithin(delegations, 0, DELEGATIONS_MAX))
     throw new PeerloomError(
       "usage/invalid",
       `Invites follow one on another 0 to ${DELEGATIONS_MAX} deep, not ${delegations}.`,
     );
+  if (!isWithin(relayBytesPerDay ?? 1, 1, RELAY_BYTES_PER_DAY_MAX))
+    throw new PeerloomError("usage/invalid", `A quota is 1 to 2^50 bytes a day, not ${relayBytesPerDay}.`);
   const madeMs = Math.trunc(runtime.clock.nowMs());
   const terms = {
     delegations,
     ...(uses !== undefined && { uses }),
     ...(ttlMs !== undefined && { expiresMs: Math.trunc(madeMs + ttlMs) }),
     ...(abilities !== undefined && { abilities: bitsOf(abilities) }),
+    ...(relayBytesPerDay !== undefined && { relayBytesPerDay }),
   };
   const { invite, grant } = await makeInvite(authority, terms, edge, runtime.random);
   const issued = { ...grant, id: grant.subject, madeMs };
@@ -67,13 +84,14 @@ export async function issueInvite(
 
 /** An invite as people see it. */
 export function shownInvite(invite: Omit<IssuedInvite, "madeMs">): Omit<MadeInvite, "url"> {
-  const { id, abilities, expiresMs, uses, delegations } = invite;
+  const { id, abilities, expiresMs, uses, delegations, relayBytesPerDay } = invite;
   return {
     id,
     abilities: abilitiesOf(abilities),
     expiresAtMs: dateOf(expiresMs),
     uses: uses === 0 ? undefined : uses,
     delegations,
+    relayBytesPerDay,
   };
 }
 
@@ -84,6 +102,10 @@ export function abilitiesOf(bits: number): readonly Ability[] {
 /** Undefined: never. */
 export function dateOf(expiresMs: number): number | undefined {
   return expiresMs === NEVER_MS ? undefined : expiresMs;
+}
+
+function isWithin(count: number, min: number, max: number): boolean {
+  return Number.isSafeInteger(count) && count >= min && count <= max;
 }
 
 function bitsOf(abilities: readonly Ability[]): number {

@@ -55,6 +55,20 @@ test.each([
   expect(running.peers).toEqual([]);
 });
 
+test("a relay quota is said with the ability", async () => {
+  const data = await temporaryFolder();
+  await events(["network", "create"], { data });
+  const [invite] = await events(["invite", "--can", "relay:100MB,index"], { data });
+  const granted = { abilities: ["relay", "index"], relayBytesPerDay: 100_000_000 };
+  expect(invite).toMatchObject(granted);
+  const listed = await events(["invite", "list"], { data });
+  expect(listed[0]).toMatchObject(granted);
+  for (const words of ["relay:", "relay:much", "relay:0B", "index:1MB"]) {
+    const running = start(["invite", "--can", words], { data });
+    expect([words, await running.exitCode]).toEqual([words, 2]);
+  }
+});
+
 test("a ban is of the network that this folder owns", async () => {
   const data = await temporaryFolder();
   const [made] = await events(["network", "create"], { data });

@@ -22,6 +22,7 @@ import {
   ABILITY,
   checkCredential,
   decodeChain,
+  decodeGrant,
   encodeChain,
   encodeGrant,
   type Grant,
@@ -117,6 +118,37 @@ describe("a credential", () => {
     const elsewhere = ownerAuthority(other).network;
     for (const name of [elsewhere, requireNetworkName("main")])
       expect(await rejectionCode(check(credential, name))).toBe("network/not-member");
+  });
+
+  test("a relay quota is handed down, and only made smaller", async () => {
+    const invite = await inviteBy(root, { relayBytesPerDay: 5_000, delegations: 1 });
+    expect(await check(await credentialBy(invite))).toMatchObject({ relayBytesPerDay: 5_000 });
+    const further = async (terms: InviteTerms): Promise<unknown> =>
+      check(await credentialBy(await inviteBy(await inviteAuthority(invite), terms, 70)));
+    expect(await further({})).toMatchObject({ relayBytesPerDay: 5_000 });
+    expect(await further({ relayBytesPerDay: 1 })).toMatchObject({ relayBytesPerDay: 1 });
+    expect(await rejectionCode(further({ relayBytesPerDay: 5_001 }))).toBe("network/not-allowed");
+    const { id } = await identityFromSeed(invite.seed);
+    const above = { subject: id, relayBytesPerDay: 5_000 };
+    const key = await identityFromSeed(invite.seed);
+    for (const quota of [{}, { relayBytesPerDay: 5_001 }]) {
+      const chain = await chainOf([owner, above], [key, { subject: member.id, role: "member", ...quota }]);
+      expect(await rejectionCode(check(chain))).toBe("network/not-member");
+    }
+  });
+
+  test("without a quota it has the bytes that it had before there were any", () => {
+    const body = encodeGrant({
+      role: "member",
+      network,
+      subject: member.id,
+      abilities: ABILITIES_ALL,
+      expiresMs: NEVER_MS,
+      uses: 0,
+      delegations: 0,
+    });
+    expect(body[0]).toBe(0x98); // eight fields
+    expect(decodeGrant(body).relayBytesPerDay).toBeUndefined();
   });
 
   test("grants no more than was granted", async () => {

@@ -8,6 +8,7 @@ import { type ChannelId, type PeerId, short } from "../../shared/ids.ts";
 import type { Contact } from "../../shared/messages.ts";
 import type { Identity } from "../identity/identity.ts";
 import { parseAddress } from "../links/address.ts";
+import { dialFirst, dialOrder } from "../links/happy-eyeballs.ts";
 import { dialWebSocket } from "../links/websocket.ts";
 import { dialRelay } from "../links/relay.ts";
 import type { Link } from "../links/link.ts";
@@ -171,31 +172,33 @@ export class Connector {
   }
 
   /**
-   * Links to the addresses that a peer listens on, one after the other.
+   * A link to one of the addresses that a peer listens on: IPv6 first, the others soon after.
    * @throws PeerloomError `link/failed`, `link/unavailable`
    */
   async dialAddresses(peerId: PeerId, signal: AbortSignal): Promise<Link> {
     const { runtime, dialTcp, onAttempt } = this.#options;
-    let failure = new PeerloomError(
-      "link/unavailable",
-      `No address of ${short(peerId)} can be dialled from here.`,
-    );
-    for (const text of this.#remembered.get(peerId) ?? []) {
+    const targets = this.addressesOf(peerId).flatMap((text) => {
       const address = parseAddress(text);
-      if (address === undefined || (address.scheme === "tcp" && runtime.tcp === undefined)) continue;
-      signal.throwIfAborted();
+      const isOther = address?.scheme === "tcp" && (runtime.tcp === undefined || dialTcp === undefined);
+      return address === undefined || isOther ? [] : [{ text, address }];
+    });
+    if (targets.length === 0) {
+      throw new PeerloomError("link/unavailable", `No address of ${short(peerId)} can be dialled from here.`);
+    }
+    const dial = async ({ text, address }: (typeof targets)[number], within: AbortSignal): Promise<Link> => {
       let error: PeerloomError | undefined;
       try {
-        if (address.scheme !== "tcp") return await dialWebSocket(runtime, address, signal);
-        if (dialTcp !== undefined) return await dialTcp(runtime, address, signal);
+        if (address.scheme !== "tcp") return await dialWebSocket(runtime, address, within);
+        if (dialTcp !== undefined) return await dialTcp(runtime, address, within);
+        throw new PeerloomError("link/unavailable", "This host has no TCP.");
       } catch (cause) {
         error = toPeerloomError(cause, "link/failed", `${text} could not be dialled.`);
-        failure = error;
+        throw error;
       } finally {
         onAttempt({ peerId, transport: "address", address: text, error });
       }
-    }
-    throw failure;
+    };
+    return dialFirst(dialOrder(targets), dial, { clock: runtime.clock, signal });
   }
 
   /** Dials nothing until `resume`. */

@@ -10,7 +10,7 @@ import type { Metafile } from "esbuild";
  * The aims are 25 and 60 KiB; ARCHITECTURE.md says what the rest is.
  */
 export const WEB_BUDGET: { readonly coreGzipBytesMax: number; readonly allGzipBytesMax: number } = {
-  coreGzipBytesMax: 66 * 1024,
+  coreGzipBytesMax: 61 * 1024,
   allGzipBytesMax: 165 * 1024,
 };
 

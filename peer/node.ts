@@ -6,11 +6,11 @@ import { nodeRuntime } from "./adapters/node/runtime.ts";
 import { type DiagnoseOptions, diagnoseOn } from "./api/diagnosis/diagnose.ts";
 import type { Finding } from "./api/diagnosis/finding.ts";
 import { ALL_PARTS } from "./api/all-parts.ts";
-import { edgeOfInvite } from "./api/network-access.ts";
 import { Networks } from "./api/networks.ts";
 import type { PeerOptions } from "./api/options.ts";
 import { Peer as CorePeer } from "./api/peer.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
+import { parseInvite } from "./identity/invites.ts";
 
 export type * from "./api/exports.ts";
 export { RemoteError } from "./services/rpc/remote-error.ts";
@@ -35,10 +35,8 @@ export const Peer: { open(options?: NodePeerOptions): Promise<Peer> } = {
    */
   async open(options = {}) {
     const { dataDir, networksDir, webrtc = true } = options;
-    const edge =
-      options.edge === undefined
-        ? (edgeOfInvite(options.invite) ?? edgeFromEnvironment() ?? null)
-        : options.edge;
+    const invite = options.invite === undefined ? undefined : parseInvite(options.invite);
+    const edge = options.edge === undefined ? (invite?.edge ?? edgeFromEnvironment() ?? null) : options.edge;
     const host = webrtc && options.only !== "relay" ? await loadNodeWebRtc() : undefined;
     const runtime = nodeRuntime({ dataDir, webrtc: host });
     const storage = networksDir === undefined ? runtime.storage : folderStorage(networksDir);

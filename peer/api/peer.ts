@@ -18,7 +18,7 @@ import { Upgrader } from "../overlay/upgrader.ts";
 import type { IceServer, KeyValueStorage, Listener, Runtime } from "../runtime.ts";
 import type { SearchHit, SearchOptions } from "../services/search/search.ts";
 import { WORK_PROTOCOL } from "../services/compute/work-protocol.ts";
-import { Membership } from "../services/membership/membership.ts";
+import type { AnyMembership } from "../services/membership/open-membership.ts";
 import type { ServiceHost } from "../services/host.ts";
 import type { LanDiscovery } from "../overlay/lan-discovery.ts";
 import type { Session, StreamHandler } from "../session/contract.ts";
@@ -62,7 +62,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly id: PeerId;
   readonly network: NetworkName;
   /** What this peer may do in its network; inviting and banning. */
-  readonly membership: Membership;
+  readonly membership: AnyMembership;
   /** Files and folders, shared and got. */
   readonly files: FilesService;
   /** Small values that the overlay keeps. */
@@ -126,7 +126,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     storage: KeyValueStorage = runtime.storage,
   ): Promise<Peer> {
     const checked = checkOptions(options);
-    const access = await openNetwork(runtime, identity, options, storage);
+    const access = await openNetwork(parts.openPrivateNetwork, runtime, identity, options, storage);
     const peer = new Peer(runtime, identity, checked, access, parts);
     try {
       await peer.#start();
@@ -227,8 +227,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       runtime.lifecycle?.watch({ back: () => this.#back(), away: () => this.#away() }) ?? (() => {});
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
     const host = this.#serviceHost(pass);
-    this.membership = new Membership({
-      ...access,
+    this.membership = access.membership({
       host,
       edge,
       tellEdge: (signed) => this.#rendezvous?.sendBans(signed) ?? false,

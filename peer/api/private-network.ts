@@ -23,7 +23,7 @@ import { Admission } from "../session/admission.ts";
 import type { NetworkAccess, OpenPrivateNetwork } from "./network-access.ts";
 
 // Pages find all of it in this one part.
-export { parseInvite } from "../identity/invites.ts";
+export { parseInvite, secretNetwork } from "../identity/invites.ts";
 export { Networks } from "./networks.ts";
 
 export const openPrivateNetwork: OpenPrivateNetwork = async (runtime, identity, options, storage) => {

@@ -1,13 +1,11 @@
 /** peerloom for web pages: the peer, and the browser as its host. */
 import { browserRuntime } from "./adapters/browser/runtime.ts";
 import { servedBy } from "./adapters/browser/served-by.ts";
-import { edgeOfInvite } from "./api/network-access.ts";
-import { Networks } from "./api/networks.ts";
 import type { PeerOptions } from "./api/options.ts";
-import { loadAllParts, PARTS_ON_DEMAND } from "./api/parts-on-demand.ts";
+import type { Networks } from "./api/parts.ts";
+import { loadAllParts, networksOnDemand, PARTS_ON_DEMAND, privateNetworks } from "./api/parts-on-demand.ts";
 import { Peer as CorePeer } from "./api/peer.ts";
 import { generateIdentity } from "./identity/identity.ts";
-import { parseInvite } from "./identity/invites.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -36,9 +34,10 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
    */
   async open(options = {}) {
     const runtime = browserRuntime(servedBy());
-    const { invite } = options;
-    const edge = options.edge === undefined ? (edgeOfInvite(invite) ?? servedBy()) : options.edge;
-    const network = invite === undefined ? options.network : parseInvite(invite).network;
+    const invite =
+      options.invite === undefined ? undefined : (await privateNetworks()).parseInvite(options.invite);
+    const edge = options.edge === undefined ? (invite?.edge ?? servedBy()) : options.edge;
+    const network = invite?.network ?? options.network;
     const turn = options.identity === "fresh" ? undefined : await Turn.take(edge, network);
     try {
       const identity =
@@ -60,7 +59,7 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
 /** The private networks that this origin holds: makes networks and invites. */
 export function networks(): Networks {
   const runtime = browserRuntime(servedBy());
-  return new Networks(runtime, runtime.storage);
+  return networksOnDemand(runtime, runtime.storage);
 }
 
 /**

@@ -7,11 +7,11 @@ import { type DiagnoseOptions, diagnoseOn } from "./api/diagnosis/diagnose.ts";
 import type { Looker } from "./api/diagnosis/peer-checks.ts";
 import type { Finding } from "./api/diagnosis/finding.ts";
 import { ALL_PARTS } from "./api/all-parts.ts";
-import { edgeOfInvite } from "./api/network-access.ts";
 import { Networks } from "./api/networks.ts";
 import type { PeerOptions } from "./api/options.ts";
 import { Peer as CorePeer } from "./api/peer.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
+import { parseInvite } from "./identity/invites.ts";
 
 export type * from "./api/exports.ts";
 export { RemoteError } from "./services/rpc/remote-error.ts";
@@ -36,10 +36,7 @@ export const Peer: { open(options?: NodePeerOptions): Promise<Peer> } = {
    */
   async open(options = {}) {
     const { dataDir, networksDir, webrtc = true } = options;
-    const edge =
-      options.edge === undefined
-        ? (edgeOfInvite(options.invite) ?? edgeFromEnvironment() ?? null)
-        : options.edge;
+    const edge = edgeOf(options);
     const host = webrtc && options.only !== "relay" ? await loadNodeWebRtc() : undefined;
     const runtime = nodeRuntime({ dataDir, webrtc: host });
     const storage = networksDir === undefined ? runtime.storage : folderStorage(networksDir);
@@ -52,6 +49,13 @@ export const Peer: { open(options?: NodePeerOptions): Promise<Peer> } = {
     );
   },
 };
+
+/** Origin of the edge that is named, by option, invite or environment. @throws PeerloomError `network/invite-invalid` */
+function edgeOf({ edge, invite }: Pick<PeerOptions, "edge" | "invite">): string | null {
+  if (edge !== undefined) return edge;
+  const invited = invite === undefined ? undefined : parseInvite(invite);
+  return invited?.edge ?? edgeFromEnvironment() ?? null;
+}
 
 /** The private networks that a folder holds: makes networks and invites. */
 export function networks({ dataDir }: { readonly dataDir: string }): Networks {
@@ -75,7 +79,7 @@ export interface NodeDiagnoseOptions extends DiagnoseOptions, Pick<NodePeerOptio
  */
 export async function* diagnose(options: NodeDiagnoseOptions = {}): AsyncGenerator<Finding, void> {
   const { dataDir, networksDir = dataDir, ...asked } = options;
-  const { edge = edgeOfInvite(asked.invite) ?? edgeFromEnvironment() ?? null } = asked;
+  const edge = edgeOf(asked);
   const runtime = nodeRuntime({ dataDir: undefined, webrtc: await loadNodeWebRtc() });
   yield* diagnoseOn(runtime, { ...asked, edge }, await lookerOf(dataDir, networksDir));
 }

@@ -15,11 +15,10 @@ import {
   PUBLIC_KEY_BYTES,
   publicKeyOf,
 } from "./ids.ts";
+import { BANS_BYTES_MAX } from "./limits.ts";
 
 /** Keys of one list: what fits into one message of a rendezvous. */
 export const BANS_MAX = 768;
-/** A whole signed list, encoded. */
-export const BANS_BYTES_MAX = 28_672;
 
 const VERSION = 1;
 const DOMAIN = "peerloom/bans/1\n";

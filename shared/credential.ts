@@ -15,6 +15,7 @@ import {
   PUBLIC_KEY_BYTES,
   publicKeyOf,
 } from "./ids.ts";
+import { CREDENTIAL_BYTES_MAX } from "./limits.ts";
 
 /** What a member may do beside being one. Bits of `abilities`. */
 export const ABILITY = { relay: 1, publish: 2, index: 4, compute: 8 } as const;
@@ -35,9 +36,7 @@ export const RELAY_BYTES_PER_DAY_MAX: number = 2 ** 50;
 const VERSION = 1;
 const DOMAIN = "peerloom/member/1\n";
 const SIGNATURE_BYTES = 64;
-const LINK_BYTES_MAX = 192;
-/** A whole credential, encoded. */
-export const CREDENTIAL_BYTES_MAX: number = LINKS_MAX * (LINK_BYTES_MAX + SIGNATURE_BYTES + 8);
+const LINK_BYTES_MAX = 192; // CREDENTIAL_BYTES_MAX follows from it, and from LINKS_MAX
 const LIMITS = { bytesMax: CREDENTIAL_BYTES_MAX, depthMax: 2, itemsMax: 3 * LINKS_MAX + 1 } as const;
 const LINK_LIMITS = { bytesMax: LINK_BYTES_MAX, depthMax: 1, itemsMax: 11, textBytesMax: 0 } as const;
 const ROLE = { invite: 0, member: 1 } as const;

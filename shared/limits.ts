@@ -66,6 +66,12 @@ export const RELAY_SLOW_BYTES_PER_SECOND = 131_072;
 /** A member's pass lets it in again for this long, also while newcomers are refused. */
 export const RETURN_PASS_TTL_MS = 86_400_000;
 
+/** A member's whole credential, encoded: five links of 192 bytes, each with its signature and its framing. */
+export const CREDENTIAL_BYTES_MAX: number = 5 * (192 + 64 + 8);
+
+/** A whole signed ban list, encoded. */
+export const BANS_BYTES_MAX = 28_672;
+
 /** Text messages that the edge answers by itself without waking an object. */
 export const PING_TEXT = "ping";
 export const PONG_TEXT = "pong";

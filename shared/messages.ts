@@ -4,7 +4,6 @@
  * The bytes are laid down in WIRE.md, with vectors that both sides run.
  */
 import { type Stage, STAGES } from "./budget.ts";
-import { BANS_BYTES_MAX } from "./bans.ts";
 import { concatBytes, utf8 } from "./bytes.ts";
 import { decode, encode, FieldReader } from "./codec.ts";
 import { PeerloomError } from "./errors.ts";
@@ -12,6 +11,7 @@ import { type ChannelId, type NetworkName, parseChannelId, parsePeerId, type Pee
 import {
   ADDRESS_BYTES_MAX,
   ADDRESSES_MAX,
+  BANS_BYTES_MAX,
   BEACONS_MAX,
   RENDEZVOUS_MESSAGE_BYTES_MAX,
   SIGNAL_BYTES_MAX,

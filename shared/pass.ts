@@ -4,8 +4,8 @@
  */
 import { fromBase64Url, toBase64Url, utf8 } from "./bytes.ts";
 import { decode, encode, FieldReader } from "./codec.ts";
-import { CREDENTIAL_BYTES_MAX } from "./credential.ts";
 import type { NetworkName } from "./ids.ts";
+import { CREDENTIAL_BYTES_MAX } from "./limits.ts";
 
 export const PASS_HEADER = "x-peerloom-pass";
 export const PASS_QUERY = "pass";

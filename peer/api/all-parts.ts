@@ -12,11 +12,13 @@ import { Records } from "../services/records/records.ts";
 import { Rpc } from "../services/rpc/rpc.ts";
 import { Search } from "../services/search/search.ts";
 import { Topics } from "../services/topics/topics.ts";
+import { openPrivateNetwork } from "./private-network.ts";
 import type { PeerParts, Services, ServicesContext } from "./parts.ts";
 import { weave } from "./weave.ts";
 
 export const ALL_PARTS: PeerParts = {
   weave: (context) => Promise.resolve(weave(context)),
+  openPrivateNetwork,
   services: allServices,
   sockets: {
     dialTcp,

@@ -2,7 +2,7 @@
 export type { DiagnoseOptions } from "./diagnosis/diagnose.ts";
 export type { Check, Finding, Verdict, VerdictCode } from "./diagnosis/finding.ts";
 export type { NetworkOptions } from "./network-access.ts";
-export type { ListedInvite, NetworkRoster, Networks } from "./networks.ts";
+export type { ListedInvite, NetworkRoster } from "./networks.ts";
 export type { PeerOptions } from "./options.ts";
 export type { EdgeState } from "./peer.ts";
 export type { PeerStatus, SessionStatus, ShareStatus } from "./status.ts";
@@ -14,6 +14,7 @@ export type {
   Download,
   FeedsService,
   FilesService,
+  Networks,
   PortsService,
   RecordsService,
   Topic,
@@ -48,7 +49,7 @@ export type {
   StoredRecord,
 } from "../services/records/records.ts";
 export type { InviteOptions, MadeInvite } from "../services/membership/issue.ts";
-export type { BanReceipt, Membership } from "../services/membership/membership.ts";
+export type { AnyMembership as Membership, BanReceipt } from "../services/membership/open-membership.ts";
 export type { PortConnection } from "../services/ports/connection.ts";
 export type { Exposure } from "../services/ports/exposure.ts";
 export type { Forward } from "../services/ports/forward.ts";

@@ -16,7 +16,6 @@ import {
   type MadeInvite,
   shownInvite,
 } from "../services/membership/issue.ts";
-import { keptAuthority } from "./network-access.ts";
 
 export interface ListedInvite extends Omit<MadeInvite, "url"> {
   readonly state: "good" | "expired" | "revoked";
@@ -88,7 +87,7 @@ export class Networks {
   ): Promise<MadeInvite> {
     const { edge, ...terms } = options;
     const name = requireNetworkName(network);
-    const authority = await keptAuthority(this.#keys, name);
+    const authority = await this.#keys.authority(name);
     if (authority === undefined) {
       throw new PeerloomError(
         "network/not-member",

@@ -9,12 +9,15 @@ import type { Session } from "../session/contract.ts";
 import { LaterComputation } from "./later/later-computation.ts";
 import { LaterDownload } from "./later/later-download.ts";
 import { LaterFeeds } from "./later/later-feeds.ts";
+import { LaterNetworks } from "./later/later-networks.ts";
 import { LaterRpc } from "./later/later-rpc.ts";
 import { LaterTopic } from "./later/later-topic.ts";
 import { loaded, OnDemand } from "./on-demand.ts";
-import type { PeerParts, Services, ServicesContext } from "./parts.ts";
+import type { Networks as NetworksClass } from "./networks.ts";
+import type { Networks, PeerParts, Services, ServicesContext } from "./parts.ts";
 
 const LOADS = {
+  privateNetwork: () => import("./private-network.ts"),
   weave: () => import("./weave.ts"),
   records: () => import("../services/records/records.ts"),
   files: () => import("../services/files/files.ts"),
@@ -33,8 +36,24 @@ export async function loadAllParts(): Promise<void> {
   await loaded(Promise.all(Object.values(LOADS).map((load) => load())));
 }
 
+/** What reads an invite, and opens the network that it is for. @throws PeerloomError `edge/unreachable` */
+export function privateNetworks(): Promise<typeof import("./private-network.ts")> {
+  return loaded(LOADS.privateNetwork());
+}
+
+/** @throws PeerloomError `edge/unreachable` when it is used and cannot be loaded */
+export function networksOnDemand(...options: ConstructorParameters<typeof NetworksClass>): Networks {
+  return new LaterNetworks(
+    new OnDemand(async () => {
+      const { Networks: Loaded } = await privateNetworks();
+      return new Loaded(...options);
+    }),
+  );
+}
+
 export const PARTS_ON_DEMAND: PeerParts = {
   weave: async (context) => (await loaded(LOADS.weave())).weave(context),
+  openPrivateNetwork: async (...call) => (await privateNetworks()).openPrivateNetwork(...call),
   services: servicesOnDemand,
   sockets: undefined,
 };

@@ -25,11 +25,15 @@ import type { Session, StreamHandler } from "../session/contract.ts";
 import type { Topic as TopicClass } from "../services/topics/topic.ts";
 import type { TopicOptions } from "../services/topics/topic-options.ts";
 import type { Topics } from "../services/topics/topics.ts";
+import type { OpenPrivateNetwork } from "./network-access.ts";
+import type { Networks as NetworksClass } from "./networks.ts";
 import type { Weave } from "./weave.ts";
 
 export interface PeerParts {
   /** Makes the overlay around a peer. @throws PeerloomError `edge/unreachable` when its code cannot be loaded */
   weave(...call: Parameters<Weave>): Promise<ReturnType<Weave>>;
+  /** @throws PeerloomError `edge/unreachable` when its code cannot be loaded */
+  readonly openPrivateNetwork: OpenPrivateNetwork;
   services(context: ServicesContext): Services;
   /** Where there are sockets. */
   readonly sockets: SocketParts | undefined;
@@ -69,6 +73,8 @@ export interface ServicesContext {
 /** A class as its users see it, so that what loads it later can stand for it. */
 export type PublicOf<T> = Pick<T, keyof T>;
 
+/** The private networks that a host owns or was invited to. */
+export type Networks = PublicOf<NetworksClass>;
 export type Download = PublicOf<DownloadClass>;
 export type Computation = Omit<PublicOf<ComputationClass>, "fail">;
 

@@ -19,7 +19,7 @@ import { WakeWatch } from "../overlay/wake-watch.ts";
 import type { IceServer, KeyValueStorage, Listener, Runtime } from "../runtime.ts";
 import type { SearchHit, SearchOptions } from "../services/search/search.ts";
 import { WORK_PROTOCOL } from "../services/compute/work-protocol.ts";
-import { Membership } from "../services/membership/membership.ts";
+import type { AnyMembership } from "../services/membership/open-membership.ts";
 import type { ServiceHost } from "../services/host.ts";
 import type { LanDiscovery } from "../overlay/lan-discovery.ts";
 import type { Session, StreamHandler } from "../session/contract.ts";
@@ -63,7 +63,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly id: PeerId;
   readonly network: NetworkName;
   /** What this peer may do in its network; inviting and banning. */
-  readonly membership: Membership;
+  readonly membership: AnyMembership;
   /** Files and folders, shared and got. */
   readonly files: FilesService;
   /** Small values that the overlay keeps. */
@@ -128,7 +128,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     storage: KeyValueStorage = runtime.storage,
   ): Promise<Peer> {
     const checked = checkOptions(options);
-    const access = await openNetwork(runtime, identity, options, storage);
+    const access = await openNetwork(parts.openPrivateNetwork, runtime, identity, options, storage);
     const peer = new Peer(runtime, identity, checked, access, parts);
     try {
       await peer.#start();
@@ -230,8 +230,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#wakes = new WakeWatch(runtime.clock, () => this.#back({ slept: true }));
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
     const host = this.#serviceHost(pass);
-    this.membership = new Membership({
-      ...access,
+    this.membership = access.membership({
       host,
       edge,
       tellEdge: (signed) => this.#rendezvous?.sendBans(signed) ?? false,

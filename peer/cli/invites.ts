@@ -2,7 +2,7 @@
 import { type Ability, ABILITY } from "../../shared/credential.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import { short, requirePeerId } from "../../shared/ids.ts";
-import type { BanReceipt } from "../services/membership/membership.ts";
+import type { BanReceipt } from "../services/membership/open-membership.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { dataFolderPath } from "./data-folder.ts";
 import { parseBytes } from "./transfer-options.ts";

@@ -10,7 +10,7 @@ import type { TaskInputs } from "../services/compute/input-reader.ts";
 import type { MapOptions } from "../services/compute/compute.ts";
 import type { WorkOptions } from "../services/compute/work-offer.ts";
 import type { DownloadOptions, DownloadResult, SaveOptions } from "../services/files/download.ts";
-import type { Membership } from "../services/membership/membership.ts";
+import type { AnyMembership } from "../services/membership/open-membership.ts";
 import type { Ports } from "../services/ports/ports.ts";
 import type { Records } from "../services/records/records.ts";
 import type { Share, ShareOptions } from "../services/files/files.ts";
@@ -50,6 +50,6 @@ export interface CliPeer
   };
   readonly ports: Pick<Ports, "expose" | "forward">;
   topic(name: string, options?: TopicOptions): CliTopic;
-  readonly membership: Pick<Membership, "ban" | "unban">;
+  readonly membership: Pick<AnyMembership, "ban" | "unban">;
   status(): PeerStatus;
 }

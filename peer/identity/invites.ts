@@ -8,7 +8,6 @@ import { decode, encode, FieldReader } from "../../shared/codec.ts";
 import {
   ABILITIES_ALL,
   checkChain,
-  CREDENTIAL_BYTES_MAX,
   decodeChain,
   encodeChain,
   encodeGrant,
@@ -28,6 +27,7 @@ import {
   peerIdFromKey,
   privateNetworkName,
 } from "../../shared/ids.ts";
+import { CREDENTIAL_BYTES_MAX } from "../../shared/limits.ts";
 import type { Random } from "../runtime.ts";
 import { type Identity, identityFromSeed, SEED_BYTES } from "./identity.ts";
 import { verify } from "./verify.ts";

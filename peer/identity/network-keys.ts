@@ -13,7 +13,14 @@ import {
 } from "../../shared/ids.ts";
 import type { KeyValueStorage, Random } from "../runtime.ts";
 import { type Identity, identityFromSeed, SEED_BYTES } from "./identity.ts";
-import { type Authority, decodeInvite, encodeInvite, type Invite, ownerAuthority } from "./invites.ts";
+import {
+  type Authority,
+  decodeInvite,
+  encodeInvite,
+  type Invite,
+  inviteAuthority,
+  ownerAuthority,
+} from "./invites.ts";
 
 /** Networks of one owner; past that the oldest is no longer listed, and still there by its name. */
 const OWNED_MAX = 64;
@@ -77,6 +84,14 @@ export class NetworkKeys {
     const bytes =
       networkKindOf(network) === "invite" ? await this.#bytes(`invite-${network.slice(2)}`) : undefined;
     return bytes === undefined ? undefined : decodeInvite(bytes);
+  }
+
+  /** By whose word this host is in a network: its own, or that of the invite it came with. @throws PeerloomError `network/invite-invalid` */
+  async authority(network: NetworkName): Promise<Authority | undefined> {
+    const owner = await this.owner(network);
+    if (owner !== undefined) return owner;
+    const invite = await this.invite(network);
+    return invite === undefined ? undefined : inviteAuthority(invite);
   }
 
   async keepInvite(invite: Invite): Promise<void> {

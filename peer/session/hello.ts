@@ -2,10 +2,9 @@
  * What the two handshake messages carry inside: who dials, for which session, and what each side can do.
  */
 import { decode, encode, FieldReader } from "../../shared/codec.ts";
-import { CREDENTIAL_BYTES_MAX } from "../../shared/credential.ts";
 import { SESSION_ID_BYTES } from "../../shared/frame.ts";
 import { PUBLIC_KEY_BYTES } from "../../shared/ids.ts";
-import { WIRE_VERSION, WIRE_VERSION_OLDEST } from "../../shared/limits.ts";
+import { CREDENTIAL_BYTES_MAX, WIRE_VERSION, WIRE_VERSION_OLDEST } from "../../shared/limits.ts";
 import type { VersionRange } from "../../shared/wire-version.ts";
 import type { AeadName } from "../runtime.ts";
 

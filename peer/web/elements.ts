@@ -3,12 +3,13 @@
  * `<peerloom-chat>`, `<peerloom-status>`. All elements of a page share one peer for each network. Colours are custom properties
  * (`--peerloom-accent`, `-ink`, `-card`, …), and `::part(button | drop | item | qr | log | picture)` reach inside.
  */
+import { enterNetwork } from "./elements/page-peers.ts";
 import { PeerloomChat } from "./elements/chat.ts";
 import { PeerloomGet } from "./elements/get.ts";
 import { PeerloomShare } from "./elements/share.ts";
 import { PeerloomStatus } from "./elements/status.ts";
 
-export { PeerloomChat, PeerloomGet, PeerloomShare, PeerloomStatus };
+export { enterNetwork, PeerloomChat, PeerloomGet, PeerloomShare, PeerloomStatus };
 
 for (const [name, element] of [
   ["peerloom-chat", PeerloomChat],

@@ -1,9 +1,10 @@
 /**
  * The edge's own page: the elements, put together, in the network and room that its address names (`?network=…&room=…`), and how the edge is. A link with
- * a ticket in its fragment opens the file it names. A file rather than a script in the page, because the page's policy runs
+ * a ticket in its fragment opens the file it names, one with an invite or a secret a private network (private-link.ts). A file rather than a script in the page, because the page's policy runs
  * nothing else.
  */
 import { DEFAULT_NETWORK, parseNetworkName } from "../../shared/ids.ts";
+import { enterByLink, networkInAddress, privateLinkIn, takePrivateLink } from "./private-link.ts";
 
 /** The figures change slowly, and each look is a request to the edge. */
 const LOOK_EVERY_MS = 15_000;
@@ -17,14 +18,12 @@ interface Health {
 }
 
 const asked = new URLSearchParams(location.search);
-const network = parseNetworkName(asked.get("network") ?? "") ?? DEFAULT_NETWORK;
+const link = takePrivateLink();
+let network: string = networkInAddress();
 
-for (const element of document.querySelectorAll("peerloom-share, peerloom-chat, peerloom-status"))
-  element.setAttribute("network", network);
 fill("[data-origin]", location.origin);
-fill("[data-network]", network);
 enter(asked.get("room") ?? DEFAULT_ROOM);
-onForm("#network-form", network, (text) => {
+const showNetwork = onForm("#network-form", network, (text) => {
   const chosen = parseNetworkName(text);
   if (chosen !== undefined) location.search = chosen === DEFAULT_NETWORK ? "" : `?network=${chosen}`;
 });
@@ -32,34 +31,44 @@ onForm("#room-form", asked.get("room") ?? DEFAULT_ROOM, (text) => {
   const room = text.trim().slice(0, ROOM_CHARACTERS_MAX);
   if (room !== "") enter(room);
 });
-// They open the peer of the network that they name, so it is named first.
-const { PeerloomGet } = await import("./elements.ts");
-addEventListener("hashchange", openLink);
-openLink();
 void look();
 setInterval(() => {
   if (document.visibilityState === "visible") void look();
 }, LOOK_EVERY_MS);
+// The elements open the peer of the network that they name, so it is named before, and nothing is shared in another meanwhile.
+if (link !== undefined) network = await enterByLink(link);
+for (const element of document.querySelectorAll("peerloom-share, peerloom-chat, peerloom-status"))
+  element.setAttribute("network", network);
+fill("[data-network]", network);
+showNetwork(network);
+const { PeerloomGet } = await import("./elements.ts");
+addEventListener("hashchange", openLink);
+openLink();
 
 function enter(room: string): void {
   document.querySelector("peerloom-chat")?.setAttribute("topic", room);
   fill("[data-room]", room);
 }
 
-/** A form of one field. */
-function onForm(selector: string, value: string, submit: (text: string) => void): void {
+/** A form of one field. @returns shows another value */
+function onForm(selector: string, value: string, submit: (text: string) => void): (text: string) => void {
   const form = document.querySelector<HTMLFormElement>(selector);
   const field = form?.querySelector("input");
-  if (form === null || field === null || field === undefined) return;
+  if (form === null || field === null || field === undefined) return () => {};
   field.value = value;
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     submit(field.value);
   });
+  return (text) => {
+    field.value = text;
+  };
 }
 
 /** The ticket leaves the address bar: it is a secret, and a reload must not ask for the file again. */
 function openLink(): void {
+  // It is another network's page from then on.
+  if (privateLinkIn(location.hash) !== undefined) location.reload();
   if (!location.hash.startsWith("#get=")) return;
   const link = location.href;
   history.replaceState(null, "", location.pathname + location.search);

@@ -2,10 +2,11 @@
  * The owner's ban list on its way through the network: whoever gets a later one than it had keeps it, holds to it, and passes it on to those it
  * has sessions with and to the edge. A list is signed and numbered, so what is passed on can neither be made up nor go round for ever.
  */
-import { type BanList, BANS_BYTES_MAX, checkBans } from "../../../shared/bans.ts";
+import { type BanList, checkBans } from "../../../shared/bans.ts";
 import { concatBytes } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { type NetworkName, type PeerId, short } from "../../../shared/ids.ts";
+import { BANS_BYTES_MAX } from "../../../shared/limits.ts";
 import type { NetworkKeys } from "../../identity/network-keys.ts";
 import { verify } from "../../identity/verify.ts";
 import { withDeadline } from "../../overlay/abort.ts";

@@ -2,7 +2,9 @@
  * The peers of a page: one for each network, whoever of its elements needs it first. They are opened when they are needed, opened again
  * when they end by themselves, and closed with the page.
  */
-import { Peer, preload } from "../../browser.ts";
+import { type NetworkOptions, Peer, preload } from "../../browser.ts";
+import { privateNetworks } from "../../api/parts-on-demand.ts";
+import { DEFAULT_NETWORK, requireNetworkName } from "../../../shared/ids.ts";
 
 /** Named or not, it is one edge. */
 const SERVED_BY = new URL(import.meta.url).origin;
@@ -10,6 +12,23 @@ const SERVED_BY = new URL(import.meta.url).origin;
 const AGAIN_MS = { first: 1_000, max: 20_000 } as const;
 
 const peers = new Map<string, Promise<Peer>>();
+/** By its name, what a private network was entered with. */
+const entries = new Map<string, NetworkOptions>();
+
+/**
+ * Lets the page's elements into a private network: from now on its name is enough. Nobody is asked yet whether the invite still holds.
+ * @param options a secret with the network's name, or an invite
+ * @returns the name
+ * @throws PeerloomError `network/invite-invalid`, `network/invalid-name`, `usage/invalid`, `edge/unreachable`
+ */
+export async function enterNetwork(options: NetworkOptions): Promise<string> {
+  const { parseInvite, secretNetwork } = await privateNetworks();
+  const { invite, secret = "", network: name = DEFAULT_NETWORK } = options;
+  const { network } =
+    invite === undefined ? await secretNetwork(requireNetworkName(name), secret) : parseInvite(invite);
+  entries.set(network, options);
+  return network;
+}
 
 /**
  * The page's peer in a network.
@@ -21,7 +40,10 @@ export function pagePeer(network: string, edge?: string): Promise<Peer> {
   const name = `${where ?? ""} ${network}`;
   const standing = peers.get(name);
   if (standing !== undefined) return standing;
-  const opening = Peer.open({ network, ...(where !== undefined && { edge: where }) });
+  const opening = Peer.open({
+    ...(entries.get(network) ?? { network }),
+    ...(where !== undefined && { edge: where }),
+  });
   peers.set(name, opening);
   const forget = (): void => {
     if (peers.get(name) === opening) peers.delete(name);

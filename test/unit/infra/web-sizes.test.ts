@@ -38,6 +38,7 @@ test("the core is loaded in a few requests, and each capability is a part of its
   ])
     expect(parts).toContain(`services/${name}.ts`);
   expect(parts).toContain("api/weave.ts");
+  expect(parts).toContain("api/private-network.ts");
   expect(parts.filter((name) => /ports|lan-|tcp|nat-probe/.test(name))).toEqual([]);
 });
 

@@ -47,7 +47,7 @@ describe("a session begins on the path that is allowed", () => {
 
 describe("a session moves to the better path by itself", () => {
   test("from the relay to WebRTC when nobody listens", async () => {
-    const { session } = await pair();
+    const { session } = await pair({ overlay: false });
     expect(session.path.transport).toBe("relay");
     const seen: string[] = [];
     session.addEventListener("path", (event) => {

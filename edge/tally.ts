@@ -89,8 +89,9 @@ export class EdgeTally extends DurableObject<Env> {
     addCounts(this.#counts, counts);
     const key = keyOf(from);
     this.#reporters.delete(key);
-    // An index has no sockets: it is asked while it is awake, and forgotten with the oldest.
-    if (sockets > 0 || from.kind === "search") this.#reporters.set(key, { from, sockets, members, atMs });
+    // An index has no sockets, and a room where messages wait may have none: they are asked while they are awake, and forgotten with the oldest.
+    if (sockets > 0 || from.kind === "search" || from.kind === "peerjs")
+      this.#reporters.set(key, { from, sockets, members, atMs });
     if (this.#reporters.size > REPORTERS_MAX)
       this.#reporters.delete(this.#reporters.keys().next().value ?? "");
   }

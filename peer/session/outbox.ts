@@ -144,11 +144,9 @@ export class Outbox {
     return true;
   }
 
-  /** So many frames have come in at the other end of a path. @returns false when it claims what was never sent there */
-  landBelow(path: Path, frames: number): boolean {
-    const bytes = path.landBelow(frames, this.#options.nowMs());
-    this.#landedBytes += bytes ?? 0;
-    return bytes !== undefined;
+  /** So many frames have come in at the other end of a path. */
+  landBelow(path: Path, frames: number): void {
+    this.#landedBytes += path.landBelow(frames, this.#options.nowMs());
   }
 
   /** What was under way there, and not acknowledged, will be sent again. */

@@ -123,9 +123,12 @@ export class Path {
     this.#forgetLanded();
   }
 
-  /** The other side has taken so many frames from this link. @returns bytes that are news; undefined: it cannot have */
-  landBelow(frames: number, nowMs: number): number | undefined {
-    if (frames > this.#flightsPast + this.#flights.length) return undefined;
+  /**
+   * The other side has taken so many frames from this link. More than were sent are taken for all of them: somebody between may have
+   * repeated some, which must not end a session.
+   * @returns bytes that are news
+   */
+  landBelow(frames: number, nowMs: number): number {
     let bytes = 0;
     const count = frames - this.#flightsPast;
     for (const flight of count > 0 ? this.#flights.slice(0, count) : []) bytes += this.land(flight, nowMs);

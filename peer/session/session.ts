@@ -470,12 +470,7 @@ export class PeerSession extends EventTarget implements Session {
         this.#paths.choose();
         return;
       case "taken":
-        if (!this.#outbox.landBelow(path, operation.frames)) {
-          this.end(
-            new PeerloomError("session/protocol-violation", "The other side has taken what was never sent."),
-          );
-          return;
-        }
+        this.#outbox.landBelow(path, operation.frames);
         this.#planPump();
         return;
       case "ping":

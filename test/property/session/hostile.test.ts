@@ -72,6 +72,14 @@ test("an acknowledgement of what was never sent ends the session", () =>
     expect(hostile.bob.closed).toBe(true);
   }));
 
+test("frames that somebody between has repeated do not end the session", () =>
+  inWorld({ seed: 2 }, async (world) => {
+    const hostile = await impostor(world);
+    await hostile.control(encodeControl([{ kind: "taken", frames: 5_000 }]));
+    await world.clock.advance(1_000);
+    expect(hostile.bob.closed).toBe(false);
+  }));
+
 test("empty frames of bytes do not pile up", () =>
   inWorld({ seed: 3 }, async (world) => {
     const hostile = await impostor(world);

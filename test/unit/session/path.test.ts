@@ -195,6 +195,14 @@ describe("flights", () => {
     path.abandon(path.depart(100, 0));
     path.depart(200, 0);
     expect(path.landBelow(2, 10)).toBe(200);
-    expect(path.landBelow(3, 10)).toBeUndefined();
+  });
+
+  test("all land when more came in than were sent, since somebody repeated them", () => {
+    const path = pathOf("webrtc");
+    path.depart(100, 0);
+    expect(path.landBelow(5, 10)).toBe(100);
+    path.depart(200, 0);
+    expect(path.landBelow(5, 10)).toBe(200);
+    expect(path.isCarrying).toBe(false);
   });
 });

@@ -151,16 +151,14 @@ function tellPaths(peer: CliPeer, { output }: CommandContext, onPath: PeerScopeO
     output.note(`${short(session.peerId)}: ${session.closed ? `gone${why}` : describePath(session.path)}`);
     onPath?.(session, ended);
   };
-  const met = (session: Session): void => {
+  peer.addEventListener("session", (event) => {
+    const session = (event as CustomEvent<Session>).detail;
     if (!known.has(session)) {
       known.add(session);
       session.addEventListener("close", (closed) => tell(session, (closed as CustomEvent<ErrorCode>).detail));
     }
     tell(session);
-  };
-  peer.addEventListener("session", (event) => met((event as CustomEvent<Session>).detail));
-  // Some may have begun while the peer was opened.
-  for (const session of peer.sessions()) met(session);
+  });
 }
 
 /** Waits for a promise, but not longer; a failure to close is no failure of the command. */

@@ -1,29 +1,14 @@
 /** The edge's page in private networks, as people come there: by an invite's link, by one that is no longer good, by a secret. */
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
+import { expect } from "vitest";
 import { networks, Peer } from "../../peer/node.ts";
 import { temporaryFolder } from "../integration/command.ts";
 import { linkedTo, openPeer } from "../integration/peers.ts";
-import { type Chromium, findChromium, startChromium } from "./chromium.ts";
+import { browserTest, Stage } from "./stage.ts";
 
 const PATIENCE = { timeout: 30_000 };
 
-const executable = await findChromium();
-if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
-
-let edge: EmbeddedEdge;
-let browser: Chromium;
-
-beforeAll(async () => {
-  if (executable === undefined) return;
-  [edge, browser] = [await startEmbeddedEdge(), await startChromium(executable)];
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await edge?.stop();
-});
+const stage = Stage.set();
 
 /** What the page says of the network that it is in. */
 async function says(page: Page, words: string): Promise<void> {
@@ -43,9 +28,10 @@ async function heard(page: Page, by: Peer): Promise<void> {
   await topic.close();
 }
 
-test.skipIf(executable === undefined)(
+browserTest(
   "an invite's link lets the page in for good; one that is spent, ended or cut short is said, and costs no membership",
   async () => {
+    const { edge, browser } = stage;
     const dataDir = await temporaryFolder();
     const owned = networks({ dataDir });
     const network = await owned.create();
@@ -84,9 +70,10 @@ test.skipIf(executable === undefined)(
   },
 );
 
-test.skipIf(executable === undefined)(
+browserTest(
   "a secret in the link's fragment opens its network, through a reload too, and nobody else is led there",
   async () => {
+    const { edge, browser } = stage;
     const home = { edge: edge.url, network: "home", secret: "correct horse + battery" };
     const member = await openPeer(home);
     const fields = new URLSearchParams({ network: home.network, secret: home.secret });

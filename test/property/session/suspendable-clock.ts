@@ -2,6 +2,7 @@
  * A peer's clock that can be stopped, as SIGSTOP stops a process: time goes on, and what was due meanwhile is called when it
  * goes on too, late.
  */
+import { sleepOn } from "../../../peer/adapters/sim/clock.ts";
 import type { Clock, Timer } from "../../../peer/runtime.ts";
 
 export class SuspendableClock implements Clock {
@@ -45,18 +46,7 @@ export class SuspendableClock implements Clock {
   }
 
   sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      const abort = (): void => {
-        timer.cancel();
-        reject(signal?.reason as Error);
-      };
-      const timer = this.setTimer(delayMs, () => {
-        signal?.removeEventListener("abort", abort);
-        resolve();
-      });
-      signal?.addEventListener("abort", abort, { once: true });
-    });
+    return sleepOn(this, delayMs, signal);
   }
 
   defer(callback: () => void): void {

@@ -76,7 +76,7 @@ export class RtcNegotiations {
     try {
       return await attempt();
     } catch (error) {
-      // A connection sometimes fails at once for no reason that lasts; a fresh one then does not.
+      // libdatachannel may fail at once where ICE is quicker than its note of the other's fingerprint; a fresh one is another race.
       if (signal.aborted || !(error instanceof PeerloomError) || error.code !== "link/failed") throw error;
       return attempt();
     }

@@ -8,6 +8,7 @@ import { bufferSource, concatBytes, fromBase64Url } from "../../shared/bytes.ts"
 import { assert } from "../../shared/errors.ts";
 import { type PeerId, peerIdFromKey, PUBLIC_KEY_BYTES } from "../../shared/ids.ts";
 import type { Random } from "../runtime.ts";
+import { x25519PublicOf } from "./curve.ts";
 import { agreeWith, importAgreementKey, SECRET_BYTES } from "./x25519.ts";
 
 export const SEED_BYTES: number = SECRET_BYTES;
@@ -16,6 +17,8 @@ export interface Identity {
   readonly id: PeerId;
   /** Ed25519, 32 bytes. */
   readonly publicKey: Uint8Array;
+  /** X25519, 32 bytes: what follows from the one above (`x25519PublicOf`), reckoned once. */
+  readonly agreementKey: Uint8Array;
   /** An Ed25519 signature, 64 bytes. */
   sign(bytes: Uint8Array): Promise<Uint8Array>;
   /**
@@ -50,6 +53,7 @@ export function identityFromKeys({ publicKey, signing, agreement }: IdentityKeys
   return {
     id: peerIdFromKey(publicKey),
     publicKey,
+    agreementKey: x25519PublicOf(publicKey),
     async sign(bytes) {
       return new Uint8Array(await crypto.subtle.sign("Ed25519", signing, bufferSource(bytes)));
     },

@@ -126,7 +126,7 @@ export async function acceptHello(context: HandshakeContext, noise: Uint8Array):
 
 function staticKey(identity: Identity): KeyAgreement {
   return {
-    publicKey: x25519PublicOf(identity.publicKey),
+    publicKey: identity.agreementKey,
     agree: (theirs) => identity.agree(theirs),
   };
 }

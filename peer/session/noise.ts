@@ -34,8 +34,18 @@ export interface NoiseKeys {
   readonly transcript: Uint8Array;
 }
 
-/** A fresh ephemeral key pair. */
-export async function ephemeralKey(): Promise<KeyAgreement> {
+/** Made ahead of its handshake, and for one only: whoever dials need not wait for it. */
+let nextEphemeral: Promise<KeyAgreement> | undefined;
+
+/** A fresh ephemeral key pair, never given twice. */
+export function ephemeralKey(): Promise<KeyAgreement> {
+  const given = nextEphemeral ?? makeEphemeral();
+  nextEphemeral = makeEphemeral();
+  nextEphemeral.catch(() => {}); // Told to who is given it.
+  return given;
+}
+
+async function makeEphemeral(): Promise<KeyAgreement> {
   const pair = (await crypto.subtle.generateKey({ name: "X25519" }, false, ["deriveBits"])) as CryptoKeyPair;
   const publicKey = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
   return {

@@ -3,6 +3,7 @@
  * else in the peer knows which of them it is. Types only, so that every layer may name them.
  */
 import type { PeerloomError } from "../shared/errors.ts";
+import type { UdpHost } from "./runtime-udp.ts";
 
 /** Everything a peer needs from its host. */
 export interface Runtime {
@@ -286,24 +287,6 @@ export interface RtcConnection {
   onDrain: () => void;
   /** Called once, also when it never opened. `link/closed`: it was open, and the other side has closed it; `link/failed`: all else. */
   onClose: (error: PeerloomError | undefined) => void;
-}
-
-export type AddressFamily = "IPv4" | "IPv6";
-
-/** Bare datagrams, for looking at the network; nothing of a peer travels by them. */
-export interface UdpHost {
-  /** @throws PeerloomError `link/unavailable` where the machine has no such family */
-  open(family: AddressFamily): Promise<UdpSocket>;
-  /** IP addresses of this machine's interfaces, loopback and link-local ones left out. */
-  addresses(): readonly string[];
-}
-
-export interface UdpSocket {
-  /** The host may be a name. Resolves when the system has it. @throws PeerloomError `link/failed` */
-  send(bytes: Uint8Array, to: { readonly host: string; readonly port: number }): Promise<void>;
-  /** Memory is valid during the call only. */
-  onMessage: (bytes: Uint8Array) => void;
-  close(): void;
 }
 
 /** How far a peer's notices go: `loopback` never leaves the machine. */

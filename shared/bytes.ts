@@ -27,6 +27,11 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return joined;
 }
 
+/** 16 bits, big-endian. */
+export function readUint16(bytes: Uint8Array, offset: number): number {
+  return ((bytes[offset] as number) << 8) | (bytes[offset + 1] as number);
+}
+
 /** 32 bits, big-endian. Without a DataView, whose making moves a small array's memory out of the heap. */
 export function readUint32(bytes: Uint8Array, offset: number): number {
   const octet = (at: number): number => bytes[offset + at] as number;

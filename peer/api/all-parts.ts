@@ -1,9 +1,11 @@
 /** All parts of a peer, at hand from the start: Node and Deno read them from the disk. */
 import { dialTcp } from "../links/tcp.ts";
 import { listen } from "../links/listen.ts";
+import { findMappers } from "../links/port-mapping/find-mappers.ts";
 import { mergeHeard } from "../overlay/lan-contacts.ts";
 import { LanDiscovery } from "../overlay/lan-discovery.ts";
 import { NatProbe } from "../overlay/nat-probe.ts";
+import { PortMapping } from "../overlay/port-mapping.ts";
 import { Compute } from "../services/compute/compute.ts";
 import { Feeds } from "../services/feeds/feeds.ts";
 import { Files } from "../services/files/files.ts";
@@ -23,6 +25,8 @@ export const ALL_PARTS: PeerParts = {
   sockets: {
     dialTcp,
     listen,
+    mapPort: (runtime, { host, port }, onChange) =>
+      new PortMapping({ runtime, port, find: (signal) => findMappers(runtime, host, signal), onChange }),
     lan: ({ addressesOf, remember, ...options }) =>
       new LanDiscovery({
         ...options,

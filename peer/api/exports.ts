@@ -8,6 +8,7 @@ export type { EdgeState } from "./peer.ts";
 export type { PeerStatus, SessionStatus, ShareStatus } from "./status.ts";
 export type { ConnectOptions } from "../overlay/connector.ts";
 export type { PathAttempt } from "../overlay/path-attempt.ts";
+export type { PortMappingFailure, PortMappingState } from "../overlay/port-mapping.ts";
 export type {
   Computation,
   ComputeService,

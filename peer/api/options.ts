@@ -18,6 +18,12 @@ export interface PeerOptions extends NetworkOptions {
   /** `HOST:PORT` to take TCP and WebSocket links on; port 0 lets the system choose. Node and Deno only. @default none */
   readonly listen?: string;
   /**
+   * Asks the gateway (a home's router) to map the listening port, by PCP, NAT-PMP or UPnP-IGD, so that peers outside reach it without a punch or a
+   * relay. A gateway that does not is no error: `status().mapping` and the event `mapping` say what came of it. IPv4. Needs `listen` and
+   * direct paths. Node and Deno only. @default false
+   */
+  readonly mapPorts?: boolean;
+  /**
    * Peers to connect to at the start, for a network without an edge: `tcp://HOST:PORT/PEERID` or `ws://HOST:PORT/PEERID`. One that is
    * not there is no error.
    */
@@ -60,6 +66,7 @@ export interface CheckedOptions {
   /** Undefined: pure. */
   readonly edge: string | undefined;
   readonly listen: string | undefined;
+  readonly mapPorts: boolean;
   readonly bootstrap: readonly BootstrapPeer[];
   readonly policy: PathPolicy;
   readonly overlay: boolean;
@@ -79,6 +86,7 @@ export function checkOptions(options: PeerOptions): CheckedOptions {
   return {
     edge: edge === undefined ? undefined : checkEdge(edge),
     listen: options.listen,
+    mapPorts: checkMapPorts(options),
     bootstrap: (options.bootstrap ?? []).map(parseBootstrap),
     policy: options.only ?? "any",
     overlay: options.overlay ?? true,
@@ -90,6 +98,16 @@ export function checkOptions(options: PeerOptions): CheckedOptions {
     downloadLimit: options.downloadLimit,
     signal: options.signal,
   };
+}
+
+/** @throws PeerloomError `usage/invalid` */
+function checkMapPorts({ mapPorts = false, listen, only }: PeerOptions): boolean {
+  if (mapPorts && (listen === undefined || only === "relay"))
+    throw new PeerloomError(
+      "usage/invalid",
+      "There is no port to map: listen as well, as on 0.0.0.0:4000, and allow direct paths.",
+    );
+  return mapPorts;
 }
 
 function lanReachOf({ edge, lan, listen, only, overlay }: PeerOptions): LanReach | undefined {

@@ -6,6 +6,7 @@ import type { PeerId } from "../../shared/ids.ts";
 import type { Mesh } from "../overlay/mesh/mesh.ts";
 import type { LanDiscovery, LanDiscoveryOptions } from "../overlay/lan-discovery.ts";
 import type { Mapping } from "../overlay/nat-probe.ts";
+import type { PortMapping, PortMappingState } from "../overlay/port-mapping.ts";
 import type { DialTcp } from "../overlay/connector.ts";
 import type { Link } from "../links/link.ts";
 import type { IceServer, Listener, Runtime } from "../runtime.ts";
@@ -47,6 +48,8 @@ export interface SocketParts {
     where: { readonly host: string; readonly port: number },
     onLink: (link: Link) => void,
   ): Promise<Listener>;
+  /** Has the gateway map a listener's port. */
+  mapPort(runtime: Runtime, listener: Listener, onChange: (state: PortMappingState) => void): PortMapping;
   lan(options: LanOptions): LanDiscovery;
   /** How a NAT in front of this machine maps. Never rejects. */
   natMapping(runtime: Runtime, iceServers: () => Promise<readonly IceServer[]>): () => Promise<Mapping>;

@@ -5,7 +5,6 @@
 import { PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import { type NetworkName, type PeerId, requirePeerId } from "../../shared/ids.ts";
 import type { Identity } from "../identity/identity.ts";
-import { parseListenAddress } from "../links/address.ts";
 import { decodeSignal, encodeSignal } from "../links/signal-codec.ts";
 import type { SignalMessage } from "../links/signaller.ts";
 import { CONNECT_DEFAULTS, Connector, type ConnectOptions } from "../overlay/connector.ts";
@@ -16,7 +15,7 @@ import type { PathAttempt } from "../overlay/path-attempt.ts";
 import { type IceOutcome, RtcNegotiations } from "../overlay/rtc-negotiations.ts";
 import { Upgrader } from "../overlay/upgrader.ts";
 import { WakeWatch } from "../overlay/wake-watch.ts";
-import type { IceServer, KeyValueStorage, Listener, Runtime } from "../runtime.ts";
+import type { IceServer, KeyValueStorage, Runtime } from "../runtime.ts";
 import type { SearchHit, SearchOptions } from "../services/search/search.ts";
 import { WORK_PROTOCOL } from "../services/compute/work-protocol.ts";
 import type { AnyMembership } from "../services/membership/open-membership.ts";
@@ -26,6 +25,8 @@ import type { Session, StreamHandler } from "../session/contract.ts";
 import type { PeerSession } from "../session/session.ts";
 import { Sessions } from "../session/sessions.ts";
 import { type CheckedOptions, checkOptions, type PeerOptions } from "./options.ts";
+import { openLan } from "./lan.ts";
+import { Listening } from "./listening.ts";
 import { type NetworkAccess, openNetwork } from "./network-access.ts";
 import type {
   ComputeService,
@@ -57,7 +58,8 @@ export interface EdgeState {
  * peer.handle("echo/1", async (stream) => { await stream.readable.pipeTo(stream.writable); });
  *
  * Events: `session` (CustomEvent<Session>, when one begins or its path changes), `edge` (CustomEvent<EdgeState>), `attempt`
- * (CustomEvent<PathAttempt>, a direct path was tried), `close` (nothing runs any more).
+ * (CustomEvent<PathAttempt>, a direct path was tried), `mapping` (CustomEvent<PortMappingState>, what a gateway does for the listening port), `close`
+ * (nothing runs any more).
  */
 export class Peer extends EventTarget implements AsyncDisposable {
   readonly id: PeerId;
@@ -109,7 +111,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   #woven: Woven | undefined;
   readonly #early: [PeerSession, Uint8Array][] = [];
   #lan: LanDiscovery | undefined;
-  #listener: Listener | undefined;
+  readonly #listening: Listening;
   readonly #unwatch: () => void;
   readonly #wakes: WakeWatch;
   #closed: Promise<void> | undefined;
@@ -156,6 +158,14 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#parts = parts;
     const listenAddresses = (): readonly string[] => this.listenAddresses;
     const { edge, policy } = options;
+    this.#listening = new Listening({
+      runtime,
+      options,
+      sockets: parts.sockets,
+      onLink: (link) => this.#sessions.accept(link),
+      onMapping: (detail) => this.dispatchEvent(new CustomEvent("mapping", { detail })),
+      onMoved: () => this.#moved(),
+    });
     this.#sessions = new Sessions({
       runtime,
       identity,
@@ -261,7 +271,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   /** Where this peer takes links, as others would dial it. */
   get listenAddresses(): readonly string[] {
-    return this.#options.policy === "relay" ? [] : (this.#listener?.addresses() ?? []);
+    return this.#options.policy === "relay" ? [] : this.#listening.addresses();
   }
 
   /**
@@ -305,6 +315,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       network: this.network,
       peers: this.#sessions.all().map(sessionStatus),
       listen: this.listenAddresses,
+      mapping: this.#listening.mapping,
       shares: this.files.shares().map(({ name, bytes, hash }) => ({ name, bytes, hash })),
       topics: this.#services.topics.status(),
       overlay: overlayStatus(this.#woven?.overlay),
@@ -367,15 +378,19 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   /** Takes links, and makes the first ones that need no edge. */
   async #meet(): Promise<void> {
-    const { listen: where, bootstrap } = this.#options;
-    if (where !== undefined) {
-      const address = parseListenAddress(where);
-      const { sockets } = this.#parts;
-      if (sockets === undefined) throw new PeerloomError("link/unavailable", "This host cannot listen.");
-      this.#listener = await sockets.listen(this.#runtime, address, (link) => this.#sessions.accept(link));
-    }
-    this.#lan = this.#lanDiscovery();
-    this.#lan?.open();
+    const { bootstrap } = this.#options;
+    await this.#listening.open();
+    this.#lan = openLan({
+      runtime: this.#runtime,
+      sockets: this.#parts.sockets,
+      reach: this.#options.lanReach,
+      id: this.id,
+      network: this.network,
+      listenAddresses: () => this.#listening.ownAddresses(),
+      overlay: this.#woven?.overlay,
+      sessions: this.#sessions,
+      connector: this.#connector,
+    });
     if (bootstrap.length > 0) this.#woven?.overlay?.expectLink();
     for (const { id, address } of bootstrap) {
       this.#connector.connect(id, { addresses: [address] }).catch((error: unknown) => {
@@ -433,6 +448,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   /** The program stood still or was put away, or the network is another one. */
   #back({ slept = false }: { readonly slept?: boolean } = {}): void {
     this.#connector.resume();
+    this.#listening.hurry();
     this.#rendezvous?.resume();
     this.#rendezvous?.doubt();
     this.#rendezvous?.hurry();
@@ -446,6 +462,12 @@ export class Peer extends EventTarget implements AsyncDisposable {
   #reviveAll(): void {
     for (const session of this.#sessions.all())
       if (session.path.kind === "none") this.#upgrader.wake(session);
+  }
+
+  /** Others dial this peer elsewhere now. */
+  #moved(): void {
+    this.#rendezvous?.updateAddresses();
+    for (const session of this.#sessions.all()) this.#upgrader.announceAddresses(session);
   }
 
   /** The program is put away: it may come back with all its sessions, but not while anything is open. */
@@ -471,7 +493,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#rtc?.close();
     await this.#sessions.close();
     await this.#rendezvous?.close();
-    await this.#listener?.close();
+    await this.#listening.close();
     this.dispatchEvent(new Event("close"));
   }
 
@@ -483,30 +505,6 @@ export class Peer extends EventTarget implements AsyncDisposable {
     // With an edge there is somebody else to ask.
     if (!isKnown && this.edge === undefined) await this.#lan?.settle(id, { ...CONNECT_DEFAULTS, ...options });
     return this.#connector.connect(id, options);
-  }
-
-  #lanDiscovery(): LanDiscovery | undefined {
-    const { lanReach: reach } = this.#options;
-    const { network } = this;
-    const host = this.#runtime.lan;
-    const overlay = this.#woven?.overlay;
-    if (host === undefined || reach === undefined || overlay === undefined) return undefined;
-    const connector = this.#connector;
-    return this.#parts.sockets?.lan({
-      runtime: this.#runtime,
-      host,
-      id: this.id,
-      network,
-      reach,
-      listenAddresses: () => this.listenAddresses,
-      linkCount: () => overlay.size,
-      isLinked: (id) => this.#sessions.get(id)?.path.kind === "direct",
-      addressesOf: (id) => connector.addressesOf(id),
-      remember: (id, addresses) => connector.remember(id, addresses),
-      // By address alone: what strangers say here must cost neither the edge nor other peers anything.
-      connect: async (id, signal) =>
-        this.#sessions.connectOver(id, await connector.dialAddresses(id, signal), signal),
-    });
   }
 
   #begun(session: PeerSession): void {

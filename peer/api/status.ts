@@ -1,6 +1,7 @@
 /** What a peer says of itself: plain data, for the command line, pages and logs. */
 import type { PeerId } from "../../shared/ids.ts";
 import type { LinkKind, PathKind } from "../links/link.ts";
+import type { PortMappingState } from "../overlay/port-mapping.ts";
 import type { TopicStatus } from "../services/topics/topic-options.ts";
 import type { Session } from "../session/contract.ts";
 
@@ -10,6 +11,8 @@ export interface PeerStatus {
   readonly network: string;
   readonly peers: readonly SessionStatus[];
   readonly listen: readonly string[];
+  /** What came of asking the gateway to map the listening port; null where it is not asked. */
+  readonly mapping: PortMappingState | null;
   readonly shares: readonly ShareStatus[];
   /** Those that are open. */
   readonly topics: readonly TopicStatus[];

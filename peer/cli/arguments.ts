@@ -31,6 +31,10 @@ export const COMMON_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     value: "HOST:PORT",
     help: "take direct connections here; port 0: the system chooses",
   },
+  "map-ports": {
+    type: "boolean",
+    help: "have the router map that port, so that peers outside reach it (PCP, NAT-PMP, UPnP)",
+  },
   bootstrap: {
     type: "string",
     multiple: true,
@@ -170,9 +174,16 @@ function readCommon(
   const listen = text(values, "listen");
   if (listen !== undefined && !isHostPort(listen))
     throw usage(`--listen takes HOST:PORT, e.g. 0.0.0.0:4000, not "${listen}".`);
+  const mapPorts = values["map-ports"] === true || undefined;
+  if (mapPorts && listen === undefined)
+    throw usage("--map-ports has no port to map: give --listen too, e.g. --listen 0.0.0.0:4000.");
   const only = text(values, "only");
   if (only !== undefined && only !== "direct" && only !== "relay")
     throw usage(`--only takes direct or relay, not "${only}".`);
+  if (mapPorts && only === "relay")
+    throw usage(
+      "--map-ports lets peers reach this one directly, and --only relay keeps them from it: leave one out.",
+    );
   return {
     edge: readEdge(text(values, "edge"), environment["PEERLOOM_EDGE"]),
     network: name,
@@ -180,6 +191,7 @@ function readCommon(
     secretFile: nonEmpty(text(values, "secret-file"), "--secret-file"),
     data: nonEmpty(text(values, "data"), "--data"),
     listen,
+    mapPorts,
     bootstrap: list(values, "bootstrap"),
     only,
     lan: values["no-lan"] === true ? false : undefined,

@@ -47,6 +47,7 @@ export interface CommonOptions {
   readonly secretFile: string | undefined;
   readonly data: string | undefined;
   readonly listen: string | undefined;
+  readonly mapPorts: true | undefined;
   readonly bootstrap: readonly string[];
   readonly only: "direct" | "relay" | undefined;
   /** Undefined: as the peer decides by itself. */

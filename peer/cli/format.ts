@@ -1,4 +1,4 @@
-/** The progress line of a transfer. Pure: the same state gives the same line. */
+/** Lines for people that several commands print: of a transfer, of a mapped port. Pure: the same state gives the same line. */
 import { formatBytes, formatSeconds } from "../api/quantities.ts";
 
 export interface TransferState {
@@ -31,4 +31,16 @@ export function transferLine(state: TransferState): string {
   if (state.sources > 0) parts.push(`${state.sources} ${state.sources === 1 ? "source" : "sources"}`);
   if (state.path !== "") parts.push(state.path);
   return parts.join("  ");
+}
+
+/** A `PortMappingState`, perhaps of another process: `maps tcp://203.0.113.5:4000 to this peer (PCP)`. */
+export function describeMapping({
+  phase,
+  address,
+  protocol,
+  why,
+  detail,
+}: Readonly<Record<string, unknown>>): string {
+  if (phase === "mapped") return `maps ${String(address)} to this peer (${String(protocol)})`;
+  return phase === "failed" ? `maps no port (${String(why)}): ${String(detail)}` : "asked to map the port";
 }

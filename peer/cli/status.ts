@@ -2,6 +2,7 @@
 import { PeerloomError } from "../../shared/errors.ts";
 import type { Command } from "./command.ts";
 import { askControl } from "./control-socket.ts";
+import { describeMapping } from "./format.ts";
 import { dataFolderPath } from "./data-folder.ts";
 
 /** A status as it came from the other process: fields are shown, never trusted. */
@@ -10,6 +11,7 @@ interface StatusAnswer {
   readonly edge: unknown;
   readonly peers: readonly Readonly<Record<string, unknown>>[];
   readonly listen: readonly unknown[];
+  readonly mapping: Readonly<Record<string, unknown>> | null;
   readonly shares: readonly unknown[];
   readonly topics: readonly Readonly<Record<string, unknown>>[];
   readonly overlay: Readonly<Record<string, unknown>> | null;
@@ -39,13 +41,14 @@ function readAnswer(value: unknown): StatusAnswer {
       "The peer on this data folder gave no status. Is it another version? Restart it.",
     );
   }
-  const { id, edge, peers, listen, shares, topics, overlay, records, command, pid } =
+  const { id, edge, peers, listen, mapping, shares, topics, overlay, records, command, pid } =
     value as Partial<StatusAnswer>;
   return {
     id,
     edge: edge ?? null,
     peers: list(peers),
     listen: list(listen),
+    mapping: mapping ?? null,
     shares: list(shares),
     topics: list(topics),
     overlay: overlay ?? null,
@@ -60,11 +63,12 @@ function list<T>(value: readonly T[] | undefined): readonly T[] {
 }
 
 function describe(answer: StatusAnswer): string {
-  const { id, edge, peers, listen, shares, topics, overlay, records, command, pid } = answer;
+  const { id, edge, peers, listen, mapping, shares, topics, overlay, records, command, pid } = answer;
   return [
     `id       ${String(id)}`,
     `edge     ${typeof edge === "string" ? edge : "none"}`,
     `listens  ${listen.join(" ") || "no"}`,
+    `router   ${mapping === null ? "not asked to map the port" : describeMapping(mapping)}`,
     `shares   ${shares.length}`,
     `topics   ${topics.map(({ name, peers: others }) => `${String(name)} (${String(others)} peers)`).join(", ") || "none"}`,
     `overlay  ${overlay === null ? "off" : `${String(overlay["links"])} links, ${String(overlay["dropped"])} messages dropped`}`,

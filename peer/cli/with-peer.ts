@@ -10,6 +10,7 @@ import type { CommandContext } from "./command.ts";
 import { type ControlServer, serveControl } from "./control-socket.ts";
 import { type DataFolder, dataFolderPath, openDataFolder } from "./data-folder.ts";
 import type { EdgeState } from "../api/peer.ts";
+import { describeMapping } from "./format.ts";
 import { networkOptions } from "./network-options.ts";
 import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
 
@@ -65,7 +66,9 @@ export async function withPeer(
     }
     tellEdge(open, context);
     tellPaths(open, context, scope.onPath);
-    await untilAborted(body(open), context.signal);
+    const running = body(open);
+    tellMapping(open, context);
+    await untilAborted(running, context.signal);
   } finally {
     await control?.close();
     if (peer !== undefined) await within(CLOSE_TIMEOUT_MS, peer.close());
@@ -104,7 +107,7 @@ async function peerOptions(
   scope: PeerScopeOptions,
   { path, statePath }: DataFolder,
 ): Promise<PeerOpenOptions> {
-  const { edge, listen, bootstrap, only, lan } = context.options;
+  const { edge, listen, mapPorts, bootstrap, only, lan } = context.options;
   const named = await networkOptions(context);
   const { network, ...defaults } = scope.defaults ?? {};
   // With a secret, a network's name is what people call it; what a ticket names is what is made of it.
@@ -115,6 +118,7 @@ async function peerOptions(
     ...(edge !== undefined ? { edge } : {}),
     ...named,
     ...(listen !== undefined ? { listen } : {}),
+    ...(mapPorts !== undefined ? { mapPorts } : {}),
     ...(only !== undefined ? { only } : {}),
     ...(lan !== undefined ? { lan } : {}),
     ...(bootstrap.length > 0 ? { bootstrap } : {}),
@@ -142,6 +146,17 @@ function tellEdge(peer: CliPeer, { output }: CommandContext): void {
       ...(change.error === undefined ? {} : { code: change.error.code, message: change.error.message }),
     });
   });
+}
+
+/** After what the command says first: the router may have answered while the peer was opened. */
+function tellMapping(peer: CliPeer, { output }: CommandContext): void {
+  const tell = (): void => {
+    const { mapping } = peer.status();
+    if (mapping !== null && mapping.phase !== "looking")
+      output.note(`router: ${describeMapping(mapping)}`, { event: "mapping", ...mapping });
+  };
+  peer.addEventListener("mapping", tell);
+  tell();
 }
 
 function tellPaths(peer: CliPeer, { output }: CommandContext, onPath: PeerScopeOptions["onPath"]): void {

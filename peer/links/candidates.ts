@@ -102,7 +102,7 @@ function isPublic({ kind, protocol, address }: IceCandidate): boolean {
   return protocol === "udp" && (kind !== "host" || isPublicAddress(address));
 }
 
-/** Not loopback, link-local, private (RFC 1918, RFC 4193) or a carrier's inside (RFC 6598); names are not. */
+/** Not loopback, link-local, private (RFC 1918, RFC 4193), a carrier's inside (RFC 6598), multicast or reserved; names are not. */
 export function isPublicAddress(address: string): boolean {
   const v4 = /^(\d{1,3})\.(\d{1,3})\.\d{1,3}\.\d{1,3}$/.exec(address);
   if (v4 === null) return address.includes(":") && !/^(::1?$|f[cd]|fe[89ab])/i.test(address);
@@ -111,6 +111,7 @@ export function isPublicAddress(address: string): boolean {
     a === 0 ||
     a === 10 ||
     a === 127 ||
+    a >= 224 ||
     (a === 100 && b >= 64 && b < 128) ||
     (a === 169 && b === 254) ||
     (a === 172 && b >= 16 && b < 32) ||

@@ -4,7 +4,8 @@
  */
 import { concatBytes, equalBytes } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
-import type { AddressFamily, Clock, Random, UdpSocket } from "../runtime.ts";
+import type { Clock, Random } from "../runtime.ts";
+import type { AddressFamily, UdpSocket } from "../runtime-udp.ts";
 
 export interface StunServer {
   /** A name or an IP address, without brackets. */

@@ -4,7 +4,8 @@
  */
 import { toPeerloomError } from "../../shared/errors.ts";
 import { askStun, type MappedAddress, parseStunUrl, type StunServer } from "../links/stun.ts";
-import type { AddressFamily, IceServer, Runtime, UdpHost, UdpSocket } from "../runtime.ts";
+import type { IceServer, Runtime } from "../runtime.ts";
+import type { AddressFamily, UdpHost, UdpSocket } from "../runtime-udp.ts";
 
 /** Servers asked of each family, one after the other. */
 const SERVERS_MAX = 4;

@@ -22,7 +22,7 @@ const below = (name: string): string[] => CORE.slice(0, CORE.indexOf(name));
 
 const AREAS: readonly Area[] = [
   { name: "shared", owns: /^shared\//, sees: [], packages: ["msgpackr"] },
-  { name: "runtime", owns: /^peer\/runtime\.ts$/, sees: below("runtime") },
+  { name: "runtime", owns: /^peer\/runtime(-udp)?\.ts$/, sees: below("runtime") },
   ...CORE.slice(2).map((name) => ({ name, owns: new RegExp(`^peer/${name}/`), sees: below(name) })),
   {
     name: "adapters",

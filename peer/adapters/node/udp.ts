@@ -2,7 +2,8 @@
 import { createSocket, type Socket } from "node:dgram";
 import { networkInterfaces } from "node:os";
 import { PeerloomError } from "../../../shared/errors.ts";
-import type { UdpHost, UdpSocket } from "../../runtime.ts";
+import type { UdpHost, UdpSocket } from "../../runtime-udp.ts";
+import { defaultRoute } from "./default-route.ts";
 import { plainView } from "./memory.ts";
 
 export const nodeUdp: UdpHost = {
@@ -26,6 +27,7 @@ export const nodeUdp: UdpHost = {
     Object.values(networkInterfaces()).flatMap((each) =>
       (each ?? []).filter(({ internal, scopeid }) => !internal && !scopeid).map(({ address }) => address),
     ),
+  route: defaultRoute,
 };
 
 function wrap(socket: Socket): UdpSocket {
@@ -45,7 +47,9 @@ function wrap(socket: Socket): UdpSocket {
     onMessage: () => {},
     close: () => socket.close(),
   };
-  socket.on("message", (bytes) => wrapped.onMessage(plainView(bytes)));
+  socket.on("message", (bytes, { address: host, port }) =>
+    wrapped.onMessage(plainView(bytes), { host, port }),
+  );
   // What the network says of single datagrams shows as silence.
   socket.on("error", () => {});
   return wrapped;

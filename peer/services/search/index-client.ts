@@ -2,7 +2,7 @@
  * Search by the edge (hybrid): tells its index what this peer lists, again at half time, and asks it. Over HTTP, so that a peer that has left the
  * rendezvous need not come back for it. All that is said is said anew whenever the edge may have forgotten.
  */
-import { concatBytes, fromHex, utf8Decode } from "../../../shared/bytes.ts";
+import { fromHex } from "../../../shared/bytes.ts";
 import { assert, parseErrorCode, PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
 import {
   ANNOUNCEMENT_BYTES_MAX,
@@ -18,6 +18,7 @@ import {
   LISTING_TTL_MS,
 } from "../../../shared/listings.ts";
 import { PASS_HEADER } from "../../../shared/pass.ts";
+import { boundedText } from "../../links/bounded-text.ts";
 import { withDeadline } from "../../overlay/abort.ts";
 import { backoffMs } from "../../overlay/backoff.ts";
 import type { Timer } from "../../runtime.ts";
@@ -160,7 +161,7 @@ export class IndexClient {
         const headers: Record<string, string> = {};
         if (host.pass !== undefined) headers[PASS_HEADER] = await host.pass(new URL(edge).origin);
         const response = await fetch(url, { ...init, headers, signal: within });
-        const answer: unknown = JSON.parse(await boundedText(response));
+        const answer: unknown = JSON.parse(await boundedText(response, HITS_BYTES_MAX, "The edge"));
         if (!response.ok) throw refusal(answer);
         return answer;
       });
@@ -185,22 +186,6 @@ function fitting(listings: readonly Listing[]): AnnouncedListing[] {
     announced.push(listing);
   }
   return announced;
-}
-
-/** @throws PeerloomError `wire/too-large` */
-async function boundedText(response: Response): Promise<string> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  const reader = response.body?.getReader();
-  for (let read = await reader?.read(); read?.value !== undefined; read = await reader?.read()) {
-    bytes += read.value.length;
-    if (bytes > HITS_BYTES_MAX) {
-      await reader?.cancel();
-      throw new PeerloomError("wire/too-large", "The edge's answer is too long.");
-    }
-    parts.push(read.value);
-  }
-  return utf8Decode(concatBytes(...parts));
 }
 
 function refusal(answer: unknown): PeerloomError {

@@ -84,6 +84,8 @@ test.each([
   ["up --listen 4000", "HOST:PORT"],
   ["up --listen h:70000", "HOST:PORT"],
   ["up --only tcp", "direct or relay"],
+  ["up --map-ports", "--listen"],
+  ["up --map-ports --listen 0.0.0.0:0 --only relay", "--only relay"],
   ["up --json=1", "--json"],
   ["ping x --count 0", "1 to 9"],
   ["ping x --count 1e3", "1 to 9"],

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { COMMANDS } from "../../../peer/cli/commands.ts";
 import { openDataFolder } from "../../../peer/cli/data-folder.ts";
 import type { PeerOpenOptions } from "../../../peer/cli/peer-contract.ts";
+import type { PortMappingState } from "../../../peer/overlay/port-mapping.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { FakePeer, ID_A, ID_B, start, temporaryFolder, TICKET } from "./fakes.ts";
 
@@ -23,6 +24,38 @@ test("up says it is ready, names peers as they come, and being stopped is succes
   ]);
   expect(peer?.options).toMatchObject({ only: "relay", listen: "127.0.0.1:0", dataDir: data });
   expect(peer?.closed).toBe(1);
+});
+
+test("up says what the router does for its port, after it is ready", async () => {
+  const data = await temporaryFolder();
+  const states: PortMappingState[] = [
+    { phase: "looking" },
+    { phase: "failed", why: "private-address", detail: "Another NAT." },
+    { phase: "mapped", protocol: "PCP", gateway: "192.168.1.1", address: "tcp://203.0.113.5:4000" },
+  ];
+  for (const [i, state] of states.entries()) {
+    let now = state;
+    const makePeer = (opened: PeerOpenOptions): FakePeer => {
+      const peer = new FakePeer(opened);
+      const { status } = peer;
+      peer.status = () => ({ ...status.call(peer), mapping: now });
+      return peer;
+    };
+    const words = ["up", "--json", "--map-ports", "--listen", "127.0.0.1:0"];
+    const running = start(words, { data, makePeer });
+    await running.stdout.contains('"ready"');
+    const [peer] = running.peers;
+    expect(peer?.options).toMatchObject({ mapPorts: true });
+    now = states[(i + 1) % states.length] ?? state;
+    peer?.dispatchEvent(new Event("mapping"));
+    running.stop();
+    expect(await running.exitCode).toBe(0);
+    const told = [state, now].filter(({ phase }) => phase !== "looking");
+    expect(running.stdout.events()).toMatchObject([
+      { event: "ready" },
+      ...told.map((each) => ({ event: "mapping", ...each })),
+    ]);
+  }
 });
 
 test("share prints a ticket for each path and keeps serving", async () => {

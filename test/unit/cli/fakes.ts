@@ -207,6 +207,7 @@ export class FakePeer extends EventTarget implements CliPeer {
       network: this.network,
       peers,
       listen: this.listenAddresses,
+      mapping: null,
       shares: [],
       topics: [],
       overlay: { links: 3, ready: false, dropped: 1 },

@@ -8,7 +8,7 @@ import {
   parseStunUrl,
   type StunAnswer,
 } from "../../../peer/links/stun.ts";
-import type { UdpSocket } from "../../../peer/runtime.ts";
+import type { UdpEndpoint, UdpSocket } from "../../../peer/runtime-udp.ts";
 import { fromHex } from "../../../shared/bytes.ts";
 import { answerStun } from "../../natlab/stun-responder.ts";
 
@@ -64,10 +64,10 @@ function socketAnswering(number: number): UdpSocket & { readonly sent: number } 
     get sent() {
       return sent;
     },
-    send: (bytes: Uint8Array) => {
+    send: (bytes: Uint8Array, to: UdpEndpoint) => {
       sent += 1;
       const answer = answerStun(Buffer.from(bytes), { address: "198.51.100.7", port: 4321 });
-      if (sent === number && answer !== undefined) socket.onMessage(answer);
+      if (sent === number && answer !== undefined) socket.onMessage(answer, to);
       return Promise.resolve();
     },
     onMessage: (() => {}) as UdpSocket["onMessage"],

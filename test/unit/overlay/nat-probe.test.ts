@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { nodeRuntime } from "../../../peer/adapters/node/runtime.ts";
 import { mappingOf, NatProbe, probeNat, stunServersOf } from "../../../peer/overlay/nat-probe.ts";
-import type { Runtime, UdpHost, UdpSocket } from "../../../peer/runtime.ts";
+import type { Runtime } from "../../../peer/runtime.ts";
+import type { UdpEndpoint, UdpHost, UdpSocket } from "../../../peer/runtime-udp.ts";
 import { answerStun } from "../../natlab/stun-responder.ts";
 
 const mapped = (
@@ -29,15 +30,16 @@ function natHost(portFor: (server: string) => number): UdpHost & { opened: numbe
   const host = {
     opened: 0,
     addresses: () => ["192.168.1.2"],
+    route: () => Promise.resolve(undefined),
     open: (family: string) => {
       host.opened += 1;
       if (family === "IPv6") return Promise.reject(new Error("no IPv6 here"));
       const socket = {
         onMessage: (() => {}) as UdpSocket["onMessage"],
         close: () => {},
-        send: (bytes: Uint8Array, to: { readonly host: string }) => {
+        send: (bytes: Uint8Array, to: UdpEndpoint) => {
           const answer = answerStun(Buffer.from(bytes), { address: "203.0.113.1", port: portFor(to.host) });
-          if (answer !== undefined) socket.onMessage(answer);
+          if (answer !== undefined) socket.onMessage(answer, to);
           return Promise.resolve();
         },
       };

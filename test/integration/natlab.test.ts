@@ -2,12 +2,16 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { BROKEN_CELLS, diagnoseCell } from "../natlab/broken.ts";
 import { allFlaps, runFlap } from "../natlab/flaps.ts";
-import { Lab, whyNoTurn } from "../natlab/lab.ts";
+import { whyNoGateway } from "../natlab/gateway.ts";
+import { Lab, LISTEN_PORT, whyNoTurn } from "../natlab/lab.ts";
 import { cellsNamed, runCell, SHORT_CELLS } from "../natlab/matrix.ts";
 import { whyImpossible } from "../natlab/namespace.ts";
 
 const impossible = whyImpossible();
 if (impossible !== undefined) console.warn(`The NAT laboratory is skipped: ${impossible}.`);
+
+const noGateway = impossible ?? whyNoGateway();
+if (noGateway !== undefined) console.warn(`Port mapping in the NAT laboratory is skipped: ${noGateway}.`);
 
 describe.skipIf(impossible !== undefined)("in the NAT laboratory", () => {
   let lab: Lab;
@@ -28,6 +32,26 @@ describe.skipIf(impossible !== undefined)("in the NAT laboratory", () => {
     if (cut === undefined) throw new Error("no such flap");
     expect(await runFlap(lab, cut)).toMatchObject({ equal: true });
   });
+
+  test.skipIf(noGateway !== undefined).each([
+    ["PCP", undefined],
+    ["UPnP-IGD", "upnp"],
+  ] as const)(
+    "a peer whose router maps its port by %s is dialled from behind a symmetric NAT, and nothing is left of it",
+    async (protocol, only) => {
+      const { site, gateway } = await lab.behindGateway(only);
+      const up = site.peerloom(["up", "--network", "lab", "--map-ports"]);
+      const id = String((await up.event("ready"))["id"]);
+      expect(await up.event("mapping")).toMatchObject({ phase: "mapped", protocol });
+      expect(gateway.maps(LISTEN_PORT)).toBe(true);
+      const words = ["ping", id, "--network", "lab", "--only", "direct", "--count", "1"];
+      const ping = lab.site("symmetric").peerloom(words);
+      expect(await ping.event("pong")).toMatchObject({ path: "direct", transport: "tcp" });
+      expect(await up.stop()).toBe(0);
+      expect(gateway.maps(LISTEN_PORT)).toBe(false);
+      lab.removeSites();
+    },
+  );
 
   test.each(BROKEN_CELLS)("doctor --to names the cause: $name", async (cell) => {
     expect(await diagnoseCell(lab, cell)).toMatchObject({ verdict: cell.cause, ok: true });

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { Gateway, MAPPED_NETWORK } from "./gateway.ts";
 import { ACCESS, type Access, HOST_FIREWALL, routerRules } from "./nat.ts";
 import { command, isRunning, Namespace, sweep } from "./namespace.ts";
 import { LabProcess } from "./lab-process.ts";
@@ -21,7 +22,7 @@ const TURN = { address: "203.0.113.12", port: 3478, secret: "laboratory" } as co
 /** A next hop that is nobody. */
 const NOWHERE = { address: "203.0.113.254", mac: "02:00:00:00:00:01" } as const;
 const TURN_START_TIMEOUT_MS = 10_000;
-const LISTEN_PORT = 4000;
+export const LISTEN_PORT = 4000;
 /** Of each laboratory's data, followed by its pid. */
 const FOLDER = "peerloom-natlab-";
 
@@ -143,6 +144,18 @@ export class Lab {
     }) as [Site, Site];
   }
 
+  /** A host that listens, behind a router that maps ports for it. @param only UPnP-IGD alone */
+  async behindGateway(only?: "upnp"): Promise<{ readonly site: Site; readonly gateway: Gateway }> {
+    const number = this.#nextSite();
+    const router = this.#router(number, ACCESS["port-restricted"]);
+    const host = this.#namespace(`host${number}`);
+    this.#connectInside(host, router, number, false);
+    const outer = `11.0.0.${20 + number}`;
+    const where = { outer, folder: this.folder, ...(only === undefined ? {} : { only }) };
+    const gateway = await Gateway.start(router, where, (child) => this.own(child));
+    return { site: new Site(this, host, { ipv4: true, listens: true }), gateway };
+  }
+
   /** Kept until it has ended, or the laboratory is closed. */
   own(child: LabProcess): LabProcess {
     this.#processes.add(child);
@@ -206,6 +219,7 @@ export class Lab {
     router.forward();
     router.plug("wan", this.#public, "wan");
     router.address("wan", `${address}/24`);
+    router.ip("route", "add", MAPPED_NETWORK, "dev", "wan");
     if (access.ipv6) {
       router.address("wan", `2001:db8::${20 + number}/64`);
       router.ip("-6", "route", "add", "default", "via", PUBLIC.ipv6[0]);

@@ -1,11 +1,11 @@
 /**
- * Which protocols the default gateway speaks, the best first: PCP and NAT-PMP are asked for in one breath, for old gateways are silent to
- * what they do not know; UPnP, which takes a search, two documents and XML, after them.
+ * Which protocols the default gateway speaks. All are asked for at once, since gateways are silent to what they do not know; PCP and NAT-PMP
+ * answer with one datagram, so where they are spoken they come before UPnP's search and documents.
  */
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { Runtime } from "../../runtime.ts";
-import { askGateway } from "./ask-gateway.ts";
-import type { MappingContext, MappingProtocol, PortMapper } from "./mapper.ts";
+import { askGateway, type Question } from "./ask-gateway.ts";
+import type { MappingContext, PortMapper } from "./mapper.ts";
 import { decodeExternalAddress, EXTERNAL_ADDRESS_REQUEST, NatPmpMapper } from "./nat-pmp.ts";
 import { encodeAnnounce, GATEWAY_PORT, isAnnounced, PcpMapper } from "./pcp.ts";
 import { findIgd } from "./upnp.ts";
@@ -14,8 +14,7 @@ import { findIgd } from "./upnp.ts";
 const EVERYWHERE: readonly string[] = ["0.0.0.0", "::"];
 
 /**
- * None where there is no gateway. Nothing is mapped by looking; the next one is looked for when it is asked for, about 4 s for each of the two
- * steps where nobody answers.
+ * As they are found; none where there is no gateway. Nothing is mapped by looking, which takes about 4 s where nobody answers.
  * @param listenHost where the gateway has to send to
  * @throws PeerloomError `link/unavailable` (it cannot send there, or there is no UDP), `link/failed`, the signal's reason
  */
@@ -31,23 +30,36 @@ export async function* findMappers(
     throw new PeerloomError("link/unavailable", `${where}: listen on 0.0.0.0.`);
   }
   const context: MappingContext = { clock, random, udp, route };
-  const spoken = await probe(context, signal);
-  if (spoken !== undefined) yield spoken === "PCP" ? new PcpMapper(context) : new NatPmpMapper(context);
-  const igd = await findIgd(context, signal);
-  if (igd !== undefined) yield igd;
+  const over = new AbortController();
+  const within = AbortSignal.any([signal, over.signal]);
+  try {
+    const looks = [probe(context, within), findIgd(context, within)];
+    for await (const mapper of asTheyCome(looks)) if (mapper !== undefined) yield mapper;
+  } finally {
+    over.abort(new PeerloomError("aborted", "A gateway was found."));
+  }
 }
 
-async function probe(
-  context: MappingContext,
-  signal: AbortSignal,
-): Promise<Exclude<MappingProtocol, "UPnP-IGD"> | undefined> {
+/** The values in the order in which they are there. @throws whatever the first to fail does */
+async function* asTheyCome<T>(promises: readonly Promise<T>[]): AsyncGenerator<T, void> {
+  const waiting = new Map(
+    promises.map((promise, i) => [i, promise.then((value) => ({ i, value }))] as const),
+  );
+  while (waiting.size > 0) {
+    const { i, value } = await Promise.race(waiting.values());
+    waiting.delete(i);
+    yield value;
+  }
+}
+
+async function probe(context: MappingContext, signal: AbortSignal): Promise<PortMapper | undefined> {
   const { gateway: host, local } = context.route;
-  const question = {
+  const question: Question<PortMapper> = {
     sends: [encodeAnnounce(local), EXTERNAL_ADDRESS_REQUEST].map((bytes) => ({ bytes, host })),
     port: GATEWAY_PORT,
     read: (answer: Uint8Array) => {
-      if (isAnnounced(answer)) return "PCP" as const;
-      return decodeExternalAddress(answer)?.result === 0 ? ("NAT-PMP" as const) : undefined;
+      if (isAnnounced(answer)) return new PcpMapper(context);
+      return decodeExternalAddress(answer)?.result === 0 ? new NatPmpMapper(context) : undefined;
     },
   };
   return askGateway(context, question, signal);

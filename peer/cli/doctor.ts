@@ -68,13 +68,14 @@ function needsMember({ to, network, invite }: NodeDiagnoseOptions): boolean {
 
 async function diagnoseOptions(context: CommandContext): Promise<NodeDiagnoseOptions> {
   const { options, values, signal } = context;
-  const { edge, listen, bootstrap, only, lan } = options;
+  const { edge, listen, mapPorts, bootstrap, only, lan } = options;
   const to = values.text("to");
   const stun = values.texts("stun");
   return {
     ...(await networkOptions(context)),
     ...(edge === undefined ? {} : { edge }),
     ...(listen === undefined ? {} : { listen }),
+    ...(mapPorts === undefined ? {} : { mapPorts }),
     ...(only === undefined ? {} : { only }),
     ...(lan === undefined ? {} : { lan }),
     ...(bootstrap.length === 0 ? {} : { bootstrap }),

@@ -17,13 +17,13 @@ import { PeerloomError } from "../../../shared/errors.ts";
 import type { PeerOptions } from "../options.ts";
 import { checkChallenge, checkEdge, checkRelay } from "./edge-checks.ts";
 import type { Finding } from "./finding.ts";
-import { checkNetwork, checkWebRtc } from "./network-checks.ts";
+import { checkGateway, checkNetwork, checkWebRtc } from "./network-checks.ts";
 import { checkPeer, type Looker } from "./peer-checks.ts";
 import { type Facts, verdict } from "./verdict.ts";
 
 export interface DiagnoseOptions extends Pick<
   PeerOptions,
-  "edge" | "network" | "secret" | "invite" | "listen" | "bootstrap" | "only" | "lan"
+  "edge" | "network" | "secret" | "invite" | "listen" | "mapPorts" | "bootstrap" | "only" | "lan"
 > {
   /** A peer to look at the way to. */
   readonly to?: string;
@@ -43,7 +43,26 @@ export async function* diagnoseOn(
   options: DiagnoseOptions,
   looker?: Looker,
 ): AsyncGenerator<Finding, void> {
-  const { stun, to, signal = new AbortController().signal, ...peerOptions } = options;
+  const { signal = new AbortController().signal } = options;
+  // A gateway that speaks nothing is silent: that is waited for beside all the rest.
+  const over = new AbortController();
+  const gateway = checkGateway(runtime, AbortSignal.any([signal, over.signal]));
+  try {
+    const facts = yield* lookAround(runtime, { ...options, signal }, looker);
+    yield await gateway;
+    yield verdict(facts);
+  } finally {
+    over.abort(new PeerloomError("aborted", "The diagnosis is over."));
+    await gateway;
+  }
+}
+
+async function* lookAround(
+  runtime: Runtime,
+  options: DiagnoseOptions & { readonly signal: AbortSignal },
+  looker: Looker | undefined,
+): AsyncGenerator<Finding, Facts> {
+  const { stun, to, signal, ...peerOptions } = options;
   const target = to === undefined ? undefined : requirePeerId(to);
   const servers = stun?.map(requireStunServer);
   const edge = options.edge ?? undefined;
@@ -71,7 +90,7 @@ export async function* diagnoseOn(
     facts.peer = peer.code;
     yield* peer.checks;
   }
-  yield verdict(facts);
+  return facts;
 }
 
 type Mutable<T> = { -readonly [key in keyof T]: T[key] };

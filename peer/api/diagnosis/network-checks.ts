@@ -1,9 +1,19 @@
-/** Checks of this machine's way to the internet by UDP: whether STUN answers, over which address family, and how a NAT in between maps. */
+/**
+ * Checks of this machine's way to the internet: whether STUN answers, over which address family, how a NAT in between maps, and whether the gateway
+ * maps ports.
+ */
+import { toPeerloomError } from "../../../shared/errors.ts";
 import { isPublicAddress } from "../../links/candidates.ts";
+import { findMappers } from "../../links/port-mapping/find-mappers.ts";
 import type { StunServer } from "../../links/stun.ts";
+import { withDeadline } from "../../overlay/abort.ts";
 import { type Mapping, probeNat, type StunAnswers } from "../../overlay/nat-probe.ts";
 import type { Runtime } from "../../runtime.ts";
+import { reasonOf } from "./edge-checks.ts";
 import { type Check, check } from "./finding.ts";
+
+/** A gateway is one hop away; UPnP's may take a second before it answers (UPnP Device Architecture 1.1 §1.3.2, MX). */
+const GATEWAY_TIMEOUT_MS = 2_000;
 
 export interface NetworkFacts {
   /** Undefined: it could not be found out. */
@@ -35,6 +45,27 @@ export async function checkNetwork(
       natCheck(mapping),
     ],
   };
+}
+
+/** Whether the gateway maps ports, and by what; nothing is mapped for it. Never rejects, and takes two seconds at most. */
+export async function checkGateway(runtime: Runtime, signal: AbortSignal): Promise<Check> {
+  const name = "port mapping";
+  if (runtime.udp === undefined) return check(name, null, "this runtime has no UDP sockets");
+  try {
+    return await withDeadline(runtime.clock, GATEWAY_TIMEOUT_MS, signal, async (within) => {
+      for await (const { gateway, protocol } of findMappers(runtime, "0.0.0.0", within))
+        return check(
+          name,
+          true,
+          `the gateway ${gateway} speaks ${protocol}: --map-ports with --listen asks it`,
+        );
+      return check(name, false, "no gateway is known to this machine");
+    });
+  } catch (error) {
+    const { code } = toPeerloomError(error, "link/failed", "");
+    const silent = "the gateway speaks neither PCP, NAT-PMP nor UPnP-IGD with this machine";
+    return check(name, false, code === "link/timeout" ? silent : reasonOf(error));
+  }
 }
 
 /** Two peers that cannot dial each other need it. */

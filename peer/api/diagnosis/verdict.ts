@@ -64,13 +64,13 @@ const ADVICE: { readonly [code in VerdictCode]: string } = {
   "no-stun":
     "No STUN server is known, so no address is that others could send to. Set STUN_URLS at the edge.",
   "udp-blocked":
-    "UDP does not get through on one side, so paths are relayed. Let UDP out in that firewall, or have one side listen on a TCP port that can be reached: --listen 0.0.0.0:4000.",
+    "UDP does not get through on one side, so paths are relayed. Let UDP out in that firewall, or have one side listen on a TCP port that can be reached: --listen 0.0.0.0:4000, and --map-ports where its router maps ports.",
   "no-common-family":
     "One side has IPv4 only and the other IPv6 only: paths between them are relayed until one has both.",
   "no-hairpin":
     "Both sides are behind the same router, which does not turn packets round. Allow the two networks to reach each other, or switch hairpin NAT on.",
   "symmetric-nat":
-    "A NAT gives every destination another port (symmetric), so paths to most others are relayed. Use IPv6, forward a port and --listen on it, or give the edge a TURN server.",
+    "A NAT gives every destination another port (symmetric), so paths to most others are relayed. Use IPv6, --listen on a port that the router forwards (--map-ports asks it to), or give the edge a TURN server.",
   "ice-failed":
     "Both sides have public addresses and yet do not meet: a firewall drops what comes in. Have one side --listen on a port that is open.",
 };

@@ -9,7 +9,7 @@ import { Standing } from "./standing.ts";
 
 /**
  * `proving`: the other end has not shown yet that it holds the keys on this link. `suspect`: silent while an answer was
- * due, so others go first. `dead`: closed or given up.
+ * due, so others go first until what was asked since is answered. `dead`: closed or given up.
  */
 export type PathState = "proving" | "usable" | "suspect" | "dead";
 
@@ -75,6 +75,11 @@ export class Path {
   /** Since when something is due from the other side. */
   #dueSinceMs: number | undefined;
   #isDoubted = false;
+  #suspectedAtMs = Number.NEGATIVE_INFINITY;
+  /** It was suspected, and no round trip has been measured since that had nothing to do with that. */
+  #isUnmeasured = false;
+  /** It was suspected again meanwhile: it may be the round trip that is so long. */
+  #isSlow = false;
   /** Not answered yet, the latest last. */
   #pings: { readonly id: number; readonly sentAtMs: number }[] = [];
   #nextPingId = 1;
@@ -163,7 +168,19 @@ export class Path {
     this.#isDoubted = false;
     // A ping's answer stays due whatever else comes: the path may die between the two.
     this.#dueSinceMs = this.#pings.length > 0 ? nowMs : undefined;
-    if (this.state === "suspect") this.state = "usable";
+  }
+
+  /**
+   * Others go first from now on. That something comes from there again will not say that what is sent there arrives: a transport that has
+   * sent in vain waits on, twice as long each time (RFC 9260, 6.3.3), so only the answer to what is asked now ends it.
+   * @returns the id to ask with
+   */
+  suspect(nowMs: number): number {
+    this.state = "suspect";
+    this.#suspectedAtMs = nowMs;
+    this.#isSlow = this.#isUnmeasured;
+    this.#isUnmeasured = true;
+    return this.startPing(nowMs);
   }
 
   get heardAtMs(): number {
@@ -195,7 +212,7 @@ export class Path {
     const isDue =
       latest === undefined
         ? busy
-          ? nowMs - this.#pingedAtMs >= PING_BUSY_MS
+          ? this.#isUnmeasured || nowMs - this.#pingedAtMs >= PING_BUSY_MS
           : nowMs - Math.max(this.#pingedAtMs, this.#heardAtMs) >= idleMs
         : this.#heardAtMs > latest.sentAtMs && nowMs - latest.sentAtMs > this.#patienceMs;
     return isDue ? this.startPing(nowMs) : undefined;
@@ -213,9 +230,19 @@ export class Path {
   pong(id: number, nowMs: number): void {
     const asked = this.#pings.find((ping) => ping.id === id);
     if (asked === undefined) return;
-    const sampleMs = nowMs - asked.sentAtMs;
-    this.#pings = [];
-    this.#dueSinceMs = undefined;
+    this.#pings = this.#pings.filter((ping) => ping.id > id);
+    this.#dueSinceMs = this.#pings.length > 0 ? nowMs : undefined;
+    if (this.state !== "suspect") {
+      this.#isUnmeasured = false;
+      this.#measured(nowMs - asked.sentAtMs, nowMs);
+      return;
+    }
+    if (asked.sentAtMs >= this.#suspectedAtMs) this.state = "usable";
+    // It has measured the interruption. Taken for the round trip, it would make the next one be seen later (Karn and Partridge, CCR 17(5), 1987).
+    if (this.#isSlow || this.rttMs === undefined) this.#measured(nowMs - asked.sentAtMs, nowMs);
+  }
+
+  #measured(sampleMs: number, nowMs: number): void {
     this.rttMs = this.rttMs === undefined ? sampleMs : this.rttMs + RTT_SMOOTHING * (sampleMs - this.rttMs);
     this.rttMsMin = Math.min(this.rttMsMin ?? sampleMs, sampleMs);
     this.#rttAtMs = nowMs;

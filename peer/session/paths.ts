@@ -15,6 +15,8 @@ const TICK_BUSY_MS = 100;
 const TICK_IDLE_MS = 5_000;
 /** A tick this late means that we stood still, not the other side. */
 const TICK_LATE_MS = 400;
+/** Two paths that die together were last heard this far apart. */
+const HEARD_LATER_MS = 100;
 /** Links of one session, stripes (stripe-plan.ts) and spares; more is a mistake or an attack. */
 const PATHS_MAX = 24;
 /** After they were doubted, paths are watched as closely as busy ones: until an answer has come or is overdue. */
@@ -33,7 +35,8 @@ export interface PathsOwner {
   sendPing(path: Path, id: number): void;
   /** What was under way there will not arrive, or not soon. */
   release(path: Path): void;
-  dropped(path: Path, error: PeerloomError | undefined): void;
+  /** Something has become of a path, for the log. */
+  note(event: string, path: Path, fields: Readonly<Record<string, unknown>>): void;
   /** Looked again: `best` carries the session now, or nothing does. */
   chose(best: Path | undefined, before: Path | undefined): void;
   /** Something is under way or open, so paths are watched closely. */
@@ -127,17 +130,28 @@ export class Paths {
     this.#paths.splice(index, 1);
     path.state = "dead";
     closeLink(path, error === undefined ? "close" : "destroy");
-    this.#owner.dropped(path, error);
+    this.#owner.note("path lost", path, { code: error?.code });
     this.#owner.release(path);
     this.choose();
   }
 
-  /** Moves to the best path there is. */
+  /** Moves to the best path there is. What is under way on those that are suspect is not waited for. */
   choose(): void {
     if (this.#closed) return;
     const before = this.#active;
     this.#active = pickPath(this.#paths);
+    if (this.#active?.state === "usable")
+      for (const path of this.#paths)
+        if (path.state === "suspect" && path.isCarrying) this.#owner.release(path);
     this.#owner.chose(this.#active, before);
+  }
+
+  /** A ping was answered. */
+  answered(path: Path, id: number, nowMs: number): void {
+    const before = path.state;
+    path.pong(id, nowMs);
+    if (path.state !== before) this.#owner.note("path proved again", path, {});
+    this.choose();
   }
 
   /**
@@ -232,13 +246,17 @@ export class Paths {
     return isDoubtful;
   }
 
-  /** Others of its kind go the same way: what was not heard later is no better, and is asked before it is moved to. */
+  #suspect(path: Path, nowMs: number): void {
+    this.#owner.note("path suspect", path, { silentMs: nowMs - path.heardAtMs, rttMs: path.rttMs });
+    this.#owner.sendPing(path, path.suspect(nowMs));
+  }
+
+  /** Others of its kind go the same way: what was hardly heard later is no better, and is asked before it is moved to. */
   #suspectAlike(path: Path, nowMs: number): void {
     for (const other of this.#paths) {
-      if (other.link.kind !== path.link.kind || other.state !== "usable" || other.heardAtMs > path.heardAtMs)
-        continue;
-      other.state = "suspect";
-      this.#owner.sendPing(other, other.startPing(nowMs));
+      const isLater = other.heardAtMs - path.heardAtMs > HEARD_LATER_MS;
+      if (other.link.kind === path.link.kind && other.state === "usable" && !isLater)
+        this.#suspect(other, nowMs);
     }
   }
 
@@ -259,9 +277,8 @@ export class Paths {
       return;
     }
     if (judgement === "suspect" && path.state === "usable") {
-      path.state = "suspect";
+      this.#suspect(path, nowMs);
       this.#suspectAlike(path, nowMs);
-      if (this.#paths.some((other) => other.state === "usable")) this.#owner.release(path);
     }
     // A spare path through the edge is left asleep, unless it may be needed; its own keep-alive does not wake the relay.
     if (path !== this.#active && !isCompared && pathKindOf(path.link.kind) !== "direct") return;

@@ -125,7 +125,8 @@ export class PeerSession extends EventTarget implements Session {
       drained: () => this.#pump(),
       sendPing: (path, id) => this.#sendControl(path, [{ kind: "ping", id }]),
       release: (path) => this.#outbox.release(path),
-      dropped: (path, error) => this.#pathDropped(path, error),
+      note: (event, path, fields) =>
+        this.#runtime.log.debug(event, { peer: short(this.peerId), transport: path.link.kind, ...fields }),
       chose: (best, before) => this.#pathChosen(best, before),
       isStriped: () => this.#stripePlan.wanted > 1,
       isBusy: () => !this.#idle || this.#mux.streamCount > 0,
@@ -343,14 +344,6 @@ export class PeerSession extends EventTarget implements Session {
     }
   }
 
-  #pathDropped(path: Path, error: PeerloomError | undefined): void {
-    this.#runtime.log.debug("path lost", {
-      peer: short(this.peerId),
-      transport: path.link.kind,
-      code: error?.code,
-    });
-  }
-
   /** Goes on over the best path there is, and tells when that is another one. */
   #pathChosen(best: Path | undefined, before: Path | undefined): void {
     if (best !== before) {
@@ -479,8 +472,7 @@ export class PeerSession extends EventTarget implements Session {
           this.#sendControl(path, [{ kind: "pong", id: operation.id }]);
         return;
       case "pong":
-        path.pong(operation.id, nowMs);
-        this.#paths.choose();
+        this.#paths.answered(path, operation.id, nowMs);
         return;
       case "prove":
         this.#prove(path, operation.linkNonce, operation.binding, nowMs);

@@ -14,13 +14,17 @@ export function textOf(event: LabEvent | undefined, key: string): string | undef
 const STOP_TIMEOUT_MS = 8_000;
 /** Other lines that are kept; the oldest go. */
 const LINES_MAX = 1_000;
-/** Standard error that is kept, for people. */
+/** Of what it logs under PEERLOOM_LOG; the oldest go. */
+const LOGGED_MAX = 50_000;
+/** Other standard error that is kept, for people. */
 const ERRORS_CHARACTERS_MAX = 8_192;
 
 export class LabProcess {
   readonly events: LabEvent[] = [];
+  /** What it has logged, a line of JSON each. */
+  readonly logged: string[] = [];
   readonly exit: Promise<number>;
-  readonly #name: string;
+  readonly name: string;
   readonly #child: NamespacedProcess;
   readonly #lines: string[] = [];
   readonly #listeners = new Set<() => void>();
@@ -28,7 +32,7 @@ export class LabProcess {
   #ended = false;
 
   constructor(name: string, child: NamespacedProcess) {
-    this.#name = name;
+    this.name = name;
     this.#child = child;
     createInterface({ input: child.stdout }).on("line", (line) => {
       if (line.startsWith("{"))
@@ -36,8 +40,9 @@ export class LabProcess {
       else if (this.#lines.push(line) > LINES_MAX) this.#lines.shift();
       this.#tell();
     });
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      this.#errors = (this.#errors + text).slice(-ERRORS_CHARACTERS_MAX);
+    createInterface({ input: child.stderr }).on("line", (line) => {
+      if (!line.startsWith("{")) this.#errors = `${this.#errors}${line}\n`.slice(-ERRORS_CHARACTERS_MAX);
+      else if (this.logged.push(line) > LOGGED_MAX) this.logged.shift();
     });
     this.exit = once(child, "close").then(() => {
       this.#ended = true;
@@ -100,7 +105,7 @@ export class LabProcess {
 
   #missing(what: string): Error {
     const last = JSON.stringify(this.events.slice(-5));
-    return new Error(`${this.#name}: "${what}" did not come\n${last}\n${this.#errors}`);
+    return new Error(`${this.name}: "${what}" did not come\n${last}\n${this.#errors}`);
   }
 
   #tell(): void {

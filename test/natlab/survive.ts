@@ -1,7 +1,8 @@
 /**
  * What a stream outlives, between two processes in the laboratory, as one JSON object a line:
  * `node test/natlab/survive.ts --sleep SECONDS [--who receiver|sender]`: one process is stopped (SIGSTOP) for so long under a running transfer;
- * `node test/natlab/survive.ts --kills 100 [--bytes 1073741824] [--seed N]`: the direct path is killed so often in one transfer.
+ * `node test/natlab/survive.ts --kills 100 [--bytes 1073741824] [--seed N]`: the direct path is killed so often in one transfer; what both sides logged
+ * around each silence of over a second goes to standard error.
  * Both take `--access KIND/KIND`. Exits 1 when a byte is lost, repeated or reordered, or a stream sees an error.
  */
 import process from "node:process";
@@ -31,6 +32,9 @@ const LONG_KILL_MS = { min: 2_300, max: 3_000 } as const;
 const LONG_SHARE = 0.3;
 /** Between the return of the direct path and the next kill. */
 const REST_MS = { min: 100, max: 600 } as const;
+/** A longer silence than this is explained, from so long before it until so long after. */
+const GAP_MS_MAX = 1_000;
+const AROUND_MS = 300;
 
 const { values } = parseArgs({
   options: {
@@ -121,15 +125,19 @@ async function outliveKills(count: number): Promise<Outcome> {
     killsAtMs.push(Date.now());
     killed.push(isTcp ? "tcp" : "webrtc");
     receiverSite.host.rules(deadPath(isTcp && random.unit() < 0.5 ? "reset" : "drop"));
-    const isLong = random.unit() < LONG_SHARE;
-    if (isLong) long += 1;
-    await sleep(between(isLong ? LONG_KILL_MS : KILL_MS));
+    const lasts = random.unit() < LONG_SHARE ? LONG_KILL_MS : KILL_MS;
+    if (lasts === LONG_KILL_MS) long += 1;
+    await sleep(between(lasts));
     receiverSite.host.rules("delete table inet dead");
   }
   await isDirect(receiver);
   const ending = await finish(transfer);
-  const gapsMs = killsAtMs.map((fromMs, i) => longestGapMs(receiver, fromMs, killsAtMs[i + 1] ?? Infinity));
-  const sorted = gapsMs.toSorted((a, b) => a - b);
+  const gaps = killsAtMs.map((fromMs, i) => longestGap(receiver, fromMs, killsAtMs[i + 1] ?? Infinity));
+  const isLong = ({ ms }: Gap): boolean => ms > GAP_MS_MAX;
+  gaps.forEach((gap, i) => {
+    if (isLong(gap)) console.error(`kill ${i + 1}: ${explain(gap, killsAtMs[i] ?? 0, transfer)}`);
+  });
+  const sorted = gaps.map(({ ms }) => ms).toSorted((a, b) => a - b);
   return {
     kills: killsAtMs.length,
     long,
@@ -139,7 +147,7 @@ async function outliveKills(count: number): Promise<Outcome> {
     ...ending,
     worstGapMs: sorted.at(-1),
     medianGapMs: sorted[Math.floor(sorted.length / 2)],
-    gapsOverOneSecond: gapsMs.filter((ms) => ms > 1_000).length,
+    gapsOverOneSecond: gaps.filter(isLong).length,
   };
 }
 
@@ -149,7 +157,12 @@ async function begin(bytes: number, pace: number): Promise<Transfer> {
   const spawn = (name: string, site: Site, access: AccessName, words: readonly string[]): LabProcess => {
     const listen = ACCESS[access].listens ? ["--listen", `0.0.0.0:${LISTEN_PORT}`] : [];
     const all = [PROGRAM, ...words, "--edge", site.edge, ...listen];
-    return lab.own(new LabProcess(name, site.host.spawn(process.execPath, all, { PEERLOOM_EDGE: "" })));
+    return lab.own(
+      new LabProcess(
+        name,
+        site.host.spawn(process.execPath, all, { PEERLOOM_EDGE: "", PEERLOOM_LOG: "debug" }),
+      ),
+    );
   };
   const receiver = spawn("receiver", receiverSite, names[0] as AccessName, ["receive"]);
   const id = textOf(await receiver.event("ready", START_TIMEOUT_MS), "id") ?? "";
@@ -195,12 +208,37 @@ function deadPath(how: "drop" | "reset"): string {
   return `table inet dead {\n${chain("input")}\n${chain("output")}\n}`;
 }
 
-function longestGapMs(receiver: LabProcess, fromMs: number, toMs: number): number {
-  const gaps = receiver.events.filter(({ event, fromMs: at, ms }) => {
-    const [startMs, longMs] = [Number(at), Number(ms)];
-    return event === "gap" && startMs + longMs > fromMs && startMs < toMs;
-  });
-  return Math.max(0, ...gaps.map(({ ms }) => Number(ms)));
+interface Gap {
+  readonly fromMs: number;
+  readonly ms: number;
+}
+
+function longestGap(receiver: LabProcess, fromMs: number, toMs: number): Gap {
+  let longest: Gap = { fromMs, ms: 0 };
+  for (const { event, fromMs: at, ms } of receiver.events) {
+    const gap = { fromMs: Number(at), ms: Number(ms) };
+    const isMeanwhile = gap.fromMs + gap.ms > fromMs && gap.fromMs < toMs;
+    if (event === "gap" && isMeanwhile && gap.ms > longest.ms) longest = gap;
+  }
+  return longest;
+}
+
+/** What both sides logged around it, a line each, with the time since the kill. */
+function explain({ fromMs, ms }: Gap, killedAtMs: number, { receiver, sender }: Transfer): string {
+  const lines = [receiver, sender].flatMap(({ name, logged }) =>
+    logged.flatMap((text) => {
+      const { timeMs } = JSON.parse(text) as { readonly timeMs: number };
+      const isAround = timeMs > fromMs - AROUND_MS && timeMs < fromMs + ms + AROUND_MS;
+      return isAround ? [{ timeMs, text: `${name.padEnd(8)} ${text}` }] : [];
+    }),
+  );
+  const since = (timeMs: number): string => `${Math.round(timeMs - killedAtMs)} ms`.padStart(9);
+  return [
+    `${ms} ms of silence`,
+    `${since(fromMs)} ${"receiver".padEnd(8)} last bytes before`,
+    ...lines.toSorted((a, b) => a.timeMs - b.timeMs).map(({ timeMs, text }) => `${since(timeMs)} ${text}`),
+    `${since(fromMs + ms)} ${"receiver".padEnd(8)} bytes again`,
+  ].join("\n");
 }
 
 function wallMsOf(event: LabEvent): number {

@@ -78,13 +78,26 @@ describe("silence", () => {
     expect(path.judge(12_001)).toBe("dead");
   });
 
-  test("a suspect that is heard is usable again; one that has not proved itself is not", () => {
-    const suspect = pathOf("tcp", "suspect");
-    suspect.heard(1);
+  test("is over for a suspect when what it was asked is answered, not when it is heard; one that has not proved itself stays so", () => {
+    const suspect = pathOf("tcp");
+    const before = suspect.startPing(0);
+    const since = suspect.suspect(600);
+    suspect.heard(1_000);
+    suspect.pong(before, 1_000);
+    expect(suspect.state).toBe("suspect");
+    suspect.heard(1_100);
+    suspect.pong(since, 1_100);
     expect(suspect.state).toBe("usable");
     const proving = pathOf("tcp", "proving");
     proving.heard(1);
     expect(proving.state).toBe("proving");
+  });
+
+  test("stays due while a later ping is unanswered", () => {
+    const path = pathOf("tcp");
+    const [first] = [path.startPing(0), path.startPing(100)];
+    path.pong(first, 200);
+    expect(path.judge(2_201)).toBe("dead");
   });
 });
 
@@ -117,6 +130,26 @@ describe("pings", () => {
     expect([path.rttMs, path.rttMsMin]).toEqual([90, 50]);
     path.pong(path.startPing(2_000), 2_190);
     expect([path.rttMs, path.rttMsMin]).toEqual([110, 50]);
+  });
+
+  test("that an interruption has delayed do not count as round trips; another is sent at once", () => {
+    const path = measured(20);
+    path.startPing(1_000);
+    path.pong(path.suspect(1_600), 2_600);
+    expect([path.state, path.rttMs]).toEqual(["usable", 20]);
+    const next = path.pingDue(2_600, true);
+    expect(next).toBeDefined();
+    path.pong(next as number, 2_640);
+    expect(path.rttMs).toBe(24);
+    expect(path.pingDue(2_700, true)).toBeUndefined();
+  });
+
+  test("count all the same where the path is suspected each time: it has become slow", () => {
+    const path = measured(20);
+    path.pong(path.suspect(1_000), 1_900);
+    path.startPing(1_900);
+    path.pong(path.suspect(2_500), 3_400);
+    expect(path.rttMs).toBeCloseTo(0.8 * 20 + 0.2 * 900);
   });
 
   test("are answered once, and only by their own id", () => {

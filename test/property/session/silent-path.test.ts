@@ -1,0 +1,86 @@
+/** A direct path that falls silent under a transfer while a relay stands: how soon bytes flow again, and when the path is gone back to. */
+import { expect, test } from "vitest";
+import { inWorld, type LinkInWorld, type Wire, type World } from "./world.ts";
+
+const DIRECT: Wire = { kind: "webrtc", latencyMs: 10 };
+const PIECE = new Uint8Array(16_384);
+
+/** Alice sends a piece every 20 ms, over the direct paths beside which a relay stands. */
+async function flowing(
+  world: World,
+  directs: readonly Wire[],
+): Promise<{ links: LinkInWorld[]; cameAtMs: number[] }> {
+  const { alice } = await world.connect({ kind: "relay", latencyMs: 15 });
+  const links = directs.map((wire) => world.link(wire));
+  for (const { connected } of links) await world.until(connected);
+  const cameAtMs: number[] = [];
+  world.bob.handlers.set("flow/1", async ({ readable }) => {
+    for await (const _ of readable) cameAtMs.push(world.clock.monotonicMs());
+  });
+  const { writable } = await alice.open("flow/1");
+  const writer = writable.getWriter();
+  const pour = async (): Promise<void> => {
+    for (;;) {
+      await writer.write(PIECE);
+      await world.clock.sleep(20);
+    }
+  };
+  void pour().catch(() => {}); // Until the world ends.
+  await world.clock.advance(3_000);
+  expect(alice.path.transport).toBe("webrtc");
+  return { links, cameAtMs };
+}
+
+/** The longest time without bytes since then. */
+function longestGapMs(world: World, cameAtMs: readonly number[], sinceMs: number): number {
+  const times = [sinceMs, ...cameAtMs.filter((ms) => ms > sinceMs), world.clock.monotonicMs()];
+  return Math.max(...times.slice(1).map((ms, i) => ms - times[i]!));
+}
+
+test("what is heard from there does not bring it back while what is sent there does not arrive", () =>
+  inWorld({ seed: 51 }, async (world) => {
+    const { links, cameAtMs } = await flowing(world, [DIRECT]);
+    const [direct] = links;
+    const alice = world.sessionOf("alice")!;
+    const moves: string[] = [];
+    alice.addEventListener("path", () => moves.push(alice.path.transport));
+    const killedAtMs = world.clock.monotonicMs();
+    direct!.pause();
+    await world.clock.advance(1_000);
+    // Bob's transport tries again before Alice's does.
+    direct!.second.resume();
+    await world.clock.advance(900);
+    expect(moves).toEqual(["relay"]);
+    direct!.first.resume();
+    await world.clock.advance(200);
+    expect(moves).toEqual(["relay", "webrtc"]);
+    expect(longestGapMs(world, cameAtMs, killedAtMs)).toBeLessThan(800);
+  }));
+
+test("what was spread over several that go the same way is not waited for on any of them", () =>
+  inWorld({ seed: 52 }, async (world) => {
+    // Little fits into each, so that both carry.
+    const narrow = { ...DIRECT, bytesPerSecond: 500_000 };
+    const { links, cameAtMs } = await flowing(world, [narrow, narrow]);
+    const killedAtMs = world.clock.monotonicMs();
+    for (const link of links) link.pause();
+    await world.clock.advance(1_900);
+    expect(longestGapMs(world, cameAtMs, killedAtMs)).toBeLessThan(750);
+  }));
+
+test("one interruption after the other: each is seen as soon as the first", () =>
+  inWorld({ seed: 53 }, async (world) => {
+    const { links, cameAtMs } = await flowing(world, [DIRECT]);
+    const [direct] = links;
+    const gapsMs: number[] = [];
+    for (let i = 0; i < 12; i++) {
+      const killedAtMs = world.clock.monotonicMs();
+      direct!.pause();
+      await world.clock.advance(1_200);
+      direct!.resume();
+      await world.clock.advance(300);
+      expect(world.sessionOf("alice")!.path.transport).toBe("webrtc");
+      gapsMs.push(longestGapMs(world, cameAtMs, killedAtMs));
+    }
+    expect(Math.max(...gapsMs)).toBeLessThan(650);
+  }));

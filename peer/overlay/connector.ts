@@ -20,6 +20,7 @@ import { withDeadline } from "./abort.ts";
 import { backoffMs } from "./backoff.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Introducer } from "./introducer.ts";
+import { type Failure, whyNoPath } from "./no-path.ts";
 import type { Overlay } from "./overlay.ts";
 import type { PathAttempt } from "./path-attempt.ts";
 import type { RtcNegotiations } from "./rtc-negotiations.ts";
@@ -63,14 +64,6 @@ export interface ConnectorOptions {
   /** An address was dialled. */
   onAttempt(attempt: PathAttempt): void;
 }
-
-/** Said by the other side, whatever the way: no other one would help. */
-const PUT_OUT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  "network/not-member",
-  "network/invite-used",
-  "network/expired",
-  "network/banned",
-]);
 
 /** One way to a link. */
 interface Way {
@@ -412,30 +405,26 @@ export class Connector {
   /** The first way whose link becomes a path wins; all have failed when the last one has. */
   async #race(peerId: PeerId, ways: readonly Way[], signal: AbortSignal): Promise<PeerSession> {
     signal.throwIfAborted();
-    const failures: string[] = [];
-    let notFound: PeerloomError | undefined;
-    let putOut: PeerloomError | undefined;
+    const failures: Failure[] = [];
     const oneFailed = new AbortController();
-    const tries = ways.map(async (way) => {
+    const tries = ways.map(async ({ name, afterMs, link: dial }) => {
+      let link: Link | undefined;
       try {
-        if (way.afterMs > 0) await this.#headStart(way.afterMs, oneFailed.signal);
-        return await this.#options.sessions.connectOver(peerId, await way.link(signal), signal);
+        if (afterMs > 0) await this.#headStart(afterMs, oneFailed.signal);
+        link = await dial(signal);
+        return await this.#options.sessions.connectOver(peerId, link, signal);
       } catch (error) {
         const reason = toPeerloomError(error, "link/failed", String(error));
-        if (reason.code === "peer/not-found") notFound = reason;
-        if (PUT_OUT.has(reason.code)) putOut = reason;
-        failures.push(`${way.name}: ${reason.message} (${reason.code})`);
+        failures.push({ way: name, isLinked: link !== undefined, reason });
         oneFailed.abort();
         throw reason;
       }
     });
     try {
       return await Promise.any(tries);
-    } catch (cause) {
+    } catch {
       signal.throwIfAborted();
-      if (putOut !== undefined) throw putOut;
-      if (notFound !== undefined) throw notFound;
-      throw new PeerloomError("connect/no-path", noPathMessage(peerId, failures), { cause });
+      throw whyNoPath(peerId, failures);
     }
   }
 
@@ -478,9 +467,4 @@ function unknownToPeers(peerId: PeerId): PeerloomError {
     "peer/not-found",
     `No peer that can be asked knows ${short(peerId)}. Is it running, in this network?`,
   );
-}
-
-function noPathMessage(peerId: PeerId, failures: readonly string[]): string {
-  const tried = failures.length === 0 ? "there is no edge and no known address" : failures.join("; ");
-  return `No path to ${short(peerId)}: ${tried}.`;
 }

@@ -70,6 +70,18 @@ export const BROKEN_CELLS: readonly BrokenCell[] = [
 /** More of them, and one where nothing is broken. */
 export const OTHER_CELLS: readonly BrokenCell[] = [
   {
+    name: "the peer stands still",
+    cause: "peer-silent",
+    build: (lab) => [lab.site("port-restricted"), lab.site("port-restricted")],
+    strike: (_, up) => up.signal("SIGSTOP"),
+  },
+  {
+    name: "the peer stands still and listens",
+    cause: "peer-silent",
+    build: (lab) => [lab.site("port-restricted"), lab.site("listening")],
+    strike: (_, up) => up.signal("SIGSTOP"),
+  },
+  {
     name: "nothing is broken",
     cause: "ok",
     build: (lab) => [lab.site("port-restricted"), lab.site("port-restricted")],

@@ -56,7 +56,7 @@ const ADVICE: { readonly [code in VerdictCode]: string } = {
     "That private network does not let this peer in; the checks say why. Give an invite or the secret that is good now. An invite for a single peer serves the one that runs on this data folder: stop it, and run this again.",
   "peer-gone": "Nobody knows that peer. It must be running now, on the same edge and in the same network.",
   "peer-silent":
-    "That peer is known but does not answer: its process stands still, or it has just lost its network. Try again in a minute.",
+    "That peer is known but does not answer: its process stands still, it has just lost its network, or it takes direct paths only. Try again in a minute.",
   "peer-unreachable": "No path to that peer could be made; the checks say what was tried.",
   "path-pending":
     "That peer is reached through a relay; direct paths are still being tried. Run this again in a moment.",

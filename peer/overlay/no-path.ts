@@ -1,0 +1,36 @@
+/** From how every way to a peer has failed to the one error that says most of it. */
+import { type ErrorCode, PeerloomError } from "../../shared/errors.ts";
+import { type PeerId, short } from "../../shared/ids.ts";
+
+export interface Failure {
+  /** For people. */
+  readonly way: string;
+  /** A link stood, and no session came of it. */
+  readonly isLinked: boolean;
+  readonly reason: PeerloomError;
+}
+
+/** Said by the other side, whatever the way: no other one would help. */
+const PUT_OUT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "network/not-member",
+  "network/invite-used",
+  "network/expired",
+  "network/banned",
+]);
+
+/**
+ * @returns why the other side, or its network, refuses; else `peer/not-found`; else `connect/timeout` where a link stood and nobody answered on
+ * it, as when the other process stands still; else `connect/no-path`
+ */
+export function whyNoPath(peerId: PeerId, failures: readonly Failure[]): PeerloomError {
+  const reasons = failures.map(({ reason }) => reason);
+  const said =
+    reasons.find(({ code }) => PUT_OUT.has(code)) ?? reasons.find(({ code }) => code === "peer/not-found");
+  if (said !== undefined) return said;
+  const tried = failures.map(({ way, reason }) => `${way}: ${reason.message} (${reason.code})`).join("; ");
+  const cause = new AggregateError(reasons);
+  if (failures.some(({ isLinked, reason }) => isLinked && reason.code === "link/timeout"))
+    return new PeerloomError("connect/timeout", `${short(peerId)} does not answer: ${tried}.`, { cause });
+  const why = tried === "" ? "there is no edge and no known address" : tried;
+  return new PeerloomError("connect/no-path", `No path to ${short(peerId)}: ${why}.`, { cause });
+}

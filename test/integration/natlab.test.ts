@@ -4,6 +4,7 @@ import { BROKEN_CELLS, diagnoseCell } from "../natlab/broken.ts";
 import { allFlaps, runFlap } from "../natlab/flaps.ts";
 import { whyNoGateway } from "../natlab/gateway.ts";
 import { Lab, LISTEN_PORT, whyNoTurn } from "../natlab/lab.ts";
+import { whyNoLine } from "../natlab/line.ts";
 import { cellsNamed, runCell, SHORT_CELLS } from "../natlab/matrix.ts";
 import { whyImpossible } from "../natlab/namespace.ts";
 
@@ -77,3 +78,17 @@ test.skipIf(noTurn !== undefined)("two symmetric NATs meet by TURN", async () =>
   if (cell === undefined) throw new Error("no such cell");
   expect(await runCell(lab, cell)).toMatchObject({ path: "direct", transport: "webrtc" });
 });
+
+const noLine = impossible ?? whyNoLine();
+if (noLine !== undefined) console.warn(`Distance in the NAT laboratory is skipped: ${noLine}.`);
+
+test.skipIf(noLine !== undefined)(
+  "two NATs with 100 ms, jitter and loss between them meet directly",
+  async () => {
+    const lab = await Lab.open({ line: { delayMs: 25, jitterMs: 5, loss: 0.01 } });
+    onTestFinished(() => lab.close());
+    const [cell] = cellsNamed(["port-restricted/port-restricted"]);
+    if (cell === undefined) throw new Error("no such cell");
+    expect(await runCell(lab, cell)).toMatchObject({ ok: true, path: "direct", transport: "webrtc" });
+  },
+);

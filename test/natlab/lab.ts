@@ -1,6 +1,6 @@
 /**
  * The laboratory: a public segment with an edge (workerd) and STUN, and sites, each a host behind an access of some kind. One switch and
- * no delay, since a kernel may lack `sch_netem`: times here are those of a network next door.
+ * no delay, so times are those of a network next door, unless there is a line with delay, jitter and loss between each site and the segment.
  */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,6 +11,7 @@ import { Gateway, MAPPED_NETWORK } from "./gateway.ts";
 import { ACCESS, type Access, HOST_FIREWALL, routerRules } from "./nat.ts";
 import { command, isRunning, Namespace, sweep } from "./namespace.ts";
 import { LabProcess } from "./lab-process.ts";
+import { type Line, type LineOptions, openLine } from "./line.ts";
 
 const CLI = fileURLToPath(new URL("../../peer/cli/main.ts", import.meta.url));
 const SERVICES = fileURLToPath(new URL("./public-services.ts", import.meta.url));
@@ -23,6 +24,8 @@ const TURN = { address: "203.0.113.12", port: 3478, secret: "laboratory" } as co
 const NOWHERE = { address: "203.0.113.254", mac: "02:00:00:00:00:01" } as const;
 const TURN_START_TIMEOUT_MS = 10_000;
 export const LISTEN_PORT = 4000;
+/** As many places to plug a site in, each with a line of its own: the two of a pair are apart. */
+const DISTANT_SEGMENTS = 2;
 /** Of each laboratory's data, followed by its pid. */
 const FOLDER = "peerloom-natlab-";
 
@@ -58,6 +61,9 @@ export class Site {
 export class Lab {
   readonly folder: string = mkdtempSync(join(tmpdir(), `${FOLDER}${process.pid}-`));
   readonly #public: Namespace;
+  /** Where sites are plugged in, in turn: the public segment, or beyond lines to it. */
+  #segments: readonly Namespace[];
+  readonly #lines: Line[] = [];
   readonly #namespaces: Namespace[] = [];
   readonly #processes = new Set<LabProcess>();
   readonly #onExit = (): void => this.#removeAll();
@@ -68,6 +74,7 @@ export class Lab {
     this.#hasTurn = hasTurn;
     process.on("exit", this.#onExit);
     this.#public = new Namespace("public");
+    this.#segments = [this.#public];
     this.#public.bridge("wan");
     for (const address of PUBLIC.ipv4) this.#public.address("wan", `${address}/24`);
     if (hasTurn) this.#public.address("wan", `${TURN.address}/24`);
@@ -78,12 +85,19 @@ export class Lab {
     this.#public.ip("route", "add", "default", "via", NOWHERE.address);
   }
 
-  /** Builds the public segment and waits until the edge answers there. */
-  static async open({ turn = false }: { readonly turn?: boolean } = {}): Promise<Lab> {
+  /**
+   * Builds the public segment and waits until the edge answers there.
+   * @param line between every site and the segment: two sites are twice as far apart
+   */
+  static async open({
+    turn = false,
+    line,
+  }: { readonly turn?: boolean; readonly line?: LineOptions | undefined } = {}): Promise<Lab> {
     sweep();
     sweepFolders();
     const lab = new Lab(turn);
     try {
+      if (line !== undefined) await lab.#moveAway(line);
       await lab.#startServices();
       return lab;
     } catch (error) {
@@ -174,6 +188,24 @@ export class Lab {
     process.off("exit", this.#onExit);
   }
 
+  async #moveAway({ seed = 1, ...line }: LineOptions): Promise<void> {
+    const segments: Namespace[] = [];
+    this.#segments = segments;
+    for (let i = 0; i < DISTANT_SEGMENTS; i++) {
+      const segment = new Namespace(`segment${i}`);
+      segments.push(segment);
+      segment.bridge("wan");
+      const far = { namespace: segment, device: "line" };
+      const near = { namespace: this.#public, device: `line${i}` };
+      this.#lines.push(await openLine(this.folder, [far, near], { ...line, seed: seed + i }));
+      for (const { namespace, device } of [far, near]) namespace.ip("link", "set", device, "master", "wan");
+    }
+  }
+
+  #segmentOf(number: number): Namespace {
+    return this.#segments[number % this.#segments.length] ?? this.#public;
+  }
+
   async #startServices(): Promise<void> {
     const words = [SERVICES, String(EDGE_PORT), [...PUBLIC.ipv4, ...PUBLIC.ipv6].join(",")];
     if (this.#hasTurn) {
@@ -217,7 +249,7 @@ export class Lab {
     const router = this.#namespace(`router${number}`);
     const address = `203.0.113.${20 + number}`;
     router.forward();
-    router.plug("wan", this.#public, "wan");
+    router.plug("wan", this.#segmentOf(number), "wan");
     router.address("wan", `${address}/24`);
     router.ip("route", "add", MAPPED_NETWORK, "dev", "wan");
     if (access.ipv6) {
@@ -241,7 +273,7 @@ export class Lab {
   }
 
   #connectOpen(host: Namespace, number: number, { ipv4, ipv6, filtering }: Access): void {
-    host.plug("eth0", this.#public, "wan");
+    host.plug("eth0", this.#segmentOf(number), "wan");
     if (ipv4) host.address("eth0", `203.0.113.${20 + number}/24`);
     if (ipv6) {
       host.address("eth0", `2001:db8::${20 + number}/64`);
@@ -264,7 +296,8 @@ export class Lab {
 
   #removeAll(): void {
     this.removeSites();
-    this.#public.remove();
+    for (const line of this.#lines) line.close();
+    for (const segment of new Set([...this.#segments, this.#public])) segment.remove();
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
   }
 }

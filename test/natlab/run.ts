@@ -1,12 +1,15 @@
 /**
- * `node test/natlab/run.ts [--cells a/b,c/d | --short | --doctor [--only TEXT] | --flaps [--only TEXT] [--seconds 30]] [--turn] [--json]`: the
- * matrix, what `doctor` says where something is broken, or what transfers outlive, as a table on standard output or as one JSON object a line. Exits 1 when something is otherwise than theory says, or than it must be.
+ * `node test/natlab/run.ts [--cells a/b,c/d | --short | --doctor [--only TEXT] | --flaps [--only TEXT] [--seconds 30]] [--turn]
+ * [--rtt MS] [--jitter MS] [--loss PERCENT] [--json]`: the matrix, what `doctor` says where something is broken, or what transfers outlive, as a table on standard output or as one
+ * JSON object a line. `--rtt`, `--jitter` (each way) and `--loss` (each way) are those between each site and the edge; two sites are twice as far apart. Exits 1 when
+ * something is otherwise than theory says, or than it must be.
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { BROKEN_CELLS, diagnoseCell, OTHER_CELLS } from "./broken.ts";
 import { allFlaps, runFlap } from "./flaps.ts";
 import { Lab, whyNoTurn } from "./lab.ts";
+import { type LineOptions, whyNoLine } from "./line.ts";
 import { allCells, type Cell, cellsNamed, type Outcome, runCell, SHORT_CELLS } from "./matrix.ts";
 import { whyImpossible } from "./namespace.ts";
 import { type Spread, type Summary, summaryOf } from "./summary.ts";
@@ -18,6 +21,9 @@ const { values } = parseArgs({
     doctor: { type: "boolean" },
     flaps: { type: "boolean" },
     turn: { type: "boolean" },
+    rtt: { type: "string" },
+    jitter: { type: "string" },
+    loss: { type: "string" },
     seconds: { type: "string" },
     only: { type: "string" },
     json: { type: "boolean" },
@@ -25,20 +31,35 @@ const { values } = parseArgs({
 });
 const json = values.json === true;
 
-const impossible = whyImpossible() ?? (values.turn === true ? whyNoTurn() : undefined);
+const rttMs = numberOf("rtt");
+const [jitterMs, loss] = [numberOf("jitter"), numberOf("loss") / 100];
+const line: LineOptions | undefined =
+  rttMs + jitterMs + loss > 0 ? { delayMs: rttMs / 2, jitterMs, loss } : undefined;
+
+const impossible =
+  whyImpossible() ??
+  (values.turn === true ? whyNoTurn() : undefined) ??
+  (line === undefined ? undefined : whyNoLine());
 if (impossible !== undefined) {
   console.error(`The NAT laboratory is skipped: ${impossible}.`);
   process.exit(0);
 }
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
 
-const lab = await Lab.open({ turn: values.turn === true });
+const lab = await Lab.open({ turn: values.turn === true, line });
 try {
   const run = values.flaps === true ? runFlaps : values.doctor === true ? runDoctor : runMatrix;
   const isWell = await run();
   process.exitCode = isWell ? 0 : 1;
 } finally {
   await lab.close();
+}
+
+function numberOf(name: "rtt" | "jitter" | "loss"): number {
+  const value = Number(values[name] ?? 0);
+  if (value >= 0 && value < Infinity) return value;
+  console.error(`--${name} takes a number that is not negative.`);
+  process.exit(2);
 }
 
 async function runMatrix(): Promise<boolean> {
@@ -58,11 +79,15 @@ function textOf(summary: Summary): string {
   const { cells, connected, asExpected, firstByteMs, directMs, consumerMix, reasons } = summary;
   const spread = (value: Spread | undefined): string =>
     value === undefined ? "-" : `${value.median.toFixed(0)} ms median, ${value.max.toFixed(0)} ms at most`;
+  const inRoundTrips =
+    rttMs === 0 || firstByteMs === undefined
+      ? ""
+      : ` (${(firstByteMs.median / rttMs).toFixed(1)} and ${(firstByteMs.max / rttMs).toFixed(1)} edge round trips)`;
   const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
   const relayed = Object.entries(reasons).map(([why, count]) => `${count} ${why}`);
   const lines = [
     `${connected} of ${cells} pairs connect, ${asExpected} as theory says.`,
-    `First byte ${spread(firstByteMs)}; direct ${spread(directMs)}.`,
+    `First byte ${spread(firstByteMs)}${inRoundTrips}; direct ${spread(directMs)}.`,
     `Relayed: ${relayed.join(", ") || "none"}.`,
   ];
   if (consumerMix !== undefined) {

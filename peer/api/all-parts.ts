@@ -1,7 +1,9 @@
 /** All parts of a peer, at hand from the start: Node and Deno read them from the disk. */
+import { utf8 } from "../../shared/bytes.ts";
 import { dialTcp } from "../links/tcp.ts";
 import { listen } from "../links/listen.ts";
 import { findMappers } from "../links/port-mapping/find-mappers.ts";
+import { NONCE_BYTES } from "../links/port-mapping/mapper.ts";
 import { mergeHeard } from "../overlay/lan-contacts.ts";
 import { LanDiscovery } from "../overlay/lan-discovery.ts";
 import { NatProbe } from "../overlay/nat-probe.ts";
@@ -15,8 +17,10 @@ import { Rpc } from "../services/rpc/rpc.ts";
 import { Search } from "../services/search/search.ts";
 import { Topics } from "../services/topics/topics.ts";
 import { openPrivateNetwork } from "./private-network.ts";
-import type { PeerParts, Services, ServicesContext } from "./parts.ts";
+import type { MapPortOptions, PeerParts, Services, ServicesContext } from "./parts.ts";
 import { weave } from "./weave.ts";
+
+const NONCE_PREFIX = "peerloom/port-mapping/1";
 
 export const ALL_PARTS: PeerParts = {
   weave: (context) => Promise.resolve(weave(context)),
@@ -25,8 +29,7 @@ export const ALL_PARTS: PeerParts = {
   sockets: {
     dialTcp,
     listen,
-    mapPort: (runtime, { host, port }, onChange) =>
-      new PortMapping({ runtime, port, find: (signal) => findMappers(runtime, host, signal), onChange }),
+    mapPort,
     lan: ({ addressesOf, remember, ...options }) =>
       new LanDiscovery({
         ...options,
@@ -38,6 +41,20 @@ export const ALL_PARTS: PeerParts = {
     },
   },
 };
+
+/** The identity signs what makes its nonce, so that a gateway knows the peer that comes again after a crash. */
+function mapPort({ runtime, identity, listener, onChange }: MapPortOptions): PortMapping {
+  const { host: listenHost, port } = listener;
+  return new PortMapping({
+    runtime,
+    port,
+    async *find(signal) {
+      const nonce = (await identity.sign(utf8(NONCE_PREFIX))).slice(0, NONCE_BYTES);
+      yield* findMappers(runtime, { listenHost, nonce }, signal);
+    },
+    onChange,
+  });
+}
 
 function allServices({ host, edge, limits, release, search: context }: ServicesContext): Services {
   const records = new Records(host);

@@ -1,5 +1,6 @@
 /** Where a peer takes links: its one listening port, and that port as a gateway maps it, if it is asked to. */
 import { PeerloomError } from "../../shared/errors.ts";
+import type { Identity } from "../identity/identity.ts";
 import { parseListenAddress } from "../links/address.ts";
 import type { Link } from "../links/link.ts";
 import type { PortMapping, PortMappingState } from "../overlay/port-mapping.ts";
@@ -9,6 +10,7 @@ import type { SocketParts } from "./parts.ts";
 
 export interface ListeningContext {
   readonly runtime: Runtime;
+  readonly identity: Identity;
   readonly options: Pick<CheckedOptions, "listen" | "mapPorts">;
   readonly sockets: SocketParts | undefined;
   onLink(link: Link): void;
@@ -30,14 +32,20 @@ export class Listening {
 
   /** @throws PeerloomError `link/unavailable` where the host cannot listen, `link/failed` when the port is taken, `usage/invalid` */
   async open(): Promise<void> {
-    const { runtime, options, sockets, onLink } = this.#context;
+    const { runtime, identity, options, sockets, onLink } = this.#context;
     if (options.listen === undefined) return;
     const where = parseListenAddress(options.listen);
     if (sockets === undefined) throw new PeerloomError("link/unavailable", "This host cannot listen.");
-    this.#listener = await sockets.listen(runtime, where, onLink);
+    const listener = await sockets.listen(runtime, where, onLink);
+    this.#listener = listener;
     // What becomes of it is told; nobody waits for a gateway.
     if (options.mapPorts)
-      this.#mapping = sockets.mapPort(runtime, this.#listener, (state) => this.#mapped(state));
+      this.#mapping = sockets.mapPort({
+        runtime,
+        identity,
+        listener,
+        onChange: (state) => this.#mapped(state),
+      });
   }
 
   /**

@@ -3,6 +3,7 @@
  * Deno), or as functions that load each part when it is first needed (parts-on-demand.ts: pages). Types only.
  */
 import type { PeerId } from "../../shared/ids.ts";
+import type { Identity } from "../identity/identity.ts";
 import type { Mesh } from "../overlay/mesh/mesh.ts";
 import type { LanDiscovery, LanDiscoveryOptions } from "../overlay/lan-discovery.ts";
 import type { Mapping } from "../overlay/nat-probe.ts";
@@ -49,10 +50,17 @@ export interface SocketParts {
     onLink: (link: Link) => void,
   ): Promise<Listener>;
   /** Has the gateway map a listener's port. */
-  mapPort(runtime: Runtime, listener: Listener, onChange: (state: PortMappingState) => void): PortMapping;
+  mapPort(options: MapPortOptions): PortMapping;
   lan(options: LanOptions): LanDiscovery;
   /** How a NAT in front of this machine maps. Never rejects. */
   natMapping(runtime: Runtime, iceServers: () => Promise<readonly IceServer[]>): () => Promise<Mapping>;
+}
+
+export interface MapPortOptions {
+  readonly runtime: Runtime;
+  readonly identity: Identity;
+  readonly listener: Listener;
+  onChange(state: PortMappingState): void;
 }
 
 export interface LanOptions extends Omit<LanDiscoveryOptions, "remember"> {

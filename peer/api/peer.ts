@@ -160,6 +160,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     const { edge, policy } = options;
     this.#listening = new Listening({
       runtime,
+      identity,
       options,
       sockets: parts.sockets,
       onLink: (link) => this.#sessions.accept(link),

@@ -49,6 +49,13 @@ export function parseListenAddress(text: string): { readonly host: string; reado
   return { host: match[1] ?? (match[2] || "0.0.0.0"), port };
 }
 
+/** Of an IPv4 address in the plain notation alone: `0177.1` and the like mean different hosts to different readers. */
+export function octetsOf(host: string): number[] | undefined {
+  if (!/^(?:(?:0|[1-9]\d{0,2})\.){3}(?:0|[1-9]\d{0,2})$/.test(host)) return undefined;
+  const octets = host.split(".").map(Number);
+  return octets.every((octet) => octet <= 255) ? octets : undefined;
+}
+
 function unbracket(host: string): string {
   return host.startsWith("[") ? host.slice(1, -1) : host;
 }

@@ -6,7 +6,7 @@ import { concatBytes, toHex, utf8 } from "../../shared/bytes.ts";
 import { type NetworkName, parsePeerId, type PeerId } from "../../shared/ids.ts";
 import { ADDRESSES_MAX } from "../../shared/limits.ts";
 import type { Contact } from "../../shared/messages.ts";
-import { parseAddress } from "../links/address.ts";
+import { octetsOf, parseAddress } from "../links/address.ts";
 import type { HashProvider, LanNotice, LanReach } from "../runtime.ts";
 
 /** Peers of one network know each other by it; to others it is a number, as long as they cannot guess the name. */
@@ -96,11 +96,4 @@ function isPrivate(host: string): boolean {
 
 function isIpAddress(host: string): boolean {
   return host.includes(":") || octetsOf(host) !== undefined;
-}
-
-/** Only the plain notation: `0177.1` and the like mean different hosts to different readers. */
-function octetsOf(host: string): number[] | undefined {
-  if (!/^(?:(?:0|[1-9]\d{0,2})\.){3}(?:0|[1-9]\d{0,2})$/.test(host)) return undefined;
-  const octets = host.split(".").map(Number);
-  return octets.every((octet) => octet <= 255) ? octets : undefined;
 }

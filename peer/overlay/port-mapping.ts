@@ -115,20 +115,22 @@ export class PortMapping {
 
   /** Renews the lease, or gets one from whatever there is. Undefined, and the state may say why, where nobody gives one. */
   async #obtain(signal: AbortSignal): Promise<Lease | undefined> {
-    let failure = NO_GATEWAY;
+    let failure: Failure | undefined;
     try {
       return await withDeadline(this.#options.runtime.clock, ATTEMPT_TIMEOUT_MS, signal, async (within) => {
         for await (const mapper of this.#mappers(within)) {
           const outcome = await this.#ask(mapper, within);
           if ("mapped" in outcome) return this.#hold(outcome);
-          failure = outcome;
+          failure ??= outcome;
+          // By whatever protocol, it is the same gateway.
+          if (outcome.why === "private-address") break;
         }
-        this.#fail(failure);
+        this.#fail(failure ?? NO_GATEWAY);
         return undefined;
       });
     } catch (error) {
       signal.throwIfAborted();
-      this.#fail(failureOf(error));
+      this.#fail(failure ?? failureOf(error));
       return undefined;
     }
   }

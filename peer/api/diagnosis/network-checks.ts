@@ -5,6 +5,7 @@
 import { toPeerloomError } from "../../../shared/errors.ts";
 import { isPublicAddress } from "../../links/candidates.ts";
 import { findMappers } from "../../links/port-mapping/find-mappers.ts";
+import { NONCE_BYTES } from "../../links/port-mapping/mapper.ts";
 import type { StunServer } from "../../links/stun.ts";
 import { withDeadline } from "../../overlay/abort.ts";
 import { type Mapping, probeNat, type StunAnswers } from "../../overlay/nat-probe.ts";
@@ -53,7 +54,8 @@ export async function checkGateway(runtime: Runtime, signal: AbortSignal): Promi
   if (runtime.udp === undefined) return check(name, null, "this runtime has no UDP sockets");
   try {
     return await withDeadline(runtime.clock, GATEWAY_TIMEOUT_MS, signal, async (within) => {
-      for await (const { gateway, protocol } of findMappers(runtime, "0.0.0.0", within))
+      const anybody = { listenHost: "0.0.0.0", nonce: runtime.random.bytes(NONCE_BYTES) };
+      for await (const { gateway, protocol } of findMappers(runtime, anybody, within))
         return check(
           name,
           true,

@@ -16,7 +16,7 @@ export interface Question<T> {
 
 /**
  * Only what comes from the gateway's own address and port counts (RFC 6886 §3.1, RFC 6887 §8.3). Undefined when no answer came.
- * @throws PeerloomError `link/failed`, `link/unavailable`, the signal's reason
+ * @throws PeerloomError `link/unavailable`, the signal's reason
  */
 export async function askGateway<T>(
   { clock, udp, route }: Pick<MappingContext, "clock" | "udp" | "route">,
@@ -33,7 +33,8 @@ export async function askGateway<T>(
       if (answer !== undefined) answered.resolve(answer);
     };
     for (const waitMs of RESEND_MS) {
-      for (const { bytes, host } of sends) await socket.send(bytes, { host, port });
+      // What cannot be sent, as to a group that a firewall forbids, is not answered.
+      for (const { bytes, host } of sends) await socket.send(bytes, { host, port }).catch(() => {});
       const answer = await Promise.race([answered.promise, clock.sleep(waitMs, signal)]);
       if (answer !== undefined) return answer;
     }

@@ -20,7 +20,7 @@ const EVERYWHERE: readonly string[] = ["0.0.0.0", "::"];
  */
 export async function* findMappers(
   { clock, random, udp }: Pick<Runtime, "clock" | "random" | "udp">,
-  listenHost: string,
+  { listenHost, nonce }: { readonly listenHost: string } & Pick<MappingContext, "nonce">,
   signal: AbortSignal,
 ): AsyncGenerator<PortMapper, void> {
   const route = await udp?.route();
@@ -29,7 +29,7 @@ export async function* findMappers(
     const where = `The gateway ${route.gateway} sends to ${route.local}, and this peer listens on ${listenHost} alone`;
     throw new PeerloomError("link/unavailable", `${where}: listen on 0.0.0.0.`);
   }
-  const context: MappingContext = { clock, random, udp, route };
+  const context: MappingContext = { clock, random, udp, route, nonce };
   const over = new AbortController();
   const within = AbortSignal.any([signal, over.signal]);
   try {
@@ -40,16 +40,27 @@ export async function* findMappers(
   }
 }
 
-/** The values in the order in which they are there. @throws whatever the first to fail does */
+/** The values in the order in which they are there. @throws at the end, what the first to fail did */
 async function* asTheyCome<T>(promises: readonly Promise<T>[]): AsyncGenerator<T, void> {
+  const failures: unknown[] = [];
   const waiting = new Map(
-    promises.map((promise, i) => [i, promise.then((value) => ({ i, value }))] as const),
+    promises.map((promise, i) => {
+      const settled = promise.then(
+        (value) => ({ i, values: [value] }),
+        (error: unknown) => {
+          failures.push(error);
+          return { i, values: [] };
+        },
+      );
+      return [i, settled] as const;
+    }),
   );
   while (waiting.size > 0) {
-    const { i, value } = await Promise.race(waiting.values());
+    const { i, values } = await Promise.race(waiting.values());
     waiting.delete(i);
-    yield value;
+    yield* values;
   }
+  if (failures.length > 0) throw failures[0];
 }
 
 async function probe(context: MappingContext, signal: AbortSignal): Promise<PortMapper | undefined> {

@@ -7,6 +7,9 @@ import type { Route, UdpHost } from "../../runtime-udp.ts";
 
 export type MappingProtocol = "PCP" | "NAT-PMP" | "UPnP-IGD";
 
+/** RFC 6887 §11.1. */
+export const NONCE_BYTES = 12;
+
 /** A port of this machine as the outside reaches it. */
 export interface MappedPort {
   /** IPv4 address, dotted; perhaps a private one, where another NAT is in front of the gateway. */
@@ -36,4 +39,6 @@ export interface MappingContext {
   readonly random: Random;
   readonly udp: Pick<UdpHost, "open">;
   readonly route: Route;
+  /** `NONCE_BYTES` by which a gateway knows whose mapping it is, the same after a restart. */
+  readonly nonce: Uint8Array;
 }

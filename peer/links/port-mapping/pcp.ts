@@ -1,8 +1,9 @@
 /** The Port Control Protocol (RFC 6887), of which ANNOUNCE shows that it is spoken and MAP maps a TCP port of IPv4. */
 import { concatBytes, equalBytes, readUint16, readUint32, writeUint32 } from "../../../shared/bytes.ts";
 import { assert, PeerloomError } from "../../../shared/errors.ts";
+import { octetsOf } from "../address.ts";
 import { askGateway } from "./ask-gateway.ts";
-import type { MappedPort, MappingContext, PortMapper } from "./mapper.ts";
+import { type MappedPort, type MappingContext, NONCE_BYTES, type PortMapper } from "./mapper.ts";
 
 /** Of PCP and NAT-PMP servers. */
 export const GATEWAY_PORT = 5_351;
@@ -12,7 +13,6 @@ const MAP = 1;
 const RESPONSE = 0x80;
 const HEADER_BYTES = 24;
 const MAP_BYTES = 36;
-const NONCE_BYTES = 12;
 const TCP = 6;
 /** ::ffff:0:0/96, the IPv4 addresses among the IPv6 ones (RFC 4291 §2.5.5.2). */
 const V4_MAPPED = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff);
@@ -90,14 +90,11 @@ export class PcpMapper implements PortMapper {
   readonly protocol = "PCP";
   readonly gateway: string;
   readonly #context: MappingContext;
-  /** A mapping's owner is who knows it (RFC 6887 §11.2). */
-  readonly #nonce: Uint8Array;
   #asked: { readonly port: number; readonly outerPort: number } | undefined;
 
   constructor(context: MappingContext) {
     this.gateway = context.route.gateway;
     this.#context = context;
-    this.#nonce = context.random.bytes(NONCE_BYTES);
   }
 
   async map(port: number, lifetimeMs: number, signal: AbortSignal): Promise<MappedPort> {
@@ -123,8 +120,8 @@ export class PcpMapper implements PortMapper {
     request: Pick<MapRequest, "port" | "outerPort" | "lifetimeSeconds">,
     signal: AbortSignal,
   ): Promise<PcpAnswer> {
-    const nonce = this.#nonce;
-    const bytes = encodeMap({ ...request, nonce, client: this.#context.route.local });
+    const { nonce, route } = this.#context;
+    const bytes = encodeMap({ ...request, nonce, client: route.local });
     const question = {
       sends: [{ bytes, host: this.gateway }],
       port: GATEWAY_PORT,
@@ -153,8 +150,8 @@ function isResponse(bytes: Uint8Array, operation: number): boolean {
 }
 
 function v4Mapped(address: string): Uint8Array {
-  const octets = address.split(".").map(Number);
-  assert(octets.length === 4, "a route has IPv4 addresses");
+  const octets = octetsOf(address);
+  assert(octets !== undefined, "a route has IPv4 addresses");
   return Uint8Array.of(...V4_MAPPED, ...octets);
 }
 

@@ -5,6 +5,7 @@
  */
 import { utf8, utf8Decode } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
+import { octetsOf } from "../address.ts";
 import { boundedText } from "../bounded-text.ts";
 import { askGateway } from "./ask-gateway.ts";
 import type { MappedPort, MappingContext, PortMapper } from "./mapper.ts";
@@ -91,7 +92,7 @@ export async function findIgd(context: MappingContext, signal: AbortSignal): Pro
   for (const service of servicesOf(text, location, gateway)) {
     const mapper = new IgdMapper(context, service);
     // A router describes connections that it does not use; those have no address.
-    if (await mapper.externalHost(signal).then(isIpv4, () => false)) return mapper;
+    if (await mapper.externalHost(signal).then(octetsOf, () => undefined)) return mapper;
   }
   return undefined;
 }
@@ -127,7 +128,7 @@ class IgdMapper implements PortMapper {
       else throw this.#refusal("AddPortMapping", fault);
     }
     const host = await this.externalHost(signal);
-    if (!isIpv4(host))
+    if (octetsOf(host) === undefined)
       throw new PeerloomError("link/failed", `The gateway ${this.gateway} named no IPv4 address (UPnP-IGD).`);
     return { host, port: wanted, lifetimeMs };
   }
@@ -232,11 +233,4 @@ async function request(
   } finally {
     timer.cancel();
   }
-}
-
-function isIpv4(text: string): boolean {
-  return (
-    /^(?:(?:0|[1-9]\d{0,2})\.){3}(?:0|[1-9]\d{0,2})$/.test(text) &&
-    text.split(".").every((each) => Number(each) <= 255)
-  );
 }

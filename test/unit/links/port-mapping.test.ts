@@ -13,8 +13,11 @@ import type { UdpEndpoint, UdpHost, UdpSocket } from "../../../peer/runtime-udp.
 import { concatBytes, fromHex, toHex, utf8 } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 
+const bytesOf = (hex: string): Uint8Array => fromHex(hex.replaceAll(" ", "")) ?? new Uint8Array();
+
 const GATEWAY = "127.0.0.1";
 const LOCAL = "127.0.0.2";
+const NONCE = bytesOf("0102030405060708090a0b0c");
 const never = new AbortController().signal;
 
 /** Answers of a gateway to one datagram at one of its ports. */
@@ -34,10 +37,9 @@ function runtimeWith(answers: Answers, from: Partial<UdpEndpoint> = {}): Runtime
       const socket: UdpSocket = {
         onMessage: () => {},
         close: () => {},
-        send: (bytes, to) => {
+        send: async (bytes, to) => {
           for (const answer of answers(bytes, to))
             socket.onMessage(answer, { host: GATEWAY, port: to.port, ...from });
-          return Promise.resolve();
         },
       };
       return Promise.resolve(socket);
@@ -48,11 +50,9 @@ function runtimeWith(answers: Answers, from: Partial<UdpEndpoint> = {}): Runtime
 
 async function mappersOf(runtime: Runtime, listenHost = "0.0.0.0"): Promise<PortMapper[]> {
   const found: PortMapper[] = [];
-  for await (const mapper of findMappers(runtime, listenHost, never)) found.push(mapper);
+  for await (const mapper of findMappers(runtime, { listenHost, nonce: NONCE }, never)) found.push(mapper);
   return found;
 }
-
-const bytesOf = (hex: string): Uint8Array => fromHex(hex.replaceAll(" ", "")) ?? new Uint8Array();
 
 /** A PCP server (RFC 6887) that gives the port asked for, and keeps what it has mapped. */
 function pcpServer(mapped: Map<number, number>, result = 0): Answers {
@@ -82,7 +82,7 @@ function pcpServer(mapped: Map<number, number>, result = 0): Answers {
 }
 
 test("PCP: MAP as RFC 6887 §7.1 and §11.1 have it", () => {
-  const nonce = bytesOf("0102030405060708090a0b0c");
+  const nonce = NONCE;
   const request = encodeMap({
     client: "192.168.1.2",
     nonce,
@@ -166,6 +166,25 @@ test("a refusal and silence are errors that say so", async () => {
   });
   answers.current = () => [];
   await expect(mapper?.map(4000, 1, never)).rejects.toMatchObject({ code: "link/timeout" });
+});
+
+test("a network that forbids multicast, and a description that is nonsense, hide nothing", async () => {
+  const { answers } = await router(
+    () => ({ xml: ADDRESS }),
+    (response) => void response.end(Buffer.from([0xff])),
+  );
+  const pcp = pcpServer(new Map());
+  const runtime = runtimeWith((request, to) => {
+    if (to.host === "239.255.255.250") throw new PeerloomError("link/failed", "Not permitted.");
+    return [...pcp(request, to), ...answers(request, to)];
+  });
+  const found: string[] = [];
+  const looking = (async () => {
+    for await (const { protocol } of findMappers(runtime, { listenHost: "0.0.0.0", nonce: NONCE }, never))
+      found.push(protocol);
+  })();
+  await expect(looking).rejects.toMatchObject({ code: "link/failed" });
+  expect(found).toEqual(["PCP"]);
 });
 
 test.each([

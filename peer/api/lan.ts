@@ -1,15 +1,14 @@
 /** Finding peers on the local network, put together from a peer's other parts. */
 import type { NetworkName, PeerId } from "../../shared/ids.ts";
 import type { Connector } from "../overlay/connector.ts";
-import type { LanDiscovery } from "../overlay/lan-discovery.ts";
+import { mergeHeard } from "../overlay/lan-contacts.ts";
+import { LanDiscovery } from "../overlay/lan-discovery.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { LanReach, Runtime } from "../runtime.ts";
 import type { Sessions } from "../session/sessions.ts";
-import type { SocketParts } from "./parts.ts";
 
 export interface LanContext {
   readonly runtime: Runtime;
-  readonly sockets: SocketParts | undefined;
   /** Undefined: neither finds nor is found. */
   readonly reach: LanReach | undefined;
   readonly id: PeerId;
@@ -22,10 +21,10 @@ export interface LanContext {
 
 /** Undefined where it is not wanted, or the host cannot. */
 export function openLan(context: LanContext): LanDiscovery | undefined {
-  const { runtime, sockets, reach, id, network, listenAddresses, overlay, sessions, connector } = context;
+  const { runtime, reach, id, network, listenAddresses, overlay, sessions, connector } = context;
   const host = runtime.lan;
   if (host === undefined || reach === undefined || overlay === undefined) return undefined;
-  const lan = sockets?.lan({
+  const lan = new LanDiscovery({
     runtime,
     host,
     id,
@@ -34,12 +33,12 @@ export function openLan(context: LanContext): LanDiscovery | undefined {
     listenAddresses,
     linkCount: () => overlay.size,
     isLinked: (peerId) => sessions.get(peerId)?.path.kind === "direct",
-    addressesOf: (peerId) => connector.addressesOf(peerId),
-    remember: (peerId, addresses) => connector.remember(peerId, addresses),
+    remember: (peerId, heard, before) =>
+      connector.remember(peerId, mergeHeard({ heard, before, known: connector.addressesOf(peerId) })),
     // By address alone: what strangers say here must cost neither the edge nor other peers anything.
     connect: async (peerId, signal) =>
       sessions.connectOver(peerId, await connector.dialAddresses(peerId, signal), signal),
   });
-  lan?.open();
+  lan.open();
   return lan;
 }

@@ -1,18 +1,22 @@
 /** Where a peer takes links: its one listening port, and that port as a gateway maps it, if it is asked to. */
-import { PeerloomError } from "../../shared/errors.ts";
+import { utf8 } from "../../shared/bytes.ts";
 import type { Identity } from "../identity/identity.ts";
 import { parseListenAddress } from "../links/address.ts";
 import type { Link } from "../links/link.ts";
-import type { PortMapping, PortMappingState } from "../overlay/port-mapping.ts";
+import { listen } from "../links/listen.ts";
+import { findMappers } from "../links/port-mapping/find-mappers.ts";
+import { NONCE_BYTES } from "../links/port-mapping/mapper.ts";
+import { PortMapping, type PortMappingState } from "../overlay/port-mapping.ts";
 import type { Listener, Runtime } from "../runtime.ts";
 import type { CheckedOptions } from "./options.ts";
-import type { SocketParts } from "./parts.ts";
+
+/** What the identity signs makes the nonce by which a gateway knows the peer again that comes back after a crash. */
+const NONCE_PREFIX = "peerloom/port-mapping/1";
 
 export interface ListeningContext {
   readonly runtime: Runtime;
   readonly identity: Identity;
   readonly options: Pick<CheckedOptions, "listen" | "mapPorts">;
-  readonly sockets: SocketParts | undefined;
   onLink(link: Link): void;
   /** What a gateway does for the port has changed. */
   onMapping(state: PortMappingState): void;
@@ -32,20 +36,11 @@ export class Listening {
 
   /** @throws PeerloomError `link/unavailable` where the host cannot listen, `link/failed` when the port is taken, `usage/invalid` */
   async open(): Promise<void> {
-    const { runtime, identity, options, sockets, onLink } = this.#context;
+    const { runtime, options, onLink } = this.#context;
     if (options.listen === undefined) return;
-    const where = parseListenAddress(options.listen);
-    if (sockets === undefined) throw new PeerloomError("link/unavailable", "This host cannot listen.");
-    const listener = await sockets.listen(runtime, where, onLink);
-    this.#listener = listener;
+    this.#listener = await listen(runtime, parseListenAddress(options.listen), onLink);
     // What becomes of it is told; nobody waits for a gateway.
-    if (options.mapPorts)
-      this.#mapping = sockets.mapPort({
-        runtime,
-        identity,
-        listener,
-        onChange: (state) => this.#mapped(state),
-      });
+    if (options.mapPorts) this.#mapping = this.#map(this.#listener);
   }
 
   /**
@@ -77,6 +72,19 @@ export class Listening {
   async close(): Promise<void> {
     await this.#mapping?.close();
     await this.#listener?.close();
+  }
+
+  #map({ host: listenHost, port }: Listener): PortMapping {
+    const { runtime, identity } = this.#context;
+    return new PortMapping({
+      runtime,
+      port,
+      async *find(signal) {
+        const nonce = (await identity.sign(utf8(NONCE_PREFIX))).slice(0, NONCE_BYTES);
+        yield* findMappers(runtime, { listenHost, nonce }, signal);
+      },
+      onChange: (state) => this.#mapped(state),
+    });
   }
 
   #mapped(state: PortMappingState): void {

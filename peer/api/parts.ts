@@ -2,15 +2,11 @@
  * What a peer is put together from beside sessions and connecting. An entry hands in all of it at once (all-parts.ts: Node,
  * Deno), or as functions that load each part when it is first needed (parts-on-demand.ts: pages). Types only.
  */
-import type { PeerId } from "../../shared/ids.ts";
-import type { Identity } from "../identity/identity.ts";
 import type { Mesh } from "../overlay/mesh/mesh.ts";
-import type { LanDiscovery, LanDiscoveryOptions } from "../overlay/lan-discovery.ts";
+import type { LanDiscovery } from "../overlay/lan-discovery.ts";
 import type { Mapping } from "../overlay/nat-probe.ts";
-import type { PortMapping, PortMappingState } from "../overlay/port-mapping.ts";
 import type { DialTcp } from "../overlay/connector.ts";
-import type { Link } from "../links/link.ts";
-import type { IceServer, Listener, Runtime } from "../runtime.ts";
+import type { IceServer, Runtime } from "../runtime.ts";
 import type { Compute, MapOptions } from "../services/compute/compute.ts";
 import type { Computation as ComputationClass } from "../services/compute/computation.ts";
 import type { TaskInputs } from "../services/compute/input-reader.ts";
@@ -27,6 +23,8 @@ import type { Session, StreamHandler } from "../session/contract.ts";
 import type { Topic as TopicClass } from "../services/topics/topic.ts";
 import type { TopicOptions } from "../services/topics/topic-options.ts";
 import type { Topics } from "../services/topics/topics.ts";
+import type { LanContext } from "./lan.ts";
+import type { Listening, ListeningContext } from "./listening.ts";
 import type { OpenPrivateNetwork } from "./network-access.ts";
 import type { Networks as NetworksClass } from "./networks.ts";
 import type { Weave } from "./weave.ts";
@@ -44,29 +42,11 @@ export interface PeerParts {
 /** Links and looks that need a host's sockets; a page has none and does not load them. */
 export interface SocketParts {
   readonly dialTcp: DialTcp;
-  listen(
-    runtime: Runtime,
-    where: { readonly host: string; readonly port: number },
-    onLink: (link: Link) => void,
-  ): Promise<Listener>;
-  /** Has the gateway map a listener's port. */
-  mapPort(options: MapPortOptions): PortMapping;
-  lan(options: LanOptions): LanDiscovery;
+  listening(context: ListeningContext): Listening;
+  /** Undefined where it is not wanted, or the host cannot. */
+  lan(context: LanContext): LanDiscovery | undefined;
   /** How a NAT in front of this machine maps. Never rejects. */
   natMapping(runtime: Runtime, iceServers: () => Promise<readonly IceServer[]>): () => Promise<Mapping>;
-}
-
-export interface MapPortOptions {
-  readonly runtime: Runtime;
-  readonly identity: Identity;
-  readonly listener: Listener;
-  onChange(state: PortMappingState): void;
-}
-
-export interface LanOptions extends Omit<LanDiscoveryOptions, "remember"> {
-  /** Where a peer listens, as far as is known. */
-  addressesOf(peerId: PeerId): readonly string[];
-  remember(peerId: PeerId, addresses: readonly string[]): void;
 }
 
 export interface ServicesContext {

@@ -25,8 +25,7 @@ import type { Session, StreamHandler } from "../session/contract.ts";
 import type { PeerSession } from "../session/session.ts";
 import { Sessions } from "../session/sessions.ts";
 import { type CheckedOptions, checkOptions, type PeerOptions } from "./options.ts";
-import { openLan } from "./lan.ts";
-import { Listening } from "./listening.ts";
+import type { Listening } from "./listening.ts";
 import { type NetworkAccess, openNetwork } from "./network-access.ts";
 import type {
   ComputeService,
@@ -111,7 +110,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   #woven: Woven | undefined;
   readonly #early: [PeerSession, Uint8Array][] = [];
   #lan: LanDiscovery | undefined;
-  readonly #listening: Listening;
+  readonly #listening: Listening | undefined;
   readonly #unwatch: () => void;
   readonly #wakes: WakeWatch;
   #closed: Promise<void> | undefined;
@@ -158,11 +157,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#parts = parts;
     const listenAddresses = (): readonly string[] => this.listenAddresses;
     const { edge, policy } = options;
-    this.#listening = new Listening({
+    this.#listening = parts.sockets?.listening({
       runtime,
       identity,
       options,
-      sockets: parts.sockets,
       onLink: (link) => this.#sessions.accept(link),
       onMapping: (detail) => this.dispatchEvent(new CustomEvent("mapping", { detail })),
       onMoved: () => this.#moved(),
@@ -272,7 +270,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   /** Where this peer takes links, as others would dial it. */
   get listenAddresses(): readonly string[] {
-    return this.#options.policy === "relay" ? [] : this.#listening.addresses();
+    return this.#options.policy === "relay" ? [] : (this.#listening?.addresses() ?? []);
   }
 
   /**
@@ -316,7 +314,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       network: this.network,
       peers: this.#sessions.all().map(sessionStatus),
       listen: this.listenAddresses,
-      mapping: this.#listening.mapping,
+      mapping: this.#listening?.mapping ?? null,
       shares: this.files.shares().map(({ name, bytes, hash }) => ({ name, bytes, hash })),
       topics: this.#services.topics.status(),
       overlay: overlayStatus(this.#woven?.overlay),
@@ -379,15 +377,16 @@ export class Peer extends EventTarget implements AsyncDisposable {
 
   /** Takes links, and makes the first ones that need no edge. */
   async #meet(): Promise<void> {
-    const { bootstrap } = this.#options;
-    await this.#listening.open();
-    this.#lan = openLan({
+    const { bootstrap, listen } = this.#options;
+    if (listen !== undefined && this.#listening === undefined)
+      throw new PeerloomError("link/unavailable", "This host cannot listen.");
+    await this.#listening?.open();
+    this.#lan = this.#parts.sockets?.lan({
       runtime: this.#runtime,
-      sockets: this.#parts.sockets,
       reach: this.#options.lanReach,
       id: this.id,
       network: this.network,
-      listenAddresses: () => this.#listening.ownAddresses(),
+      listenAddresses: () => this.#listening?.ownAddresses() ?? [],
       overlay: this.#woven?.overlay,
       sessions: this.#sessions,
       connector: this.#connector,
@@ -449,7 +448,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   /** The program stood still or was put away, or the network is another one. */
   #back({ slept = false }: { readonly slept?: boolean } = {}): void {
     this.#connector.resume();
-    this.#listening.hurry();
+    this.#listening?.hurry();
     this.#rendezvous?.resume();
     this.#rendezvous?.doubt();
     this.#rendezvous?.hurry();
@@ -494,7 +493,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#rtc?.close();
     await this.#sessions.close();
     await this.#rendezvous?.close();
-    await this.#listening.close();
+    await this.#listening?.close();
     this.dispatchEvent(new Event("close"));
   }
 

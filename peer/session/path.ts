@@ -212,7 +212,7 @@ export class Path {
     const isDue =
       latest === undefined
         ? busy
-          ? this.#isUnmeasured || nowMs - this.#pingedAtMs >= PING_BUSY_MS
+          ? nowMs - this.#pingedAtMs >= PING_BUSY_MS
           : nowMs - Math.max(this.#pingedAtMs, this.#heardAtMs) >= idleMs
         : this.#heardAtMs > latest.sentAtMs && nowMs - latest.sentAtMs > this.#patienceMs;
     return isDue ? this.startPing(nowMs) : undefined;
@@ -239,7 +239,7 @@ export class Path {
     }
     if (asked.sentAtMs >= this.#suspectedAtMs) this.state = "usable";
     // It has measured the interruption. Taken for the round trip, it would make the next one be seen later (Karn and Partridge, CCR 17(5), 1987).
-    if (this.#isSlow || this.rttMs === undefined) this.#measured(nowMs - asked.sentAtMs, nowMs);
+    if (this.#isSlow) this.#measured(nowMs - asked.sentAtMs, nowMs);
   }
 
   #measured(sampleMs: number, nowMs: number): void {

@@ -150,7 +150,11 @@ export class Paths {
   answered(path: Path, id: number, nowMs: number): void {
     const before = path.state;
     path.pong(id, nowMs);
-    if (path.state !== before) this.#owner.note("path proved again", path, {});
+    if (path.state !== before) {
+      this.#owner.note("path proved again", path, { rttMs: path.rttMs });
+      // The next interruption may come soon: by then the round trip should be known as it is without one.
+      this.#owner.sendPing(path, path.startPing(nowMs));
+    }
     this.choose();
   }
 

@@ -16,6 +16,7 @@ import type { PeerParts, Services, ServicesContext } from "./parts.ts";
 import { weave } from "./weave.ts";
 
 export const ALL_PARTS: PeerParts = {
+  weavesLate: false,
   weave: (context) => Promise.resolve(weave(context)),
   openPrivateNetwork,
   services: allServices,

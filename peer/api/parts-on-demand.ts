@@ -1,6 +1,6 @@
 /**
  * The parts of a peer in a page, each loaded when it is first needed: by the application, or by another peer that opens a stream for
- * it. The overlay is loaded beside joining, records right after it, since a peer keeps some for others.
+ * it. The overlay is loaded after the first session, or a moment after joining, records right after it, since a peer keeps some for others.
  */
 import { PeerloomError } from "../../shared/errors.ts";
 import { checkLimits, type TransferLimits } from "../services/files/limits.ts";
@@ -52,6 +52,7 @@ export function networksOnDemand(...options: ConstructorParameters<typeof Networ
 }
 
 export const PARTS_ON_DEMAND: PeerParts = {
+  weavesLate: true,
   weave: async (context) => (await loaded(LOADS.weave())).weave(context),
   openPrivateNetwork: async (...call) => (await privateNetworks()).openPrivateNetwork(...call),
   services: servicesOnDemand,

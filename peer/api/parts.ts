@@ -30,7 +30,9 @@ import type { Networks as NetworksClass } from "./networks.ts";
 import type { Weave } from "./weave.ts";
 
 export interface PeerParts {
-  /** Makes the overlay around a peer. @throws PeerloomError `edge/unreachable` when its code cannot be loaded */
+  /** The code of `weave` is still to be loaded: a peer that joins an edge connects before it needs it. */
+  readonly weavesLate: boolean;
+  /** Makes what goes on around sessions, the overlay first of all. @throws PeerloomError `edge/unreachable` when its code cannot be loaded */
   weave(...call: Parameters<Weave>): Promise<ReturnType<Weave>>;
   /** @throws PeerloomError `edge/unreachable` when its code cannot be loaded */
   readonly openPrivateNetwork: OpenPrivateNetwork;

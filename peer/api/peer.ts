@@ -13,7 +13,6 @@ import { Introducer } from "../overlay/introducer.ts";
 import { Rendezvous } from "../overlay/rendezvous.ts";
 import type { PathAttempt } from "../overlay/path-attempt.ts";
 import { type IceOutcome, RtcNegotiations } from "../overlay/rtc-negotiations.ts";
-import { Upgrader } from "../overlay/upgrader.ts";
 import { WakeWatch } from "../overlay/wake-watch.ts";
 import type { IceServer, KeyValueStorage, Runtime } from "../runtime.ts";
 import type { SearchHit, SearchOptions } from "../services/search/search.ts";
@@ -39,6 +38,7 @@ import type {
 } from "./parts.ts";
 import { overlayStatus, type PeerStatus, sessionStatus } from "./status.ts";
 import type { Woven } from "./weave.ts";
+import { Weaving } from "./weaving.ts";
 
 /** Echoes bytes: every peer answers it, `ping` measures with it. */
 export const PING_PROTOCOL = "ping/1";
@@ -106,7 +106,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly #introducer: Introducer | undefined;
   readonly #rtc: RtcNegotiations | undefined;
   readonly #connector: Connector;
-  readonly #upgrader: Upgrader;
+  readonly #weaving: Weaving;
   #woven: Woven | undefined;
   readonly #early: [PeerSession, Uint8Array][] = [];
   #lan: LanDiscovery | undefined;
@@ -176,11 +176,11 @@ export class Peer extends EventTarget implements AsyncDisposable {
       onSession: (session) => this.#begun(session),
       onPathless: (session) => {
         this.#rendezvous?.doubt();
-        this.#upgrader.revive(session);
+        this.#woven?.upgrader.revive(session);
       },
       onEnd: (session) => {
         this.#woven?.overlay?.detach(session);
-        this.#upgrader.forget(session);
+        this.#woven?.upgrader.forget(session);
       },
     });
     if (edge !== undefined) {
@@ -207,8 +207,6 @@ export class Peer extends EventTarget implements AsyncDisposable {
         onOutcome: (peerId, outcome) => this.#negotiated(peerId, outcome),
       });
     }
-    // What is woven later is looked for when it is needed.
-    const woven = (): Woven | undefined => this.#woven;
     this.#connector = new Connector({
       runtime,
       identity,
@@ -217,23 +215,15 @@ export class Peer extends EventTarget implements AsyncDisposable {
       listenAddresses,
       sessions: this.#sessions,
       introducer: this.#introducer,
-      get overlay() {
-        return woven()?.overlay;
-      },
-      get forwarder() {
-        return woven()?.forwarder;
-      },
       dialTcp: parts.sockets?.dialTcp,
       rtc: this.#rtc,
+      needPeers: async () => {
+        if (options.overlay && policy !== "relay") await this.#weaving.need();
+      },
     });
-    this.#upgrader = new Upgrader({
-      runtime,
-      policy,
-      listenAddresses,
-      sessions: this.#sessions,
-      connector: this.#connector,
-      rtc: this.#rtc,
-    });
+    // Who has no edge to ask is nothing without its overlay.
+    const isLate = parts.weavesLate && edge !== undefined && options.bootstrap.length === 0;
+    this.#weaving = new Weaving({ runtime, isLate, make: () => this.#weave() });
     this.#unwatch =
       runtime.lifecycle?.watch({ back: () => this.#back(), away: () => this.#away() }) ?? (() => {});
     this.#wakes = new WakeWatch(runtime.clock, () => this.#back({ slept: true }));
@@ -332,19 +322,32 @@ export class Peer extends EventTarget implements AsyncDisposable {
     await this.close();
   }
 
-  /** A page loads the overlay beside joining. Who listens says so as it joins, so it listens before. */
+  /** Who listens says so as it joins, so it listens before. */
   async #start(): Promise<void> {
     const { listen: where, signal } = this.#options;
     signal?.throwIfAborted();
-    const woven = this.#weave();
-    const met = woven.then(() => this.#meet());
+    const weaving = this.#weaving;
+    if (weaving.isLate) {
+      await this.#join();
+      this.#whenWoven(() => this.#meet());
+      return;
+    }
+    const met = weaving.begin().then(() => this.#meet());
     if (where !== undefined) await met;
-    await Promise.all([met, this.#join(woven)]);
+    await Promise.all([met, this.#join()]);
   }
 
-  async #weave(): Promise<Woven | undefined> {
-    const { policy } = this.#options;
-    if (policy === "relay") return undefined;
+  /** What it has to do with the overlay waits for that. */
+  #whenWoven(then: (woven: Woven) => void | Promise<void>): void {
+    this.#weaving
+      .begin()
+      .then(then)
+      .catch((error: unknown) => {
+        this.#runtime.log.debug("overlay not joined", { error: String(error) });
+      });
+  }
+
+  async #weave(): Promise<Woven> {
     const woven = await this.#parts.weave({
       runtime: this.#runtime,
       identity: this.#identity,
@@ -353,10 +356,12 @@ export class Peer extends EventTarget implements AsyncDisposable {
       sessions: this.#sessions,
       connector: this.#connector,
       rendezvous: this.#rendezvous,
+      introducer: this.#introducer,
+      rtc: this.#rtc,
       listenAddresses: () => this.listenAddresses,
       handle: (protocol, handler) => void this.handle(protocol, handler),
     });
-    const { overlay } = woven;
+    const { overlay, upgrader } = woven;
     if (overlay !== undefined) {
       overlay.onSignal = (from, message) => {
         this.#receiveSignal(from, message, (answer) => overlay.signal(from, answer));
@@ -370,7 +375,12 @@ export class Peer extends EventTarget implements AsyncDisposable {
       this.#services.start(mesh);
     }
     this.#woven = woven;
-    for (const session of this.#sessions.all()) overlay?.update(session);
+    this.#connector.throughPeers = woven.throughPeers;
+    for (const session of this.#sessions.all()) {
+      upgrader.watch(session);
+      if (session.path.kind === "none") upgrader.revive(session);
+      overlay?.update(session);
+    }
     for (const [session, message] of this.#early.splice(0)) overlay?.receive(session, message);
     return woven;
   }
@@ -400,18 +410,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#woven?.reentry?.start();
   }
 
-  async #join(weaving: Promise<Woven | undefined>): Promise<void> {
+  async #join(): Promise<void> {
     const rendezvous = this.#rendezvous;
     const introducer = this.#introducer;
     if (rendezvous === undefined || introducer === undefined) return;
-    /** What it has to do with the overlay waits for that. */
-    const whenWoven = (then: (woven: Woven) => void | Promise<void>): void => {
-      weaving
-        .then((woven) => (woven === undefined ? undefined : then(woven)))
-        .catch((error: unknown) => {
-          this.#runtime.log.debug("overlay not joined", { error: String(error) });
-        });
-    };
     introducer.onSignal = (from, message) => {
       this.#receiveSignal(from, message, (answer) => introducer.signal(from, answer));
     };
@@ -423,12 +425,12 @@ export class Peer extends EventTarget implements AsyncDisposable {
     rendezvous.onBans = (signed) => this.membership.fromEdge(signed);
     rendezvous.onJoined = ({ beacons, keep }) => {
       this.membership.joined();
-      whenWoven(async ({ beacons: keeping, overlay }) => {
+      this.#whenWoven(async ({ beacons: keeping, overlay }) => {
         keeping?.joined(keep);
         await overlay?.join(beacons);
       });
     };
-    rendezvous.onRelease = () => whenWoven((woven) => woven.beacons?.released());
+    rendezvous.onRelease = () => this.#whenWoven((woven) => woven.beacons?.released());
     rendezvous.onState = (connected, error) => {
       const detail: EdgeState = error === undefined ? { connected } : { connected, error };
       this.#services.search.edgeChanged(connected, error !== undefined);
@@ -455,13 +457,13 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#woven?.reentry?.hurry();
     for (const session of this.#sessions.all()) {
       session.check({ slept });
-      this.#upgrader.wake(session);
+      this.#woven?.upgrader.wake(session);
     }
   }
 
   #reviveAll(): void {
     for (const session of this.#sessions.all())
-      if (session.path.kind === "none") this.#upgrader.wake(session);
+      if (session.path.kind === "none") this.#woven?.upgrader.wake(session);
   }
 
   /** Others dial this peer elsewhere now. */
@@ -481,6 +483,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#unwatch();
     this.#wakes.stop();
+    this.#weaving.close();
     const woven = this.#woven;
     await woven?.reentry?.close();
     await this.#lan?.close();
@@ -516,7 +519,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
     session.addEventListener("path", () => {
       if (session.path.kind !== "none") this.#services.topics.met(session);
     });
-    this.#upgrader.watch(session);
+    this.#woven?.upgrader.watch(session);
+    this.#weaving.need().catch(() => {}); // It says itself why not.
     this.#services.topics.met(session);
     tell();
     this.membership.begun(session);
@@ -543,7 +547,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     }
     if (message.kind === "addresses") {
       this.#connector.remember(session.peerId, message.addresses);
-      this.#upgrader.wake(session);
+      this.#woven?.upgrader.wake(session);
       return;
     }
     this.#receiveSignal(session.peerId, message, (answer) => session.sendSignal(encodeSignal(answer)));
@@ -606,7 +610,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
       sign: (bytes) => this.#identity.sign(bytes),
       pass,
       requireAbility: (ability) => this.membership.require(ability),
-      isLinked: async (signal) => (await this.#woven?.overlay?.isLinked(signal)) ?? false,
+      isLinked: async (signal) => {
+        const { overlay } = await this.#weaving.need(signal);
+        return (await overlay?.isLinked(signal)) ?? false;
+      },
       handle: (protocol, handler) => this.handle(protocol, handler),
     };
   }

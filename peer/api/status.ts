@@ -16,7 +16,7 @@ export interface PeerStatus {
   readonly shares: readonly ShareStatus[];
   /** Those that are open. */
   readonly topics: readonly TopicStatus[];
-  /** Null where it is turned off. */
+  /** Null where it is turned off, and in a page that has not loaded it yet. */
   readonly overlay: OverlayStatus | null;
   readonly records: RecordsStatus;
 }

@@ -1,6 +1,6 @@
 /**
- * The overlay around a peer, with all that belongs to it: when to be at the rendezvous, forwarding for others, finding the network
- * again. It is one part, so that a page can load it beside joining, and it is made once sessions and connecting are there.
+ * What goes on around sessions once there are any: making their paths better, and the overlay with all that belongs to it: when to be at
+ * the rendezvous, forwarding for others, finding the network again. It is one part, so that a page can connect before it has loaded it.
  */
 import type { NetworkName } from "../../shared/ids.ts";
 import type { Identity } from "../identity/identity.ts";
@@ -8,8 +8,12 @@ import type { Connector } from "../overlay/connector.ts";
 import { FORWARD_PROTOCOL, FORWARDED_PROTOCOL, Forwarder } from "../overlay/forwarder.ts";
 import { Membership as BeaconMembership } from "../overlay/membership.ts";
 import { Overlay } from "../overlay/overlay.ts";
+import type { Introducer } from "../overlay/introducer.ts";
 import { Reentry } from "../overlay/reentry.ts";
 import type { Rendezvous } from "../overlay/rendezvous.ts";
+import type { RtcNegotiations } from "../overlay/rtc-negotiations.ts";
+import { ThroughPeers } from "../overlay/through-peers.ts";
+import { Upgrader } from "../overlay/upgrader.ts";
 import type { Runtime } from "../runtime.ts";
 import type { StreamHandler } from "../session/contract.ts";
 import type { Sessions } from "../session/sessions.ts";
@@ -23,32 +27,49 @@ export interface WeaveContext {
   readonly sessions: Sessions;
   readonly connector: Connector;
   readonly rendezvous: Rendezvous | undefined;
+  readonly introducer: Introducer | undefined;
+  readonly rtc: RtcNegotiations | undefined;
   listenAddresses(): readonly string[];
   handle(protocol: string, handler: StreamHandler): void;
 }
 
-/** What was made. With `overlay: false` there is the forwarder alone, which takes what others forward to this peer. */
+/**
+ * What was made. With `overlay: false` there is no more than the forwarder, which takes what others forward to this peer, and where every
+ * path goes through a relay not even that.
+ */
 export interface Woven {
-  readonly forwarder: Forwarder;
+  readonly upgrader: Upgrader;
   readonly overlay: Overlay | undefined;
+  readonly throughPeers: ThroughPeers | undefined;
   readonly beacons: BeaconMembership | undefined;
   readonly reentry: Reentry | undefined;
 }
 
+const WITHOUT_OVERLAY = {
+  overlay: undefined,
+  throughPeers: undefined,
+  beacons: undefined,
+  reentry: undefined,
+} as const;
+
 export type Weave = (context: WeaveContext) => Woven;
 
 export function weave(context: WeaveContext): Woven {
-  const { options, rendezvous, sessions, runtime } = context;
-  const forwarder = forwarding(context);
-  if (!options.overlay) return { forwarder, overlay: undefined, beacons: undefined, reentry: undefined };
-  const overlay = new Overlay({
+  const { options, rendezvous, sessions, runtime, connector, rtc } = context;
+  const { policy } = options;
+  const listenAddresses = (): readonly string[] => context.listenAddresses();
+  const upgrader = new Upgrader({ runtime, policy, listenAddresses, sessions, connector, rtc });
+  const forwarder = policy === "relay" ? undefined : forwarding(context);
+  if (forwarder === undefined || !options.overlay) return { upgrader, ...WITHOUT_OVERLAY };
+  const overlay: Overlay = new Overlay({
     runtime,
     identity: context.identity,
     network: context.network,
-    listenAddresses: () => context.listenAddresses(),
-    addressesOf: (id) => context.connector.addressesOf(id),
-    connect: (contact, how) => context.connector.connectDirect(contact, how),
+    listenAddresses,
+    addressesOf: (id) => connector.addressesOf(id),
+    connect: (contact, how) => throughPeers.connectDirect(contact, how),
   });
+  const throughPeers = new ThroughPeers({ ...context, policy, overlay, forwarder });
   const reentry = new Reentry({
     runtime,
     network: context.network,
@@ -57,13 +78,13 @@ export function weave(context: WeaveContext): Woven {
       sessions
         .all()
         .filter(({ path }) => path.kind === "direct")
-        .map(({ peerId }) => ({ id: peerId, addresses: context.connector.addressesOf(peerId) })),
-    connect: (contact, signal) => context.connector.connectDirect(contact, { edge: false, signal }),
+        .map(({ peerId }) => ({ id: peerId, addresses: connector.addressesOf(peerId) })),
+    connect: (contact, signal) => throughPeers.connectDirect(contact, { edge: false, signal }),
   });
-  if (rendezvous === undefined) return { forwarder, overlay, beacons: undefined, reentry };
+  if (rendezvous === undefined) return { upgrader, overlay, throughPeers, beacons: undefined, reentry };
   const beacons = new BeaconMembership({ runtime, rendezvous, overlay });
   overlay.onBeaconLost = () => beacons.beaconLost();
-  return { forwarder, overlay, beacons, reentry };
+  return { upgrader, overlay, throughPeers, beacons, reentry };
 }
 
 function forwarding({ runtime, options, sessions, handle }: WeaveContext): Forwarder {

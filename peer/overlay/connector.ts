@@ -5,7 +5,6 @@
  */
 import { type ErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import { type ChannelId, type PeerId, short } from "../../shared/ids.ts";
-import type { Contact } from "../../shared/messages.ts";
 import type { Identity } from "../identity/identity.ts";
 import { parseAddress } from "../links/address.ts";
 import { dialFirst, dialOrder } from "../links/happy-eyeballs.ts";
@@ -16,14 +15,11 @@ import { SIGNAL_ID_BYTES, type SignalMessage } from "../links/signaller.ts";
 import type { Runtime } from "../runtime.ts";
 import type { PeerSession } from "../session/session.ts";
 import type { Sessions } from "../session/sessions.ts";
-import { withDeadline } from "./abort.ts";
-import { backoffMs } from "./backoff.ts";
-import type { Forwarder } from "./forwarder.ts";
 import type { Introducer } from "./introducer.ts";
 import { type Failure, whyNoPath } from "./no-path.ts";
-import type { Overlay } from "./overlay.ts";
 import type { PathAttempt } from "./path-attempt.ts";
 import type { RtcNegotiations } from "./rtc-negotiations.ts";
+import type { ThroughPeers } from "./through-peers.ts";
 
 /** `direct`: never through a relay. `relay`: nothing else; nobody learns an address. */
 export type PathPolicy = "any" | "direct" | "relay";
@@ -52,51 +48,39 @@ export interface ConnectorOptions {
   readonly policy: PathPolicy;
   /** Undefined without an edge. */
   readonly introducer: Introducer | undefined;
-  /** Undefined where every path goes through a relay, the peer stays out of it, or it is not there yet. */
-  readonly overlay: Overlay | undefined;
-  /** Undefined where the overlay is. */
-  readonly forwarder: Forwarder | undefined;
   /** Undefined where there is no TCP. */
   readonly dialTcp: DialTcp | undefined;
   /** Undefined where there is no WebRTC or it must not be used. */
   readonly rtc: RtcNegotiations | undefined;
   listenAddresses(): readonly string[];
+  /** Has `throughPeers` set, where it will ever be. @throws PeerloomError `peer/closed` */
+  needPeers(): Promise<void>;
   /** An address was dialled. */
   onAttempt(attempt: PathAttempt): void;
 }
 
 /** One way to a link. */
-interface Way {
+export interface Way {
   readonly name: string;
   /** Waits so long for a better way; not at all once one has failed. */
   readonly afterMs: number;
   link(signal: AbortSignal): Promise<Link>;
 }
 
-/** Who is linked to others asks them before the edge. */
-const WEBRTC_AFTER_ADDRESS_MS = 100;
 /** A known address that works answers before this is over; the edge is spared then. */
 const RELAY_AFTER_ADDRESS_MS = 150;
-/** A peer that the others know is reached through them; only if that fails the edge relays. */
-const RELAY_AFTER_PEERS_MS = 3_000;
-/** One who was asked to come to the rendezvous is looked for there so often. */
-const MEET_ATTEMPTS = 6;
-const MEET_BACKOFF = { firstMs: 300, maxMs: 2_000 } as const;
-/** Others forward where no better way stands by then: without an edge, and with one, whose relay carries more. */
-const FORWARD_AFTER_MS = { pure: 150, edge: 3_000 } as const;
-/** Making a session with somebody who might forward. */
-const FORWARDER_TIMEOUT_MS = 4_000;
 /** Addresses remembered from earlier sessions and contacts; past that the oldest goes. */
 const REMEMBERED_MAX = 512;
 
 export class Connector {
   readonly #options: ConnectorOptions;
   readonly #attempts = new Map<PeerId, Promise<PeerSession>>();
-  /** The overlay's, which try less. */
+  /** Those of `connectBy`, which try less. */
   readonly #directAttempts = new Map<PeerId, Promise<PeerSession>>();
-  readonly #lookUps = new Map<PeerId, Promise<Contact | undefined>>();
   readonly #remembered = new Map<PeerId, readonly string[]>();
   readonly #closing = new AbortController();
+  /** Undefined where every path goes through a relay, the peer stays out of the overlay, or that is not there yet. */
+  throughPeers: ThroughPeers | undefined;
   /** Aborted while nothing may be dialled. */
   #pausing = new AbortController();
 
@@ -114,25 +98,16 @@ export class Connector {
     this.remember(peerId, options.addresses ?? []);
     const standing = sessions.get(peerId);
     if (standing !== undefined && standing.path.kind !== "none") return standing;
-    return this.#deadline(this.#attempt(peerId), peerId, timeoutMs, signal, runtime);
+    return this.#deadline(this.#everyWay(peerId), peerId, timeoutMs, signal, runtime);
   }
 
   /**
-   * A session on a direct path, for the overlay. Without `edge` only peers carry the signals.
+   * A session by ways of somebody else's, unless one is being made already.
    * @throws PeerloomError `connect/no-path`, `peer/closed`, `aborted`
    */
-  async connectDirect(
-    contact: Contact,
-    { edge, signal }: { readonly edge: boolean; readonly signal: AbortSignal },
-  ): Promise<PeerSession> {
-    const { sessions } = this.#options;
-    const { id } = contact;
-    this.remember(id, contact.addresses);
-    const standing = sessions.get(id);
-    if (standing?.path.kind === "direct") return standing;
-    const running = this.#attempts.get(id) ?? this.#directAttempts.get(id);
-    if (running !== undefined) return running;
-    return this.#run(id, this.#directWays(id, edge), signal, this.#directAttempts);
+  connectBy(peerId: PeerId, ways: () => readonly Way[], signal: AbortSignal): Promise<PeerSession> {
+    const running = this.#attempts.get(peerId) ?? this.#directAttempts.get(peerId);
+    return running ?? this.#run(peerId, ways(), signal, this.#directAttempts);
   }
 
   /** Where a peer listens, as far as is known. */
@@ -207,6 +182,20 @@ export class Connector {
     this.#closing.abort(new PeerloomError("peer/closed", "This peer is closing."));
   }
 
+  /** Whom the edge does not know others may, once they can be asked. */
+  async #everyWay(peerId: PeerId): Promise<PeerSession> {
+    const couldAsk = this.throughPeers !== undefined;
+    try {
+      return await this.#attempt(peerId);
+    } catch (error) {
+      const { code } = toPeerloomError(error, "connect/no-path", String(error));
+      if (couldAsk || (code !== "peer/not-found" && code !== "connect/no-path")) throw error;
+      await this.#options.needPeers();
+      if (this.throughPeers === undefined) throw error;
+      return this.#attempt(peerId);
+    }
+  }
+
   /** One attempt for all who wait for the same peer. Also makes a new path for a session that has lost all. */
   #attempt(peerId: PeerId): Promise<PeerSession> {
     const { signal } = this.#closing;
@@ -244,62 +233,17 @@ export class Connector {
       const send = (message: SignalMessage): void => introducer.signal(peerId, message);
       ways.push({ name: "webrtc", afterMs: 0, link: (signal) => rtc.offer(peerId, send, signal) });
     }
-    const throughPeers = this.#webrtcThroughPeers(peerId);
-    if (throughPeers !== undefined) ways.push(throughPeers);
-    const { overlay, forwarder } = this.#options;
-    if (overlay !== undefined && forwarder !== undefined && policy === "any") {
-      ways.push({
-        name: "through another peer",
-        afterMs: 0,
-        link: (signal) => this.#dialForwarded(overlay, forwarder, peerId, signal),
-      });
-    }
+    ways.push(...(this.throughPeers?.ways(peerId) ?? []));
     return ways;
-  }
-
-  #directWays(peerId: PeerId, edge: boolean): Way[] {
-    const { introducer, rtc } = this.#options;
-    const ways: Way[] = [
-      { name: "address", afterMs: 0, link: (signal) => this.#dialThroughPeers(peerId, signal) },
-    ];
-    const byEdge = edge && introducer?.isJoined === true;
-    if (byEdge && rtc !== undefined) {
-      const send = (message: SignalMessage): void => introducer.signal(peerId, message);
-      const afterMs = this.addressesOf(peerId).length > 0 ? WEBRTC_AFTER_ADDRESS_MS : 0;
-      ways.push({ name: "webrtc", afterMs, link: (signal) => rtc.offer(peerId, send, signal) });
-    }
-    const throughPeers = byEdge ? undefined : this.#webrtcThroughPeers(peerId);
-    if (throughPeers !== undefined) ways.push(throughPeers);
-    return ways;
-  }
-
-  /** Signals carried by the overlay, where there is one. */
-  #webrtcThroughPeers(peerId: PeerId): Way | undefined {
-    const { overlay, rtc, policy } = this.#options;
-    if (overlay === undefined || rtc === undefined || policy === "relay") return undefined;
-    const send = (message: SignalMessage): void => overlay.signal(peerId, message);
-    return {
-      name: "webrtc through peers",
-      afterMs: WEBRTC_AFTER_ADDRESS_MS,
-      link: async (signal) => {
-        // Nobody waits for the answer of somebody who is not there.
-        if (!(await overlay.isLinked(signal)))
-          throw new PeerloomError(
-            "link/unavailable",
-            "No other peer is linked that could carry the signals.",
-          );
-        if ((await this.#lookUp(overlay, peerId, signal)) === undefined) throw unknownToPeers(peerId);
-        return rtc.offer(peerId, send, signal);
-      },
-    };
   }
 
   async #dialKnown(peerId: PeerId, signal: AbortSignal): Promise<Link> {
-    const { introducer, overlay } = this.#options;
+    const { throughPeers } = this;
+    const { introducer } = this.#options;
     // The edge is spared: it is asked only about those whom the others do not know.
-    const isKnown = await this.#askPeers(peerId, signal);
-    if (!isKnown && introducer === undefined && overlay !== undefined && overlay.size > 0)
-      throw unknownToPeers(peerId);
+    const isKnown =
+      this.#remembered.has(peerId) || (await throughPeers?.lookUp(peerId, signal)) !== undefined;
+    if (!isKnown && introducer === undefined && throughPeers?.isLinked === true) throw unknownToPeers(peerId);
     if (!isKnown && introducer !== undefined) {
       const contact = await introducer.find(peerId, signal);
       if (contact === undefined) {
@@ -313,50 +257,9 @@ export class Connector {
     return this.dialAddresses(peerId, signal);
   }
 
-  async #dialThroughPeers(peerId: PeerId, signal: AbortSignal): Promise<Link> {
-    await this.#askPeers(peerId, signal);
-    return this.dialAddresses(peerId, signal);
-  }
-
-  /** Has a peer asked where it listens, unless that is known. @returns whether it is known now */
-  async #askPeers(peerId: PeerId, signal: AbortSignal): Promise<boolean> {
-    const { overlay } = this.#options;
-    if (this.#remembered.has(peerId)) return true;
-    return overlay !== undefined && (await this.#lookUp(overlay, peerId, signal)) !== undefined;
-  }
-
-  /** What a peer says of itself through other peers; one question for all who ask at once. */
-  #lookUp(overlay: Overlay, peerId: PeerId, signal: AbortSignal): Promise<Contact | undefined> {
-    const asked = this.#lookUps.get(peerId);
-    if (asked !== undefined) return asked;
-    const asking = (async () => {
-      if (!(await overlay.isLinked(signal))) return undefined;
-      const contact = await overlay.find(peerId, signal);
-      this.remember(peerId, contact?.addresses ?? []);
-      return contact;
-    })().finally(() => this.#lookUps.delete(peerId));
-    this.#lookUps.set(peerId, asking);
-    return asking;
-  }
-
-  async #dialRelay(introducer: Introducer, peerId: PeerId, signal: AbortSignal): Promise<Link> {
-    const { runtime, overlay } = this.#options;
-    if (overlay?.isReady === true && (await this.#lookUp(overlay, peerId, signal)) !== undefined)
-      await runtime.clock.sleep(RELAY_AFTER_PEERS_MS, signal);
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await this.#dialRelayNow(introducer, peerId, signal);
-      } catch (error) {
-        const isAway = error instanceof PeerloomError && error.code === "peer/not-found";
-        if (!isAway || overlay === undefined || attempt === MEET_ATTEMPTS) throw error;
-        // It may have left the rendezvous: it is asked, through others, to come back.
-        if (attempt === 0) {
-          if ((await this.#lookUp(overlay, peerId, signal)) === undefined) throw error;
-          overlay.signal(peerId, { kind: "meet" });
-        }
-        await runtime.clock.sleep(backoffMs(attempt, runtime.random, MEET_BACKOFF), signal);
-      }
-    }
+  #dialRelay(introducer: Introducer, peerId: PeerId, signal: AbortSignal): Promise<Link> {
+    const dial = (within: AbortSignal): Promise<Link> => this.#dialRelayNow(introducer, peerId, within);
+    return this.throughPeers?.relay(peerId, dial, signal) ?? dial(signal);
   }
 
   async #dialRelayNow(introducer: Introducer, peerId: PeerId, signal: AbortSignal): Promise<Link> {
@@ -368,38 +271,6 @@ export class Connector {
     };
     const channel = await introducer.relay(peerId, dial, signal);
     return dialRelay(runtime, { edge: introducer.edge, ...channel }, signal);
-  }
-
-  /** Through a peer that is linked to both, or that both can be linked to. */
-  async #dialForwarded(
-    overlay: Overlay,
-    forwarder: Forwarder,
-    peerId: PeerId,
-    signal: AbortSignal,
-  ): Promise<Link> {
-    const { runtime, introducer, sessions, identity } = this.#options;
-    const none = new PeerloomError("link/unavailable", `Nobody forwards to ${short(peerId)}.`);
-    if ((await this.#lookUp(overlay, peerId, signal)) === undefined) throw none;
-    const isPure = introducer === undefined || overlay.isReady;
-    await runtime.clock.sleep(isPure ? FORWARD_AFTER_MS.pure : FORWARD_AFTER_MS.edge, signal);
-    const named = await overlay.neighboursOf(peerId, signal);
-    const isLinked = ({ id }: Contact): boolean => sessions.get(id)?.path.kind === "direct";
-    const candidates = named
-      .filter(({ id }) => id !== identity.id && id !== peerId)
-      .sort((a, b) => Number(isLinked(b)) - Number(isLinked(a)));
-    let failure = none;
-    for (const contact of candidates) {
-      signal.throwIfAborted();
-      try {
-        const through = await withDeadline(runtime.clock, FORWARDER_TIMEOUT_MS, signal, (within) =>
-          this.connectDirect(contact, { edge: false, signal: within }),
-        );
-        return await forwarder.dial(through, peerId, signal);
-      } catch (error) {
-        failure = toPeerloomError(error, "link/failed", "Somebody in between could not be reached.");
-      }
-    }
-    throw failure;
   }
 
   /** The first way whose link becomes a path wins; all have failed when the last one has. */
@@ -462,7 +333,8 @@ export class Connector {
   }
 }
 
-function unknownToPeers(peerId: PeerId): PeerloomError {
+/** Nobody who could be asked knows it. */
+export function unknownToPeers(peerId: PeerId): PeerloomError {
   return new PeerloomError(
     "peer/not-found",
     `No peer that can be asked knows ${short(peerId)}. Is it running, in this network?`,

@@ -26,7 +26,7 @@ export interface ServiceHost {
   sessions(): readonly Session[];
   /** An Ed25519 signature of this peer, 64 bytes. */
   sign(bytes: Uint8Array): Promise<Uint8Array>;
-  /** Whether other peers are linked; waits a little for the first when one is about to be. @throws the signal's reason when aborted */
+  /** Whether other peers are linked; waits a little for the first when one is about to be. @throws the signal's reason when aborted, `peer/closed` */
   isLinked(signal: AbortSignal): Promise<boolean>;
   /** Of a private network: what an edge is shown with each request. */
   readonly pass?: ((origin: string) => Promise<string>) | undefined;

@@ -50,7 +50,7 @@ const AREAS: readonly Area[] = [
     name: "infra",
     owns: /^infra\//,
     sees: ["shared", "edge"],
-    packages: ["node:", "esbuild", "miniflare", "wrangler"],
+    packages: ["node:", "esbuild", "miniflare", "vite", "wrangler"],
   },
 ];
 

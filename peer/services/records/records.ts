@@ -268,13 +268,14 @@ export class Records {
   async #linked(signal: AbortSignal = new AbortController().signal): Promise<Mesh> {
     signal.throwIfAborted();
     if (this.#closed) throw new PeerloomError("peer/closed", "This peer is closing.");
+    // A page may have the overlay only then.
+    await this.#host.isLinked(signal);
     if (this.#mesh === undefined) {
       throw new PeerloomError(
         "records/unavailable",
         "Records live in the overlay, which this peer stays out of. Open it without only: relay and without overlay: false.",
       );
     }
-    await this.#host.isLinked(signal);
     return this.#mesh;
   }
 

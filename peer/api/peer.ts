@@ -469,7 +469,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   /** Others dial this peer elsewhere now. */
   #moved(): void {
     this.#rendezvous?.updateAddresses();
-    for (const session of this.#sessions.all()) this.#upgrader.announceAddresses(session);
+    for (const session of this.#sessions.all()) this.#woven?.upgrader.announceAddresses(session);
   }
 
   /** The program is put away: it may come back with all its sessions, but not while anything is open. */

@@ -252,6 +252,8 @@ export interface WebRtcHost {
     /** The offerer tells of the channel in band (RFC 8832), as other programs do; the answerer takes the first that comes. */
     readonly announced?: RtcChannel | undefined;
     onSignal(signal: RtcSignal): void;
+    /** All candidates there are have been told to `onSignal`. */
+    onGathered?(): void;
   }): RtcConnection;
 }
 

@@ -363,9 +363,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     });
     const { overlay, upgrader } = woven;
     if (overlay !== undefined) {
-      overlay.onSignal = (from, message) => {
-        this.#receiveSignal(from, message, (answer) => overlay.signal(from, answer));
-      };
+      overlay.onSignal = (from, message, answer) => this.#receiveSignal(from, message, answer);
       overlay.onLink = (session) => this.#services.search.linked(session);
       const mesh = await overlay.open();
       if (this.#closed !== undefined) {

@@ -3,14 +3,14 @@
  *
  *     ["dial", dial id (8), [address…]]            ["rtc", connection id (8), "offer" | "answer", sdp]
  *     ["addresses", [address…]]                    ["rtc", connection id (8), "candidate", candidate, mid]
- *     ["refuse", id (8), code]                     ["meet"]
+ *     ["refuse", id (8), code]  ["meet"]           ["rtc", connection id (8), "candidates", [candidate…], mid]
  */
 import { utf8 } from "../../shared/bytes.ts";
 import { decode, encode, FieldReader } from "../../shared/codec.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import { ADDRESS_BYTES_MAX, ADDRESSES_MAX } from "../../shared/limits.ts";
-import type { RtcSignal } from "../runtime.ts";
-import { SIGNAL_ID_BYTES, type SignalMessage } from "./signaller.ts";
+import { BATCH_CANDIDATES_MAX } from "./signal-batches.ts";
+import { type RtcBatch, SIGNAL_ID_BYTES, type SignalMessage } from "./signaller.ts";
 
 /** A session description; a data channel's with a dozen candidates inside has about 2 KiB. */
 export const SDP_BYTES_MAX = 16_384;
@@ -25,7 +25,7 @@ const MESSAGE_BYTES_MAX: number = SDP_BYTES_MAX + 64;
 const LIMITS = {
   bytesMax: MESSAGE_BYTES_MAX,
   depthMax: 2,
-  itemsMax: 16,
+  itemsMax: 24,
   textBytesMax: SDP_BYTES_MAX,
 } as const;
 
@@ -73,13 +73,19 @@ function readSignal(kind: string, fields: FieldReader): SignalMessage {
   }
 }
 
-function readRtc(kind: string, fields: FieldReader): RtcSignal {
+function readRtc(kind: string, fields: FieldReader): RtcBatch {
   switch (kind) {
     case "offer":
     case "answer":
       return { kind, sdp: readText(fields, SDP_BYTES_MAX) };
     case "candidate":
       return { kind, candidate: readText(fields, CANDIDATE_BYTES_MAX), mid: readText(fields, MID_BYTES_MAX) };
+    case "candidates":
+      return {
+        kind,
+        candidates: readTexts(fields, BATCH_CANDIDATES_MAX, CANDIDATE_BYTES_MAX, "a candidate"),
+        mid: readText(fields, MID_BYTES_MAX),
+      };
     default:
       throw malformed("unknown kind of rtc signal");
   }
@@ -96,9 +102,12 @@ function readText(fields: FieldReader, bytesMax: number): string {
 }
 
 function readAddresses(fields: FieldReader): string[] {
-  return fields.list(ADDRESSES_MAX, (item) => {
-    if (typeof item !== "string" || !fits(item, ADDRESS_BYTES_MAX))
-      throw malformed("an address is not short text");
+  return readTexts(fields, ADDRESSES_MAX, ADDRESS_BYTES_MAX, "an address");
+}
+
+function readTexts(fields: FieldReader, countMax: number, bytesMax: number, what: string): string[] {
+  return fields.list(countMax, (item) => {
+    if (typeof item !== "string" || !fits(item, bytesMax)) throw malformed(`${what} is not short text`);
     return item;
   });
 }
@@ -107,11 +116,18 @@ function addressFields(addresses: readonly string[]): string[] {
   return addresses.filter((address) => fits(address, ADDRESS_BYTES_MAX)).slice(0, ADDRESSES_MAX);
 }
 
-function rtcFields(signal: RtcSignal): string[] {
-  if (signal.kind !== "candidate")
-    return [signal.kind, bounded(signal.sdp, SDP_BYTES_MAX, "A session description")];
-  const candidate = bounded(signal.candidate, CANDIDATE_BYTES_MAX, "An ICE candidate");
-  return [signal.kind, candidate, bounded(signal.mid, MID_BYTES_MAX, "A media section's name")];
+function rtcFields(signal: RtcBatch): (string | string[])[] {
+  const candidateField = (text: string): string => bounded(text, CANDIDATE_BYTES_MAX, "An ICE candidate");
+  const midField = (mid: string): string => bounded(mid, MID_BYTES_MAX, "A media section's name");
+  switch (signal.kind) {
+    case "offer":
+    case "answer":
+      return [signal.kind, bounded(signal.sdp, SDP_BYTES_MAX, "A session description")];
+    case "candidate":
+      return [signal.kind, candidateField(signal.candidate), midField(signal.mid)];
+    case "candidates":
+      return [signal.kind, signal.candidates.map(candidateField), midField(signal.mid)];
+  }
 }
 
 function bounded(text: string, bytesMax: number, what: string): string {

@@ -17,13 +17,18 @@ export type SignalMessage =
       readonly dialId: Uint8Array;
       readonly addresses: readonly string[];
     }
-  | { readonly kind: "rtc"; readonly connectionId: Uint8Array; readonly signal: RtcSignal }
+  | { readonly kind: "rtc"; readonly connectionId: Uint8Array; readonly signal: RtcBatch }
   | { readonly kind: "addresses"; readonly addresses: readonly string[] }
   | { readonly kind: "meet" }
   /** The dial or connection of that id does not come about; `code` says why, as the sender sees it. */
   | { readonly kind: "refuse"; readonly id: Uint8Array; readonly code: string };
 
 export const SIGNAL_ID_BYTES = 8;
+
+/** What one message says of a connection: a description with the candidates known so far in it, or those found later. */
+export type RtcBatch =
+  | RtcSignal
+  | { readonly kind: "candidates"; readonly candidates: readonly string[]; readonly mid: string };
 
 /** Carries signal messages to one peer after the other. */
 export interface Signaller {

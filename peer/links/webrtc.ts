@@ -10,6 +10,8 @@ import type { Clock, IceServer, RtcConnection, RtcSignal, WebRtcHost } from "../
 import { BaseLink } from "./base-link.ts";
 import { candidatesOf, type IceCandidate, type IceCandidates } from "./candidates.ts";
 import type { Link } from "./link.ts";
+import { SignalBatches, signalsOf } from "./signal-batches.ts";
+import type { RtcBatch } from "./signaller.ts";
 
 /** ICE agents go on for 40 s where UDP is blocked; what has not opened by now will not. */
 export const NEGOTIATION_TIMEOUT_MS = 10_000;
@@ -25,13 +27,13 @@ export interface NegotiationOptions {
   readonly clock: Clock;
   /** Gives up. */
   readonly signal: AbortSignal;
-  /** Carries a signal to the other side. */
-  send(signal: RtcSignal): void;
+  /** Carries a batch of signals to the other side. */
+  send(batch: RtcBatch): void;
 }
 
 export interface WebRtcNegotiation {
-  /** Takes a signal of the other side. Never throws. */
-  accept(signal: RtcSignal): void;
+  /** Takes a batch of the other side. Never throws. */
+  accept(batch: RtcBatch): void;
   /** What both sides have offered each other so far. */
   readonly candidates: IceCandidates;
   /** @throws PeerloomError `link/timeout`, `link/failed`, `aborted` */
@@ -43,13 +45,15 @@ export function negotiateWebRtc(options: NegotiationOptions): WebRtcNegotiation 
   const { host, role, iceServers, clock, signal } = options;
   let accepted = 0;
   const [local, remote]: [IceCandidate[], IceCandidate[]] = [[], []];
+  const batches = new SignalBatches(clock, (batch) => options.send(batch));
   const connection = host.open({
     role,
     iceServers,
     onSignal: (each) => {
       note(local, each);
-      options.send(each);
+      batches.add(each);
     },
+    onGathered: () => batches.gathered(),
   });
   const link = new Promise<Link>((resolve, reject) => {
     const fail = (error: PeerloomError): void => {
@@ -66,6 +70,7 @@ export function negotiateWebRtc(options: NegotiationOptions): WebRtcNegotiation 
     });
     const over = (): void => {
       timer.cancel();
+      batches.close(); // What was found meanwhile helps nobody any more.
       signal.removeEventListener("abort", abort);
     };
     connection.onClose = (error) =>
@@ -89,11 +94,13 @@ export function negotiateWebRtc(options: NegotiationOptions): WebRtcNegotiation 
   return {
     link,
     candidates: { local, remote },
-    accept(each) {
-      accepted += 1;
-      if (accepted > SIGNALS_MAX) return;
-      note(remote, each);
-      connection.accept(each);
+    accept(batch) {
+      for (const each of signalsOf(batch)) {
+        accepted += 1;
+        if (accepted > SIGNALS_MAX) return;
+        note(remote, each);
+        connection.accept(each);
+      }
     },
   };
 }

@@ -16,10 +16,11 @@ import type { Runtime } from "../runtime.ts";
 import type { PeerSession } from "../session/session.ts";
 import type { Sessions } from "../session/sessions.ts";
 import type { Introducer } from "./introducer.ts";
-import { type Failure, whyNoPath } from "./no-path.ts";
+import { type Failure, unknownToPeers, whyNoPath } from "./no-path.ts";
 import type { PathAttempt } from "./path-attempt.ts";
 import type { RtcNegotiations } from "./rtc-negotiations.ts";
 import type { ThroughPeers } from "./through-peers.ts";
+import type { Way } from "./way.ts";
 
 /** `direct`: never through a relay. `relay`: nothing else; nobody learns an address. */
 export type PathPolicy = "any" | "direct" | "relay";
@@ -57,14 +58,6 @@ export interface ConnectorOptions {
   needPeers(): Promise<void>;
   /** An address was dialled. */
   onAttempt(attempt: PathAttempt): void;
-}
-
-/** One way to a link. */
-export interface Way {
-  readonly name: string;
-  /** Waits so long for a better way; not at all once one has failed. */
-  readonly afterMs: number;
-  link(signal: AbortSignal): Promise<Link>;
 }
 
 /** A known address that works answers before this is over; the edge is spared then. */
@@ -220,7 +213,7 @@ export class Connector {
   }
 
   #ways(peerId: PeerId): Way[] {
-    const { introducer, policy, rtc } = this.#options;
+    const { introducer, policy } = this.#options;
     const ways: Way[] = [];
     if (policy !== "relay") {
       ways.push({ name: "address", afterMs: 0, link: (signal) => this.#dialKnown(peerId, signal) });
@@ -331,12 +324,4 @@ export class Connector {
       stop();
     }
   }
-}
-
-/** Nobody who could be asked knows it. */
-export function unknownToPeers(peerId: PeerId): PeerloomError {
-  return new PeerloomError(
-    "peer/not-found",
-    `No peer that can be asked knows ${short(peerId)}. Is it running, in this network?`,
-  );
 }

@@ -1,4 +1,4 @@
-/** From how every way to a peer has failed to the one error that says most of it. */
+/** What is said where no way leads to a peer: from how every one has failed to the one error that says most of it. */
 import { type ErrorCode, PeerloomError } from "../../shared/errors.ts";
 import { type PeerId, short } from "../../shared/ids.ts";
 
@@ -33,4 +33,12 @@ export function whyNoPath(peerId: PeerId, failures: readonly Failure[]): Peerloo
     return new PeerloomError("connect/timeout", `${short(peerId)} does not answer: ${tried}.`, { cause });
   const why = tried === "" ? "there is no edge and no known address" : tried;
   return new PeerloomError("connect/no-path", `No path to ${short(peerId)}: ${why}.`, { cause });
+}
+
+/** Nobody who could be asked knows it. */
+export function unknownToPeers(peerId: PeerId): PeerloomError {
+  return new PeerloomError(
+    "peer/not-found",
+    `No peer that can be asked knows ${short(peerId)}. Is it running, in this network?`,
+  );
 }

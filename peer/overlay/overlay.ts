@@ -8,7 +8,6 @@ import { PeerloomError } from "../../shared/errors.ts";
 import { type NetworkName, type PeerId, publicKeyOf, short } from "../../shared/ids.ts";
 import type { Contact } from "../../shared/messages.ts";
 import type { Identity } from "../identity/identity.ts";
-import { sealSignal, SignalOpener } from "../links/sealed-signal.ts";
 import type { SignalMessage } from "../links/signaller.ts";
 import type { Runtime, Timer } from "../runtime.ts";
 import type { PeerSession } from "../session/session.ts";
@@ -20,6 +19,7 @@ import type { MeshContact } from "./mesh/openings.ts";
 import { BODY_BYTES_MAX, decodeMesh, encodeMesh } from "./mesh/mesh-messages.ts";
 import { type MeshKey, meshKeyOf } from "./mesh/mesh-key.ts";
 import type { MeshLink } from "./mesh/neighbour.ts";
+import { PeerSignals } from "./peer-signals.ts";
 
 /** A session that the overlay has given up, and nobody else uses, is closed after this long. */
 const UNUSED_AFTER_MS = 60_000;
@@ -80,7 +80,7 @@ class SessionLink implements MeshLink {
 
 export class Overlay {
   readonly #options: OverlayOptions;
-  readonly #opener: SignalOpener;
+  readonly #signals: PeerSignals;
   readonly #keys = new Map<PeerId, MeshKey>();
   readonly #links = new Map<PeerSession, SessionLink>();
   /** Sessions that were links and are no more. */
@@ -92,10 +92,8 @@ export class Overlay {
   readonly #budget: LinkBudget;
   #mesh: Mesh | undefined;
   #expectedUntilMs = 0;
-  /** Signals that were forged, stale or replayed. */
-  #refused = 0;
   /** A proved peer signalled. */
-  onSignal: (from: PeerId, message: SignalMessage) => void = () => {};
+  onSignal: PeerSignals["onSignal"] = () => {};
   /** A neighbour that introduced newcomers is gone. */
   onBeaconLost: () => void = () => {};
   /** A session has become a link. */
@@ -104,7 +102,13 @@ export class Overlay {
   constructor(options: OverlayOptions) {
     this.#options = options;
     const { identity, network, runtime } = options;
-    this.#opener = new SignalOpener({ identity, network, clock: runtime.clock });
+    this.#signals = new PeerSignals({
+      runtime,
+      identity,
+      network,
+      question: (to, fields) => this.#ask(to, encode([ASK.signal, ...fields]), this.#closing.signal),
+    });
+    this.#signals.onSignal = (...signal) => this.onSignal(...signal);
     this.#budget = runtime.name === "browser" ? LINK_BUDGETS.browser : LINK_BUDGETS.server;
   }
 
@@ -120,7 +124,7 @@ export class Overlay {
 
   /** Messages that went no further: malformed, forged, replayed, expired, looping, too many. */
   get dropped(): number {
-    return (this.#mesh?.dropped ?? 0) + this.#refused;
+    return (this.#mesh?.dropped ?? 0) + this.#signals.refused;
   }
 
   /** Enough links stand to find everybody, and to be found. */
@@ -157,7 +161,7 @@ export class Overlay {
       budget: this.#budget,
       contact: () => encodeContact({ id: identity.id, addresses: this.#options.listenAddresses() }),
       open: (contact, done) => this.#openLink(contact, done),
-      deliver: (body) => this.#deliver(body),
+      deliver: (body, _, answer) => this.#deliver(body, answer),
       beaconLost: () => this.onBeaconLost(),
       turnedAway: (others) => this.#spawn(this.#goTo(decodeContacts(others))),
     });
@@ -243,26 +247,14 @@ export class Overlay {
     return answer === undefined ? [] : decodeContacts(answer);
   }
 
-  /** Has a signal carried to a peer, sealed to it. What is lost on the way is found out by the negotiation's deadline. */
-  signal(peerId: PeerId, message: SignalMessage): void {
-    this.#spawn(
-      (async () => {
-        const { identity, network, runtime } = this.#options;
-        const sealed = await sealSignal(
-          identity,
-          peerId,
-          network,
-          message,
-          runtime.clock.nowMs(),
-          runtime.random,
-        );
-        await this.#ask(peerId, encode([ASK.signal, sealed]), this.#closing.signal);
-      })(),
-    );
+  /** Has a signal carried to a peer, sealed to it. @returns whether somebody says that it arrived; never rejects */
+  signal(peerId: PeerId, message: SignalMessage): Promise<boolean> {
+    return this.#signals.send(peerId, message);
   }
 
   close(): void {
     this.#closing.abort(new PeerloomError("peer/closed", "This peer is closing."));
+    this.#signals.close();
     for (const timer of this.#unused) timer.cancel();
     this.#unused.clear();
     this.#mesh?.close();
@@ -295,21 +287,12 @@ export class Overlay {
     );
   }
 
-  #deliver(body: Uint8Array): Uint8Array | undefined {
+  #deliver(body: Uint8Array, answer: (body: Uint8Array) => void): void {
     const fields = new FieldReader(decode(body, ASK_LIMITS), "request");
     const ask = fields.integer(0, 2);
-    if (ask === ASK.contact) {
-      return encodeContact({ id: this.#options.identity.id, addresses: this.#options.listenAddresses() });
-    }
-    if (ask === ASK.neighbours) return this.#named();
-    this.#opener.open(fields.bytes(1, BODY_BYTES_MAX)).then(
-      ({ from, message }) => this.onSignal(from, message),
-      (error: unknown) => {
-        this.#refused += 1;
-        this.#options.runtime.log.debug("signal refused", { error: String(error) });
-      },
-    );
-    return new Uint8Array(0);
+    if (ask === ASK.signal) this.#signals.receive(fields, answer);
+    else if (ask === ASK.neighbours) answer(this.#named());
+    else answer(encodeContact({ id: this.#options.identity.id, addresses: this.#options.listenAddresses() }));
   }
 
   /** Other peers to begin with, named by one. */

@@ -7,10 +7,10 @@ import { PeerloomError } from "../../shared/errors.ts";
 import type { PeerId } from "../../shared/ids.ts";
 import { type IceCandidates, type IceFailure, whyNotConnected } from "../links/candidates.ts";
 import type { Link } from "../links/link.ts";
-import { SIGNAL_ID_BYTES, type SignalMessage } from "../links/signaller.ts";
+import { type RtcBatch, SIGNAL_ID_BYTES, type SignalMessage } from "../links/signaller.ts";
 import type { Mapping } from "./nat-probe.ts";
 import { negotiateWebRtc, type WebRtcNegotiation } from "../links/webrtc.ts";
-import type { IceServer, RtcSignal, Runtime, WebRtcHost } from "../runtime.ts";
+import type { IceServer, Runtime, WebRtcHost } from "../runtime.ts";
 
 /** Negotiations under way at once, own and others'; a stranger's past that are refused. */
 const NEGOTIATIONS_MAX = 64;
@@ -48,6 +48,8 @@ interface Running {
   readonly peerId: PeerId;
   readonly negotiation: Promise<WebRtcNegotiation>;
   readonly stop: AbortController;
+  /** The other side has said something. */
+  isAnswered: boolean;
 }
 
 /** Sends a signal towards the other side. Failures end the negotiation by its own deadline. */
@@ -82,11 +84,13 @@ export class RtcNegotiations {
     }
   }
 
-  /** Takes one signal from a proved sender. */
-  receive(from: PeerId, connectionId: Uint8Array, message: RtcSignal, send: SendSignal): void {
+  /** Takes what a proved sender has signalled. */
+  receive(from: PeerId, connectionId: Uint8Array, message: RtcBatch, send: SendSignal): void {
     const known = this.#running.get(toHex(connectionId));
     if (known !== undefined) {
-      if (known.peerId === from) this.#pass(known, message);
+      if (known.peerId !== from) return;
+      known.isAnswered = true;
+      this.#pass(known, message);
       return;
     }
     if (message.kind !== "offer" || !this.#hasRoomFor(from)) return;
@@ -113,6 +117,11 @@ export class RtcNegotiations {
       this.#symmetric.delete(this.#symmetric.values().next().value as PeerId);
   }
 
+  /** Whether an offer to that peer has come to it, and its answer back. */
+  isAnswered(peerId: PeerId): boolean {
+    return [...this.#running.values()].some((one) => one.peerId === peerId && one.isAnswered);
+  }
+
   close(): void {
     for (const { stop } of this.#running.values()) {
       stop.abort(new PeerloomError("peer/closed", "This peer is closing."));
@@ -125,7 +134,7 @@ export class RtcNegotiations {
     connectionId: Uint8Array,
     send: SendSignal,
     signal: AbortSignal | undefined,
-    first?: RtcSignal,
+    first?: RtcBatch,
   ): Promise<Link> {
     const { runtime, host } = this.#options;
     const key = toHex(connectionId);
@@ -141,7 +150,7 @@ export class RtcNegotiations {
         send: (rtc) => send({ kind: "rtc", connectionId, signal: rtc }),
       }),
     );
-    const running = { peerId, negotiation, stop };
+    const running: Running = { peerId, negotiation, stop, isAnswered: false };
     this.#running.set(key, running);
     if (first !== undefined) this.#pass(running, first);
     try {
@@ -189,7 +198,7 @@ export class RtcNegotiations {
     }
   }
 
-  #pass(running: Running, message: RtcSignal): void {
+  #pass(running: Running, message: RtcBatch): void {
     // A negotiation that could not begin has told its owner already.
     running.negotiation.then(
       (negotiation) => negotiation.accept(message),

@@ -6,16 +6,15 @@ import { PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import { type PeerId, short } from "../../shared/ids.ts";
 import type { Contact } from "../../shared/messages.ts";
 import type { Link } from "../links/link.ts";
-import type { SignalMessage } from "../links/signaller.ts";
 import type { PeerSession } from "../session/session.ts";
 import { withDeadline } from "./abort.ts";
 import { backoffMs } from "./backoff.ts";
-import { type Connector, type ConnectorOptions, unknownToPeers, type Way } from "./connector.ts";
+import type { Connector, ConnectorOptions } from "./connector.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Overlay } from "./overlay.ts";
+import type { Way } from "./way.ts";
+import { WebRtcWays } from "./webrtc-ways.ts";
 
-/** Who is linked to others asks them before the edge. */
-const WEBRTC_AFTER_ADDRESS_MS = 100;
 /** A peer that the others know is reached through them; only if that fails the edge relays. */
 const RELAY_AFTER_PEERS_MS = 3_000;
 /** One who was asked to come to the rendezvous is looked for there so often. */
@@ -37,10 +36,12 @@ export interface ThroughPeersOptions extends Pick<
 
 export class ThroughPeers {
   readonly #options: ThroughPeersOptions;
+  readonly #webrtc: WebRtcWays;
   readonly #lookUps = new Map<PeerId, Promise<Contact | undefined>>();
 
   constructor(options: ThroughPeersOptions) {
     this.#options = options;
+    this.#webrtc = new WebRtcWays(options, (peerId, signal) => this.lookUp(peerId, signal));
   }
 
   /** Somebody is there to be asked. */
@@ -65,7 +66,7 @@ export class ThroughPeers {
 
   /** Beside those that lead over addresses and the edge. */
   ways(peerId: PeerId): Way[] {
-    const ways = this.#webrtc(peerId);
+    const ways = this.#webrtc.throughPeers(peerId);
     if (this.#options.policy === "any") {
       ways.push({
         name: "through another peer",
@@ -109,7 +110,7 @@ export class ThroughPeers {
         // It may have left the rendezvous: it is asked, through others, to come back.
         if (attempt === 0) {
           if ((await this.lookUp(peerId, signal)) === undefined) throw error;
-          overlay.signal(peerId, { kind: "meet" });
+          void overlay.signal(peerId, { kind: "meet" });
         }
         await runtime.clock.sleep(backoffMs(attempt, runtime.random, MEET_BACKOFF), signal);
       }
@@ -117,7 +118,7 @@ export class ThroughPeers {
   }
 
   #directWays(peerId: PeerId, edge: boolean): Way[] {
-    const { connector, introducer, rtc } = this.#options;
+    const { connector, introducer } = this.#options;
     const address: Way = {
       name: "address",
       afterMs: 0,
@@ -126,26 +127,12 @@ export class ThroughPeers {
         return connector.dialAddresses(peerId, signal);
       },
     };
-    if (!edge || introducer?.isJoined !== true) return [address, ...this.#webrtc(peerId)];
-    if (rtc === undefined) return [address];
-    const send = (message: SignalMessage): void => introducer.signal(peerId, message);
-    const afterMs = connector.addressesOf(peerId).length > 0 ? WEBRTC_AFTER_ADDRESS_MS : 0;
-    return [address, { name: "webrtc", afterMs, link: (signal) => rtc.offer(peerId, send, signal) }];
-  }
-
-  /** Signals carried by the overlay. None where there is no WebRTC. */
-  #webrtc(peerId: PeerId): Way[] {
-    const { overlay, rtc } = this.#options;
-    if (rtc === undefined) return [];
-    const send = (message: SignalMessage): void => overlay.signal(peerId, message);
-    const link = async (signal: AbortSignal): Promise<Link> => {
-      // Nobody waits for the answer of somebody who is not there.
-      if (!(await overlay.isLinked(signal)))
-        throw new PeerloomError("link/unavailable", "No other peer is linked that could carry the signals.");
-      if ((await this.lookUp(peerId, signal)) === undefined) throw unknownToPeers(peerId);
-      return rtc.offer(peerId, send, signal);
-    };
-    return [{ name: "webrtc through peers", afterMs: WEBRTC_AFTER_ADDRESS_MS, link }];
+    const byEdge = edge && introducer?.isJoined === true;
+    const hasAddress = connector.addressesOf(peerId).length > 0;
+    return [
+      address,
+      ...(byEdge ? this.#webrtc.introduced(peerId, hasAddress) : this.#webrtc.throughPeers(peerId)),
+    ];
   }
 
   /** Through a peer that is linked to both, or that both can be linked to. */

@@ -46,9 +46,11 @@ const OPEN_FAILS_MS = 5_000;
 const BEACONS = 48;
 const CONTACTS_NEAR = 2;
 const CONTACTS_RANDOM = 2;
-/** Hello, challenge, join, welcome with contacts; then an offer and an answer for each contact; then release. */
+/** Hello, challenge, join, welcome with contacts; then an offer and an answer for each that the edge carries; then release. */
 const JOIN_MESSAGES = 3;
 const SIGNALS_PER_CONTACT = 2;
+/** The edge carries the signals of the first two links, peers those of all others once one stands. */
+const CONTACTS_BY_EDGE = 2;
 const KEY_COUNT: number = 2 ** 52;
 /** Simulated records are not forged: signatures would cost more than all the rest. */
 export const TRUSTING: RecordCheck = { check: (_, done) => done(true) };
@@ -137,7 +139,7 @@ export class World implements PipeWorld {
       budget: this.#budget,
       contact: () => contact,
       open: (to, done) => this.#openThrough(peer, to, done),
-      deliver: (body, from) => this.#answer(peer, body, from),
+      deliver: (body, from, answer) => answer(this.#answer(peer, body, from)),
       sent: (kind, bytes) => {
         this.messages += 1;
         this.bytes.set(kind, (this.bytes.get(kind) ?? 0) + bytes + FRAMING_BYTES);
@@ -159,14 +161,19 @@ export class World implements PipeWorld {
     this.#joinMessage(peer, JOIN_MESSAGES);
     const contacts = this.#introduce(peer);
     const edgeMs = this.#space.rttMs(peer.position, this.#edge);
-    this.clock.setTimer(2 * edgeMs, () => {
-      for (const contact of contacts) {
+    const byEdge = (some: readonly SimPeer[], done: () => void): void => {
+      for (const contact of some) {
         this.#joinMessage(peer, SIGNALS_PER_CONTACT);
-        this.clock.setTimer(edgeMs + this.rttMs(peer, contact), () =>
-          this.#openLater(peer, contact, () => {}),
-        );
+        this.clock.setTimer(edgeMs + this.rttMs(peer, contact), () => this.#openLater(peer, contact, done));
       }
-    });
+    };
+    const others = contacts.slice(CONTACTS_BY_EDGE);
+    const goOn = (): void => {
+      const left = others.splice(0);
+      if (peer.links.size === 0) byEdge(left, () => {});
+      else for (const contact of left) this.#openThrough(peer, contact, () => {});
+    };
+    this.clock.setTimer(2 * edgeMs, () => byEdge(contacts.slice(0, CONTACTS_BY_EDGE), goOn));
     this.#keepBeacons(peer);
     return peer;
   }

@@ -5,7 +5,8 @@ import { STAGES } from "../../shared/budget.ts";
 import { joinOnce } from "../attacks/client.ts";
 import { costOf } from "../attacks/suite.ts";
 import { Command } from "./command.ts";
-import { bootstrapOf, checkEcho, linkedTo, openPeer } from "./peers.ts";
+import type { NodePeerOptions, Peer } from "../../peer/node.ts";
+import { bootstrapOf, checkEcho, linkedTo, openEdge, openPeer } from "./peers.ts";
 import { WebSocketProxy } from "./websocket-proxy.ts";
 
 const TOKEN = "budget-test";
@@ -32,18 +33,31 @@ test("the account agrees with what passed the socket", async () => {
   await expect.poll(apart, { timeout: 10_000 }).toEqual([0, 0]);
 });
 
-test("a join costs twelve messages at most, those of whom it meets among them", async () => {
-  const proxy = await WebSocketProxy.open({ RENDEZVOUS_BEACONS: String(MET) });
-  const options = { edge: proxy.url, network: "joined", listen: "127.0.0.1:0", webrtc: false } as const;
-  const met = await Promise.all(Array.from({ length: MET }, () => openPeer(options)));
-  await Promise.all(met.map((peer) => linkedTo(peer, MET - 1)));
-  const before = messagesTo(proxy);
-  const newcomer = await openPeer(options);
-  await linkedTo(newcomer, MET);
-  // It says goodbye once the overlay carries it, and nothing may have been said behind the last link.
-  await new Promise((resolve) => newcomer.addEventListener("edge", resolve, { once: true }));
-  expect(newcomer.status().overlay).toMatchObject({ ready: true });
-  expect(messagesTo(proxy) - before).toBeLessThanOrEqual(12);
+test("a join costs twelve messages at most, those of whom it meets among them: by TCP, and by WebRTC alone", async () => {
+  const edge = await openEdge(0, { EDGE_ADMIN_TOKEN: TOKEN, RENDEZVOUS_BEACONS: String(MET) });
+  const account = async (network: string): Promise<number> => {
+    const { networks } = await costOf(edge.url, TOKEN);
+    return networks.find((one) => one.network === network)?.usage.messages ?? 0;
+  };
+  const joined = async (network: string, how: NodePeerOptions): Promise<[Peer, number]> => {
+    const options = { edge: edge.url, network, ...how };
+    const met = await Promise.all(Array.from({ length: MET }, () => openPeer(options)));
+    await Promise.all(met.map((peer) => linkedTo(peer, MET - 1)));
+    const before = await account(network);
+    const newcomer = await openPeer(options);
+    await linkedTo(newcomer, MET);
+    // It says goodbye once the overlay carries it, and nothing may have been said behind the last link.
+    await new Promise((resolve) => newcomer.addEventListener("edge", resolve, { once: true }));
+    return [newcomer, (await account(network)) - before];
+  };
+  const joins = await Promise.all([
+    joined("tcp", { listen: "127.0.0.1:0", webrtc: false }),
+    joined("webrtc", {}),
+  ]);
+  for (const [newcomer, messages] of joins) {
+    expect(newcomer.status().overlay).toMatchObject({ ready: true });
+    expect(messages).toBeLessThanOrEqual(12);
+  }
 });
 
 test("stages pass, two direct peers keep talking, a third joins through them", async () => {

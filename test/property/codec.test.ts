@@ -5,6 +5,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { decodeSignal, encodeSignal } from "../../peer/links/signal-codec.ts";
+import { BATCH_CANDIDATES_MAX } from "../../peer/links/signal-batches.ts";
 import type { SignalMessage } from "../../peer/links/signaller.ts";
 import { decode, encode, type ScanLimits } from "../../shared/codec.ts";
 import { PeerloomError } from "../../shared/errors.ts";
@@ -91,6 +92,11 @@ const signalMessage: fc.Arbitrary<SignalMessage> = fc.oneof(
     kind: is("rtc" as const),
     connectionId: signalId,
     signal: fc.oneof(
+      fc.record({
+        kind: is("candidates" as const),
+        candidates: fc.array(text(64), { maxLength: BATCH_CANDIDATES_MAX }),
+        mid: text(8),
+      }),
       fc.record({ kind: fc.constantFrom("offer" as const, "answer" as const), sdp: text(3000) }),
       fc.record({ kind: is("candidate" as const), candidate: text(120), mid: text(16) }),
     ),

@@ -31,14 +31,15 @@ class BrowserRtcConnection implements RtcConnection {
   onDrain: () => void = () => {};
   onClose: (error: PeerloomError | undefined) => void = () => {};
 
-  constructor({ role, iceServers, announced, onSignal }: Parameters<WebRtcHost["open"]>[0]) {
+  constructor({ role, iceServers, announced, onSignal, onGathered }: Parameters<WebRtcHost["open"]>[0]) {
     this.#role = role;
     this.#onSignal = onSignal;
     this.#peer = new RTCPeerConnection({
       iceServers: iceServers.map(({ urls, ...rest }) => ({ ...rest, urls: [...urls] })),
     });
     this.#peer.addEventListener("icecandidate", ({ candidate }) => {
-      if (candidate !== null && candidate.candidate !== "") {
+      if (candidate === null) onGathered?.();
+      else if (candidate.candidate !== "") {
         onSignal({ kind: "candidate", candidate: candidate.candidate, mid: candidate.sdpMid ?? "0" });
       }
     });

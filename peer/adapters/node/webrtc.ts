@@ -97,6 +97,12 @@ class NodeRtcConnection implements RtcConnection {
         options.onSignal({ kind: "candidate", candidate, mid }),
       ),
     );
+    this.#peer.onGatheringStateChange(
+      this.#guarded((state: string) => {
+        // The last candidates may come by their own queue in the same turn.
+        if (state === "complete") setImmediate(() => options.onGathered?.());
+      }),
+    );
     this.#peer.onStateChange(
       this.#guarded((state: string) => {
         // "disconnected" may pass; the session above notices silence by itself.

@@ -10,7 +10,7 @@ import { encode, type FieldReader } from "../../../shared/codec.ts";
 import type { Clock, Random } from "../../runtime.ts";
 import { Allowance } from "../allowance.ts";
 import type { LinkTable } from "./link-table.ts";
-import { CONTACT_BYTES_MAX } from "./mesh-messages.ts";
+import { BODY_BYTES_MAX, CONTACT_BYTES_MAX } from "./mesh-messages.ts";
 import type { MeshKey } from "./mesh-key.ts";
 import type { Neighbour } from "./neighbour.ts";
 import type { MeshContact } from "./openings.ts";
@@ -46,7 +46,7 @@ export interface MergerOptions {
   /** Asks a neighbour for the contact of one of its own; the answer comes to `told`. */
   ask(via: Neighbour, key: MeshKey): void;
   open(contact: MeshContact): void;
-  deliver(body: Uint8Array, from: MeshKey): Uint8Array | undefined;
+  deliver(body: Uint8Array, from: MeshKey, answer: (body: Uint8Array) => void): void;
 }
 
 interface Invitation {
@@ -114,7 +114,7 @@ export class Merger {
       answer(encode(follows ? [this.#options.own] : []));
       return true;
     }
-    const body = fields.bytes(0, CONTACT_BYTES_MAX);
+    const body = fields.bytes(0, BODY_BYTES_MAX);
     if (!exact) return false;
     if (ask === ASK.handOn) {
       if (this.#known(this.#pairs, origin)?.other !== key) return false;
@@ -127,8 +127,7 @@ export class Merger {
     const { table } = this.#options;
     if (table.isSibling(key) && !table.neighbours.has(key))
       this.#remember(this.#ways, key, { through: origin, untilMs: this.#untilMs() });
-    const handed = this.#options.deliver(body, key);
-    if (handed !== undefined) answer(handed);
+    this.#options.deliver(body, key, answer);
     return true;
   }
 

@@ -81,8 +81,8 @@ export interface MeshHost {
   contact(): Uint8Array;
   /** Makes a link; when it stands it is handed to `add`, on both sides. `done` is called once. */
   open(contact: MeshContact, done: (opened: boolean) => void): void;
-  /** Somebody's message to this peer (`send`), and its answer. */
-  deliver(body: Uint8Array, from: MeshKey): Uint8Array | undefined;
+  /** Somebody's message to this peer (`send`); `answer` is called once at most, now or later. */
+  deliver(body: Uint8Array, from: MeshKey, answer: (body: Uint8Array) => void): void;
   /** Called for every message that leaves, with its kind. */
   sent?(kind: Traffic, bytes: number): void;
   /** The set of neighbours has changed. */
@@ -146,7 +146,7 @@ export class Mesh {
         this.#router.request(target, exact, body, options, done),
       ask: (via, key) => this.#send(via, { kind: "who", key }),
       open: (contact) => this.#openings.open(contact),
-      deliver: (body, from) => host.deliver(body, from),
+      deliver: (...message) => host.deliver(...message),
     });
     this.#repeat(TICK_MS, () => this.#tick());
     this.#repeat(SELF_LOOKUP_MS, () => this.#lookForSelf());
@@ -424,8 +424,7 @@ export class Mesh {
       if (ask >= ASK.meet) return this.#merger.serve(ask, fields, request, answer);
       if (ask === ASK.deliver) {
         if (!request.exact) return false;
-        const body = this.#host.deliver(fields.bytes(0, BODY_BYTES_MAX), request.origin);
-        if (body !== undefined) answer(body);
+        this.#host.deliver(fields.bytes(0, BODY_BYTES_MAX), request.origin, answer);
       } else if (ask === ASK.closestKeys) answer(encode(this.closest(request.target, SIBLINGS)));
       else answer(this.#closestTo(request.target));
       return true;

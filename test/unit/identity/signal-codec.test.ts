@@ -7,6 +7,7 @@ import {
   encodeSignal,
   SDP_BYTES_MAX,
 } from "../../../peer/links/signal-codec.ts";
+import { BATCH_CANDIDATES_MAX } from "../../../peer/links/signal-batches.ts";
 import type { SignalMessage } from "../../../peer/links/signaller.ts";
 import { encode } from "../../../shared/codec.ts";
 import { ADDRESS_BYTES_MAX, ADDRESSES_MAX } from "../../../shared/limits.ts";
@@ -24,6 +25,11 @@ const candidate = (text: string): SignalMessage => ({
   connectionId: id,
   signal: { kind: "candidate", candidate: text, mid: "0" },
 });
+const candidates = (texts: string[]): SignalMessage => ({
+  kind: "rtc",
+  connectionId: id,
+  signal: { kind: "candidates", candidates: texts, mid: "0" },
+});
 
 /** The code that encoding and decoding ends with. */
 async function codeOf(action: () => unknown): Promise<string> {
@@ -34,6 +40,10 @@ test.each<[string, SignalMessage]>([
   ["a description", offer("a".repeat(SDP_BYTES_MAX))],
   ["a description of two-byte letters", offer("é".repeat(SDP_BYTES_MAX / 2))],
   ["a candidate", candidate("c".repeat(CANDIDATE_BYTES_MAX))],
+  [
+    "a batch",
+    candidates(Array.from({ length: BATCH_CANDIDATES_MAX }, () => "c".repeat(CANDIDATE_BYTES_MAX))),
+  ],
   ["a code", { kind: "refuse", id, code: "c".repeat(CODE_BYTES_MAX) }],
   [
     "addresses",
@@ -50,6 +60,7 @@ test.each<[string, SignalMessage]>([
   ["a description", offer("a".repeat(SDP_BYTES_MAX + 1))],
   ["a description in bytes", offer("é".repeat(SDP_BYTES_MAX / 2 + 1))],
   ["a candidate", candidate("c".repeat(CANDIDATE_BYTES_MAX + 1))],
+  ["a candidate among several", candidates(["c", "c".repeat(CANDIDATE_BYTES_MAX + 1)])],
   ["a code", { kind: "refuse", id, code: "c".repeat(CODE_BYTES_MAX + 1) }],
 ])("%s of our own past the bound is not sent", async (_, message) => {
   expect(await codeOf(() => encodeSignal(message))).toBe("wire/too-large");
@@ -75,6 +86,9 @@ test.each<[string, unknown]>([
   ["an unknown kind of rtc signal", ["rtc", id, "rollback", "v=0"]],
   ["a candidate without its mid", ["rtc", id, "candidate", "c"]],
   ["a long candidate", ["rtc", id, "candidate", "c".repeat(CANDIDATE_BYTES_MAX + 1), "0"]],
+  ["a batch that is too large", ["rtc", id, "candidates", Array.from({ length: 17 }, () => "c"), "0"]],
+  ["a batch with a long candidate", ["rtc", id, "candidates", ["c".repeat(CANDIDATE_BYTES_MAX + 1)], "0"]],
+  ["a batch with a number", ["rtc", id, "candidates", [1], "0"]],
   ["an offer with a field too many", ["rtc", id, "offer", "v=0", "0"]],
   ["a description of bytes", ["rtc", id, "offer", new Uint8Array(3)]],
   ["a long code", ["refuse", id, "c".repeat(CODE_BYTES_MAX + 1)]],

@@ -7,8 +7,7 @@ import { describe, expect, test } from "vitest";
 import { identityFromSeed } from "../../../peer/identity/identity.ts";
 import { sealSignal, SignalOpener } from "../../../peer/links/sealed-signal.ts";
 import { decodeSignal, encodeSignal } from "../../../peer/links/signal-codec.ts";
-import type { SignalMessage } from "../../../peer/links/signaller.ts";
-import type { RtcSignal } from "../../../peer/runtime.ts";
+import type { RtcBatch, SignalMessage } from "../../../peer/links/signaller.ts";
 import { toHex } from "../../../shared/bytes.ts";
 import { requireNetworkName } from "../../../shared/ids.ts";
 import { countingRandom, hex, rejectionCode } from "./support.ts";
@@ -18,7 +17,7 @@ interface MessageVector {
   readonly kind: SignalMessage["kind"];
   readonly id?: string;
   readonly addresses?: readonly string[];
-  readonly signal?: RtcSignal;
+  readonly signal?: RtcBatch;
   readonly code?: string;
 }
 

@@ -1,6 +1,7 @@
 import { expect, onTestFinished, test } from "vitest";
 import { SimClock } from "../../../peer/adapters/sim/clock.ts";
 import { simRuntime } from "../../../peer/adapters/sim/runtime.ts";
+import { GATHER_MS } from "../../../peer/links/signal-batches.ts";
 import type { SignalMessage } from "../../../peer/links/signaller.ts";
 import type { Mapping } from "../../../peer/overlay/nat-probe.ts";
 import { RtcNegotiations } from "../../../peer/overlay/rtc-negotiations.ts";
@@ -56,7 +57,10 @@ async function negotiate(remote: readonly string[], mapping: Mapping = "unknown"
   const connection = new FakeConnection();
   const host: WebRtcHost = {
     open: ({ onSignal }) => {
-      queueMicrotask(() => onSignal({ kind: "candidate", candidate: SEEN_HERE, mid: "0" }));
+      queueMicrotask(() => {
+        onSignal({ kind: "offer", sdp: "v=0\r\n" });
+        onSignal({ kind: "candidate", candidate: SEEN_HERE, mid: "0" });
+      });
       return connection;
     },
   };
@@ -75,7 +79,7 @@ async function negotiate(remote: readonly string[], mapping: Mapping = "unknown"
     () => "open",
     (error: unknown) => (error instanceof PeerloomError ? error.code : String(error)),
   );
-  await clock.settle();
+  await clock.advance(GATHER_MS);
   for (const candidate of remote)
     rtc.receive(OTHER, idOf(sent), { kind: "candidate", candidate, mid: "0" }, () => {});
   return { rtc, clock, connection, sent, outcomes, end };

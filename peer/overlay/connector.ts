@@ -213,7 +213,7 @@ export class Connector {
   }
 
   #ways(peerId: PeerId): Way[] {
-    const { introducer, policy } = this.#options;
+    const { introducer, policy, rtc } = this.#options;
     const ways: Way[] = [];
     if (policy !== "relay") {
       ways.push({ name: "address", afterMs: 0, link: (signal) => this.#dialKnown(peerId, signal) });

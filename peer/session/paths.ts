@@ -255,11 +255,12 @@ export class Paths {
     this.#owner.sendPing(path, path.suspect(nowMs));
   }
 
-  /** Others of its kind go the same way: what was hardly heard later is no better, and is asked before it is moved to. */
+  /** Others go the same way, such as all direct ones: what was hardly heard later is no better, and is asked before it is moved to. */
   #suspectAlike(path: Path, nowMs: number): void {
+    const kind = pathKindOf(path.link.kind);
     for (const other of this.#paths) {
       const isLater = other.heardAtMs - path.heardAtMs > HEARD_LATER_MS;
-      if (other.link.kind === path.link.kind && other.state === "usable" && !isLater)
+      if (pathKindOf(other.link.kind) === kind && other.state === "usable" && !isLater)
         this.#suspect(other, nowMs);
     }
   }

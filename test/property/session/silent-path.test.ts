@@ -27,7 +27,7 @@ async function flowing(
   };
   void pour().catch(() => {}); // Until the world ends.
   await world.clock.advance(3_000);
-  expect(alice.path.transport).toBe("webrtc");
+  expect(alice.path.kind).toBe("direct");
   return { links, cameAtMs };
 }
 
@@ -65,6 +65,25 @@ test("what was spread over several that go the same way is not waited for on any
     const killedAtMs = world.clock.monotonicMs();
     for (const link of links) link.pause();
     await world.clock.advance(1_900);
+    expect(longestGapMs(world, cameAtMs, killedAtMs)).toBeLessThan(750);
+  }));
+
+test("direct paths of two kinds that die together are left together", () =>
+  inWorld({ seed: 54 }, async (world) => {
+    const { links, cameAtMs } = await flowing(world, [DIRECT, { kind: "tcp", latencyMs: 10 }]);
+    const killedAtMs = world.clock.monotonicMs();
+    for (const link of links) link.pause();
+    await world.clock.advance(1_900);
+    expect(longestGapMs(world, cameAtMs, killedAtMs)).toBeLessThan(750);
+  }));
+
+test("where one of them lives it is gone to as soon as it has answered", () =>
+  inWorld({ seed: 55 }, async (world) => {
+    const { links, cameAtMs } = await flowing(world, [DIRECT, { kind: "tcp", latencyMs: 10 }]);
+    const killedAtMs = world.clock.monotonicMs();
+    links[1]!.pause();
+    await world.clock.advance(800);
+    expect(world.sessionOf("alice")!.path.transport).toBe("webrtc");
     expect(longestGapMs(world, cameAtMs, killedAtMs)).toBeLessThan(750);
   }));
 

@@ -96,6 +96,8 @@ export interface CliHost {
   diagnose(options: NodeDiagnoseOptions): AsyncGenerator<Finding, void>;
   /** @throws PeerloomError `edge/tools-missing` */
   startEdge(options: EdgeOptions): Promise<RunningEdge>;
+  /** wrangler's program, for Node. @throws PeerloomError `edge/tools-missing` */
+  wranglerPath(): string;
   /** All of standard input. @throws PeerloomError `usage/invalid` past so many bytes */
   readInput(bytesMax: number): Promise<Uint8Array>;
   /** Standard input, line by line as they come. */

@@ -3,10 +3,9 @@ import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { dollarsOf, type EdgeCost, type NetworkCost, parseEdgeCost } from "../../shared/budget.ts";
 import { parseErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
+import { ADMIN_TOKEN_VARIABLE } from "./admin-token.ts";
 import type { Command, CommandContext } from "./command.ts";
 
-/** The secret, by the environment: arguments are visible to every user of a machine. */
-export const ADMIN_TOKEN_VARIABLE = "PEERLOOM_ADMIN_TOKEN";
 const ANSWER_TIMEOUT_MS = 10_000;
 const EVERY_SECONDS_MAX = 86_400;
 

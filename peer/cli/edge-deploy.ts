@@ -1,25 +1,25 @@
 /**
  * `edge deploy`: puts the same Worker on one's own Cloudflare account. It settles name, networks and budget, by options or by asking, writes
- * them into wrangler.toml, and has `wrangler deploy` do the rest, which asks for the login; what follows `--` goes to wrangler as it is.
+ * them into wrangler.toml, and has `wrangler deploy` do the rest, which asks for the login; what follows `--` goes to wrangler as it is. The edge
+ * gets an admin token with it, and the operator the link by which the edge's page `/admin` opens.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import process from "node:process";
 import { PeerloomError } from "../../shared/errors.ts";
+import { ADMIN_TOKEN_VARIABLE, adminToken, adminUrl } from "./admin-token.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { dataFolderPath } from "./data-folder.ts";
 import { edgeFolder } from "./edge-folder.ts";
 import { type EdgeSettings, readSettings, writeSettings } from "./edge-settings.ts";
-import { toolsMissing } from "./host.ts";
 import { isCheckout, packageRoot } from "./package-info.ts";
+import { runWrangler } from "./wrangler.ts";
 
 /** Cloudflare's rule for a Worker's name. */
 const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const UNITS_MAX = 1_000_000_000_000;
+/** Of wrangler. */
+const SECRETS_OPTION = "--secrets-file";
 
 export const edgeDeploy: Command = {
   name: "edge deploy",
@@ -42,31 +42,37 @@ export const edgeDeploy: Command = {
   run: async (context) => {
     const { values, output, host } = context;
     const dryRun = values.flag("dry-run");
-    const folder = isCheckout()
-      ? packageRoot()
-      : await edgeFolder(join(dataFolderPath(context.options.data, host), "edge"), (text) =>
-          output.note(text),
-        );
+    const kept = join(dataFolderPath(context.options.data, host), "edge");
+    const folder = isCheckout() ? packageRoot() : await edgeFolder(kept, (text) => output.note(text));
     const path = join(folder, "wrangler.toml");
     const toml = await readFile(path, "utf8");
     const settings = await settle(readSettings(toml), context);
     const written = writeSettings(toml, settings);
     const config = dryRun ? join(folder, `wrangler.dry-run-${process.pid}.toml`) : path;
+    const { name, vars } = readSettings(written);
+    // Whoever hands wrangler a file of secrets says all of them.
+    const setsToken = !dryRun && !context.rest.some((word) => word.split("=", 1)[0] === SECRETS_OPTION);
+    const tokenFile = join(kept, `admin-token.${name}`);
+    const token = setsToken ? await adminToken(host.environment, tokenFile) : undefined;
     output.note(
       dryRun ? "Building and checking …" : "Building and deploying; wrangler may ask you to log in …",
     );
     try {
       if (dryRun || written !== toml) await writeFile(config, written);
       const words = ["deploy", "--config", config, ...(dryRun ? ["--dry-run"] : []), ...context.rest];
-      const url = await runWrangler(words, context);
-      const { name, vars } = readSettings(written);
+      const secrets: Record<string, string> = token === undefined ? {} : { EDGE_ADMIN_TOKEN: token };
+      const url = await runWrangler({ words, secrets }, context);
       if (dryRun) {
         output.result({ event: "checked", name, vars }, `${name} builds; nothing was deployed or written.`);
         return;
       }
-      output.result({ event: "deployed", url, name, vars, config: path }, url ?? "Deployed.");
+      const admin = url === undefined || token === undefined ? undefined : adminUrl(url, token);
+      output.result({ event: "deployed", url, name, vars, config: path, admin }, url ?? "Deployed.");
       output.note(`Its settings are in ${path}.`);
-      if (url !== undefined) output.note(`Use it with: peerloom up --edge ${url}`);
+      if (token !== undefined && token !== host.environment[ADMIN_TOKEN_VARIABLE]?.trim())
+        output.note(`Its admin token is kept in ${tokenFile}.`);
+      if (admin !== undefined) output.note(`What it spends, for you alone: ${admin}`);
+      if (url !== undefined) output.note(nextStep(url, vars["NETWORKS"]));
     } finally {
       if (dryRun) await rm(config, { force: true });
     }
@@ -103,62 +109,13 @@ async function settle(current: EdgeSettings, context: CommandContext): Promise<E
   };
 }
 
+/** What one does with an edge that stands. @param networks which it serves */
+export function nextStep(url: string, networks: string | undefined): string {
+  return networks === "private"
+    ? `It serves private networks only. Make one: peerloom network create   Let people in: peerloom invite --edge ${url}`
+    : `Use it with: peerloom up --edge ${url}`;
+}
+
 function usage(message: string): PeerloomError {
   return new PeerloomError("usage/invalid", message);
-}
-
-/** Resolves with the address that wrangler reports, if it reports one. */
-async function runWrangler(
-  words: readonly string[],
-  { output, host, signal }: CommandContext,
-): Promise<string | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), "peerloom-deploy-"));
-  const report = join(folder, "report.ndjson");
-  try {
-    const child = spawn(process.execPath, [wranglerPath(), ...words], {
-      // Under --json standard output belongs to our events; wrangler's words go to standard error.
-      stdio: ["inherit", output.json ? 2 : "inherit", "inherit"],
-      env: { ...host.environment, WRANGLER_SEND_METRICS: "false", WRANGLER_OUTPUT_FILE_PATH: report },
-      signal,
-      killSignal: "SIGTERM",
-    });
-    const [code] = (await once(child, "close")) as [number | null];
-    if (code !== 0) {
-      throw new PeerloomError(
-        "edge/unreachable",
-        `wrangler ended with code ${code ?? "none"}; its own words are above.`,
-      );
-    }
-    return deployedUrl(await readFile(report, "utf8").catch(() => ""));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-function wranglerPath(): string {
-  try {
-    return join(
-      dirname(createRequire(import.meta.url).resolve("wrangler/package.json")),
-      "bin",
-      "wrangler.js",
-    );
-  } catch (cause) {
-    throw toolsMissing("wrangler", cause);
-  }
-}
-
-/** wrangler's report is one JSON object a line; the one of type `deploy` holds the addresses. */
-function deployedUrl(report: string): string | undefined {
-  for (const line of report.split("\n")) {
-    if (!line.includes('"deploy"')) continue;
-    try {
-      const entry = JSON.parse(line) as { readonly type?: unknown; readonly targets?: unknown };
-      const target: unknown = Array.isArray(entry.targets) ? entry.targets[0] : undefined;
-      if (entry.type === "deploy" && typeof target === "string")
-        return target.startsWith("http") ? target : `https://${target}`;
-    } catch {
-      continue; // a line that is not JSON says nothing about the address
-    }
-  }
-  return undefined;
 }

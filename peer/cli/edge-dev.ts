@@ -1,9 +1,7 @@
 /** `edge dev`: the whole edge on this machine, in workerd, without an account and without the internet. */
-import { randomBytes } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { ADMIN_TOKEN_VARIABLE, adminToken, adminUrl } from "./admin-token.ts";
 import type { Command } from "./command.ts";
-import { ADMIN_TOKEN_VARIABLE } from "./edge-cost.ts";
 import { untilStopped } from "./with-peer.ts";
 
 export const edgeDev: Command = {
@@ -32,7 +30,8 @@ export const edgeDev: Command = {
     const port = values.integer("port", { min: 0, max: 65_535, default: 8787 });
     const state = values.text("state");
     const stateDir = state === undefined ? undefined : resolve(host.workingFolder, state);
-    const adminToken = await adminTokenOf(host.environment[ADMIN_TOKEN_VARIABLE], stateDir);
+    const tokenFile = stateDir === undefined ? undefined : join(stateDir, "admin-token");
+    const token = await adminToken(host.environment, tokenFile);
     const bounds = { min: 0, max: 999_999_999_999, default: 0 };
     const budget = values.integer("budget", bounds);
     const ofNetwork = values.integer("network-budget", bounds);
@@ -42,15 +41,19 @@ export const edgeDev: Command = {
       port,
       ...(stateDir === undefined ? {} : { stateDir }),
       vars: {
-        EDGE_ADMIN_TOKEN: adminToken,
+        EDGE_ADMIN_TOKEN: token,
         ...(budget > 0 && { BUDGET_UNITS: String(budget) }),
         ...(ofNetwork > 0 && { BUDGET_NETWORK_UNITS: String(ofNetwork) }),
       },
     });
     try {
       const url = edge.url.replace(/\/+$/, "");
-      output.result({ event: "ready", url, adminToken }, url);
-      output.note(`What it costs: ${ADMIN_TOKEN_VARIABLE}=${adminToken} peerloom edge cost --edge ${url}`);
+      const admin = adminUrl(url, token);
+      output.result({ event: "ready", url, adminToken: token, admin }, url);
+      output.note(`What it spends, and who is there: ${admin}`);
+      output.note(
+        `The same in a terminal: ${ADMIN_TOKEN_VARIABLE}=${token} peerloom edge cost --edge ${url}`,
+      );
       output.note(`Running. Use it with: peerloom up --edge ${url}   Stop it with Ctrl-C.`);
       await untilStopped(signal);
     } finally {
@@ -58,16 +61,3 @@ export const edgeDev: Command = {
     }
   },
 };
-
-/** The user's, else that of the state, else a new one, kept in the state where there is one. */
-async function adminTokenOf(given: string | undefined, stateDir: string | undefined): Promise<string> {
-  if (given !== undefined && given !== "") return given;
-  const made = randomBytes(24).toString("base64url");
-  if (stateDir === undefined) return made;
-  const file = join(stateDir, "admin-token");
-  await mkdir(stateDir, { recursive: true });
-  const kept = await readFile(file, "utf8").catch(() => "");
-  if (kept !== "") return kept.trim();
-  await writeFile(file, `${made}\n`, { mode: 0o600 });
-  return made;
-}

@@ -1,4 +1,6 @@
 /** The real host of the command line: peers of this runtime, the embedded edge, and how to start this program again. */
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -20,6 +22,7 @@ export function cliHost(
     networks,
     diagnose,
     startEdge,
+    wranglerPath,
     readInput,
     readLines,
     self: selfCommand(),
@@ -28,7 +31,7 @@ export function cliHost(
 }
 
 /** The error for an edge command without the tools that only those who run an edge install. */
-export function toolsMissing(name: "miniflare" | "wrangler", cause?: unknown): PeerloomError {
+function toolsMissing(name: "miniflare" | "wrangler", cause?: unknown): PeerloomError {
   const spec = toolSpec(name);
   const words = name === "miniflare" ? "edge dev" : "edge deploy";
   return new PeerloomError(
@@ -70,6 +73,15 @@ async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
       );
     }
     throw error;
+  }
+}
+
+function wranglerPath(): string {
+  try {
+    const manifest = createRequire(import.meta.url).resolve("wrangler/package.json");
+    return join(dirname(manifest), "bin", "wrangler.js");
+  } catch (cause) {
+    throw toolsMissing("wrangler", cause);
   }
 }
 

@@ -299,9 +299,13 @@ test("edge dev says where it is and stops what it started", async () => {
   await running.stdout.contains("ready");
   running.stop();
   expect(await running.exitCode).toBe(0);
-  expect(running.stdout.events()).toEqual([
-    { event: "ready", url: "http://127.0.0.1:5000", adminToken: expect.stringMatching(/^[\w-]{32}$/) },
-  ]);
+  const [ready] = running.stdout.events();
+  expect(ready).toEqual({
+    event: "ready",
+    url: "http://127.0.0.1:5000",
+    adminToken: expect.stringMatching(/^[\w-]{32}$/),
+    admin: `http://127.0.0.1:5000/admin#token=${String(ready?.["adminToken"])}`,
+  });
   expect(stopped).toBe(1);
 });
 

@@ -1,7 +1,9 @@
 /** What `edge deploy` asks, what it refuses, and the folder an installed package deploys from. */
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { nextStep } from "../../../peer/cli/edge-deploy.ts";
 import { edgeFolder } from "../../../peer/cli/edge-folder.ts";
 import { readSettings, writeSettings } from "../../../peer/cli/edge-settings.ts";
 import { start, temporaryFolder } from "./fakes.ts";
@@ -35,6 +37,112 @@ describe("wrong settings are refused before anything is built", () => {
     ]);
     expect(running.stderr.text).toContain('not "nobody"');
   });
+});
+
+/** Writes down how it was called and what it was handed, and reports an address. */
+const STAND_IN = `
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+const words = process.argv.slice(2);
+const at = words.indexOf("--secrets-file");
+const path = at < 0 ? null : words[at + 1];
+const secrets = path && { path, mode: statSync(path).mode & 0o777, text: readFileSync(path, "utf8") };
+writeFileSync(process.env.SEEN, JSON.stringify({ words, secrets, environment: process.env }));
+writeFileSync(process.env.WRANGLER_OUTPUT_FILE_PATH, '{"type":"deploy","targets":["my-edge.example.workers.dev"]}');
+process.exit(Number(process.env.CODE ?? 0));
+`;
+
+interface Seen {
+  readonly words: readonly string[];
+  readonly secrets: { readonly path: string; readonly mode: number; readonly text: string } | null;
+  readonly environment: Record<string, string>;
+}
+
+describe("the admin token goes to the Worker as a secret, and to its operator as a link", () => {
+  async function deploy(
+    words: readonly string[],
+    data: string,
+    environment: Record<string, string> = {},
+  ): Promise<{ seen: Seen; events: Record<string, unknown>[]; stderr: string }> {
+    const [program, seen] = [join(data, "stand-in.mjs"), join(data, "seen.json")];
+    await writeFile(program, STAND_IN);
+    const running = start(["edge", "deploy", "--yes", "--json", ...words], {
+      data,
+      environment: { ...environment, SEEN: seen },
+      wranglerPath: () => program,
+    });
+    await running.exitCode;
+    return {
+      seen: JSON.parse(await readFile(seen, "utf8")) as Seen,
+      events: running.stdout.events(),
+      stderr: running.stderr.text,
+    };
+  }
+
+  test("one is made, kept for the next time, and handed over by a file that is gone afterwards", async () => {
+    const data = await temporaryFolder();
+    const { seen, events, stderr } = await deploy([], data);
+    const kept = join(data, "edge", "admin-token.peerloom-edge");
+    const token = (await readFile(kept, "utf8")).trim();
+    expect(token).toMatch(/^[\w-]{32}$/);
+    expect((await stat(kept)).mode & 0o777).toBe(0o600);
+    expect(events).toEqual([
+      expect.objectContaining({
+        event: "deployed",
+        url: "https://my-edge.example.workers.dev",
+        admin: `https://my-edge.example.workers.dev/admin#token=${token}`,
+      }),
+    ]);
+    expect(seen.secrets).toMatchObject({ mode: 0o600, text: JSON.stringify({ EDGE_ADMIN_TOKEN: token }) });
+    expect(existsSync(seen.secrets?.path ?? "/")).toBe(false);
+    expect(JSON.stringify([seen.words, seen.environment, stderr])).not.toContain(token);
+    const again = await deploy([], data);
+    expect(again.events[0]).toMatchObject({ admin: events[0]?.["admin"] });
+  });
+
+  test("the operator's own is taken, kept nowhere, and survives a link", async () => {
+    const data = await temporaryFolder();
+    const token = "a+b/c=d&e#f%";
+    const { seen, events } = await deploy([], data, { PEERLOOM_ADMIN_TOKEN: token });
+    expect(JSON.parse(seen.secrets?.text ?? "")).toEqual({ EDGE_ADMIN_TOKEN: token });
+    const fragment = new URL(String(events[0]?.["admin"])).hash.slice(1);
+    expect(new URLSearchParams(fragment).get("token")).toBe(token);
+    expect(seen.environment["PEERLOOM_ADMIN_TOKEN"]).toBeUndefined();
+    expect(existsSync(join(data, "edge"))).toBe(false);
+  });
+
+  test("the file is gone where wrangler fails too", async () => {
+    const { seen, events } = await deploy([], await temporaryFolder(), { CODE: "3" });
+    expect(events).toEqual([expect.objectContaining({ event: "error", code: "edge/unreachable" })]);
+    expect(seen.secrets).not.toBeNull();
+    expect(existsSync(seen.secrets?.path ?? "/")).toBe(false);
+  });
+
+  test("a dry run makes and passes nothing secret, and neither does who hands over a file of secrets", async () => {
+    const data = await temporaryFolder();
+    const own = join(data, "own.json");
+    await writeFile(own, "{}");
+    for (const words of [["--dry-run"], ["--data", data, "--", "--secrets-file", own]]) {
+      const { seen, events } = await deploy(words, data, { PEERLOOM_ADMIN_TOKEN: "not-to-be-told" });
+      expect(JSON.stringify([seen, events])).not.toContain("not-to-be-told");
+      expect(seen.secrets?.text).toBe(words.length > 1 ? "{}" : undefined);
+      expect(existsSync(join(data, "edge"))).toBe(false);
+    }
+  });
+
+  test.each(["with space", "line\nend", "x".repeat(257), "größer"])("%j is no token", async (token) => {
+    const running = start(["edge", "deploy", "--yes"], {
+      data: await temporaryFolder(),
+      environment: { PEERLOOM_ADMIN_TOKEN: token },
+    });
+    expect(await running.exitCode).toBe(2);
+    expect(running.stderr.text).toContain("PEERLOOM_ADMIN_TOKEN");
+  });
+});
+
+test("an edge of private networks only says how one comes to one", () => {
+  const url = "https://edge.example";
+  expect(nextStep(url, "private")).toMatch(/network create.*invite --edge https:\/\/edge\.example/);
+  expect(nextStep(url, "all")).toContain("up --edge");
 });
 
 describe("an installed package's folder", () => {

@@ -309,6 +309,9 @@ export function start(argv: readonly string[], options: RunOptions = {}): Runnin
     },
     readInput: () => Promise.resolve(new Uint8Array(0)),
     startEdge: () => Promise.reject(new Error("no edge in this test")),
+    wranglerPath: () => {
+      throw new Error("no wrangler in this test");
+    },
     networks: (folder) => Promise.resolve(networks({ dataDir: folder })),
     diagnose: () => {
       throw new Error("nothing to look at in this test");

@@ -3,6 +3,8 @@
  * by a pass; the member that the pass names is the network's own key. What an owner does is a ban list, which needs no route.
  */
 import { Hono } from "hono";
+import { checkBans, emptyBans } from "../shared/bans.ts";
+import { toBase64Url } from "../shared/bytes.ts";
 import {
   type NetworkName,
   networkKeyOf,
@@ -16,6 +18,7 @@ import { type EdgeMember, passOf, PrivateRefusal } from "./passes.ts";
 import { isAllowed, shardCount } from "./policy.ts";
 import { refuse } from "./refusals.ts";
 import { rendezvousName } from "./shards.ts";
+import { verifySignature } from "./verify.ts";
 
 /** Members that are told of; a network with more is told to have more. */
 export const ROSTER_MAX = 1_000;
@@ -32,13 +35,21 @@ admin.get("/v1/net/:network/members", async ({ env, req }) => {
   if (!isOwner(pass, network))
     return refuse("network/not-owner", "Only the network's owner is told who is there.");
   const shards = Array.from({ length: shardCount(env.RENDEZVOUS_SHARDS) }, (_, shard) =>
-    env.RENDEZVOUS.getByName(rendezvousName(network, shard)).roster(network),
+    env.RENDEZVOUS.getByName(rendezvousName(network, shard)).roster(),
   );
   const rosters = await Promise.all(shards);
   const all = rosters.flatMap(({ members }) => members);
-  const { bans = 0, banned = [] } = rosters[0] ?? {};
+  const signed = rosters[0]?.signedBans;
+  const { number: bans, keys } =
+    signed === undefined ? emptyBans(network) : await checkBans(signed, network, verifySignature);
   return Response.json(
-    { members: all.slice(0, ROSTER_MAX), more: Math.max(0, all.length - ROSTER_MAX), bans, banned },
+    {
+      members: all.slice(0, ROSTER_MAX),
+      more: Math.max(0, all.length - ROSTER_MAX),
+      bans,
+      banned: [...keys],
+      signedBans: signed === undefined ? null : toBase64Url(signed),
+    },
     { headers: { ...CORS_HEADERS, "cache-control": "no-store" } },
   );
 });

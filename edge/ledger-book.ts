@@ -4,16 +4,17 @@
  * Objects spend what they were lent before. So what is not known yet is bounded by the loans, and the loans count as spent until they are
  * accounted for: the account errs towards too much, never towards too little.
  */
-import { addUsage, isAtLeast, NO_USAGE, type Stage, type Usage, unitsOf } from "../shared/budget.ts";
+import {
+  addUsage,
+  isAtLeast,
+  NO_USAGE,
+  type Stage,
+  STAGE_FROM,
+  type Usage,
+  unitsOf,
+} from "../shared/budget.ts";
 
 const DAY_MS = 86_400_000;
-/** From which part of the limit on. Closed short of all of it: what is on its way when it closes must fit too. */
-const STAGE_FROM: readonly (readonly [Stage, number])[] = [
-  ["closed", 0.99],
-  ["members", 0.9],
-  ["relay-off", 0.75],
-  ["relay-slow", 0.6],
-];
 /** Left for what nobody borrows for: the account's own rows and calls, and what is on its way. More than 1 % of a small budget. */
 const RESERVE_UNITS = 16;
 /** The largest loan, as a part of the limit, and the least worth asking for. */

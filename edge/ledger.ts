@@ -6,7 +6,8 @@
  * forgets less than that.
  */
 import { DurableObject } from "cloudflare:workers";
-import { dollarsOf, type EdgeCost, isAtLeast, type Stage } from "../shared/budget.ts";
+import { dollarsOf, isAtLeast, type Stage } from "../shared/budget.ts";
+import type { EdgeCost } from "../shared/edge-cost.ts";
 import { countOf, type Env } from "./env.ts";
 import { type Account, type Grant, LedgerBook, type Limits, type SavedBook } from "./ledger-book.ts";
 

@@ -78,9 +78,8 @@ export interface Roster {
     /** That it came by, the owner's first. */
     readonly invites: readonly PeerId[];
   }[];
-  /** Number of the ban list. */
-  readonly bans: number;
-  readonly banned: readonly PeerId[];
+  /** The ban list, as its owner signed it; undefined when there is none. */
+  readonly signedBans: Uint8Array | undefined;
 }
 
 type Ask<Kind extends ToRendezvous["kind"]> = Extract<ToRendezvous, { readonly kind: Kind }>;
@@ -274,15 +273,14 @@ export class Rendezvous extends DurableObject<Env> {
   }
 
   /** For the network's owner. */
-  async roster(network: NetworkName): Promise<Roster> {
-    const { number, keys } = await this.#book.bans(network);
+  roster(): Roster {
     const members = this.#members.all().map(({ id, beacon, pass }) => ({
       id,
       beacon,
       expiresMs: pass?.expiresMs ?? NEVER_MS,
       invites: (pass?.keys ?? []).slice(0, -1),
     }));
-    return { members, bans: number, banned: [...keys] };
+    return { members, signedBans: this.#book.signed };
   }
 
   /** For another shard: the first one counts. */

@@ -7,9 +7,10 @@ import { loadAllParts, networksOnDemand, PARTS_ON_DEMAND, privateNetworks } from
 import { Peer as CorePeer } from "./api/peer.ts";
 import { generateIdentity } from "./identity/identity.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
-import type { Runtime } from "./runtime.ts";
+import type { KeyValueStorage, Runtime } from "./runtime.ts";
 
 export type * from "./api/exports.ts";
+export { memoryStorage } from "./adapters/memory-storage.ts";
 export { RemoteError } from "./services/rpc/remote-error.ts";
 export { PeerloomError } from "../shared/errors.ts";
 
@@ -19,6 +20,8 @@ export interface BrowserPeerOptions extends PeerOptions {
    * network; those beside it get fresh ones, as if they had asked for `fresh`. @default "kept"
    */
   readonly identity?: "kept" | "fresh";
+  /** Keeps what is known of private networks, as `memoryStorage()` does for as long as the page stands. @default this origin's IndexedDB */
+  readonly networksStorage?: KeyValueStorage;
 }
 
 /** One running peer. @see Peer.open */
@@ -46,7 +49,13 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
           : await loadOrCreateIdentity(runtime, {
               lock: (name, task) => navigator.locks.request(name, task),
             });
-      const peer = await CorePeer.openOn(runtime, identity, { ...options, edge }, PARTS_ON_DEMAND);
+      const peer = await CorePeer.openOn(
+        runtime,
+        identity,
+        { ...options, edge },
+        PARTS_ON_DEMAND,
+        options.networksStorage,
+      );
       turn?.keepFor(runtime, peer);
       return peer;
     } catch (error) {
@@ -56,10 +65,10 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
   },
 };
 
-/** The private networks that this origin holds: makes networks and invites. */
-export function networks(): Networks {
+/** The private networks that this origin holds, or a storage of the page's own: makes networks and invites. */
+export function networks({ storage }: { readonly storage?: KeyValueStorage } = {}): Networks {
   const runtime = browserRuntime(servedBy());
-  return networksOnDemand(runtime, runtime.storage);
+  return networksOnDemand(runtime, storage ?? runtime.storage);
 }
 
 /**

@@ -4,11 +4,17 @@
  * One unit is the price of one request to a Durable Object, $0.15 per million (Cloudflare's list prices of November 2026, paid plan, free
  * allowances not deducted). Everything else is so many units, so units and money are the same figure.
  */
-import { PeerloomError } from "./errors.ts";
-
 /** How far an edge has withdrawn, from nothing to all. WIRE.md numbers them in this order. */
 export const STAGES = ["open", "relay-slow", "relay-off", "members", "closed"] as const;
 export type Stage = (typeof STAGES)[number];
+
+/** From which part of a day's limit on. Closed short of all of it: what is on its way when it closes must fit too. */
+export const STAGE_FROM: readonly (readonly [Stage, number])[] = [
+  ["closed", 0.99],
+  ["members", 0.9],
+  ["relay-off", 0.75],
+  ["relay-slow", 0.6],
+];
 
 /** True when `stage` is `from` or beyond it. */
 export function isAtLeast(stage: Stage, from: Stage): boolean {
@@ -52,10 +58,11 @@ const UNITS_EACH: Usage = {
   rowsRead: 0.001 / 0.15,
   relayedBytes: 0,
 };
-const KINDS = Object.keys(NO_USAGE) as readonly (keyof Usage)[];
+/** What is counted. */
+export const USAGE_KINDS: readonly (keyof Usage)[] = Object.keys(NO_USAGE) as (keyof Usage)[];
 
 export function unitsOf(usage: Usage): number {
-  return KINDS.reduce((units, kind) => units + usage[kind] * UNITS_EACH[kind], 0);
+  return USAGE_KINDS.reduce((units, kind) => units + usage[kind] * UNITS_EACH[kind], 0);
 }
 
 export function dollarsOf(units: number): number {
@@ -64,65 +71,6 @@ export function dollarsOf(units: number): number {
 
 export function addUsage(a: Usage, b: Partial<Usage>): Usage {
   const sum: Record<keyof Usage, number> = { ...a };
-  for (const kind of KINDS) sum[kind] += b[kind] ?? 0;
+  for (const kind of USAGE_KINDS) sum[kind] += b[kind] ?? 0;
   return sum;
-}
-
-/** One network's day. */
-export interface NetworkCost {
-  readonly network: string;
-  readonly stage: Stage;
-  readonly units: number;
-  readonly limit: number;
-  /** Units granted to objects that slept before they accounted for them: taken as spent, though they may not be. */
-  readonly unaccounted: number;
-  readonly usage: Usage;
-  readonly sockets: number;
-  readonly members: number;
-}
-
-/** The answer of `GET /v1/cost`. */
-export interface EdgeCost {
-  /** UTC, `2026-11-28`. */
-  readonly day: string;
-  readonly stage: Stage;
-  readonly units: number;
-  readonly limit: number;
-  readonly dollars: number;
-  /** Requests that the Worker refused by itself: $0.30 per million, and beside the budget, because nothing here can prevent them. */
-  readonly refused: number;
-  /** ms until the next day begins. */
-  readonly leftMs: number;
-  readonly networks: readonly NetworkCost[];
-}
-
-/** @throws PeerloomError `wire/malformed` when it is not the answer of an edge */
-export function parseEdgeCost(value: unknown): EdgeCost {
-  const cost = value as EdgeCost;
-  const isCost =
-    typeof value === "object" &&
-    value !== null &&
-    typeof cost.day === "string" &&
-    STAGES.includes(cost.stage) &&
-    [cost.units, cost.limit, cost.dollars, cost.refused, cost.leftMs].every((n) => typeof n === "number") &&
-    Array.isArray(cost.networks) &&
-    cost.networks.every(isNetworkCost);
-  if (!isCost)
-    throw new PeerloomError("wire/malformed", "That is not an edge's account. Is it an older edge?");
-  return cost;
-}
-
-function isNetworkCost(value: NetworkCost | null): boolean {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    typeof value.network === "string" &&
-    STAGES.includes(value.stage) &&
-    typeof value.usage === "object" &&
-    value.usage !== null &&
-    KINDS.every((kind) => typeof value.usage[kind] === "number") &&
-    [value.units, value.limit, value.unaccounted, value.sockets, value.members].every(
-      (n) => typeof n === "number",
-    )
-  );
 }

@@ -78,6 +78,7 @@ export type {
   StreamHandler,
   StreamPriority,
 } from "../session/contract.ts";
+export type { KeyValueStorage, StoredValue } from "../runtime.ts";
 export type { Ability } from "../../shared/credential.ts";
 export type { ErrorCode } from "../../shared/errors.ts";
 export type { PeerId } from "../../shared/ids.ts";

@@ -24,6 +24,7 @@ import type { NetworkAccess, OpenPrivateNetwork } from "./network-access.ts";
 
 // Pages find all of it in this one part.
 export { parseInvite, secretNetwork } from "../identity/invites.ts";
+export { dateOf } from "../services/membership/issue.ts";
 export { Networks } from "./networks.ts";
 
 export const openPrivateNetwork: OpenPrivateNetwork = async (runtime, identity, options, storage) => {

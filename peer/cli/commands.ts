@@ -11,6 +11,7 @@ import { get } from "./get.ts";
 import { id } from "./id.ts";
 import { ban, invite, inviteList, inviteRevoke, unban } from "./invites.ts";
 import { networkCreate } from "./network-create.ts";
+import { networkKey } from "./network-key.ts";
 import { ping } from "./ping.ts";
 import { expose, forward } from "./ports.ts";
 import { lookup, put, set } from "./records.ts";
@@ -42,6 +43,7 @@ export const COMMANDS: readonly Command[] = [
   work,
   runModule,
   networkCreate,
+  networkKey,
   invite,
   inviteList,
   inviteRevoke,

@@ -1,12 +1,13 @@
 /** `edge cost`: what an edge has spent today, in units and money at list price, network by network. For who has its admin token. */
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { dollarsOf, type EdgeCost, type NetworkCost, parseEdgeCost } from "../../shared/budget.ts";
-import { parseErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
+import { dollarsOf } from "../../shared/budget.ts";
+import { dollarsRefused, type EdgeCost, type NetworkCost } from "../../shared/edge-cost.ts";
+import { PeerloomError } from "../../shared/errors.ts";
+import { readEdgeCost } from "../api/read-edge-cost.ts";
 import { ADMIN_TOKEN_VARIABLE } from "./admin-token.ts";
 import type { Command, CommandContext } from "./command.ts";
 
-const ANSWER_TIMEOUT_MS = 10_000;
 const EVERY_SECONDS_MAX = 86_400;
 
 export const edgeCost: Command = {
@@ -31,7 +32,7 @@ export const edgeCost: Command = {
     const every = values.integer("every", { min: 0, max: EVERY_SECONDS_MAX, default: 0 });
     const token = await tokenOf(context);
     for (;;) {
-      const cost = await ask(edge, token, signal);
+      const cost = await readEdgeCost(edge, token, signal);
       output.result({ event: "cost", ...cost }, describe(cost));
       if (every === 0) return;
       await new Promise<void>((wake) => {
@@ -53,33 +54,13 @@ async function tokenOf({ values, host }: CommandContext): Promise<string> {
   throw usage(`Give the edge's EDGE_ADMIN_TOKEN by ${ADMIN_TOKEN_VARIABLE} or --token-file.`);
 }
 
-async function ask(edge: string, token: string, signal: AbortSignal): Promise<EdgeCost> {
-  const headers = { authorization: `Bearer ${token}` };
-  const until = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
-  try {
-    const response = await fetch(new URL("/v1/cost", edge), { headers, signal: until });
-    const answer: unknown = await response.json();
-    if (response.ok) return parseEdgeCost(answer);
-    const { code, message } = answer as { readonly code?: unknown; readonly message?: unknown };
-    throw new PeerloomError(
-      parseErrorCode(String(code), "edge/unreachable"),
-      `The edge says: ${String(message)}`,
-    );
-  } catch (error) {
-    throw toPeerloomError(
-      error,
-      "edge/unreachable",
-      `${edge} gives no account. Check its URL and its version.`,
-    );
-  }
-}
-
-function describe({ day, stage, units, limit, dollars, refused, networks }: EdgeCost): string {
+function describe(cost: EdgeCost): string {
+  const { day, stage, units, limit, dollars, refused, networks } = cost;
   return [
     `${day}  ${stage}  ${rounded(units)} of ${rounded(limit)} units (${((units / limit) * 100).toFixed(1)} %)  ${money(dollars)}`,
     ...networks.map(line),
     ...(refused > 0
-      ? [`  refused at the door: ${refused} requests, ${money(dollarsOf(2 * refused))} beside it`]
+      ? [`  refused at the door: ${refused} requests, ${money(dollarsRefused(cost))} beside it`]
       : []),
   ].join("\n");
 }

@@ -12,7 +12,7 @@ import {
   parsePeerId,
 } from "../../shared/ids.ts";
 import type { KeyValueStorage, Random } from "../runtime.ts";
-import { type Identity, identityFromSeed, SEED_BYTES } from "./identity.ts";
+import { identityFromSeed, SEED_BYTES } from "./identity.ts";
 import {
   type Authority,
   decodeInvite,
@@ -54,15 +54,24 @@ export class NetworkKeys {
 
   /** Makes a network that is owned here. */
   async create(random: Random): Promise<Authority> {
-    const seed = random.bytes(SEED_BYTES);
+    return this.own(random.bytes(SEED_BYTES));
+  }
+
+  /** Keeps the key of a network, which is owned here from now on. @param seed 32 bytes */
+  async own(seed: Uint8Array): Promise<Authority> {
     const owner = await identityFromSeed(seed);
     const authority = ownerAuthority(owner);
     await this.#storage.set(`owner-${owner.id}`, seed);
     await this.#inTurn(async () => {
-      const owned = [...(await this.owned()), authority.network].slice(-OWNED_MAX);
-      await this.#storage.set("owned-networks", encode(owned));
+      const others = (await this.owned()).filter((network) => network !== authority.network);
+      await this.#storage.set("owned-networks", encode([...others, authority.network].slice(-OWNED_MAX)));
     });
     return authority;
+  }
+
+  /** The owner's key, if the network is owned here. */
+  async ownerSeed(network: NetworkName): Promise<Uint8Array | undefined> {
+    return networkKindOf(network) === "invite" ? this.#bytes(`owner-${network.slice(2)}`) : undefined;
   }
 
   /** Networks that are owned here. */
@@ -73,10 +82,8 @@ export class NetworkKeys {
 
   /** The owner's word, if the network is owned here. */
   async owner(network: NetworkName): Promise<Authority | undefined> {
-    const seed = await this.#bytes(`owner-${network.slice(2)}`);
-    if (networkKindOf(network) !== "invite" || seed === undefined) return undefined;
-    const owner: Identity = await identityFromSeed(seed);
-    return ownerAuthority(owner);
+    const seed = await this.ownerSeed(network);
+    return seed === undefined ? undefined : ownerAuthority(await identityFromSeed(seed));
   }
 
   /** The invite that this host came with. @throws PeerloomError `network/invite-invalid` when what is kept is none */

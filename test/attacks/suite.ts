@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { WebSocket } from "ws";
 import { startEmbeddedEdge, WORKER_CONFIGURATION } from "../../infra/embedded-edge.ts";
-import { type EdgeCost, parseEdgeCost } from "../../shared/budget.ts";
+import { type EdgeCost, parseEdgeCost } from "../../shared/edge-cost.ts";
 import { RELAY_UNACKED_BYTES_MAX } from "../../shared/limits.ts";
 import { encodeToRendezvous } from "../../shared/messages.ts";
 import { Client, joinOnce, newKey, optionsFor } from "./client.ts";

@@ -384,7 +384,8 @@ test("an invite is counted once for each member, its own invites' included, acro
 test("the owner alone is told who is there", async () => {
   const net = await OwnedNetwork.make();
   const [member, banned] = [await net.member(), await makeIdentity()];
-  member.send({ kind: "bans", list: await net.bans([banned.id], 3) });
+  const list = await net.bans([banned.id], 3);
+  member.send({ kind: "bans", list });
   await member.expect("bans");
   const ask = async (who: TestIdentity): Promise<Response> =>
     exports.default.fetch(`${ORIGIN}/v1/net/${net.network}/members`, {
@@ -395,6 +396,7 @@ test("the owner alone is told who is there", async () => {
     more: 0,
     bans: 3,
     banned: [banned.id],
+    signedBans: toBase64Url(list),
   });
   expect(await answerOf(await ask(member.identity))).toEqual([403, "network/not-owner"]);
   const bare = await exports.default.fetch(`${ORIGIN}/v1/net/${net.network}/members`);

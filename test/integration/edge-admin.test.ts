@@ -37,4 +37,15 @@ test("the owner sees who is at the edge and who is banned there, through ban and
   });
   expect((await admin(data)).filter(({ event }) => event === "ban")).toEqual([]);
   expect((await openPeer(back)).id).toBe(member.id);
+
+  // Another folder that has the owner's key begins where the edge is, not anew.
+  const [{ key } = { key: "" }] = (await finish(["network", "key", "--data", data])).events;
+  const elsewhere = await temporaryFolder();
+  const taken = networks({ dataDir: elsewhere });
+  expect(await taken.own(String(key))).toBe(network);
+  expect(await taken.roster(network, edge)).toMatchObject({ bans: 2, banned: [] });
+  const owner = await openPeer({ network, edge, dataDir: elsewhere, webrtc: false, overlay: false });
+  expect(await owner.membership.ban(by)).toMatchObject({ number: 3, edge: true });
+  expect(await networks({ dataDir: data }).roster(network, edge)).toMatchObject({ banned: [by] });
+  expect(await networks({ dataDir: data }).invites(network)).toMatchObject([{ id: by, state: "revoked" }]);
 });

@@ -46,17 +46,6 @@ export function folderStorage(folder: string): KeyValueStorage {
   };
 }
 
-/** Forgets everything when the process ends. */
-export function memoryStorage(): KeyValueStorage {
-  const values = new Map<string, Parameters<KeyValueStorage["set"]>[1]>();
-  return {
-    get: async (key) => values.get(key),
-    async set(key, value) {
-      values.set(key, value);
-    },
-  };
-}
-
 function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ENOENT";
 }

@@ -11,6 +11,8 @@ export class LaterNetworks implements Networks {
   }
 
   create: Networks["create"] = async () => (await this.#networks.get()).create();
+  ownerKey: Networks["ownerKey"] = async (...call) => (await this.#networks.get()).ownerKey(...call);
+  own: Networks["own"] = async (...call) => (await this.#networks.get()).own(...call);
   owned: Networks["owned"] = async () => (await this.#networks.get()).owned();
   named: Networks["named"] = async (...call) => (await this.#networks.get()).named(...call);
   invite: Networks["invite"] = async (...call) => (await this.#networks.get()).invite(...call);

@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseInvite } from "../../../peer/identity/invites.ts";
+import { networks } from "../../../peer/node.ts";
 import { ID_B, start, temporaryFolder } from "./fakes.ts";
 
 async function events(
@@ -42,8 +43,27 @@ test("a network is made, invited to, and its invites are listed", async () => {
   expect(JSON.stringify(listed)).not.toContain("url");
 });
 
+test("the owner's key is printed where the network was made, and makes another folder its owner", async () => {
+  const [data, other] = [await temporaryFolder(), await temporaryFolder()];
+  const [made] = await events(["network", "create"], { data });
+  const [told] = await events(["network", "key"], { data });
+  expect(told).toEqual({
+    event: "owner-key",
+    network: made?.["network"],
+    key: expect.stringMatching(/^peerloom:owner\/[\w-]{43}$/),
+  });
+  const held = networks({ dataDir: other });
+  await expect(held.ownerKey(String(made?.["network"]))).rejects.toMatchObject({ code: "network/not-owner" });
+  for (let times = 0; times < 2; times++)
+    expect(await held.own(`${String(told?.["key"])}\n`)).toBe(made?.["network"]);
+  expect(await held.owned()).toEqual([made?.["network"]]);
+  for (const text of ["", "peerloom:owner/", "peerloom:owner/AAAA", `${String(told?.["key"])}A`])
+    await expect(held.own(text)).rejects.toMatchObject({ code: "usage/invalid" });
+});
+
 test.each([
   [["invite"], "network create"],
+  [["network", "key"], "network create"],
   [["invite", "--expires", "soon"], "network create"],
   [["ban", ID_B], "network create"],
   [["up", "--network", "https://edge.example/#invite=AAAA"], "PEERLOOM_INVITE"],

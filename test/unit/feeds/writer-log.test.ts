@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { nodeHash } from "../../../peer/adapters/node/hash.ts";
 import { folderLogs } from "../../../peer/adapters/node/logs.ts";
-import { memoryStorage } from "../../../peer/adapters/node/storage.ts";
+import { memoryStorage } from "../../../peer/adapters/memory-storage.ts";
 import { storageLogs } from "../../../peer/adapters/storage-logs.ts";
 import { type Identity, identityFromSeed } from "../../../peer/identity/identity.ts";
 import type { LogHost } from "../../../peer/runtime.ts";

@@ -17,6 +17,19 @@ const CONTENT_SECURITY_POLICY: string = [
   "frame-ancestors 'none'",
 ].join("; ");
 
+/** The operator's page holds secrets: it loads nothing, and talks to nobody, but its own edge. */
+const ADMIN_PATH = /^\/admin(?:\.html)?$/;
+const ADMIN_POLICY: string = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
+
 /** Where peers of this origin run strangers' modules: the worker may compile WebAssembly and reach nothing at all. */
 const COMPUTE_WORKER_PATH = "/compute-worker.js";
 const COMPUTE_WORKER_POLICY = "default-src 'none'; script-src 'wasm-unsafe-eval'";
@@ -35,7 +48,13 @@ export async function serveAsset(env: Env, request: Request): Promise<Response> 
   const response = new Response(found.body, found);
   for (const [name, value] of Object.entries({ ...CORS_HEADERS, ...SECURITY_HEADERS }))
     response.headers.set(name, value);
-  if (new URL(request.url).pathname === COMPUTE_WORKER_PATH)
+  const { pathname } = new URL(request.url);
+  if (pathname === COMPUTE_WORKER_PATH)
     response.headers.set("content-security-policy", COMPUTE_WORKER_POLICY);
+  if (ADMIN_PATH.test(pathname)) {
+    response.headers.set("content-security-policy", ADMIN_POLICY);
+    response.headers.set("cross-origin-opener-policy", "same-origin");
+    response.headers.set("cache-control", "no-store");
+  }
   return response;
 }

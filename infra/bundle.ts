@@ -19,12 +19,21 @@ const WEB_MODULES: Readonly<Record<string, string>> = {
   peerjs: "peer/peerjs-browser.ts",
   elements: "peer/web/elements.ts",
   page: "peer/web/page.ts",
+  "admin-owner": "peer/web/admin/owner.ts",
 };
 /** What a page loads first; the parts that are loaded later find it there. */
 const CORE = "peer/browser.ts";
-/** Alone in its file: its policy lets it load nothing else. */
-const COMPUTE_WORKER = { "compute-worker": "peer/adapters/browser/compute-worker.ts" } as const;
-const WEB_FILES: readonly string[] = ["peer/web/index.html", "peer/web/page.css"];
+/**
+ * Alone in their files: the worker's policy lets it load nothing else; the operator's page is small, and what it shared with the runtime would be one more
+ * file for every page that loads that.
+ */
+const ALONE: Readonly<Record<string, string>> = {
+  "compute-worker": "peer/adapters/browser/compute-worker.ts",
+  admin: "peer/web/admin.ts",
+};
+const WEB_FILES: readonly string[] = ["index.html", "page.css", "admin.html", "admin.css"].map(
+  (name) => `peer/web/${name}`,
+);
 
 /** Its own build for pages whose policy allows no code made from text. */
 const MSGPACK_WITHOUT_EVAL = { "msgpackr/pack": join(root, "node_modules/msgpackr/dist/index-no-eval.cjs") };
@@ -82,7 +91,13 @@ export async function bundleWeb(outdir: string): Promise<WebSizes> {
     logOverride: { "ignored-bare-import": "silent" },
   });
   for (const path of Object.keys(metafile.outputs)) await minifyAgain(join(root, path));
-  await build({ ...SHARED_OPTIONS, outdir, entryPoints: COMPUTE_WORKER, platform: "browser" });
+  await build({
+    ...SHARED_OPTIONS,
+    outdir,
+    entryPoints: ALONE,
+    platform: "browser",
+    plugins: [modulesAsServed],
+  });
   for (const source of WEB_FILES)
     await copyFile(join(root, source), join(outdir, source.slice(source.lastIndexOf("/") + 1)));
   return sizesOf(metafile, WEB_MODULES, (path) => readFile(join(root, path)));
@@ -120,6 +135,19 @@ const coreInOnePiece: Plugin = {
           }
         : undefined,
     );
+  },
+};
+
+/** What one alone loads later is a module that is served. */
+const modulesAsServed: Plugin = {
+  name: "modules as served",
+  setup(bundler) {
+    bundler.onResolve({ filter: /^\./ }, ({ kind, path, resolveDir }) => {
+      if (kind !== "dynamic-import") return undefined;
+      const source = join(resolveDir, path);
+      const served = Object.entries(WEB_MODULES).find(([, module]) => join(root, module) === source);
+      return served === undefined ? undefined : { path: `/${served[0]}.js`, external: true };
+    });
   },
 };
 

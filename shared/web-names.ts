@@ -5,6 +5,8 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   js: "text/javascript; charset=utf-8",
   css: "text/css; charset=utf-8",
 };
+/** Pages by the path that people know. */
+const PAGES: Readonly<Record<string, string>> = { "/": "index.html", "/admin": "admin.html" };
 /** Names without a leading dot, in folders of such names: nothing outside the web folder. */
 const PATH = /^(?:[\w-][\w.-]*\/)*[\w-][\w.-]*$/;
 
@@ -15,7 +17,7 @@ export interface WebName {
 
 /** Undefined when it means none. @param path of the request's URL */
 export function webName(path: string): WebName | undefined {
-  const name = path === "/" ? "index.html" : path.slice(1);
+  const name = PAGES[path] ?? path.slice(1);
   if (!PATH.test(name)) return undefined;
   const contentType = CONTENT_TYPES[name.slice(name.lastIndexOf(".") + 1)] ?? "application/octet-stream";
   return {

@@ -2,6 +2,7 @@
 import { env, exports } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
+import { serveAsset } from "../../edge/assets.ts";
 import { pickBeacons } from "../../edge/beacons.ts";
 import type { Env } from "../../edge/env.ts";
 import { coturnCredentials, type IceServer, iceServers } from "../../edge/ice.ts";
@@ -28,6 +29,34 @@ describe("address prefixes", () => {
     test(`${address || "(none)"} is in ${prefix ?? "no prefix"}`, () =>
       expect(addressPrefix(address)).toBe(prefix));
   }
+});
+
+describe("what the edge serves", () => {
+  const policyOf = async (path: string): Promise<string> => {
+    const assets = { fetch: async () => new Response("file") } as unknown as Fetcher;
+    const response = await serveAsset({ ...env, ASSETS: assets }, new Request(ORIGIN + path));
+    return response.headers.get("content-security-policy") ?? "";
+  };
+
+  test.each(["/admin", "/admin.html"])(
+    "%s talks to nobody but the edge, and loads no other's code",
+    async (path) => {
+      const policy = await policyOf(path);
+      for (const rule of [
+        "default-src 'none'",
+        "connect-src 'self'",
+        "script-src 'self'",
+        "frame-ancestors 'none'",
+      ])
+        expect(policy.split("; ")).toContain(rule);
+      expect(policy).not.toMatch(/https?:|wss?:|\*|unsafe/);
+    },
+  );
+
+  test("the page of everybody may name another edge", async () => {
+    expect(await policyOf("/")).toContain("connect-src 'self' https:");
+    expect(await policyOf("/admin.js")).toBe(await policyOf("/"));
+  });
 });
 
 describe("the token bucket", () => {

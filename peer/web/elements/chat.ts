@@ -3,7 +3,8 @@ import type { Topic, TopicMessage } from "../../browser.ts";
 import type { Peer } from "../../api/peer.ts";
 import { button, h, say } from "./dom.ts";
 import { followPeer } from "./page-peers.ts";
-import { messageOf, PeerElement } from "./peer-element.ts";
+import { messageOf } from "./message-of.ts";
+import { PeerElement } from "./peer-element.ts";
 
 const STYLE = `
 :host { display: flex; flex-direction: column; }

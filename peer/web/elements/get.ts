@@ -4,7 +4,8 @@ import type { Peer } from "../../api/peer.ts";
 import { parseTicket, type Ticket } from "../../services/files/ticket.ts";
 import { formatBytes, formatSeconds, SpeedMeter } from "../../api/quantities.ts";
 import { button, copyButton, h, say } from "./dom.ts";
-import { messageOf, PeerElement } from "./peer-element.ts";
+import { messageOf } from "./message-of.ts";
+import { PeerElement } from "./peer-element.ts";
 import { save, type Saved } from "./save.ts";
 
 const STYLE = `

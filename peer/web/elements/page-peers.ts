@@ -5,6 +5,7 @@
 import { type NetworkOptions, Peer, preload } from "../../browser.ts";
 import { privateNetworks } from "../../api/parts-on-demand.ts";
 import { DEFAULT_NETWORK, requireNetworkName } from "../../../shared/ids.ts";
+import { jittered } from "./jittered.ts";
 
 /** Named or not, it is one edge. */
 const SERVED_BY = new URL(import.meta.url).origin;
@@ -66,9 +67,7 @@ export function followPeer(
   let timer: ReturnType<typeof setTimeout> | undefined;
   const again = (): void => {
     if (stop.signal.aborted) return;
-    // Not all pages of an edge that restarts come at once.
-    const [byte = 0] = crypto.getRandomValues(new Uint8Array(1));
-    timer = setTimeout(follow, waitMs * (0.5 + byte / 512));
+    timer = setTimeout(follow, jittered(waitMs));
     waitMs = Math.min(2 * waitMs, AGAIN_MS.max);
   };
   const follow = (): void => {

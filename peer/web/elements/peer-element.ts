@@ -1,5 +1,5 @@
 /** What the elements have in common: a shadow root with their style, and the peer of the network that they name. */
-import { PeerloomError, type Peer } from "../../browser.ts";
+import type { Peer } from "../../browser.ts";
 import { DEFAULT_NETWORK } from "../../../shared/ids.ts";
 import { pagePeer } from "./page-peers.ts";
 import { styles } from "./styles.ts";
@@ -26,10 +26,4 @@ export abstract class PeerElement extends HTMLElement {
   protected peer(network: string = this.network, edge?: string): Promise<Peer> {
     return pagePeer(network, this.getAttribute("edge") ?? edge);
   }
-}
-
-/** What went wrong, for people. */
-export function messageOf(error: unknown): string {
-  if (error instanceof PeerloomError) return `${error.message} (${error.code})`;
-  return error instanceof Error ? error.message : String(error);
 }

@@ -2,7 +2,8 @@
 import type { Share } from "../../browser.ts";
 import { formatBytes } from "../../api/quantities.ts";
 import { button, copyButton, h, say } from "./dom.ts";
-import { messageOf, PeerElement } from "./peer-element.ts";
+import { messageOf } from "./message-of.ts";
+import { PeerElement } from "./peer-element.ts";
 import { qrCode } from "./qr.ts";
 
 const STYLE = `

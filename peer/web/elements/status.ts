@@ -4,7 +4,8 @@ import { formatBytes } from "../../api/quantities.ts";
 import { h, say } from "./dom.ts";
 import { NetworkPicture } from "./network-picture.ts";
 import { followPeer } from "./page-peers.ts";
-import { messageOf, PeerElement } from "./peer-element.ts";
+import { messageOf } from "./message-of.ts";
+import { PeerElement } from "./peer-element.ts";
 
 const STYLE = `
 canvas { display: block; width: 100%; height: clamp(15rem, 42vw, 24rem); background: var(--well); border-radius: 0.75rem; touch-action: pan-y; }

@@ -10,7 +10,14 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "peerloom-web-"));
   await mkdir(join(folder, "web", "parts"), { recursive: true });
-  for (const name of ["secret.js", "web/index.html", "web/peer.js", "web/.hidden.js", "web/parts/a-1.js"])
+  for (const name of [
+    "secret.js",
+    "web/index.html",
+    "web/admin.html",
+    "web/peer.js",
+    "web/.hidden.js",
+    "web/parts/a-1.js",
+  ])
     await writeFile(join(folder, name), name);
 });
 
@@ -19,6 +26,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 test.each([
   ["/", "web/index.html", "text/html; charset=utf-8"],
   ["/index.html", "web/index.html", "text/html; charset=utf-8"],
+  ["/admin", "web/admin.html", "text/html; charset=utf-8"],
   ["/peer.js", "web/peer.js", "text/javascript; charset=utf-8"],
   ["/parts/a-1.js", "web/parts/a-1.js", "text/javascript; charset=utf-8"],
 ])("%s is %s", async (path, content, type) => {

@@ -81,6 +81,13 @@ browserTest(
     await page.keyboard.press("Enter");
     await says(page, "#state", "this edge is open");
     expect(await trouble(page)).toBe("");
+    const list = page.getByRole("region", { name: "Networks by what they spent" });
+    await list.focus();
+    const asOf = await page.locator("#as-of").textContent();
+    await expect
+      .poll(async () => (await look(page), page.locator("#as-of").textContent()), PATIENCE)
+      .not.toBe(asOf);
+    expect(await list.evaluate((element) => element.matches(":focus"))).toBe(true);
     await page.route("**/v1/cost", (route) => route.abort());
     await look(page);
     await expect.poll(() => trouble(page), PATIENCE).toMatch(/edge\/unreachable.*asked again in/);
@@ -163,7 +170,7 @@ browserTest("a day that is spent is told, and a ban that nobody took is no ban",
   await field.fill(id);
   await field.press("Enter");
   await page.getByRole("dialog").getByRole("button", { name: "Ban" }).click();
-  await says(page, "#owned [role=alert]", "The edge did not take it");
+  await says(page, "#owned [role=alert]:not(:empty)", "The edge did not take it");
   expect((await owned.roster(network, edge.url)).banned).toEqual([]);
   await page.close();
 });

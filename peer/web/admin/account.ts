@@ -22,7 +22,10 @@ const STAGES: Readonly<Record<Stage, { readonly name: string; readonly says: str
     name: "members only",
     says: "No newcomers today: who was in comes back, others come in through peers.",
   },
-  closed: { name: "closed", says: "The day's budget is spent. What stands between peers goes on." },
+  closed: {
+    name: "closed",
+    says: "The day's budget is spent; what stands between peers goes on. More of it: peerloom edge deploy --daily-units N.",
+  },
 };
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -60,21 +63,24 @@ export function showAccount(cost: EdgeCost, today: Element, networks: Element): 
   );
   const rows = cost.networks.slice(0, ROWS_MAX);
   const others = cost.networks.length - rows.length;
-  networks.replaceChildren(
-    table({
-      label: "Networks by what they spent",
-      heads: ["Network", "Stage", "#Peers", "#Sockets", "#Units", "#Money"],
-      rows: rows.map(rowOf),
-      empty: "Nothing has happened here today.",
-    }),
-    h(
-      "p",
-      { class: "soft" },
-      others > 0
-        ? `And ${whole.format(others)} more that spent less.`
-        : "Peers that are joined now: most leave once others carry them, so a network may be larger.",
-    ),
+  const list = table({
+    label: "Networks by what they spent",
+    heads: ["Network", "Stage", "#Peers", "#Sockets", "#Units", "#Money"],
+    rows: rows.map(rowOf),
+    empty: "Nothing has happened here today.",
+  });
+  const note = h(
+    "p",
+    { class: "soft" },
+    others > 0
+      ? `And ${whole.format(others)} more that spent less.`
+      : "Peers that are joined now: most leave once others carry them, so a network may be larger.",
   );
+  const standing = networks.querySelector(".scroll");
+  if (standing === null) return networks.replaceChildren(list, note);
+  // Whoever has scrolled in it, or has it under the keys, goes on.
+  standing.replaceChildren(...list.childNodes);
+  standing.nextElementSibling?.replaceWith(note);
 }
 
 /** What a screen reader is told of when it changes. */

@@ -23,6 +23,8 @@ export class OwnedNetwork {
   readonly #storage: KeyValueStorage;
   readonly #networks: Networks;
   readonly #edge: string;
+  /** One after the other: each list is made of the one before. */
+  #changing: Promise<unknown> = Promise.resolve();
 
   /** @throws PeerloomError `usage/invalid` when the text is no owner's key */
   static async open(key: string, edge: string): Promise<OwnedNetwork> {
@@ -57,7 +59,13 @@ export class OwnedNetwork {
    * Bans a peer or an invite, or takes that back.
    * @throws PeerloomError `id/invalid`, `network/too-many-bans`, `edge/unreachable`, what the edge says
    */
-  async change(act: "ban" | "unban", id: string): Promise<BanReceipt> {
+  change(act: "ban" | "unban", id: string): Promise<BanReceipt> {
+    const mine = this.#changing.then(() => this.#change(act, id));
+    this.#changing = mine.catch(() => undefined); // told to whom it concerns
+    return mine;
+  }
+
+  async #change(act: "ban" | "unban", id: string): Promise<BanReceipt> {
     const signal = AbortSignal.timeout(CHANGE_MS);
     // The next list is made of the latest, which the edge has and this page may not.
     await this.roster(signal);

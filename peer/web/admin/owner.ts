@@ -21,12 +21,16 @@ const LASTS: readonly (readonly [string, number | undefined])[] = [
 /** Of the part that is loaded with private networks. */
 type DateOf = (expiresMs: number) => number | undefined;
 
-/** Shows the network of this key, until it is put away. @returns why it cannot; empty: it does */
+let shown: OwnedView | undefined;
+
+/** Shows the network of this key, until it is put away or another is shown. @returns why it cannot; empty: it does */
 export async function showOwned(key: string, place: HTMLElement, onLeave: () => void): Promise<string> {
+  shown?.stop();
+  place.replaceChildren();
   try {
     const { dateOf } = await privateNetworks();
-    const view = new OwnedView(await OwnedNetwork.open(key, location.origin), dateOf, onLeave);
-    place.replaceChildren(...view.parts);
+    shown = new OwnedView(await OwnedNetwork.open(key, location.origin), dateOf, onLeave);
+    place.replaceChildren(...shown.parts);
     return "";
   } catch (error) {
     return messageOf(error);
@@ -39,17 +43,19 @@ class OwnedView {
   readonly #dateOf: DateOf;
   readonly #said = h("p", { class: "said", role: "status" });
   readonly #error = h("p", { class: "error", role: "alert" });
-  readonly #lists = h("div");
+  /** Of looks, so that the next that succeeds takes back no word on what was done. */
+  readonly #lost = h("p", { class: "error", role: "alert" });
+  readonly #lists = h("div", { tabindex: -1 });
   readonly #made = h("div");
   readonly #looks: Looks;
   /** What the lists show; they are left alone while it is the same. */
-  #shown = "";
+  #told = "";
 
   constructor(network: OwnedNetwork, dateOf: DateOf, onLeave: () => void) {
     this.#network = network;
     this.#dateOf = dateOf;
     const leave = button("Put the key away", () => {
-      this.#looks.stop();
+      this.stop();
       onLeave();
     });
     const head = h(
@@ -63,6 +69,7 @@ class OwnedView {
       head,
       this.#said,
       this.#error,
+      this.#lost,
       this.#lists,
       this.#inviteForm(),
       this.#made,
@@ -70,23 +77,28 @@ class OwnedView {
     ];
     this.#looks = new Looks({
       look: (signal) => this.#look(signal),
-      onFailure: (error) => say(this.#error, `${messageOf(error)} It is tried again.`),
+      onFailure: (error) => say(this.#lost, `${messageOf(error)} It is tried again.`),
     });
+  }
+
+  stop(): void {
+    this.#looks.stop();
   }
 
   async #look(signal: AbortSignal): Promise<void> {
     const roster = await this.#network.roster(signal);
     const made = await this.#network.invites();
-    say(this.#error, "");
-    const shown = JSON.stringify([roster, made]);
-    if (shown === this.#shown) return;
-    this.#shown = shown;
-    // Whoever was on a row's button stays on it.
+    say(this.#lost, "");
+    const told = JSON.stringify([roster, made]);
+    if (told === this.#told) return;
+    this.#told = told;
+    // Whoever was on a row's button stays on it, or near where it was.
     const focused =
       document.activeElement instanceof HTMLElement ? document.activeElement.dataset["for"] : undefined;
     this.#lists.replaceChildren(...this.#tables(roster, made));
-    if (focused !== undefined)
-      [...this.#lists.querySelectorAll("button")].find((each) => each.dataset["for"] === focused)?.focus();
+    if (focused === undefined) return;
+    const again = [...this.#lists.querySelectorAll("button")].find((each) => each.dataset["for"] === focused);
+    (again ?? this.#lists).focus();
   }
 
   #tables(roster: NetworkRoster, made: readonly ListedInvite[]): HTMLElement[] {

@@ -2,6 +2,7 @@
  * A network of simulated peers: the very `Mesh` that real peers run, on one virtual clock, with links that take their time and peers that
  * die without a word. Everything random comes from the seed, so a run can be had again.
  */
+import { BEACONS_MAX } from "../../shared/limits.ts";
 import type { SyncClock } from "../adapters/sim/sync-clock.ts";
 import { type SimRandom, seededRandom } from "../adapters/sim/random.ts";
 import { LINK_BUDGETS, type LinkBudget } from "../overlay/mesh/link-table.ts";
@@ -44,8 +45,8 @@ const OPEN_MS_MAX = 1_500;
 const OPEN_FAILS_MS = 5_000;
 /** Peers that the rendezvous keeps to introduce newcomers, and how many it names. */
 const BEACONS = 48;
-const CONTACTS_NEAR = 2;
-const CONTACTS_RANDOM = 2;
+const CONTACTS_NEAR: number = BEACONS_MAX / 2;
+const CONTACTS_RANDOM: number = BEACONS_MAX / 2;
 /** Hello, challenge, join, welcome with contacts; then an offer and an answer for each that the edge carries; then release. */
 const JOIN_MESSAGES = 3;
 const SIGNALS_PER_CONTACT = 2;

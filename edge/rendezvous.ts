@@ -7,7 +7,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { isAtLeast, type Stage } from "../shared/budget.ts";
-import { type ErrorCode, PeerloomError } from "../shared/errors.ts";
+import { type ErrorCode, PeerloomError, toPeerloomError } from "../shared/errors.ts";
 import { sha256 } from "../shared/bytes.ts";
 import {
   CHANNEL_ID_BYTES,
@@ -299,15 +299,15 @@ export class Rendezvous extends DurableObject<Env> {
 
   #decode(socket: WebSocket, message: ArrayBuffer | string): ToRendezvous | undefined {
     try {
-      if (typeof message === "string")
-        throw new PeerloomError("wire/malformed", `Text other than "${PING_TEXT}" is not spoken here.`);
-      if (message.byteLength > RENDEZVOUS_MESSAGE_BYTES_MAX) {
+      const isText = typeof message === "string";
+      if ((isText ? message.length : message.byteLength) > RENDEZVOUS_MESSAGE_BYTES_MAX)
         throw new PeerloomError("wire/too-large", `At most ${RENDEZVOUS_MESSAGE_BYTES_MAX} bytes a message.`);
-      }
+      if (isText)
+        throw new PeerloomError("wire/malformed", `Text other than "${PING_TEXT}" is not spoken here.`);
       return decodeToRendezvous(new Uint8Array(message));
     } catch (error) {
-      const { code, message: text } =
-        error instanceof PeerloomError ? error : new PeerloomError("wire/malformed", "Malformed message.");
+      const { code, message: text } = toPeerloomError(error, "wire/malformed", "Malformed message.");
+      if (code === "wire/too-large") this.#ban(socket); // nobody says so much in good faith
       this.#refuse(socket, code === "wire/too-large" ? CLOSE.tooLarge : CLOSE.policy, code, text);
       return undefined;
     }

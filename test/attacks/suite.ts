@@ -8,11 +8,13 @@ import { startEmbeddedEdge, WORKER_CONFIGURATION } from "../../infra/embedded-ed
 import { type EdgeCost, parseEdgeCost } from "../../shared/edge-cost.ts";
 import { RELAY_UNACKED_BYTES_MAX } from "../../shared/limits.ts";
 import { encodeToRendezvous } from "../../shared/messages.ts";
+import type { Remote } from "../bench/lib/remote.ts";
+import type { AttackOperations } from "./attackers.ts";
 import { Client, joinOnce, newKey, optionsFor } from "./client.ts";
 import { RawSocket } from "./raw-socket.ts";
 
-const NETWORK = "demo";
-const TOKEN = "attack-suite";
+export const NETWORK = "demo";
+export const TOKEN = "attack-suite";
 /** What one join may cost: two requests, a few messages, and its share of the account. */
 const JOIN_UNITS_MAX = 14;
 const FLOOD_AT_ONCE = 20;
@@ -78,6 +80,11 @@ export const ATTACKS: readonly Attack[] = [
         await client.heard("challenge");
         client.socket.send(randomBytes(1024 * 1024));
         await client.until(() => client.closed !== undefined);
+        // Whoever comes from there again is refused before an object hears of it.
+        const again = new Client({ edge, network: NETWORK, address: addressOf(index) });
+        await again.until(() => again.status !== 0);
+        again.close();
+        if (again.status !== 429) throw new Error(`a prefix of huge frames was answered by ${again.status}`);
       }),
   },
   {
@@ -284,15 +291,22 @@ export function spentOf({ networks }: EdgeCost): number {
     .reduce((sum, { units, unaccounted }) => sum + units - unaccounted, 0);
 }
 
-/** An edge of its own for each attack; first the honest peers alone, then beside it. */
-export async function measure(attack: Attack, { count, honest }: Size): Promise<Outcome> {
+/** An edge of its own for each attack; first the honest peers alone, then beside it, in another process. */
+export async function measure(
+  attack: Attack,
+  { count, honest }: Size,
+  attackers: Pick<Remote<AttackOperations>, "call">,
+): Promise<Outcome> {
   const edge = await startEmbeddedEdge({ vars: { EDGE_ADMIN_TOKEN: TOKEN } });
   try {
     await joinHonest(edge.url, 2);
     const start = spentOf(await costOf(edge.url));
     const alone = await joinHonest(edge.url, honest);
     const before = spentOf(await costOf(edge.url));
-    const [beside] = await Promise.all([joinHonest(edge.url, honest), attack.run(edge.url, count)]);
+    const [beside] = await Promise.all([
+      joinHonest(edge.url, honest),
+      attackers.call("run", { attack: attack.name, edge: edge.url, count }),
+    ]);
     const after = spentOf(await costOf(edge.url));
     return {
       attack: attack.name,
@@ -308,18 +322,24 @@ export async function measure(attack: Attack, { count, honest }: Size): Promise<
   }
 }
 
-/** @returns ms of those that were let in, each within three tries: a peer comes again */
+/** One after the other. @returns ms of those that were let in */
 async function joinHonest(edge: string, count: number): Promise<number[]> {
   const took: number[] = [];
   for (let index = 0; index < count; index++) {
-    const startMs = performance.now();
-    for (let attempt = 0; attempt < 3; attempt++) {
-      if (!(await joinOnce({ edge, network: NETWORK, address: `203.0.113.${index % 250}` }))) continue;
-      took.push(performance.now() - startMs);
-      break;
-    }
+    const ms = await joinOneHonest(edge, index);
+    if (ms !== undefined) took.push(ms);
   }
   return took;
+}
+
+/** @returns ms until it was let in, within three tries: a peer comes again. Undefined: it was not */
+export async function joinOneHonest(edge: string, index: number): Promise<number | undefined> {
+  const startMs = performance.now();
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const joining = joinOnce({ edge, network: NETWORK, address: `203.0.113.${index % 250}` });
+    if (await joining.catch(() => false)) return performance.now() - startMs;
+  }
+  return undefined;
 }
 
 function p95(values: readonly number[]): number {

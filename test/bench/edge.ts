@@ -41,7 +41,7 @@ await runBenchmark({
       (_, index) => new Remote<LoadOperations>(scriptOf("join-load"), [], `load ${index}`),
     );
     try {
-      const url = await edge.call("start", { shards });
+      const url = await edge.call("start", { vars: { RENDEZVOUS_SHARDS: String(shards) } });
       await loads[0]?.call("open", { edge: url, network: "first", count: FIRST, atOnce });
       await loads[0]?.call("close", {});
       const before = await edge.call("usage", { collect: true });

@@ -9,8 +9,8 @@ let edge: EmbeddedEdge | undefined;
 let vars: Readonly<Record<string, string>> = {};
 
 const handlers: Handlers<EdgeOperations> = {
-  async start({ shards }) {
-    vars = { RENDEZVOUS_SHARDS: String(shards) };
+  async start(wanted) {
+    ({ vars } = wanted);
     edge = await startEmbeddedEdge({ vars, onLog: () => {} });
     return edge.url;
   },

@@ -4,7 +4,7 @@ import type { Usage } from "./operations.ts";
 /** One process that runs an embedded edge. */
 export interface EdgeOperations {
   /** @returns its URL */
-  start: { args: { shards: number }; result: string };
+  start: { args: { vars: Readonly<Record<string, string>> }; result: string };
   /** Kills it, and starts it again on the same port after so long. */
   restart: { args: { awayMs: number }; result: null };
   usage: { args: { collect: boolean }; result: Usage };

@@ -1,5 +1,5 @@
 /** A child process that answers calls over IPC, and its own half of that. */
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, execFileSync, fork } from "node:child_process";
 
 /** Where a process runs, when not here. */
 export interface Place {
@@ -65,6 +65,11 @@ export class Remote<O extends Calls<O>> {
         resolve();
       });
     });
+  }
+
+  /** Keeps it, and what it starts from now on, to one processor. Linux only. */
+  pin(processor: number): void {
+    execFileSync("taskset", ["-acp", String(processor), String(this.#child.pid)], { stdio: "ignore" });
   }
 
   call<K extends keyof O & string>(

@@ -1,7 +1,11 @@
 /** A real Chromium for the browser tests, with a profile of its own that goes with it. */
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { once } from "node:events";
 import { access, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import type { Readable } from "node:stream";
+import { createInterface } from "node:readline";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -14,6 +18,9 @@ const FLAGS = [
   "--disable-component-update",
   "--disable-sync",
 ];
+
+/** One that was told to close and does not is ended. */
+const CLOSE_TIMEOUT_MS = 10_000;
 
 export interface Chromium {
   open(url: string): Promise<Page>;
@@ -41,7 +48,7 @@ export async function findChromium(): Promise<string | undefined> {
 }
 
 export async function startChromium(executablePath: string): Promise<Chromium> {
-  const profile = await mkdtemp(join(tmpdir(), "peerloom-chromium-"));
+  const profile = await newProfile();
   const context: BrowserContext = await chromium.launchPersistentContext(profile, {
     executablePath,
     headless: true,
@@ -49,6 +56,56 @@ export async function startChromium(executablePath: string): Promise<Chromium> {
     ignoreDefaultArgs: ["--disable-back-forward-cache"],
     args: FLAGS,
   });
+  return inContext(context, async () => {
+    await context.close();
+    await removeProfile(profile);
+  });
+}
+
+/** One in which a tab is hidden behind another, and can be frozen then. Playwright's own makes every page believe that it is in front. */
+export async function startChromiumWithTabs(executablePath: string): Promise<Chromium> {
+  const profile = await newProfile();
+  const child = spawn(
+    executablePath,
+    [...FLAGS, "--headless=new", "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"],
+    { stdio: ["ignore", "ignore", "pipe"] },
+  );
+  const ended = once(child, "close");
+  const browser = await chromium.connectOverCDP(await debuggerOf(child), { noDefaults: true });
+  const [context] = browser.contexts();
+  if (context === undefined) throw new Error("Chromium has no context");
+  return inContext(context, async () => {
+    const debug = await browser.newBrowserCDPSession();
+    // It answers by going.
+    await debug.send("Browser.close").catch(() => {});
+    const timer = setTimeout(() => child.kill("SIGKILL"), CLOSE_TIMEOUT_MS);
+    await ended;
+    clearTimeout(timer);
+    await removeProfile(profile);
+  });
+}
+
+function newProfile(): Promise<string> {
+  return mkdtemp(join(tmpdir(), "peerloom-chromium-"));
+}
+
+function removeProfile(profile: string): Promise<void> {
+  return rm(profile, { recursive: true, force: true, maxRetries: 5 });
+}
+
+/** Where Chromium takes DevTools connections, which it says on standard error. */
+async function debuggerOf({ stderr }: ChildProcessByStdio<null, null, Readable>): Promise<string> {
+  for await (const line of createInterface({ input: stderr })) {
+    const [, url] = /DevTools listening on (ws:\S+)/.exec(line) ?? [];
+    if (url === undefined) continue;
+    // What else it says is of no interest, and must not fill the pipe.
+    stderr.resume();
+    return url;
+  }
+  throw new Error("Chromium ended before it could be spoken to");
+}
+
+function inContext(context: BrowserContext, close: () => Promise<void>): Chromium {
   return {
     async open(url) {
       const page = await context.newPage();
@@ -67,9 +124,6 @@ export async function startChromium(executablePath: string): Promise<Chromium> {
         await debug.detach();
       }
     },
-    async close() {
-      await context.close();
-      await rm(profile, { recursive: true, force: true });
-    },
+    close,
   };
 }

@@ -2,26 +2,32 @@
 import type { CDPSession, Page } from "playwright-core";
 import { expect } from "vitest";
 import type { Peer, Session } from "../../peer/node.ts";
+import type { Chromium } from "./chromium.ts";
 import { browserTest, Stage } from "./stage.ts";
 
 let node: Peer;
+let tabs: Chromium;
 const stage = Stage.set(async () => {
   node = await stage.openPeer({ network: "life" });
+  tabs = await stage.startBrowserWithTabs();
 });
 
 /** The runtime and what the page's own code holds. */
+declare const document: EventTarget & { readonly visibilityState: string };
 declare const PagePeer: typeof Peer;
 declare let peer: Peer;
 declare let session: Session;
-declare let seen: { readonly edge: boolean[]; pageshow: boolean | undefined };
+declare let seen: { readonly edge: boolean[]; readonly states: string[]; pageshow: boolean | undefined };
 
 /** A page with a session to the Node peer, in which what Node writes is echoed. */
-async function openPage(only?: "relay" | "direct"): Promise<Page> {
-  const page = await stage.openPage();
+async function openPage(only?: "relay" | "direct", browser: Chromium = stage.browser): Promise<Page> {
+  const page = await stage.openPage(browser);
   await page.evaluate(
     async ({ id, options }) => {
       peer = await PagePeer.open(options);
-      seen = { edge: [], pageshow: undefined };
+      seen = { edge: [], states: [], pageshow: undefined };
+      for (const name of ["freeze", "resume", "visibilitychange"])
+        document.addEventListener(name, () => seen.states.push(`${name} ${document.visibilityState}`));
       peer.addEventListener("edge", (event) => {
         seen.edge.push((event as CustomEvent<{ connected: boolean }>).detail.connected);
       });
@@ -104,3 +110,33 @@ browserTest("a page that comes back online is at the edge again at once", async 
   expect(await after).toBe("written while it was offline");
   await page.close();
 });
+
+browserTest.for(["relay", "direct"] as const)(
+  "a page in the background goes on, and one that was frozen there goes on when it thaws, %s only",
+  async (only) => {
+    const page = await openPage(only, tabs);
+    const id = await page.evaluate(() => peer.id);
+    const echo = await openEcho(page);
+    expect(await echo("in front")).toBe("in front");
+    const front = await tabs.open(`${stage.edge.url}/health`);
+    await front.bringToFront();
+    await page.waitForFunction(() => document.visibilityState === "hidden");
+    for (let i = 0; i < 20; i++) expect(await echo(`behind ${i}`)).toBe(`behind ${i}`);
+
+    const debug = await debugOf(page);
+    await debug.send("Page.setWebLifecycleState", { state: "frozen" });
+    const across = echo("written while it was frozen");
+    // It answers nothing, so that the path is given up; the session is not.
+    await pathIs(id, false);
+    await debug.send("Page.setWebLifecycleState", { state: "active" });
+    expect(await across).toBe("written while it was frozen");
+    expect(await page.evaluate(() => seen.states)).toEqual([
+      "visibilitychange hidden",
+      "freeze hidden",
+      "resume hidden",
+    ]);
+    expect(await page.evaluate(() => peer.id)).toBe(id);
+    await front.close();
+    await page.close();
+  },
+);

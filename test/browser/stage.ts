@@ -3,7 +3,7 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, test } from "vitest";
 import { type EmbeddedEdge, type EmbeddedEdgeOptions, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
 import { type NodePeerOptions, Peer } from "../../peer/node.ts";
-import { type Chromium, findChromium, startChromium } from "./chromium.ts";
+import { type Chromium, findChromium, startChromium, startChromiumWithTabs } from "./chromium.ts";
 
 const executable = await findChromium();
 if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
@@ -43,6 +43,13 @@ export class Stage {
     return browser;
   }
 
+  /** One whose tabs hide each other. */
+  async startBrowserWithTabs(): Promise<Chromium> {
+    const browser = await startChromiumWithTabs(executable ?? "");
+    this.#closes.push(() => browser.close());
+    return browser;
+  }
+
   /** In this process. Nobody of the machine's own network is met. */
   async openPeer(options: NodePeerOptions): Promise<Peer> {
     const peer = await Peer.open({ edge: this.edge.url, iceServers: [], lan: false, ...options });
@@ -51,8 +58,8 @@ export class Stage {
   }
 
   /** The edge's page with the runtime's `Peer` beside it, as the global `PagePeer`. */
-  async openPage(): Promise<Page> {
-    const page = await this.browser.open(this.edge.url);
+  async openPage(browser: Chromium = this.browser): Promise<Page> {
+    const page = await browser.open(this.edge.url);
     await this.importRuntime(page);
     return page;
   }

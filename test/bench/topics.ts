@@ -22,7 +22,7 @@ const STACKS: { readonly [name: string]: { readonly module?: string; readonly an
 const SEED = 1;
 /** Meshes are made by then: several heartbeats of both. */
 const SETTLE_MS = 6_000;
-const LINKS_MS_MAX = 60_000;
+const LINKS_MS_MAX = 180_000;
 const LOOK_MS = 20;
 /** Nothing has come for so long: what is missing is lost. */
 const QUIET_MS = 5_000;

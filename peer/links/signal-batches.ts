@@ -6,8 +6,8 @@
 import type { Clock, RtcSignal, Timer } from "../runtime.ts";
 import type { RtcBatch } from "./signaller.ts";
 
-/** Own addresses are found in a few ms, a STUN server's answer takes a round trip; who has found all does not wait. */
-export const GATHER_MS = 40;
+/** Own addresses are found in a few ms, a STUN server's answer, without which few NATs are passed, takes a round trip; who has found all does not wait. */
+export const GATHER_MS = 100;
 /** Of candidates in one message: with a description, sealed, that stays below what peers carry for each other (4 KiB). */
 const BATCH_CHARACTERS_MAX = 2_048;
 /** Candidates in one message of their own. */

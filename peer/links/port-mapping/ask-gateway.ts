@@ -1,5 +1,6 @@
 /** One question by UDP to the gateway, asked again with growing pauses, as RFC 6886 §3.1 wants it. */
-import type { MappingContext } from "./mapper.ts";
+import { PeerloomError } from "../../../shared/errors.ts";
+import type { MappingContext, MappingProtocol } from "./mapper.ts";
 
 /** RFC 6886 begins at 250 ms, doubles, and gives up after a minute; a home's gateway has answered by the fourth, or will not. */
 const RESEND_MS = [250, 500, 1_000, 2_000] as const;
@@ -42,4 +43,24 @@ export async function askGateway<T>(
   } finally {
     socket.close();
   }
+}
+
+/**
+ * The same of protocols whose answers bring a result code, 0 for success.
+ * @param results what the codes say, in their order
+ * @throws PeerloomError `link/timeout` when no answer came, `link/failed` when the gateway refuses; as `askGateway`
+ */
+export async function successOf<T extends { readonly result: number }>(
+  context: MappingContext,
+  { protocol, results }: { readonly protocol: MappingProtocol; readonly results: readonly string[] },
+  question: Question<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  const { gateway } = context.route;
+  const answer = await askGateway(context, question, signal);
+  if (answer === undefined)
+    throw new PeerloomError("link/timeout", `The gateway ${gateway} does not answer (${protocol}).`);
+  if (answer.result === 0) return answer;
+  const why = results[answer.result] ?? `result ${answer.result}`;
+  throw new PeerloomError("link/failed", `The gateway ${gateway} refuses (${protocol}): ${why}.`);
 }

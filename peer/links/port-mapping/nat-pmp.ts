@@ -1,7 +1,7 @@
 /** NAT-PMP (RFC 6886): PCP's simpler forerunner at the same port, which many gateways speak alone. */
 import { readUint16, readUint32, writeUint32 } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
-import { askGateway } from "./ask-gateway.ts";
+import { successOf } from "./ask-gateway.ts";
 import type { MappedPort, MappingContext, PortMapper } from "./mapper.ts";
 import { GATEWAY_PORT } from "./pcp.ts";
 
@@ -98,12 +98,8 @@ export class NatPmpMapper implements PortMapper {
     signal: AbortSignal,
   ): Promise<T> {
     const question = { sends: [{ bytes, host: this.gateway }], port: GATEWAY_PORT, read };
-    const answer = await askGateway(this.#context, question, signal);
-    if (answer === undefined)
-      throw new PeerloomError("link/timeout", `The gateway ${this.gateway} does not answer (NAT-PMP).`);
-    if (answer.result === 0) return answer.value;
-    const why = RESULTS[answer.result] ?? `result ${answer.result}`;
-    throw new PeerloomError("link/failed", `The gateway ${this.gateway} refuses (NAT-PMP): ${why}.`);
+    return (await successOf(this.#context, { protocol: this.protocol, results: RESULTS }, question, signal))
+      .value;
   }
 }
 

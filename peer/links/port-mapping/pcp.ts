@@ -2,7 +2,7 @@
 import { concatBytes, equalBytes, readUint16, readUint32, writeUint32 } from "../../../shared/bytes.ts";
 import { assert, PeerloomError } from "../../../shared/errors.ts";
 import { octetsOf } from "../address.ts";
-import { askGateway } from "./ask-gateway.ts";
+import { successOf } from "./ask-gateway.ts";
 import { type MappedPort, type MappingContext, NONCE_BYTES, type PortMapper } from "./mapper.ts";
 
 /** Of PCP and NAT-PMP servers. */
@@ -116,7 +116,7 @@ export class PcpMapper implements PortMapper {
     this.#asked = undefined;
   }
 
-  async #ask(
+  #ask(
     request: Pick<MapRequest, "port" | "outerPort" | "lifetimeSeconds">,
     signal: AbortSignal,
   ): Promise<PcpAnswer> {
@@ -127,12 +127,7 @@ export class PcpMapper implements PortMapper {
       port: GATEWAY_PORT,
       read: (answer: Uint8Array) => decodeMap(answer, { nonce, port: request.port }),
     };
-    const answer = await askGateway(this.#context, question, signal);
-    if (answer === undefined)
-      throw new PeerloomError("link/timeout", `The gateway ${this.gateway} does not answer (PCP).`);
-    if (answer.result === 0) return answer;
-    const why = RESULTS[answer.result] ?? `result ${answer.result}`;
-    throw new PeerloomError("link/failed", `The gateway ${this.gateway} refuses (PCP): ${why}.`);
+    return successOf(this.#context, { protocol: this.protocol, results: RESULTS }, question, signal);
   }
 }
 

@@ -57,15 +57,20 @@ export class Introducer {
     return this.#options.rendezvous.state.phase === "joined";
   }
 
+  /** Until then nobody can be signalled. @throws PeerloomError `edge/unreachable`, `aborted` */
+  untilJoined(signal: AbortSignal): Promise<void> {
+    return this.#options.rendezvous.waitUntilJoined(signal);
+  }
+
   /** @throws PeerloomError `edge/unreachable`, `aborted` */
   async find(peerId: PeerId, signal: AbortSignal): Promise<Contact | undefined> {
-    await this.#options.rendezvous.waitUntilJoined(signal);
+    await this.untilJoined(signal);
     return this.#options.rendezvous.find(peerId, signal);
   }
 
   /** @throws PeerloomError `peer/not-found`, `edge/unreachable`, `edge/relay-unavailable`, `aborted` */
   async relay(peerId: PeerId, dial: SignalMessage, signal: AbortSignal): Promise<RelayGrant> {
-    await this.#options.rendezvous.waitUntilJoined(signal);
+    await this.untilJoined(signal);
     return this.#options.rendezvous.relay(peerId, await this.#seal(peerId, dial), signal);
   }
 

@@ -224,12 +224,7 @@ export class Connector {
     }
     if (introducer !== undefined && policy === "direct" && rtc !== undefined) {
       const send = (message: SignalMessage): void => introducer.signal(peerId, message);
-      const link = async (signal: AbortSignal): Promise<Link> => {
-        // An offer that the edge does not carry is waited for in vain.
-        await introducer.untilJoined(signal);
-        return rtc.offer(peerId, send, signal);
-      };
-      ways.push({ name: "webrtc", afterMs: 0, link });
+      ways.push({ name: "webrtc", afterMs: 0, link: (signal) => rtc.offer(peerId, send, signal) });
     }
     ways.push(...(this.throughPeers?.ways(peerId) ?? []));
     return ways;

@@ -57,28 +57,30 @@ export class Introducer {
     return this.#options.rendezvous.state.phase === "joined";
   }
 
-  /** Until then nobody can be signalled. @throws PeerloomError `edge/unreachable`, `aborted` */
-  untilJoined(signal: AbortSignal): Promise<void> {
-    return this.#options.rendezvous.waitUntilJoined(signal);
-  }
-
   /** @throws PeerloomError `edge/unreachable`, `aborted` */
   async find(peerId: PeerId, signal: AbortSignal): Promise<Contact | undefined> {
-    await this.untilJoined(signal);
+    await this.#options.rendezvous.waitUntilJoined(signal);
     return this.#options.rendezvous.find(peerId, signal);
   }
 
   /** @throws PeerloomError `peer/not-found`, `edge/unreachable`, `edge/relay-unavailable`, `aborted` */
   async relay(peerId: PeerId, dial: SignalMessage, signal: AbortSignal): Promise<RelayGrant> {
-    await this.untilJoined(signal);
+    await this.#options.rendezvous.waitUntilJoined(signal);
     return this.#options.rendezvous.relay(peerId, await this.#seal(peerId, dial), signal);
   }
 
   /** Sends without waiting; a failure is told to `onSignalError`. */
   signal(peerId: PeerId, message: SignalMessage): void {
-    this.#seal(peerId, message).then(
-      (sealed) => this.#options.rendezvous.signal(peerId, sealed),
-      (error: unknown) => this.#options.runtime.log.debug("signal not sealed", { error: String(error) }),
+    const { rendezvous } = this.#options;
+    const send = async (): Promise<void> => {
+      const sealed = await this.#seal(peerId, message);
+      // Between two sockets, as after a page thawed: the next one carries it, or the error is told.
+      const { phase } = rendezvous.state;
+      if (phase === "waiting" || phase === "joining") await rendezvous.waitUntilJoined().catch(() => {});
+      rendezvous.signal(peerId, sealed);
+    };
+    send().catch((error: unknown) =>
+      this.#options.runtime.log.debug("signal not sealed", { error: String(error) }),
     );
   }
 

@@ -24,7 +24,7 @@ const PROGRAM = `
   }
   // What is closed takes a turn of the event loop to go.
   const held = () => process.getActiveResourcesInfo().filter((name) => /TCP|Pipe|FS|Timeout|Immediate/.test(name) && name !== "PipeWrap");
-  for (let turn = 0; turn < 100 && held().length > 0; turn++) await new Promise((resolve) => setTimeout(resolve, 10).unref() && setImmediate(resolve));
+  for (let turn = 0; turn < 100 && held().length > 0; turn++) await new Promise((resolve) => setImmediate(resolve));
   console.log(JSON.stringify({ held: held() }));
 `;
 

@@ -169,6 +169,8 @@ function tellPaths(peer: CliPeer, { output }: CommandContext, onPath: PeerScopeO
   peer.addEventListener("session", (event) => {
     const session = (event as CustomEvent<Session>).detail;
     if (!known.has(session)) {
+      // It is there a moment before its first path carries it.
+      if (session.path.kind === "none") return;
       known.add(session);
       session.addEventListener("close", (closed) => tell(session, (closed as CustomEvent<ErrorCode>).detail));
     }

@@ -8,13 +8,18 @@ import type { PortMappingState } from "../../../peer/overlay/port-mapping.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { FakePeer, ID_A, ID_B, start, temporaryFolder, TICKET } from "./fakes.ts";
 
-test("up says it is ready, names peers as they come, and being stopped is success", async () => {
+test("up says it is ready, names peers once a path to them stands, and being stopped is success", async () => {
   const data = await temporaryFolder();
   const running = start(["up", "--json", "--only", "relay", "--listen", "127.0.0.1:0"], { data });
   await running.stdout.contains('"ready"');
   const [peer] = running.peers;
-  peer?.dispatchEvent(new CustomEvent("session", { detail: peer.session }));
-  await peer?.session.close();
+  if (peer === undefined) throw new Error("up opened no peer");
+  const { path } = peer.session;
+  for (const now of [{ ...path, kind: "none" as const, transport: "none" as const }, path]) {
+    peer.session.path = now;
+    peer.dispatchEvent(new CustomEvent("session", { detail: peer.session }));
+  }
+  await peer.session.close();
   running.stop();
   expect(await running.exitCode).toBe(0);
   expect(running.stdout.events()).toMatchObject([
@@ -22,8 +27,8 @@ test("up says it is ready, names peers as they come, and being stopped is succes
     { event: "peer", id: ID_B, path: "relay", transport: "relay" },
     { event: "peer", id: ID_B, path: "none", transport: "none" },
   ]);
-  expect(peer?.options).toMatchObject({ only: "relay", listen: "127.0.0.1:0", dataDir: data });
-  expect(peer?.closed).toBe(1);
+  expect(peer.options).toMatchObject({ only: "relay", listen: "127.0.0.1:0", dataDir: data });
+  expect(peer.closed).toBe(1);
 });
 
 test("up says what the router does for its port, after it is ready", async () => {

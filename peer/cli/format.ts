@@ -1,4 +1,4 @@
-/** Lines for people that several commands print: of a transfer, of a mapped port. Pure: the same state gives the same line. */
+/** What several commands print for people: a transfer, a mapped port, a number of things. Pure: the same state gives the same line. */
 import { formatBytes, formatSeconds } from "../api/quantities.ts";
 
 export interface TransferState {
@@ -28,7 +28,7 @@ export function transferLine(state: TransferState): string {
     const left = (state.total - state.bytes) / state.bytesPerSecond;
     if (left > 0) parts.push(`${formatSeconds(left)} left`);
   }
-  if (state.sources > 0) parts.push(`${state.sources} ${state.sources === 1 ? "source" : "sources"}`);
+  if (state.sources > 0) parts.push(counted(state.sources, "source"));
   if (state.path !== "") parts.push(state.path);
   return parts.join("  ");
 }
@@ -43,4 +43,9 @@ export function describeMapping({
 }: Readonly<Record<string, unknown>>): string {
   if (phase === "mapped") return `maps ${String(address)} to this peer (${String(protocol)})`;
   return phase === "failed" ? `maps no port (${String(why)}): ${String(detail)}` : "asked to map the port";
+}
+
+/** `1 peer`, `2 peers`. */
+export function counted(count: unknown, name: string): string {
+  return `${String(count)} ${name}${count === 1 ? "" : "s"}`;
 }

@@ -4,6 +4,7 @@ import { LIMIT_MAX } from "../services/search/protocol.ts";
 import { SEARCH_DEFAULTS, type SearchHit, type SearchVia } from "../services/search/search.ts";
 import type { Command } from "./command.ts";
 import { formatBytes } from "../api/quantities.ts";
+import { counted } from "./format.ts";
 import { withPeer } from "./with-peer.ts";
 
 const WAYS: readonly SearchVia[] = ["auto", "index", "dht", "flood"];
@@ -65,5 +66,5 @@ function fields({ name, bytes, hash, ticket, via, sources }: SearchHit): SearchH
 }
 
 function line({ name, bytes, ticket, via, sources }: SearchHit): string {
-  return `${name}  ${formatBytes(bytes)}  ${sources} ${sources === 1 ? "peer" : "peers"}  (${via})\n  ${ticket}`;
+  return `${name}  ${formatBytes(bytes)}  ${counted(sources, "peer")}  (${via})\n  ${ticket}`;
 }

@@ -2,7 +2,7 @@
 import { PeerloomError } from "../../shared/errors.ts";
 import type { Command } from "./command.ts";
 import { askControl } from "./control-socket.ts";
-import { describeMapping } from "./format.ts";
+import { counted, describeMapping } from "./format.ts";
 import { dataFolderPath } from "./data-folder.ts";
 
 /** A status as it came from the other process: fields are shown, never trusted. */
@@ -68,16 +68,17 @@ function describe(answer: StatusAnswer): string {
     `id       ${String(id)}`,
     `edge     ${typeof edge === "string" ? edge : "none"}`,
     `listens  ${listen.join(" ") || "no"}`,
-    `router   ${mapping === null ? "not asked to map the port" : describeMapping(mapping)}`,
+    ...(mapping === null ? [] : [`router   ${describeMapping(mapping)}`]),
     `shares   ${shares.length}`,
-    `topics   ${topics.map(({ name, peers: others }) => `${String(name)} (${String(others)} peers)`).join(", ") || "none"}`,
-    `overlay  ${overlay === null ? "off" : `${String(overlay["links"])} links, ${String(overlay["dropped"])} messages dropped`}`,
+    `topics   ${topics.map(({ name, peers: others }) => `${String(name)} (${counted(others, "peer")})`).join(", ") || "none"}`,
+    `overlay  ${overlay === null ? "off" : `${counted(overlay["links"], "link")}, ${counted(overlay["dropped"], "message")} dropped`}`,
     `records  ${typeof records["kept"] === "number" ? records["kept"] : 0} kept for others`,
     `runs     peerloom ${String(command)}, process ${String(pid)}`,
     `peers    ${peers.length}`,
     ...peers.map((peer) => {
       const rtt = typeof peer["rttMs"] === "number" ? `${peer["rttMs"].toFixed(1)} ms` : "-";
-      return `  ${String(peer["id"])}  ${String(peer["path"])}  ${String(peer["transport"])}  ${rtt}  ${String(peer["why"])}`;
+      const why = peer["path"] === "direct" ? "" : `  ${String(peer["why"])}`;
+      return `  ${String(peer["id"])}  ${String(peer["path"])}  ${String(peer["transport"])}  ${rtt}${why}`;
     }),
   ].join("\n");
 }

@@ -3,6 +3,7 @@ import { short } from "../../shared/ids.ts";
 import { PAST_MAX } from "../services/topics/protocol.ts";
 import { RATE_MAX, TOPIC_DEFAULTS } from "../services/topics/topic-options.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { counted } from "./format.ts";
 import type { CliTopic } from "./peer-contract.ts";
 import { printed, shown } from "./value-output.ts";
 import { withPeer } from "./with-peer.ts";
@@ -48,7 +49,7 @@ export const pub: Command = {
         output.note(
           peers === 0
             ? "Published, and nobody listens. Is it the right network?"
-            : `Published to ${peers} ${peers === 1 ? "peer" : "peers"}, who pass it on.`,
+            : `Published to ${counted(peers, "peer")}, who pass it on.`,
         );
       }
       await topic.close();

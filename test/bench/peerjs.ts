@@ -1,5 +1,5 @@
 /**
- * The edge's PeerServer beside PeerServer itself: sockets opened a second, one message's time, messages a second when every pair always
+ * The edge's PeerServer beside PeerServer itself and beside a bare object, which is what workerd takes: sockets opened a second, one message's time, messages a second when every pair always
  * has some under way, memory of an idle socket.
  * `node test/bench/peerjs.ts [--rounds 3] [--sockets 1000] [--atOnce 64] [--underWay 1] [--seconds 5] [--messages 2000]`
  */
@@ -16,7 +16,7 @@ const REST_MS = 2_000;
 
 await runBenchmark({
   name: "peerjs",
-  stacks: ["peerserver", "peerloom-peerjs"],
+  stacks: ["peerserver", "peerjs-bare", "peerloom-peerjs"],
   rounds: 3,
   numbers: { sockets: 1_000, atOnce: 64, underWay: 1, seconds: 5, messages: 2_000 },
   ratios: [
@@ -25,6 +25,9 @@ await runBenchmark({
     { of: "peerloom-peerjs", to: "peerserver", figure: "p50Us" },
     { of: "peerloom-peerjs", to: "peerserver", figure: "p99Us" },
     { of: "peerloom-peerjs", to: "peerserver", figure: "idleKiB" },
+    { of: "peerloom-peerjs", to: "peerjs-bare", figure: "openedPerSecond" },
+    { of: "peerloom-peerjs", to: "peerjs-bare", figure: "messagesPerSecond" },
+    { of: "peerloom-peerjs", to: "peerjs-bare", figure: "idleKiB" },
   ],
   measure: (stack, { sockets = 0, atOnce = 0, underWay = 0, seconds = 0, messages = 0 }) =>
     withServer(stack, async (server, url) => {

@@ -58,6 +58,7 @@ export const STACKS: { readonly [name: string]: StackSource } = {
   "compute-1": { module: at("stacks/compute.ts"), variant: "1" },
   "compute-2": { module: at("stacks/compute.ts"), variant: "2", helper: true },
   peerserver: { module: at("anchors/peerserver.ts"), variant: "", anchor: true, helper: true },
+  "peerjs-bare": { module: at("stacks/peerjs-bare.ts"), variant: "", helper: true },
   "peerloom-peerjs": { module: at("stacks/peerloom-peerjs.ts"), variant: "", helper: true },
   "peerloom-joined": { module: at("stacks/peerloom.ts"), variant: "joined", helper: true },
 };

@@ -1,10 +1,11 @@
 /**
- * The yardstick of the relay: an object that passes every message of one socket to the other and does nothing else, in
- * Miniflare without wrangler's proxy, hibernation API, no compression. Objects have no backpressure, so the ends keep to a
+ * The yardstick of the relay: an object that passes every message of one socket to the other and does nothing else, with the
+ * hibernation API and no compression. Objects have no backpressure, so the ends keep to a
  * window: the receiver says what it has taken. Its clients do not mask either: that would halve the ceiling.
  */
 import { WebSocket } from "ws";
 import { CLIENT_OPTIONS } from "../../../peer/adapters/node/websocket.ts";
+import { startBareWorker } from "../lib/bare-worker.ts";
 import type { Conn, Stack } from "../lib/stack.ts";
 
 const WORKER = `
@@ -41,21 +42,9 @@ export function createStack(): Stack {
   return {
     stop: () => stop(),
     async helper() {
-      const { Miniflare, convertV4MiniflareOptions } = await import("miniflare");
-      const runtime = new Miniflare(
-        convertV4MiniflareOptions({
-          name: "bare",
-          host: "127.0.0.1",
-          port: 0,
-          cf: false,
-          modules: [{ type: "ESModule", path: "worker.js", contents: WORKER }],
-          compatibilityDate: "2026-10-23",
-          compatibilityFlags: ["no_nodejs_compat", "no_nodejs_compat_v2"],
-          durableObjects: { PAIR: { className: "Pair", useSQLite: true } },
-        }),
-      );
-      stop = () => runtime.dispose();
-      return (await runtime.ready).origin.replace("http", "ws");
+      const worker = await startBareWorker(WORKER, { PAIR: "Pair" });
+      stop = () => worker.stop();
+      return worker.origin.replace("http", "ws");
     },
     async listen(accept, helper) {
       const calls = openSocket(`${helper}/lobby`);

@@ -18,6 +18,7 @@ const ALL = [
   "topics",
   "feeds",
   "compute",
+  "workers",
   "rpc",
   "peerjs",
   "edge",

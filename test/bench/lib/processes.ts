@@ -46,6 +46,23 @@ export async function withTrio<T>(
   }
 }
 
+/** Starts so many helpers of a stack and one dialler that knows all their addresses, runs the body, ends them. */
+export async function withCrew<T>(
+  stack: string,
+  size: number,
+  body: (crew: { readonly helpers: readonly Side[]; readonly dialler: Side }) => Promise<T>,
+): Promise<T> {
+  const helpers = Array.from({ length: size }, (_, i) => start(stack, `helper ${i + 1}`));
+  const dialler = start(stack, "dialler");
+  try {
+    const addresses = await Promise.all(helpers.map((side) => side.call("helper", {}, START_MS_MAX)));
+    await dialler.call("prepare", { address: addresses.join(), helper: "" }, START_MS_MAX);
+    return await body({ helpers, dialler });
+  } finally {
+    await Promise.all([dialler, ...helpers].map((side) => side.end()));
+  }
+}
+
 /** Starts the helper of a stack that only serves, runs the body with its URL, ends it. */
 export async function withServer<T>(
   stack: string,

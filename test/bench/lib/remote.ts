@@ -67,6 +67,11 @@ export class Remote<O extends Calls<O>> {
     });
   }
 
+  /** Of the process, as long as it runs. */
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   /** Keeps it, and what it starts from now on, to one processor. Linux only. */
   pin(processor: number): void {
     execFileSync("taskset", ["-acp", String(processor), String(this.#child.pid)], { stdio: "ignore" });

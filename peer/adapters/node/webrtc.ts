@@ -3,11 +3,10 @@
  * throws inside, and it believes the SDP it is given, so both are fenced here.
  */
 import type { DataChannel, IceServer as NativeIceServer, PeerConnection } from "node-datachannel";
-import { concatBytes } from "../../../shared/bytes.ts";
 import { type ErrorCode, PeerloomError } from "../../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
 import type { IceServer, RtcConnection, RtcSignal, WebRtcHost } from "../../runtime.ts";
-import { plainView } from "./memory.ts";
+import { joinPooled, plainView } from "./memory.ts";
 
 type Native = typeof import("node-datachannel");
 
@@ -145,8 +144,10 @@ class NodeRtcConnection implements RtcConnection {
   }
 
   send(parts: readonly Uint8Array[]): void {
-    const message = parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(...parts);
-    this.#send((channel) => channel.sendMessageBinary(message));
+    const { bytes, written } = joinPooled(parts);
+    this.#send((channel) => channel.sendMessageBinary(bytes));
+    // It has its own copy.
+    written?.();
   }
 
   sendText(text: string): void {

@@ -1,10 +1,10 @@
 /**
- * Who may signal through the edge now. A newcomer is told of up to sixteen peers, and each message there is billed: three negotiations have
+ * Who may signal through the edge now. A newcomer is told of up to sixteen peers, and each message there is billed: four negotiations have
  * their turn at once, and once a link stands peers carry the others. A turn ends by itself, so that two who do not answer hold nobody up.
  */
 import type { Clock } from "../runtime.ts";
 
-const TURNS = 3;
+const TURNS = 4;
 /** A pair that meets next door has met by then; for one far away the next begins beside it. */
 const TURN_MS = 1_000;
 const LOOK_EVERY_MS = 20;

@@ -50,8 +50,8 @@ const CONTACTS_RANDOM: number = BEACONS_MAX / 2;
 /** Hello, challenge, join, welcome with contacts; then an offer and an answer for each that the edge carries; then release. */
 const JOIN_MESSAGES = 3;
 const SIGNALS_PER_CONTACT = 2;
-/** The edge carries the signals of the first three links, peers those of all others once one stands. */
-const CONTACTS_BY_EDGE = 3;
+/** The edge carries the signals of the first four links, peers those of all others once one stands. */
+const CONTACTS_BY_EDGE = 4;
 const KEY_COUNT: number = 2 ** 52;
 /** Simulated records are not forged: signatures would cost more than all the rest. */
 export const TRUSTING: RecordCheck = { check: (_, done) => done(true) };

@@ -1,4 +1,4 @@
-/** Who carries the signals of those whom an edge has named: it carries the first three, peers the rest, and it again where they do not. */
+/** Who carries the signals of those whom an edge has named: it carries the first four, peers the rest, and it again where they do not. */
 import { expect, onTestFinished, test } from "vitest";
 import { SimClock } from "../../../peer/adapters/sim/clock.ts";
 import { simRuntime } from "../../../peer/adapters/sim/runtime.ts";
@@ -10,7 +10,9 @@ import { type PeerId, requirePeerId } from "../../../shared/ids.ts";
 
 const OFFER: SignalMessage = { kind: "meet" };
 const LINK = {} as Link;
-const PEERS = ["b", "c", "d", "e", "f", "g", "h"].map((letter) => requirePeerId(`${letter.repeat(51)}a`));
+const PEERS = ["b", "c", "d", "e", "f", "g", "h", "i", "j"].map((letter) =>
+  requirePeerId(`${letter.repeat(51)}a`),
+);
 
 class Newcomer {
   readonly clock = new SimClock();
@@ -75,21 +77,21 @@ class Newcomer {
   }
 }
 
-test("the edge carries three offers, and once a link stands peers carry the others", async () => {
+test("the edge carries four offers, and once a link stands peers carry the others", async () => {
   const newcomer = new Newcomer();
   await newcomer.clock.advance(500);
-  expect(newcomer.byEdge).toEqual([0, 1, 2]);
+  expect(newcomer.byEdge).toEqual([0, 1, 2, 3]);
   await newcomer.linked(1);
   newcomer.isAnswered = true;
   await newcomer.clock.advance(20_000);
-  expect(newcomer.byPeers).toEqual([3, 4, 5, 6]);
-  expect(newcomer.byEdge).toEqual([0, 1, 2]);
+  expect(newcomer.byPeers).toEqual([4, 5, 6, 7, 8]);
+  expect(newcomer.byEdge).toEqual([0, 1, 2, 3]);
 });
 
-test("three that do not answer hold nobody up", async () => {
+test("four that do not answer hold nobody up", async () => {
   const newcomer = new Newcomer();
   await newcomer.clock.advance(1_500);
-  expect(newcomer.byEdge).toEqual([0, 1, 2, 3, 4, 5]);
+  expect(newcomer.byEdge).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
 });
 
 test("whom no peer knows may be of a network apart: the edge carries, however many links there are", async () => {
@@ -98,10 +100,10 @@ test("whom no peer knows may be of a network apart: the edge carries, however ma
   newcomer.reaches = false;
   await newcomer.clock.settle();
   await newcomer.linked(0);
-  expect(newcomer.byPeers).toEqual([3, 4, 5, 6]);
-  expect(newcomer.byEdge).toEqual([0, 1, 2]); // Their turns are not over yet.
+  expect(newcomer.byPeers).toEqual([4, 5, 6, 7, 8]);
+  expect(newcomer.byEdge).toEqual([0, 1, 2, 3]); // Their turns are not over yet.
   await newcomer.clock.advance(5_000);
-  expect(newcomer.byEdge).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  expect(newcomer.byEdge).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
 });
 
 test("whoever says that he carries, and does not, costs three seconds", async () => {
@@ -109,9 +111,9 @@ test("whoever says that he carries, and does not, costs three seconds", async ()
   await newcomer.clock.settle();
   await newcomer.linked(0);
   await newcomer.clock.advance(2_500);
-  expect(newcomer.byEdge).toEqual([0, 1, 2]);
+  expect(newcomer.byEdge).toEqual([0, 1, 2, 3]);
   await newcomer.clock.advance(5_000);
-  expect(newcomer.byEdge).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  expect(newcomer.byEdge).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
 });
 
 test("a peer with links enough does not ask the edge for who is silent", async () => {
@@ -120,5 +122,5 @@ test("a peer with links enough does not ask the edge for who is silent", async (
   newcomer.isReady = true;
   await newcomer.linked(0);
   await newcomer.clock.advance(5_000);
-  expect(newcomer.byEdge).toEqual([0, 1, 2]);
+  expect(newcomer.byEdge).toEqual([0, 1, 2, 3]);
 });

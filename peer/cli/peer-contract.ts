@@ -19,7 +19,7 @@ import type { Topic } from "../services/topics/topic.ts";
 import type { TopicMessage, TopicOptions } from "../services/topics/topic-options.ts";
 
 export interface CliTopic
-  extends EventTarget, AsyncIterable<TopicMessage>, Pick<Topic, "peers" | "publish" | "close"> {}
+  extends EventTarget, AsyncIterable<TopicMessage>, Pick<Topic, "peers" | "missed" | "publish" | "close"> {}
 
 export type PeerOpenOptions = NodePeerOptions;
 

@@ -87,7 +87,11 @@ export const sub: Command = {
       const topic = peer.topic(name, { history, order, rate });
       output.result({ event: "subscribed", topic: name });
       output.note(`Listening to ${name}. Stop it with Ctrl-C.`);
+      let missed = 0;
       for await (const { from, value, isPast } of topic) {
+        const count = topic.missed - missed;
+        missed += count;
+        if (count > 0) output.result({ event: "missed", topic: name, count }, `${count} missed`);
         const past = isPast ? { past: true } : {};
         output.result(
           { event: "message", topic: name, from, ...shown(value), ...past },

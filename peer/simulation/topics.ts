@@ -7,6 +7,7 @@ import { SyncClock } from "../adapters/sim/sync-clock.ts";
 import type { Envelope, MessageId, TopicId } from "../services/topics/envelope.ts";
 import { Gossip } from "../services/topics/gossip.ts";
 import { encodeMessage, type TopicMessage } from "../services/topics/protocol.ts";
+import { type Numbered, SenderOrder } from "../services/topics/order.ts";
 import type { TopicMesh } from "../services/topics/topic-mesh.ts";
 import { type PeerId, peerIdFromKey, PUBLIC_KEY_BYTES } from "../../shared/ids.ts";
 import { LatencySpace, type Position } from "./latency.ts";
@@ -23,6 +24,8 @@ export interface TopicWorldOptions {
   readonly uplinkMbit?: number;
   /** Messages a second of one publisher. @default 1_000 */
   readonly rate?: number;
+  /** Of all that is sent, so much is lost and sent again, while what follows it on the same link waits. @default 0 */
+  readonly lossShare?: number;
 }
 
 export interface TopicRunOptions {
@@ -41,6 +44,8 @@ export interface TopicFigures {
   readonly msP50: number;
   readonly msP99: number;
   readonly msMax: number;
+  /** Of all messages, those that a reader in order has not got. */
+  readonly missedInOrder: number;
   /** Bodies received for each message and live peer, the publisher left out. */
   readonly copies: number;
   /** All that was sent beside the bodies, for each message and live peer, bytes. */
@@ -56,6 +61,8 @@ const SETTLE_MS = 4_000;
 /** What has not come by then does not come. */
 const END_MS = 12_000;
 const ENVELOPE_BYTES = 133;
+/** After the first loss; twice as long after each further one. SCTP's least, RFC 9260. */
+const RETRANSMIT_MS = 1_000;
 
 export interface TopicNode {
   readonly id: PeerId;
@@ -68,12 +75,20 @@ export interface TopicNode {
   /** Takes part in everything, and passes no message on. */
   isMute: boolean;
   uplinkFreeMs: number;
+  /** When what was sent last to each neighbour is there. */
+  readonly arrivesMs: Map<TopicNode, number>;
+}
+
+interface Ordered extends Numbered {
+  readonly id: MessageId;
 }
 
 interface Published {
   readonly envelope: Envelope;
   readonly atMs: number;
   readonly receivedMs: Map<TopicNode, number>;
+  /** Who has it in its order. */
+  readonly readBy: Set<TopicNode>;
   bodies: number;
 }
 
@@ -86,6 +101,7 @@ export class TopicWorld {
   readonly #space: LatencySpace;
   readonly #uplinkBytesPerMs: number;
   readonly #rate: number;
+  readonly #lossShare: number;
   readonly #published = new Map<MessageId, Published>();
   readonly #ids = new Map<Envelope, MessageId>();
   readonly #forged = new WeakSet<Envelope>();
@@ -93,11 +109,20 @@ export class TopicWorld {
   #wordBytes = 0;
 
   constructor(options: TopicWorldOptions) {
-    const { nodes, seed, links = 32, rttMsMedian = 80, uplinkMbit = 10, rate = 1_000 } = options;
+    const {
+      nodes,
+      seed,
+      links = 32,
+      rttMsMedian = 80,
+      uplinkMbit = 10,
+      rate = 1_000,
+      lossShare = 0,
+    } = options;
     this.random = seededRandom(`${seed}/topics`);
     this.#space = new LatencySpace(this.random.fork("latency"), rttMsMedian);
     this.#uplinkBytesPerMs = (uplinkMbit * 1_000) / 8;
     this.#rate = rate;
+    this.#lossShare = lossShare;
     this.nodes = Array.from({ length: nodes }, () => this.#node());
     const [first] = this.nodes as [TopicNode];
     for (const [i, node] of this.nodes.entries()) {
@@ -149,7 +174,13 @@ export class TopicWorld {
 
   publish(from: TopicNode, bytes: number): MessageId {
     const { id, envelope } = this.#envelope(from, bytes);
-    this.#published.set(id, { envelope, atMs: this.clock.monotonicMs(), receivedMs: new Map(), bodies: 0 });
+    this.#published.set(id, {
+      envelope,
+      atMs: this.clock.monotonicMs(),
+      receivedMs: new Map(),
+      readBy: new Set(),
+      bodies: 0,
+    });
     from.mesh.publish(id, envelope);
     return id;
   }
@@ -184,11 +215,13 @@ export class TopicWorld {
     const times: number[] = [];
     let wanted = 0;
     let bodies = 0;
-    for (const { envelope, atMs, receivedMs, bodies: count } of this.#published.values()) {
+    let read = 0;
+    for (const { envelope, atMs, receivedMs, readBy, bodies: count } of this.#published.values()) {
       bodies += count;
       for (const node of alive) {
         if (node.id === envelope.publisher) continue;
         wanted += 1;
+        if (readBy.has(node)) read += 1;
         const at = receivedMs.get(node);
         if (at !== undefined) times.push(at - atMs);
       }
@@ -199,6 +232,7 @@ export class TopicWorld {
       msP50: rounded(quantile(times, 0.5), 1),
       msP99: rounded(quantile(times, 0.99), 1),
       msMax: rounded(times.at(-1) ?? 0, 1),
+      missedInOrder: rounded(1 - read / wanted, 6),
       copies: rounded(bodies / wanted, 3),
       wordBytes: rounded(this.#wordBytes / wanted, 1),
     };
@@ -231,15 +265,22 @@ export class TopicWorld {
           return true;
         },
         judgeReply: (_, done) => this.clock.setTimer(JUDGE_MS, () => done(true)),
-        deliver: (messageId) => {
+        deliver: (messageId, { publisher, runMs, seq }) => {
           this.#published.get(messageId)?.receivedMs.set(node, this.clock.monotonicMs());
+          order.add({ publisher, runMs, seq, id: messageId });
         },
+        withheld: () => {},
         past: () => {},
         pastOver: () => {},
         replied: () => {},
         heard: () => {},
         changed: () => {},
       },
+    });
+    const order = new SenderOrder<Ordered>({
+      clock: this.clock,
+      isAwaited: (publisher, announcedByMs) => mesh.isAwaited(publisher, announcedByMs),
+      emit: (item) => this.#published.get(item.id)?.readBy.add(node),
     });
     const node: TopicNode = {
       id,
@@ -250,6 +291,7 @@ export class TopicWorld {
       isDead: false,
       isMute: false,
       uplinkFreeMs: 0,
+      arrivesMs: new Map(),
     };
     this.#byId.set(id, node);
     return node;
@@ -277,8 +319,20 @@ export class TopicWorld {
     const leavesMs = (isBody ? Math.max(nowMs, from.uplinkFreeMs) : nowMs) + bytes / this.#uplinkBytesPerMs;
     if (isBody) from.uplinkFreeMs = leavesMs;
     const oneWayMs = this.#space.rttMs(from.position, to.position) / 2;
-    this.clock.setTimer(leavesMs - nowMs + oneWayMs, () => this.#arrive(from, to, message));
+    this.clock.setTimer(leavesMs - nowMs + this.#wayMs(from, to, leavesMs, oneWayMs), () =>
+      this.#arrive(from, to, message),
+    );
     return true;
+  }
+
+  /** With what is lost on the way, and sent again. */
+  #wayMs(from: TopicNode, to: TopicNode, leavesMs: number, oneWayMs: number): number {
+    if (this.#lossShare === 0) return oneWayMs;
+    let wayMs = oneWayMs;
+    for (let againMs = RETRANSMIT_MS; this.random.unit() < this.#lossShare; againMs *= 2) wayMs += againMs;
+    const arrivesMs = Math.max(leavesMs + wayMs, from.arrivesMs.get(to) ?? 0);
+    from.arrivesMs.set(to, arrivesMs);
+    return arrivesMs - leavesMs;
   }
 
   #arrive(from: TopicNode, to: TopicNode, message: TopicMessage): void {

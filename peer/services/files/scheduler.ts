@@ -224,7 +224,7 @@ export class Scheduler {
   #takeOver(source: SourceState, nowMs: number): Request | undefined {
     const ownMs = ((source.pending.size + 1) * this.#chunkBytes) / rateOf(source) + source.rttMs();
     let worstMs = Math.max(ownMs * TAKEOVER_GAIN, ownMs + TAKEOVER_GAIN_MS);
-    const mayRisk = this.#mayRisk(nowMs);
+    const mayRisk = this.#mayTakeOver(nowMs);
     let worst: { readonly index: number; readonly from: SourceState; readonly place: number } | undefined;
     for (const from of this.#sources) {
       if (from === source) continue;
@@ -254,6 +254,16 @@ export class Scheduler {
   #mayRisk(nowMs: number): boolean {
     this.#doubts = this.#doubts.filter((atMs) => nowMs - atMs < DOUBT_MS);
     return this.#vain + this.#doubts.length < this.#vainMax;
+  }
+
+  /**
+   * What may come in vain is kept for the end, where one late chunk is all that is waited for: early on, who is slow has hardly begun,
+   * and what it owes will not be missed before the rest.
+   */
+  #mayTakeOver(nowMs: number): boolean {
+    if (!this.#mayRisk(nowMs)) return false;
+    const share = 1 - this.#missing / this.#wanted.size;
+    return this.#vain + this.#doubts.length < Math.floor((this.#vainMax + 1) * share);
   }
 
   #dueMs(source: SourceState, index: number, nowMs: number): number {

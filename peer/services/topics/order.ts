@@ -1,16 +1,20 @@
 /**
- * One sender's messages in the order in which it published them: what comes early waits for what is missing, but not for long, and what comes
- * when it was passed over is left out.
+ * One sender's messages in the order in which it published them. What comes early waits for what is missing: as long as that is known to be on
+ * its way, within a bound, and else not for long. What was passed over is counted, and left out when it comes all the same.
  */
 import type { PeerId } from "../../../shared/ids.ts";
 import type { Clock, Timer } from "../../runtime.ts";
 
-/** What is missing may come so late. */
+/** What is missing, and not known to be on its way, may come so much later than what follows it; */
 export const GAP_MS = 2_000;
+/** what is on its way, so much. */
+export const GAP_MS_MAX = 15_000;
 /** Of a sender that was not heard before, the first message is the earliest that comes in this time. */
 export const FIRST_MS = 300;
 /** Of one sender; past that what is missing is given up. */
 export const HELD_MAX = 256;
+/** How often it is looked whether something is still on its way; a timer that is later than this has kept what came from being read, too. */
+const LOOK_MS = 100;
 /** Senders whose place is known; past that the one heard longest ago begins anew. */
 const SENDERS_MAX = 1_024;
 
@@ -20,24 +24,37 @@ export interface Numbered {
   readonly seq: number;
 }
 
+export interface OrderOptions<T> {
+  readonly clock: Clock;
+  /** Whether something of the publisher that was announced by that time (monotonic, ms) is known to be on its way, or is being judged. */
+  isAwaited(publisher: PeerId, announcedByMs: number): boolean;
+  emit(item: T): void;
+}
+
+interface Held<T> {
+  /** Undefined: a number that brings nothing. */
+  readonly item: T | undefined;
+  readonly atMs: number;
+}
+
 interface Sender<T> {
   readonly runMs: number;
   /** Undefined: the first has not been decided. */
   next: number | undefined;
-  readonly held: Map<number, T>;
+  /** What is below was never waited for. */
+  first: number | undefined;
+  readonly held: Map<number, Held<T>>;
   timer: Timer | undefined;
 }
 
 export class SenderOrder<T extends Numbered> {
-  readonly #clock: Clock;
-  readonly #emit: (item: T) => void;
+  readonly #options: OrderOptions<T>;
   readonly #senders = new Map<PeerId, Sender<T>>();
-  /** Came when they had been passed over. */
-  late = 0;
+  /** Numbers that were passed over, or came when their time was. */
+  missed = 0;
 
-  constructor(clock: Clock, emit: (item: T) => void) {
-    this.#clock = clock;
-    this.#emit = emit;
+  constructor(options: OrderOptions<T>) {
+    this.#options = options;
   }
 
   /** A message of the past was given out: what follows it is next. */
@@ -49,21 +66,12 @@ export class SenderOrder<T extends Numbered> {
   }
 
   add(item: T): void {
-    const { publisher, runMs, seq } = item;
-    let sender = this.#senders.get(publisher);
-    if (sender === undefined || runMs > sender.runMs) {
-      if (sender !== undefined) this.#skip(sender, true);
-      sender = this.#begin(publisher, runMs, seq === 0 ? 0 : undefined);
-    }
-    if (runMs < sender.runMs || (sender.next !== undefined && seq < sender.next)) {
-      this.late += 1;
-      return;
-    }
-    if (seq === 0) sender.next ??= 0;
-    sender.held.set(seq, item);
-    this.#drain(sender);
-    if (sender.held.size > HELD_MAX) this.#skip(sender, false);
-    this.#wait(sender);
+    this.#place(item, item);
+  }
+
+  /** This number came, and there is nothing to give out. */
+  none(numbered: Numbered): void {
+    this.#place(numbered, undefined);
   }
 
   close(): void {
@@ -71,9 +79,26 @@ export class SenderOrder<T extends Numbered> {
     this.#senders.clear();
   }
 
+  #place({ publisher, runMs, seq }: Numbered, item: T | undefined): void {
+    let sender = this.#senders.get(publisher);
+    if (sender === undefined || runMs > sender.runMs) {
+      while (sender !== undefined && sender.held.size > 0) this.#skip(sender);
+      sender = this.#begin(publisher, runMs, seq === 0 ? 0 : undefined);
+    }
+    if (runMs < sender.runMs || (sender.next !== undefined && seq < sender.next)) {
+      if (item !== undefined && (runMs < sender.runMs || seq < (sender.first ?? 0))) this.missed += 1;
+      return;
+    }
+    if (seq === 0) sender.next = sender.first = 0;
+    sender.held.set(seq, { item, atMs: this.#options.clock.monotonicMs() });
+    this.#drain(sender);
+    if (sender.held.size > HELD_MAX) this.#skip(sender);
+    this.#look(publisher, sender, Number.POSITIVE_INFINITY);
+  }
+
   #begin(publisher: PeerId, runMs: number, next: number | undefined): Sender<T> {
     this.#senders.get(publisher)?.timer?.cancel();
-    const sender: Sender<T> = { runMs, next, held: new Map(), timer: undefined };
+    const sender: Sender<T> = { runMs, next, first: next, held: new Map(), timer: undefined };
     this.#senders.delete(publisher);
     this.#senders.set(publisher, sender);
     if (this.#senders.size > SENDERS_MAX) {
@@ -84,34 +109,52 @@ export class SenderOrder<T extends Numbered> {
     return sender;
   }
 
-  #wait(sender: Sender<T>): void {
-    if (sender.held.size === 0) {
-      sender.timer?.cancel();
-      sender.timer = undefined;
-      return;
+  /** Gives up what has been missing for too long, and looks again when the next may be. @param dueMs when this look was to be */
+  #look(publisher: PeerId, sender: Sender<T>, dueMs: number): void {
+    const { clock } = this.#options;
+    sender.timer?.cancel();
+    sender.timer = undefined;
+    const nowMs = clock.monotonicMs();
+    const isLate = nowMs - dueMs > LOOK_MS;
+    while (sender.held.size > 0) {
+      const waitMs = this.#waitMs(publisher, sender, nowMs, isLate);
+      if (waitMs > 0) {
+        const nextMs = nowMs + waitMs;
+        sender.timer = clock.setTimer(waitMs, () => this.#look(publisher, sender, nextMs));
+        return;
+      }
+      this.#skip(sender);
     }
-    sender.timer ??= this.#clock.setTimer(sender.next === undefined ? FIRST_MS : GAP_MS, () => {
-      sender.timer = undefined;
-      this.#skip(sender, false);
-      this.#wait(sender);
-    });
   }
 
-  /** Gives up what is missing. */
-  #skip(sender: Sender<T>, isAll: boolean): void {
-    do {
-      if (sender.held.size === 0) return;
-      sender.next = Math.min(...sender.held.keys());
-      this.#drain(sender);
-    } while (isAll);
+  /** How long what is missing before the first that is held may still take; 0: no longer. */
+  #waitMs(publisher: PeerId, sender: Sender<T>, nowMs: number, isLate: boolean): number {
+    const { atMs } = sender.held.get(firstOf(sender)) as Held<T>;
+    const untilMs = atMs + (sender.next === undefined ? FIRST_MS : GAP_MS);
+    if (nowMs < untilMs) return untilMs - nowMs;
+    const mayWait = nowMs < atMs + GAP_MS_MAX;
+    return mayWait && (isLate || this.#options.isAwaited(publisher, untilMs)) ? LOOK_MS : 0;
+  }
+
+  /** Gives up what is missing before the first that is held. */
+  #skip(sender: Sender<T>): void {
+    const first = firstOf(sender);
+    if (sender.next !== undefined) this.missed += first - sender.next;
+    sender.next = first;
+    sender.first ??= first;
+    this.#drain(sender);
   }
 
   #drain(sender: Sender<T>): void {
     if (sender.next === undefined) return;
-    for (let item = sender.held.get(sender.next); item !== undefined; item = sender.held.get(sender.next)) {
+    for (let held = sender.held.get(sender.next); held !== undefined; held = sender.held.get(sender.next)) {
       sender.held.delete(sender.next);
       sender.next += 1;
-      this.#emit(item);
+      if (held.item !== undefined) this.#options.emit(held.item);
     }
   }
+}
+
+function firstOf({ held }: Sender<unknown>): number {
+  return Math.min(...held.keys());
 }

@@ -1,6 +1,6 @@
 /**
- * One topic at one peer: which neighbours are in it, which of them form its mesh, and how a message goes on from here. It judges nothing
- * and holds no stream: both are handed to it, so that the simulator runs the very same.
+ * One topic at one peer: how a message goes on from here, among those that `members.ts` keeps. It judges nothing and holds no stream: both are
+ * handed to it, so that the simulator runs the very same.
  */
 import { assert } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
@@ -8,9 +8,10 @@ import { Allowance } from "../../overlay/allowance.ts";
 import type { Clock, Random, Timer } from "../../runtime.ts";
 import { Asks } from "./asks.ts";
 import type { Envelope, MessageId, TopicId } from "./envelope.ts";
-import { chooseMesh, FULL_MESH_MAX, MESH_MAX, MESH_WANTED, shuffled } from "./mesh-choice.ts";
+import { Members } from "./members.ts";
+import { shuffled } from "./mesh-choice.ts";
 import type { GossipNeighbour } from "./neighbour.ts";
-import { PEERS_MAX, type Reply, type TopicMessage } from "./protocol.ts";
+import type { Reply, TopicMessage } from "./protocol.ts";
 import { Past } from "./past.ts";
 import { Pulls } from "./pulls.ts";
 import { type Recent, RecentMessages } from "./recent.ts";
@@ -27,8 +28,6 @@ const GOSSIP_MIN = 6;
 const GOSSIP_IDS_MAX = 64;
 /** Word from outside of the mesh is slower than the mesh: what it tells of is about to come. */
 const GOSSIP_PATIENCE_MS = 100;
-/** Who was pruned, or has pruned, is left alone for so long. */
-const AWAY_MS = 60_000;
 /** Publishers whose rate is known; past that the one heard of longest ago begins anew. */
 const PUBLISHERS_MAX = 1_024;
 /** A message counts once more for each so many bytes. */
@@ -45,6 +44,8 @@ export interface TopicDuties {
   /** Whether its replier signed it. */
   judgeReply(reply: Reply, done: (isGenuine: boolean) => void): void;
   deliver(id: MessageId, envelope: Envelope): void;
+  /** A genuine message that is not delivered here: the rule did not accept it. */
+  withheld(envelope: Envelope): void;
   /** A past message, wherever it belongs among the others. */
   past(id: MessageId, envelope: Envelope): void;
   /** Those asked for the past have answered, or are gone. */
@@ -79,13 +80,10 @@ export interface TopicMeshOptions {
   scored(neighbour: GossipNeighbour): void;
 }
 
-interface Member {
-  readonly neighbour: GossipNeighbour;
-  readonly isOwn: boolean;
-}
-
 interface Judging {
   readonly from: PeerId;
+  readonly publisher: PeerId;
+  readonly sinceMs: number;
   readonly holders: Set<PeerId>;
 }
 
@@ -113,9 +111,7 @@ export class TopicMesh {
     crowded: 0,
   };
   readonly #options: TopicMeshOptions;
-  readonly #subscribers = new Map<PeerId, GossipNeighbour>();
-  readonly #mesh = new Map<PeerId, Member>();
-  readonly #away = new Map<PeerId, number>();
+  readonly #members: Members;
   readonly #seen: Seen;
   readonly #recent = new RecentMessages();
   readonly #trees = new Trees();
@@ -134,15 +130,24 @@ export class TopicMesh {
     this.#seen = new Seen(clock.monotonicMs());
     this.#asks = new Asks(clock);
     const { topic, send, duties } = options;
+    this.#members = new Members({
+      clock,
+      random,
+      topic,
+      send,
+      entered: (id) => this.#tellRecent(id),
+      left: (id) => this.#trees.forget(id),
+      excess: (neighbour) => this.#excess(neighbour),
+    });
     this.#word = new Word({ clock, topic, send });
     this.#past = new Past({ clock, topic, recent: this.#recent, send, over: () => duties.pastOver() });
     this.#pulls = new Pulls({
       clock,
       ask: (neighbour, ids) =>
-        this.#subscribers.has(neighbour) &&
+        this.#members.subscribers.has(neighbour) &&
         this.#send(neighbour, { kind: "want", topic: options.topic, ids }),
       broken: (id) => {
-        const neighbour = this.#subscribers.get(id);
+        const neighbour = this.#members.subscribers.get(id);
         neighbour?.score.broken(clock.monotonicMs());
         if (neighbour !== undefined) options.scored(neighbour);
       },
@@ -151,63 +156,52 @@ export class TopicMesh {
   }
 
   get subscribers(): readonly PeerId[] {
-    return [...this.#subscribers.keys()];
+    return [...this.#members.subscribers.keys()];
   }
 
   isSubscriber(id: PeerId): boolean {
-    return this.#subscribers.has(id);
+    return this.#members.subscribers.has(id);
   }
 
   /** Neighbours in the mesh. */
   get meshed(): readonly PeerId[] {
-    return [...this.#mesh.keys()];
+    return [...this.#members.mesh.keys()];
   }
 
   get meshSize(): number {
-    return this.#mesh.size;
+    return this.#members.mesh.size;
   }
 
   isInMesh(id: PeerId): boolean {
-    return this.#mesh.has(id);
+    return this.#members.mesh.has(id);
   }
 
   // --- neighbours ---
 
   /** A neighbour is in the topic. */
   add(...neighbours: readonly GossipNeighbour[]): void {
-    for (const neighbour of neighbours) this.#subscribers.set(neighbour.id, neighbour);
-    this.#balance();
-    this.#past.ask(this.#subscribers.keys());
+    this.#members.add(neighbours);
+    this.#past.ask(this.#members.subscribers.keys());
     this.#options.duties.changed();
   }
 
   /** A neighbour is gone, or has left the topic. */
   remove(id: PeerId): void {
-    if (!this.#subscribers.delete(id)) return;
-    this.#leaveMesh(id);
+    if (!this.#members.remove(id)) return;
     this.#word.forget(id);
     this.#pulls.gone(id);
     this.#past.forget(id);
-    this.#balance();
+    this.#members.balance();
     this.#options.duties.changed();
   }
 
   grafted(neighbour: GossipNeighbour): void {
-    const { clock } = this.#options;
-    const nowMs = clock.monotonicMs();
-    this.#subscribers.set(neighbour.id, neighbour);
-    if (this.#mesh.has(neighbour.id)) return;
-    const isAway = this.#isAway(neighbour.id, nowMs);
-    if (isAway) this.#excess(neighbour);
-    const isFull = this.#mesh.size >= MESH_MAX && this.#subscribers.size > FULL_MESH_MAX;
-    if (isAway || isFull || neighbour.score.value(nowMs) < 0) this.#prune(neighbour.id);
-    else this.#enterMesh(neighbour, false);
+    this.#members.grafted(neighbour);
     this.#options.duties.changed();
   }
 
   pruned(neighbour: GossipNeighbour, backoffMs: number, peers: readonly PeerId[]): void {
-    this.#leaveMesh(neighbour.id);
-    this.#away.set(neighbour.id, this.#options.clock.monotonicMs() + Math.max(backoffMs, HEARTBEAT_MS));
+    this.#members.pruned(neighbour.id, backoffMs);
     this.#options.duties.heard(peers);
   }
 
@@ -215,15 +209,9 @@ export class TopicMesh {
     this.#options.duties.heard(peers);
   }
 
-  /** Some of those in the topic, for a neighbour that looks for them. */
-  others(than: PeerId): PeerId[] {
-    const others = [...this.#subscribers.keys()].filter((id) => id !== than);
-    return shuffled(others, this.#options.random).slice(0, PEERS_MAX);
-  }
-
   close(): void {
     this.#isClosed = true;
-    for (const { neighbour } of this.#mesh.values()) neighbour.score.meshes -= 1;
+    this.#members.close();
     this.#heartbeat.cancel();
     this.#word.close();
     this.#pulls.close();
@@ -245,9 +233,9 @@ export class TopicMesh {
     const { clock, own, duties } = this.#options;
     const { publisher, timeMs } = envelope;
     const nowMs = clock.monotonicMs();
-    const asked = this.#pulls.came(id);
+    const wasAsked = this.#pulls.came(id, from.id);
     if (this.#seen.has(id) || this.#judging.has(id)) {
-      this.#repeated(from, id, envelope, asked);
+      this.#repeated(from, id, envelope, wasAsked);
       return;
     }
     if (publisher === own || !this.#seen.isFresh(timeMs, clock.nowMs())) {
@@ -260,7 +248,7 @@ export class TopicMesh {
       if (from.id === publisher) this.#excess(from);
       return;
     }
-    this.#judging.set(id, { from: from.id, holders: new Set([from.id]) });
+    this.#judge(from, id, envelope);
     const subject = { from: from.id, id, envelope, isPast: false };
     const isTaken = duties.judge(subject, (verdict) => this.#judged(from, id, envelope, verdict));
     if (isTaken) return;
@@ -276,11 +264,19 @@ export class TopicMesh {
       return !this.#seen.has(id) && !this.#judging.has(id);
     });
     if (unknown.length === 0) return;
-    const isMesh = this.#mesh.has(from.id);
+    const isMesh = this.isInMesh(from.id);
     const patienceMs = isMesh
       ? this.#trees.of(publisher).patienceMs(from.id, bytesMax)
       : GOSSIP_PATIENCE_MS + this.#trees.of(publisher).patienceMs(from.id, bytesMax);
-    this.#pulls.told(from.id, unknown, bytesMax, patienceMs);
+    this.#pulls.told(from.id, publisher, unknown, bytesMax, patienceMs);
+  }
+
+  /** Whether a message of the publisher that a neighbour announced by then (monotonic, ms) is still to come, or is being judged. */
+  isAwaited(publisher: PeerId, announcedByMs: number): boolean {
+    if (this.#pulls.isAwaited(publisher, announcedByMs)) return true;
+    return [...this.#judging.values()].some(
+      (judging) => judging.publisher === publisher && judging.sinceMs <= announcedByMs,
+    );
   }
 
   wanted(from: GossipNeighbour, ids: readonly MessageId[]): void {
@@ -291,20 +287,20 @@ export class TopicMesh {
       if (recent === undefined) continue;
       const { envelope } = recent;
       const tree = this.#trees.of(envelope.publisher);
-      if (this.#mesh.has(from.id) && tree.isTree(envelope.bytes.length, nowMs)) tree.follow(from.id, true);
+      if (this.isInMesh(from.id) && tree.isTree(envelope.bytes.length, nowMs)) tree.follow(from.id, true);
       this.#send(from.id, { kind: "message", envelope });
     }
   }
 
   follow(from: GossipNeighbour, publisher: PeerId, on: boolean): void {
-    if (this.#mesh.has(from.id)) this.#trees.of(publisher).follow(from.id, on);
+    if (this.isInMesh(from.id)) this.#trees.of(publisher).follow(from.id, on);
   }
 
   // --- the past ---
 
   /** Asks the next neighbours that there are for so many past messages. */
   wantPast(count: number): void {
-    this.#past.want(count, this.#subscribers.keys());
+    this.#past.want(count, this.#members.subscribers.keys());
   }
 
   pastWanted(from: GossipNeighbour, count: number): void {
@@ -315,7 +311,7 @@ export class TopicMesh {
     const { clock, duties, own } = this.#options;
     if (!this.#past.takes(from.id) || this.#seen.has(id) || this.#judging.has(id)) return;
     if (envelope.timeMs > clock.nowMs() + FRESH_MS) return;
-    this.#judging.set(id, { from: from.id, holders: new Set([from.id]) });
+    this.#judge(from, id, envelope);
     this.#past.judging(1);
     const isTaken = duties.judge({ from: from.id, id, envelope, isPast: true }, (verdict) => {
       const judging = this.#judging.get(id);
@@ -357,6 +353,11 @@ export class TopicMesh {
 
   // --- within ---
 
+  #judge(from: GossipNeighbour, id: MessageId, { publisher }: Envelope): void {
+    const sinceMs = this.#options.clock.monotonicMs();
+    this.#judging.set(id, { from: from.id, publisher, sinceMs, holders: new Set([from.id]) });
+  }
+
   #judged(from: GossipNeighbour, id: MessageId, envelope: Envelope, verdict: Verdict | "forged"): void {
     const judging = this.#judging.get(id);
     this.#judging.delete(id);
@@ -368,27 +369,28 @@ export class TopicMesh {
     if (verdict !== "forged") this.#rateOf(envelope.publisher, nowMs).spend(costOf(envelope.bytes.length));
     if (verdict !== "accept") {
       this.#blame(from, verdict);
+      if (verdict !== "forged") duties.withheld(envelope);
       return;
     }
     this.counters.delivered += 1;
     from.score.first(nowMs);
     const tree = this.#trees.of(envelope.publisher);
     tree.note(nowMs);
-    if (this.#mesh.has(from.id)) tree.parent = from.id;
+    if (this.isInMesh(from.id)) tree.parent = from.id;
     if (envelope.kind === "ask") this.#asks.open(id, from.id);
     this.#spread(this.#recent.add(id, envelope, nowMs, judging.holders));
     duties.deliver(id, envelope);
   }
 
   /** It is here already. */
-  #repeated(from: GossipNeighbour, id: MessageId, envelope: Envelope, asked: PeerId | undefined): void {
+  #repeated(from: GossipNeighbour, id: MessageId, envelope: Envelope, wasAsked: boolean): void {
     this.counters.duplicates += 1;
     const { publisher, bytes } = envelope;
     const judging = this.#judging.get(id);
     (judging ?? this.#recent.get(id))?.holders.add(from.id);
     const tree = this.#trees.of(publisher);
     const parent = judging?.from ?? tree.parent;
-    if (from.id === parent || from.id === asked || !this.#mesh.has(from.id)) return;
+    if (from.id === parent || wasAsked || !this.isInMesh(from.id)) return;
     if (tree.isTree(bytes.length, this.#options.clock.monotonicMs()))
       this.#send(from.id, { kind: "follow", topic: this.#options.topic, publisher, on: false });
   }
@@ -398,7 +400,7 @@ export class TopicMesh {
     const nowMs = this.#options.clock.monotonicMs();
     const tree = this.#trees.of(envelope.publisher);
     let given = 0;
-    for (const to of this.#targets()) {
+    for (const to of this.#members.targets()) {
       if (holders.has(to) || to === envelope.publisher) continue;
       given += 1;
       const gear = tree.gear(to, envelope.bytes.length, nowMs);
@@ -410,79 +412,30 @@ export class TopicMesh {
     return given;
   }
 
-  #targets(): readonly PeerId[] {
-    if (this.#mesh.size > 0) return [...this.#mesh.keys()];
-    return shuffled([...this.#subscribers.keys()], this.#options.random).slice(0, MESH_WANTED);
-  }
-
   #beat(): void {
     const { clock } = this.#options;
     this.#heartbeat = clock.setTimer(HEARTBEAT_MS, () => this.#beat());
-    const nowMs = clock.monotonicMs();
-    for (const [id, untilMs] of this.#away) if (untilMs <= nowMs) this.#away.delete(id);
     this.#asks.expire();
-    this.#balance();
-    this.#gossip(nowMs);
+    this.#members.balance();
+    this.#gossip(clock.monotonicMs());
     this.#options.duties.changed();
   }
 
   #gossip(nowMs: number): void {
     const recents = this.#recent.since(nowMs - GOSSIP_MS, GOSSIP_IDS_MAX);
     if (recents.length === 0) return;
-    const outside = [...this.#subscribers.values()].filter(
-      ({ id, score }) => !this.#mesh.has(id) && score.value(nowMs) >= SCORE_GOSSIP,
+    const outside = [...this.#members.subscribers.values()].filter(
+      ({ id, score }) => !this.isInMesh(id) && score.value(nowMs) >= SCORE_GOSSIP,
     );
     const count = Math.max(GOSSIP_MIN, Math.ceil(outside.length * GOSSIP_SHARE));
     for (const { id } of shuffled(outside, this.#options.random).slice(0, count))
       this.#word.tell(id, recents);
   }
 
-  #balance(): void {
+  /** What was said while the link was made. */
+  #tellRecent(to: PeerId): void {
     const nowMs = this.#options.clock.monotonicMs();
-    const candidates = [...this.#subscribers.values()].map(({ id, score }) => {
-      const member = this.#mesh.get(id);
-      return {
-        id,
-        score: score.value(nowMs),
-        isInMesh: member !== undefined,
-        isOwn: member?.isOwn ?? false,
-        isAway: this.#isAway(id, nowMs),
-      };
-    });
-    const { graft, prune } = chooseMesh(candidates, this.#options.random);
-    for (const id of prune) this.#prune(id);
-    for (const id of graft) {
-      const neighbour = this.#subscribers.get(id);
-      if (neighbour === undefined || !this.#send(id, { kind: "graft", topic: this.#options.topic })) continue;
-      this.#enterMesh(neighbour, true);
-    }
-  }
-
-  #enterMesh(neighbour: GossipNeighbour, isOwn: boolean): void {
-    this.#mesh.set(neighbour.id, { neighbour, isOwn });
-    neighbour.score.meshes += 1;
-    // What was said while the link was made.
-    const nowMs = this.#options.clock.monotonicMs();
-    this.#word.tell(neighbour.id, this.#recent.since(nowMs - GOSSIP_MS + 1, GOSSIP_IDS_MAX));
-  }
-
-  #leaveMesh(id: PeerId): void {
-    const member = this.#mesh.get(id);
-    if (member === undefined) return;
-    member.neighbour.score.meshes -= 1;
-    this.#mesh.delete(id);
-    this.#trees.forget(id);
-  }
-
-  #prune(id: PeerId): void {
-    this.#leaveMesh(id);
-    this.#away.set(id, this.#options.clock.monotonicMs() + AWAY_MS);
-    const peers = this.others(id);
-    this.#send(id, { kind: "prune", topic: this.#options.topic, backoffMs: AWAY_MS, peers });
-  }
-
-  #isAway(id: PeerId, nowMs: number): boolean {
-    return (this.#away.get(id) ?? Number.NEGATIVE_INFINITY) > nowMs;
+    this.#word.tell(to, this.#recent.since(nowMs - GOSSIP_MS + 1, GOSSIP_IDS_MAX));
   }
 
   #passReply(reply: Reply): void {
@@ -493,7 +446,7 @@ export class TopicMesh {
       return;
     }
     const holders = this.#recent.get(reply.ask)?.holders ?? [];
-    const to = [way, ...holders].find((id) => this.#subscribers.has(id));
+    const to = [way, ...holders].find((id) => this.#members.subscribers.has(id));
     if (to !== undefined) this.#send(to, { kind: "reply", ...reply });
   }
 

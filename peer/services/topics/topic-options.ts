@@ -38,7 +38,10 @@ export interface TopicOptions {
   readonly answer?: (question: TopicMessage) => TopicValue | undefined | Promise<TopicValue | undefined>;
   /** Past messages to begin with, as far as neighbours have them; at most 1,000, of which they keep 4 MiB. @default 0 */
   readonly history?: number;
-  /** `sender`: what one peer published comes in its order; a message that is missing holds its successors up for 2 s. @default "none" */
+  /**
+   * `sender`: what one peer published comes in its order, each message once. One that is missing holds its successors up as long as a neighbour is
+   * known to have it, 15 s at most, and 2 s where none is. What was passed over never comes later; `Topic.missed` counts it. @default "none"
+   */
   readonly order?: "none" | "sender";
   /**
    * Messages a second of one publisher, for long; a message counts once more for each 4 KiB. `publish` waits, what others send beyond twice

@@ -6,7 +6,6 @@ import type { PeerId } from "../../../shared/ids.ts";
 import { abortError } from "../../overlay/abort.ts";
 import { Allowance } from "../../overlay/allowance.ts";
 import { verify } from "../../identity/verify.ts";
-import type { Timer } from "../../runtime.ts";
 import type { ServiceHost } from "../host.ts";
 import { packValue, unpackValue } from "../plain-value.ts";
 import {
@@ -19,6 +18,7 @@ import {
 } from "./envelope.ts";
 import { Inbox } from "./inbox.ts";
 import { SenderOrder } from "./order.ts";
+import { PastFirst } from "./past-first.ts";
 import { type Reply, REPLY_BYTES_MAX, replySignedBytes } from "./protocol.ts";
 import { ASK_MS_MAX, REPLIES_MAX } from "./asks.ts";
 import { costOf, type TopicMesh, type Verdict } from "./topic-mesh.ts";
@@ -34,8 +34,6 @@ import {
   type TopicValue,
 } from "./topic-options.ts";
 
-/** Neighbours have so long to tell the past before what is new is given out. */
-const PAST_MS = 2_000;
 /** As long as half of the neighbours read too slowly, a publisher waits, but no longer than this. */
 const DRAIN_MS = 5_000;
 const ANSWERING_MAX = 64;
@@ -89,8 +87,7 @@ export class Topic extends EventTarget implements AsyncIterable<TopicMessage>, A
   readonly #messages = new WeakMap<Envelope, TopicMessage>();
   readonly #asking = new Map<MessageId, (reply: Reply) => void>();
   readonly #stop = new AbortController();
-  /** Past messages, and new ones that wait for them; undefined once they were given out. */
-  #past: { readonly told: Delivery[]; readonly fresh: Delivery[]; readonly timer: Timer } | undefined;
+  readonly #past: PastFirst<Delivery>;
   #link: TopicLink | undefined;
   #seq = 0;
   #published = 0;
@@ -110,11 +107,18 @@ export class Topic extends EventTarget implements AsyncIterable<TopicMessage>, A
     this.#runMs = clock.nowMs();
     this.#rate = new Allowance(rate, rate, clock.monotonicMs());
     this.#first = new Inbox();
-    if (order === "sender") this.#order = new SenderOrder(clock, (delivery) => this.#give(delivery));
-    if (history > 0) {
-      const timer = clock.setTimer(PAST_MS, () => this.pastOver());
-      this.#past = { told: [], fresh: [], timer };
+    if (order === "sender") {
+      this.#order = new SenderOrder({
+        clock,
+        isAwaited: (publisher, announcedByMs) =>
+          this.#link?.mesh.isAwaited(publisher, announcedByMs) ?? false,
+        emit: (delivery) => this.#give(delivery),
+      });
     }
+    this.#past = new PastFirst(clock, history, (delivery) => {
+      this.#order?.passed(delivery);
+      this.#give(delivery);
+    });
     this.#joined = context.join(this).then((link) => {
       this.#link = link;
       if (history > 0) link.mesh.wantPast(history);
@@ -128,9 +132,13 @@ export class Topic extends EventTarget implements AsyncIterable<TopicMessage>, A
     return this.#link?.mesh.subscribers ?? [];
   }
 
-  /** Messages that readers have missed since they read too slowly. */
+  /** Messages that readers have missed: since they read too slowly, or since, in order, what was missing was passed over. */
   get missed(): number {
-    return [...this.#inboxes].reduce((sum, { missed }) => sum + missed, this.#first?.missed ?? 0);
+    const passedOver = this.#order?.missed ?? 0;
+    return [...this.#inboxes].reduce(
+      (sum, { missed }) => sum + missed,
+      passedOver + (this.#first?.missed ?? 0),
+    );
   }
 
   status(): TopicStatus {
@@ -239,38 +247,28 @@ export class Topic extends EventTarget implements AsyncIterable<TopicMessage>, A
     const message = this.#read(id, envelope, false);
     if (message === undefined) return;
     if (envelope.kind === "ask") {
+      this.withheld(envelope);
       void this.#answer(message);
       return;
     }
     const delivery = deliveryOf(envelope, message);
-    if (this.#past === undefined) this.#inOrder(delivery);
-    else this.#past.fresh.push(delivery);
+    this.#past.after(() => (this.#order === undefined ? this.#give(delivery) : this.#order.add(delivery)));
+  }
+
+  /** @internal Its number is taken, and brings nothing. */
+  withheld(envelope: Envelope): void {
+    this.#past.after(() => this.#order?.none(envelope));
   }
 
   /** @internal */
   past(id: MessageId, envelope: Envelope): void {
     const message = this.#read(id, envelope, true);
-    if (message !== undefined) this.#past?.told.push(deliveryOf(envelope, message));
+    if (message !== undefined) this.#past.told(deliveryOf(envelope, message));
   }
 
   /** @internal */
   pastOver(): void {
-    const past = this.#past;
-    if (past === undefined) return;
-    this.#past = undefined;
-    past.timer.cancel();
-    past.told.sort(
-      (a, b) =>
-        a.message.timeMs - b.message.timeMs ||
-        Number(a.publisher > b.publisher) - Number(a.publisher < b.publisher) ||
-        a.seq - b.seq,
-    );
-    const { history = 0 } = this.#context.options;
-    for (const delivery of past.told.slice(-history)) {
-      this.#order?.passed(delivery);
-      this.#give(delivery);
-    }
-    for (const delivery of past.fresh) this.#inOrder(delivery);
+    this.#past.over();
   }
 
   /** @internal */
@@ -387,11 +385,6 @@ export class Topic extends EventTarget implements AsyncIterable<TopicMessage>, A
     return message;
   }
 
-  #inOrder(delivery: Delivery): void {
-    if (this.#order === undefined) this.#give(delivery);
-    else this.#order.add(delivery);
-  }
-
   #give({ message, bytes }: Delivery): void {
     this.#first?.add(message, bytes);
     for (const inbox of this.#inboxes) inbox.add(message, bytes);
@@ -400,8 +393,7 @@ export class Topic extends EventTarget implements AsyncIterable<TopicMessage>, A
   async #close(): Promise<void> {
     this.#stop.abort(new PeerloomError("topics/closed", "The topic was closed."));
     this.#context.closing();
-    this.#past?.timer.cancel();
-    this.#past = undefined;
+    this.#past.close();
     this.#order?.close();
     this.#first?.end();
     for (const inbox of this.#inboxes) inbox.end();

@@ -166,6 +166,7 @@ export class Topics {
         judge: (subject, done) => judge.take(subject, done),
         judgeReply: (reply, done) => void topic.isGenuine(reply).then(done),
         deliver: (id, envelope) => topic.deliver(id, envelope),
+        withheld: (envelope) => topic.withheld(envelope),
         past: (id, envelope) => topic.past(id, envelope),
         pastOver: () => topic.pastOver(),
         replied: (reply) => topic.replied(reply),

@@ -144,6 +144,7 @@ test("sub prints messages, bytes and structures too, and ends after so many", as
     { event: "subscribed", topic: "news" },
     { ...message, value: "hello\u001b[31m", past: true },
     { ...message, value: { a: 1 } },
+    { event: "missed", topic: "news", count: 3 },
     { ...message, value: "AQ", encoding: "base64url" },
   ]);
   expect(running.peers[0]?.topics).toMatchObject([{ options: { history: 5, order: "sender" } }]);

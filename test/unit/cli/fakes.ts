@@ -221,10 +221,11 @@ export class FakePeer extends EventTarget implements CliPeer {
   }
 }
 
-/** Somebody is there, and says three things. */
+/** Somebody is there, and says three things; three more are missed before the last. */
 export class FakeTopic extends EventTarget implements CliTopic {
   readonly peers = [ID_B];
   readonly published: TopicValue[] = [];
+  missed = 0;
   closed = 0;
 
   publish(value: TopicValue): Promise<number> {
@@ -238,8 +239,10 @@ export class FakeTopic extends EventTarget implements CliTopic {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TopicMessage> {
-    for (const [i, value] of ["hello\u001b[31m", { a: 1 }, Uint8Array.of(1)].entries())
+    for (const [i, value] of ["hello\u001b[31m", { a: 1 }, Uint8Array.of(1)].entries()) {
+      if (i === 2) this.missed = 3;
       yield { from: ID_B, value, timeMs: 0, id: "", isPast: i === 0 };
+    }
   }
 }
 

@@ -160,6 +160,20 @@ describe("who falls behind", () => {
     expect(nowMs).toBe(1_000);
   });
 
+  test("what is late is asked for twice towards the end, and not while most is missing", () => {
+    const scheduler = schedulerOf(100);
+    const late = join(scheduler, bitsOf(100, [0, 1]));
+    takeAll(scheduler, late);
+    const other = join(scheduler, bitsOf(100, [0, 1]), 0, 1_000);
+    expect(scheduler.take(other, 1_000)).toBeUndefined();
+    const complete = join(scheduler, Bitfield.full(100), 0, 1_000);
+    for (let given = 0; given < 60; given++) {
+      takeAll(scheduler, complete, 1_000);
+      deliver(scheduler, complete, [...complete.pending][0] as number, 1_000);
+    }
+    expect([0, 1]).toContain(scheduler.take(other, 1_000)?.index);
+  });
+
   test("between equals nothing is asked for twice", () => {
     const scheduler = schedulerOf(16);
     const sources = [0, 1, 2, 3].map(() => join(scheduler, Bitfield.full(16)));

@@ -6,7 +6,7 @@ import { generateIdentity } from "../../../peer/identity/identity.ts";
 import { type Envelope, sealEnvelope } from "../../../peer/services/topics/envelope.ts";
 import { Inbox, INBOX_MAX } from "../../../peer/services/topics/inbox.ts";
 import { Judge, NEIGHBOUR_SHARE, VALIDATE_MS } from "../../../peer/services/topics/judge.ts";
-import { FIRST_MS, GAP_MS, HELD_MAX, SenderOrder } from "../../../peer/services/topics/order.ts";
+import { FIRST_MS, GAP_MS, GAP_MS_MAX, HELD_MAX, SenderOrder } from "../../../peer/services/topics/order.ts";
 import type { Verdict } from "../../../peer/services/topics/topic-mesh.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { peerIdFromKey } from "../../../shared/ids.ts";
@@ -15,7 +15,7 @@ const random = seededRandom(2);
 const publisher = peerIdFromKey(random.bytes(32));
 
 describe("one sender's order", () => {
-  function order(): {
+  function order(isAwaited: (announcedByMs: number) => boolean = () => false): {
     clock: SyncClock;
     got: number[];
     add(...seqs: number[]): void;
@@ -23,7 +23,11 @@ describe("one sender's order", () => {
   } {
     const clock = new SyncClock();
     const got: number[] = [];
-    const all = new SenderOrder<Item>(clock, ({ seq, runMs }) => got.push(runMs * 1_000 + seq));
+    const all = new SenderOrder<Item>({
+      clock,
+      isAwaited: (_, announcedByMs) => isAwaited(announcedByMs),
+      emit: ({ seq, runMs }) => got.push(runMs * 1_000 + seq),
+    });
     return {
       clock,
       got,
@@ -51,9 +55,53 @@ describe("one sender's order", () => {
     clock.advance(1);
     add(1);
     expect(got).toEqual([0, 2, 3]);
-    expect(all.late).toBe(1);
+    expect(all.missed).toBe(1);
     add(4);
     expect(got).toEqual([0, 2, 3, 4]);
+  });
+
+  test("what is announced is waited for until it comes, or its time is over", () => {
+    let isAnnounced = true;
+    const { clock, got, add, all } = order((byMs) => isAnnounced && byMs >= 0);
+    add(0, 2);
+    clock.advance(GAP_MS_MAX - 1_000);
+    expect(got).toEqual([0]);
+    add(1);
+    expect(got).toEqual([0, 1, 2]);
+    add(4);
+    clock.advance(GAP_MS + 500);
+    isAnnounced = false;
+    clock.advance(100);
+    expect(got).toEqual([0, 1, 2, 4]);
+    isAnnounced = true;
+    add(6);
+    clock.advance(GAP_MS_MAX + 100);
+    expect(got).toEqual([0, 1, 2, 4, 6]);
+    add(3, 5);
+    expect(all.missed).toBe(2);
+  });
+
+  test("what is missing has its whole time, whatever was missing before it", () => {
+    const { clock, got, add, all } = order();
+    add(0, 2);
+    clock.advance(GAP_MS - 1);
+    add(4, 1);
+    clock.advance(GAP_MS - 1);
+    add(3);
+    expect(got).toEqual([0, 1, 2, 3, 4]);
+    add(6, 8);
+    clock.advance(GAP_MS);
+    expect(got).toEqual([0, 1, 2, 3, 4, 6, 8]);
+    expect(all.missed).toBe(2);
+  });
+
+  test("a number that brings nothing holds nobody up", () => {
+    const { got, add, all } = order();
+    add(0, 2);
+    all.none({ publisher, runMs: 0, seq: 1 });
+    all.none({ publisher, runMs: 0, seq: 3 });
+    add(4);
+    expect([got, all.missed]).toEqual([[0, 2, 4], 0]);
   });
 
   test("of one not heard before, the earliest of a short time is the first", () => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { seededRandom } from "../../../peer/adapters/sim/random.ts";
 import { SyncClock } from "../../../peer/adapters/sim/sync-clock.ts";
 import { chooseMesh, type MeshCandidate } from "../../../peer/services/topics/mesh-choice.ts";
-import { Pulls, PULLS_OF_ONE_MAX } from "../../../peer/services/topics/pulls.ts";
+import { LAST_ANSWER_MS, Pulls, PULLS_OF_ONE_MAX } from "../../../peer/services/topics/pulls.ts";
 import { RECENT_BYTES_MAX, RECENT_MAX, RecentMessages } from "../../../peer/services/topics/recent.ts";
 import { Score, SCORE_BAN } from "../../../peer/services/topics/score.ts";
 import { FRESH_MS, Seen, SEEN_MAX, SEEN_MS } from "../../../peer/services/topics/seen.ts";
@@ -13,7 +13,7 @@ import { type PeerId, peerIdFromKey } from "../../../shared/ids.ts";
 
 const random = seededRandom(1);
 const peer = (): PeerId => peerIdFromKey(random.bytes(32));
-const [a, b, c] = [peer(), peer(), peer()];
+const [a, b, c, d] = [peer(), peer(), peer(), peer()];
 
 describe("what was seen", () => {
   test("is known for longer than a message is fresh", () => {
@@ -180,11 +180,11 @@ describe("what was told of and has not come", () => {
 
   test("is asked for at once, then of the next, and a promise that is not kept is noted", () => {
     const { clock, asked, broken, all } = pulls();
-    all.told(a, ["x", "y"], 640, 0);
-    all.told(b, ["x"], 640, 0);
-    all.told(c, ["x"], 640, 0);
+    all.told(a, d, ["x", "y"], 640, 0);
+    all.told(b, d, ["x"], 640, 0);
+    all.told(c, d, ["x"], 640, 0);
     expect(asked).toEqual([[a, ["x", "y"]]]);
-    expect(all.came("y")).toBe(a);
+    expect(all.came("y", a)).toBe(true);
     clock.advance(511);
     expect(asked.slice(1)).toEqual([[b, ["x"]]]);
     expect(broken).toEqual([a]);
@@ -193,6 +193,8 @@ describe("what was told of and has not come", () => {
     expect(asked.slice(2)).toEqual([[c, ["x"]]]);
     clock.advance(511);
     expect(broken).toEqual([a, c]);
+    clock.advance(LAST_ANSWER_MS);
+    expect(broken).toEqual([a, c]);
     expect(all.size).toBe(0);
   });
 
@@ -200,24 +202,69 @@ describe("what was told of and has not come", () => {
     const { clock, asked, all } = pulls();
     for (let i = 0; i < 100; i++) {
       const ids = Array.from({ length: 64 }, (_, j) => `lie ${i} ${j}`);
-      all.told(a, ids, 640, 0);
+      all.told(a, d, ids, 640, 0);
     }
     expect(all.size).toBe(PULLS_OF_ONE_MAX);
-    all.told(b, ["x"], 640, 0);
+    all.told(b, d, ["x"], 640, 0);
     expect(asked.at(-1)).toEqual([b, ["x"]]);
-    clock.advance(1_000);
+    clock.advance(LAST_ANSWER_MS);
     expect(all.size).toBe(0);
-    all.told(a, ["y"], 640, 0);
+    all.told(a, d, ["y"], 640, 0);
     expect(all.size).toBe(1);
   });
 
   test("is not asked for when it comes in time", () => {
     const { clock, asked, broken, all } = pulls();
-    all.told(a, ["x"], 640, 150);
+    all.told(a, d, ["x"], 640, 150);
     clock.advance(149);
-    expect(all.came("x")).toBeUndefined();
+    expect(all.came("x", b)).toBe(false);
     clock.advance(10_000);
     expect([asked, broken]).toEqual([[], []]);
+  });
+
+  test("is asked of the next as soon as an answer takes longer than its neighbour's answers do", () => {
+    const { clock, asked, broken, all } = pulls();
+    for (let i = 0; i < 20; i++) {
+      all.told(a, d, [`quick ${i}`], 64, 0);
+      clock.advance(20);
+      all.came(`quick ${i}`, a);
+    }
+    all.told(a, d, ["x"], 64, 0);
+    all.told(b, d, ["x"], 64, 0);
+    clock.advance(151);
+    expect(asked.at(-1)).toEqual([b, ["x"]]);
+    // Asked of another, but no promise is broken yet.
+    expect(broken).toEqual([]);
+    clock.advance(350);
+    expect(broken).toEqual([a]);
+  });
+
+  test("of a neighbour far away is waited for, and costs it nothing", () => {
+    const { clock, broken, all } = pulls();
+    for (let i = 0; i < 20; i++) {
+      all.told(a, d, [`far ${i}`], 64, 0);
+      clock.advance(900);
+      all.came(`far ${i}`, a);
+    }
+    // Until its answers were measured they seemed late.
+    expect(broken.length).toBeLessThanOrEqual(1);
+  });
+
+  test("is awaited when all were asked, and who tells of it then is asked at once", () => {
+    const { clock, asked, all } = pulls();
+    all.told(a, d, ["x"], 64, 0);
+    clock.advance(5_000);
+    expect(all.isAwaited(d, 0)).toBe(true);
+    expect(all.isAwaited(d, -1)).toBe(false);
+    expect(all.isAwaited(c, 5_000)).toBe(false);
+    all.told(b, d, ["x"], 64, 150);
+    clock.advance(1);
+    expect(asked.at(-1)).toEqual([b, ["x"]]);
+    all.gone(b);
+    expect(all.isAwaited(d, 0)).toBe(true);
+    all.gone(a);
+    clock.advance(1);
+    expect(all.isAwaited(d, 0)).toBe(false);
   });
 });
 

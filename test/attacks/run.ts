@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { startAttackers } from "./attackers.ts";
+import { HONEST_MS_MAX } from "./honest.ts";
 import { storm } from "./storm.ts";
 import { ATTACKS, measure } from "./suite.ts";
 
@@ -41,7 +42,10 @@ async function printStorm(sockets: number, honest: number): Promise<void> {
   const seconds = Number(values.seconds);
   const outcome = await storm({ sockets, seconds, honest, apart: values.apart });
   const { joined, units, limit, stage, attempts, cpu } = outcome;
-  console.log(`${joined} of ${honest} honest joins, beside ${sockets} hostile sockets for ${seconds} s`);
+  console.log(
+    `${joined} of ${honest} honest joins within ${HONEST_MS_MAX / 1_000} s, ${outcome.joinedAtOnce} at the first try, ` +
+      `beside ${sockets} hostile sockets for ${seconds} s`,
+  );
   console.log(`  p50 ${outcome.p50Ms.toFixed(1)} ms, undisturbed ${outcome.undisturbedP50Ms.toFixed(1)} ms`);
   console.log(`  p95 ${outcome.p95Ms.toFixed(1)} ms, undisturbed ${outcome.undisturbedP95Ms.toFixed(1)} ms`);
   console.log(`  ${units.toFixed(0)} units of ${limit}, stage ${stage}; ${attempts} hostile attempts`);
@@ -49,6 +53,12 @@ async function printStorm(sockets: number, honest: number): Promise<void> {
     `  processor seconds: edge ${cpu.edge.toFixed(1)}, strangers ${cpu.strangers.toFixed(1)}, honest peers ${cpu.honest.toFixed(1)}; ` +
       `their own loop late by ${outcome.lateMs.toFixed(1)} ms (p95)`,
   );
+  for (const name of Object.keys(outcome.outcomes).toSorted())
+    console.log(`  ${outcome.outcomes[name]} ${name}`);
+  for (const { secondsIn, tookMs, answer } of outcome.turnedAway)
+    console.log(
+      `  honest, turned away at ${secondsIn.toFixed(1)} s after ${tookMs.toFixed(0)} ms: ${answer}`,
+    );
   if (joined < honest || units > limit * 1.01) process.exitCode = 1;
 }
 

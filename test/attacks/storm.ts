@@ -8,7 +8,8 @@ import { fileURLToPath } from "node:url";
 import type { EdgeOperations } from "../bench/lib/join-operations.ts";
 import { Remote } from "../bench/lib/remote.ts";
 import { quantile } from "../bench/lib/statistics.ts";
-import { costOf, joinOneHonest, NETWORK, TOKEN } from "./suite.ts";
+import { type HonestJoin, joinHonest } from "./honest.ts";
+import { costOf, NETWORK, TOKEN } from "./suite.ts";
 
 export interface StormOptions {
   readonly sockets: number;
@@ -21,12 +22,22 @@ export interface StormOptions {
 
 export interface StormOutcome {
   readonly joined: number;
+  /** At the first try. */
+  readonly joinedAtOnce: number;
+  /** How the others were turned away, each time. */
+  readonly turnedAway: readonly {
+    readonly secondsIn: number;
+    readonly tookMs: number;
+    readonly answer: string;
+  }[];
   readonly p50Ms: number;
   readonly p95Ms: number;
   readonly undisturbedP50Ms: number;
   readonly undisturbedP95Ms: number;
   /** Attempts of hostile sockets in that time. */
   readonly attempts: number;
+  /** What became of hostile sockets, by kind. */
+  readonly outcomes: Readonly<Record<string, number>>;
   readonly units: number;
   readonly limit: number;
   readonly stage: string;
@@ -39,7 +50,10 @@ export interface StormOutcome {
 /** What the process of the hostile sockets may be asked. */
 export interface HostileOperations {
   begin: { args: { edge: string; network: string; sockets: number }; result: null };
-  usage: { args: Record<string, never>; result: { begun: number; cpuSeconds: number } };
+  usage: {
+    args: Record<string, never>;
+    result: { begun: number; outcomes: Readonly<Record<string, number>>; cpuSeconds: number };
+  };
   end: { args: Record<string, never>; result: null };
 }
 
@@ -65,19 +79,28 @@ export async function storm({ sockets, seconds, honest, apart }: StormOptions): 
     const own = process.cpuUsage();
     const late = monitorEventLoopDelay({ resolution: 5 });
     late.enable();
-    const beside = await joinEvery((seconds * 1_000) / honest, url, honest);
+    const everyMs = (seconds * 1_000) / honest;
+    const beside = await joinEvery(everyMs, url, honest);
     late.disable();
     const after = await Promise.all([edge.call("usage", { collect: false }), strangers.call("usage", {})]);
     const { user, system } = process.cpuUsage(own);
     await strangers.call("end", {});
     const { units, limit, stage } = await costOf(url);
+    const [tookMs, aloneMs] = [beside, alone].map(timesOf) as [number[], number[]];
     return {
-      joined: beside.length,
-      p50Ms: quantile(beside, 0.5),
-      p95Ms: quantile(beside, 0.95),
-      undisturbedP50Ms: quantile(alone, 0.5),
-      undisturbedP95Ms: quantile(alone, 0.95),
+      joined: tookMs.length,
+      joinedAtOnce: beside.filter(({ ms, tries }) => ms !== undefined && tries.length === 1).length,
+      turnedAway: beside.flatMap(({ tries }, index) =>
+        tries
+          .filter(({ answer }) => answer !== "joined")
+          .map(({ atMs, ...rest }) => ({ secondsIn: (index * everyMs + atMs) / 1_000, ...rest })),
+      ),
+      p50Ms: quantile(tookMs, 0.5),
+      p95Ms: quantile(tookMs, 0.95),
+      undisturbedP50Ms: quantile(aloneMs, 0.5),
+      undisturbedP95Ms: quantile(aloneMs, 0.95),
       attempts: after[1].begun - before[1].begun,
+      outcomes: differenceOf(after[1].outcomes, before[1].outcomes),
       units,
       limit,
       stage,
@@ -93,13 +116,27 @@ export async function storm({ sockets, seconds, honest, apart }: StormOptions): 
   }
 }
 
-/** One begins after the other, however long that one takes. @returns ms of those that were let in */
-async function joinEvery(everyMs: number, edge: string, count: number): Promise<number[]> {
+/** One begins after the other, however long that one takes. */
+function joinEvery(everyMs: number, edge: string, count: number): Promise<HonestJoin[]> {
   const joins = Array.from({ length: count }, async (_, index) => {
     await rest(index * everyMs);
-    return joinOneHonest(edge, index);
+    return joinHonest(edge, NETWORK, index);
   });
-  return (await Promise.all(joins)).filter((ms) => ms !== undefined);
+  return Promise.all(joins);
+}
+
+/** ms of those that were let in. */
+function timesOf(joins: readonly HonestJoin[]): number[] {
+  return joins.map(({ ms }) => ms).filter((ms) => ms !== undefined);
+}
+
+function differenceOf(
+  after: Readonly<Record<string, number>>,
+  before: Readonly<Record<string, number>>,
+): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(after).map(([name, count]) => [name, count - (before[name] ?? 0)]),
+  );
 }
 
 function scriptOf(name: string): string {

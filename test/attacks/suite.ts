@@ -11,6 +11,7 @@ import { encodeToRendezvous } from "../../shared/messages.ts";
 import type { Remote } from "../bench/lib/remote.ts";
 import type { AttackOperations } from "./attackers.ts";
 import { Client, joinOnce, newKey, optionsFor } from "./client.ts";
+import { joinHonest } from "./honest.ts";
 import { RawSocket } from "./raw-socket.ts";
 
 export const NETWORK = "demo";
@@ -299,12 +300,12 @@ export async function measure(
 ): Promise<Outcome> {
   const edge = await startEmbeddedEdge({ vars: { EDGE_ADMIN_TOKEN: TOKEN } });
   try {
-    await joinHonest(edge.url, 2);
+    await joinInTurn(edge.url, 2);
     const start = spentOf(await costOf(edge.url));
-    const alone = await joinHonest(edge.url, honest);
+    const alone = await joinInTurn(edge.url, honest);
     const before = spentOf(await costOf(edge.url));
     const [beside] = await Promise.all([
-      joinHonest(edge.url, honest),
+      joinInTurn(edge.url, honest),
       attackers.call("run", { attack: attack.name, edge: edge.url, count }),
     ]);
     const after = spentOf(await costOf(edge.url));
@@ -323,23 +324,13 @@ export async function measure(
 }
 
 /** One after the other. @returns ms of those that were let in */
-async function joinHonest(edge: string, count: number): Promise<number[]> {
+async function joinInTurn(edge: string, count: number): Promise<number[]> {
   const took: number[] = [];
   for (let index = 0; index < count; index++) {
-    const ms = await joinOneHonest(edge, index);
+    const { ms } = await joinHonest(edge, NETWORK, index);
     if (ms !== undefined) took.push(ms);
   }
   return took;
-}
-
-/** @returns ms until it was let in, within three tries: a peer comes again. Undefined: it was not */
-export async function joinOneHonest(edge: string, index: number): Promise<number | undefined> {
-  const startMs = performance.now();
-  for (let attempt = 0; attempt < 3; attempt++) {
-    const joining = joinOnce({ edge, network: NETWORK, address: `203.0.113.${index % 250}` });
-    if (await joining.catch(() => false)) return performance.now() - startMs;
-  }
-  return undefined;
 }
 
 function p95(values: readonly number[]): number {

@@ -4,7 +4,8 @@
  */
 import { randomBytes } from "node:crypto";
 import { WebSocket } from "ws";
-import { startEmbeddedEdge, WORKER_CONFIGURATION } from "../../infra/embedded-edge.ts";
+import { LIMIT_REQUESTS } from "../../edge/request-counter.ts";
+import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
 import { type EdgeCost, parseEdgeCost } from "../../shared/edge-cost.ts";
 import { RELAY_UNACKED_BYTES_MAX } from "../../shared/limits.ts";
 import { encodeToRendezvous } from "../../shared/messages.ts";
@@ -115,7 +116,7 @@ export const ATTACKS: readonly Attack[] = [
   {
     name: "flood from one prefix, past its rate limit",
     // A minute's limit, or two of them where a minute begins meanwhile; what is refused costs no object.
-    unitsMax: () => 8 * 2 * WORKER_CONFIGURATION.limit.simple.limit,
+    unitsMax: () => 8 * 2 * LIMIT_REQUESTS,
     run: floodFromOnePrefix,
   },
   {
@@ -235,7 +236,7 @@ export const ATTACKS: readonly Attack[] = [
 
 /** Opens sockets until so many were refused. */
 async function floodFromOnePrefix(edge: string, count: number): Promise<void> {
-  const triesMax = 2 * WORKER_CONFIGURATION.limit.simple.limit + count;
+  const triesMax = 2 * LIMIT_REQUESTS + count;
   let tries = 0;
   let refused = 0;
   await everyone(FLOOD_AT_ONCE, async () => {

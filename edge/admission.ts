@@ -95,6 +95,7 @@ export class Admission {
     const key = await sha256(publicKeyOf(join.id));
     if (members.state(socket) === undefined) return; // it left meanwhile
     if (refusal !== undefined) {
+      if (refusal.isForged) this.#core.strike(socket);
       this.#core.refuse(socket, CLOSE.policy, refusal.code, refusal.message);
       return;
     }

@@ -122,7 +122,7 @@ export class PeerjsRoom extends DurableObject<Env> {
     this.#meter.message(this.#account, Date.now());
     const peer = this.#peers.of(socket);
     if (peer === undefined) {
-      this.#stubborn.heard(this.#account, this.#peers.size); // closed by us, and its last messages still come in
+      this.#stubborn.heard(socket, this.#account, this.#peers.size); // closed by us, and its last messages still come in
       return;
     }
     const nowMs = Date.now();

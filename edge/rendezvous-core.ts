@@ -97,6 +97,12 @@ export class RendezvousCore {
     if (prefix !== undefined) bans.add(prefix, Date.now());
   }
 
+  /** It said what nobody says in good faith, but may by a defect: its address prefix stays out when that comes often. */
+  strike(socket: WebSocket): void {
+    const [prefix] = this.ctx.getTags(socket);
+    if (prefix !== undefined) bans.strike(prefix, Date.now());
+  }
+
   /** No member any more, or not yet. */
   putOut(socket: WebSocket, code: ErrorCode): void {
     this.refuse(socket, CLOSE.policy, code, REFUSAL_TEXT[code] ?? "Not now. Try again later.");

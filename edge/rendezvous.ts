@@ -68,7 +68,8 @@ export class Rendezvous extends DurableObject<Env> {
     if (state === undefined) {
       // Closed by us, and its last messages still come in; or we slept while its join was checked.
       if (socket.readyState !== WebSocket.READY_STATE_OPEN) {
-        if (this.#stubborn.heard(this.#core.network, this.#core.members.joinedCount)) this.#core.ban(socket);
+        const { network, members } = this.#core;
+        if (this.#stubborn.heard(socket, network, members.joinedCount)) this.#core.ban(socket);
         return;
       }
       this.#core.refuse(
@@ -208,6 +209,7 @@ export class Rendezvous extends DurableObject<Env> {
     } catch (error) {
       const { code, message: text } = toPeerloomError(error, "wire/malformed", "Malformed message.");
       if (code === "wire/too-large") this.#core.ban(socket); // nobody says so much in good faith
+      else this.#core.strike(socket);
       this.#core.refuse(socket, code === "wire/too-large" ? CLOSE.tooLarge : CLOSE.policy, code, text);
       return undefined;
     }

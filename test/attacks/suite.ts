@@ -4,6 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { WebSocket } from "ws";
+import { STRIKES_MAX } from "../../edge/address-bans.ts";
 import { LIMIT_REQUESTS } from "../../edge/request-counter.ts";
 import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
 import { type EdgeCost, parseEdgeCost } from "../../shared/edge-cost.ts";
@@ -82,11 +83,7 @@ export const ATTACKS: readonly Attack[] = [
         await client.heard("challenge");
         client.socket.send(randomBytes(1024 * 1024));
         await client.until(() => client.closed !== undefined);
-        // Whoever comes from there again is refused before an object hears of it.
-        const again = new Client({ edge, network: NETWORK, address: addressOf(index) });
-        await again.until(() => again.status !== 0);
-        again.close();
-        if (again.status !== 429) throw new Error(`a prefix of huge frames was answered by ${again.status}`);
+        await expectBanned(edge, addressOf(index));
       }),
   },
   {
@@ -170,7 +167,7 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: "replayed joins",
-    unitsMax: (count) => 8 * count + JOIN_UNITS_MAX,
+    unitsMax: (count) => 8 * (count + STRIKES_MAX) + JOIN_UNITS_MAX,
     run: async (edge, count) => {
       const key = newKey();
       const seen = encodeToRendezvous({
@@ -190,6 +187,13 @@ export const ATTACKS: readonly Attack[] = [
         if (client.messages.some(({ kind }) => kind === "joined"))
           throw new Error("a replayed join was let in");
       });
+      for (let strike = 1; strike < STRIKES_MAX; strike++) {
+        const client = new Client({ edge, network: NETWORK, address: addressOf(0), key });
+        await client.heard("challenge");
+        client.socket.send(seen);
+        await client.until(() => client.closed !== undefined);
+      }
+      await expectBanned(edge, addressOf(0));
     },
   },
   {
@@ -233,6 +237,14 @@ export const ATTACKS: readonly Attack[] = [
     },
   },
 ];
+
+/** Whoever comes from there again is refused before an object hears of it. */
+async function expectBanned(edge: string, address: string): Promise<void> {
+  const again = new Client({ edge, network: NETWORK, address });
+  await again.until(() => again.status !== 0);
+  again.close();
+  if (again.status !== 429) throw new Error(`a prefix that is banned was answered by ${again.status}`);
+}
 
 /** Opens sockets until so many were refused. */
 async function floodFromOnePrefix(edge: string, count: number): Promise<void> {

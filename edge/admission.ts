@@ -140,9 +140,7 @@ export class Admission {
     if (list !== undefined) this.#core.send(socket, { kind: "bans", list });
     this.#core.counted(joined, "joins");
     if (hearsBudget) await this.#tellBudget(socket, joined);
-    if (!others.any) return;
-    this.#core.countCalls(network);
-    await others.retire(network, shard, join.id);
+    if (others.any) await others.retire(network, shard, join.id);
   }
 
   /** Why somebody whose pass was good a moment ago may not join all the same. */

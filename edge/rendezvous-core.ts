@@ -12,6 +12,7 @@ import { Counters, type Report, sendReport } from "./metrics.ts";
 import { NetworkBook } from "./network-book.ts";
 import { closeSocket } from "./sockets.ts";
 import { OtherShards, rendezvousName } from "./shards.ts";
+import { Stubborn } from "./stubborn.ts";
 
 /** Close codes of a rendezvous socket; the reason is the error code. */
 export const CLOSE = {
@@ -29,6 +30,7 @@ export class RendezvousCore {
   readonly members: Members;
   readonly others: OtherShards;
   readonly meter: Meter;
+  readonly stubborn: Stubborn;
   readonly book: NetworkBook;
   readonly counters: Counters = new Counters();
 
@@ -37,7 +39,10 @@ export class RendezvousCore {
     this.env = env;
     this.book = new NetworkBook(ctx.storage);
     this.members = new Members(ctx.getWebSockets(), Date.now());
-    this.others = new OtherShards(env);
+    this.others = new OtherShards(env, {
+      calls: (network) => this.meter.use({ objectRequests: 1 }, network, Date.now()),
+      keep: (work) => ctx.waitUntil(work),
+    });
     this.meter = new Meter({
       ctx,
       env,
@@ -46,6 +51,7 @@ export class RendezvousCore {
       present: () => ({ sockets: this.members.size, members: this.members.joinedCount }),
       onStage: (stage, leftMs) => this.#stageChanged(stage, leftMs),
     });
+    this.stubborn = new Stubborn(ctx, this.meter);
   }
 
   get network(): NetworkName {
@@ -60,9 +66,7 @@ export class RendezvousCore {
   }
 
   async deliverElsewhere({ network, shard }: Joined, to: PeerId, bytes: Uint8Array): Promise<boolean> {
-    if (!this.others.any) return false;
-    this.countCalls(network);
-    return this.others.deliver(network, shard, to, bytes);
+    return this.others.any && this.others.deliver(network, shard, to, bytes);
   }
 
   /** A question to all other shards. */
@@ -115,6 +119,7 @@ export class RendezvousCore {
     this.members.remove(socket);
     socket.serializeAttachment(null);
     closeSocket(socket, closeCode, code);
+    if (state?.phase !== "joined") this.stubborn.closedStranger(socket);
     this.counters.add(`errors:${code}`);
     if (state !== undefined && state.phase !== "verifying") this.#reportIfDue(state);
   }

@@ -25,7 +25,7 @@ import type { RelayLoan } from "./network-book.ts";
 import type { EdgeMember } from "./passes.ts";
 import { RelayGrants } from "./relay-grants.ts";
 import { CLOSE, RendezvousCore } from "./rendezvous-core.ts";
-import { Stubborn } from "./stubborn.ts";
+import type { ShardAnswer, ShardAsk } from "./shards.ts";
 
 /** Who is at one rendezvous. */
 export interface Roster {
@@ -46,7 +46,6 @@ export class Rendezvous extends DurableObject<Env> {
   readonly #core: RendezvousCore;
   readonly #admission: Admission;
   readonly #relays: RelayGrants;
-  readonly #stubborn: Stubborn;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -54,7 +53,6 @@ export class Rendezvous extends DurableObject<Env> {
     this.#core = new RendezvousCore(ctx, env);
     this.#admission = new Admission(this.#core);
     this.#relays = new RelayGrants(this.#core);
-    this.#stubborn = new Stubborn(ctx, this.#core.meter);
   }
 
   /** Opens a socket and sends its challenge. The Worker has checked the network's name. */
@@ -68,8 +66,8 @@ export class Rendezvous extends DurableObject<Env> {
     if (state === undefined) {
       // Closed by us, and its last messages still come in; or we slept while its join was checked.
       if (socket.readyState !== WebSocket.READY_STATE_OPEN) {
-        const { network, members } = this.#core;
-        if (this.#stubborn.heard(socket, network, members.joinedCount)) this.#core.ban(socket);
+        const { network, members, stubborn } = this.#core;
+        if (stubborn.heard(socket, network, members.joinedCount)) this.#core.ban(socket);
         return;
       }
       this.#core.refuse(
@@ -118,15 +116,19 @@ export class Rendezvous extends DurableObject<Env> {
     this.#core.left(socket);
   }
 
-  /** For another shard: passes a message to a member that is here. */
-  deliver(to: PeerId, message: Uint8Array): boolean {
-    return this.#core.deliver(to, message);
-  }
-
-  /** For another shard. */
-  locate(id: PeerId): Contact | undefined {
-    const member = this.#core.members.get(id);
-    return member === undefined ? undefined : contactOf(member);
+  /** For another shard. @returns an answer to each, in order */
+  answer(asks: readonly ShardAsk[]): ShardAnswer[] {
+    return asks.map((ask) => {
+      switch (ask.kind) {
+        case "deliver":
+          return this.#core.deliver(ask.to, ask.message);
+        case "locate":
+          return this.#locate(ask.id);
+        case "retire":
+          this.#core.retire(ask.id);
+          return undefined;
+      }
+    });
   }
 
   /** For another shard: bytes a day that relays pass for a member; undefined: any number, or it is not here. */
@@ -144,11 +146,6 @@ export class Rendezvous extends DurableObject<Env> {
     const nowMs = Date.now();
     this.#core.meter.use({ objectRequests: 1, rowsRead: 1, rowsWritten: 1 }, network, nowMs);
     return this.#core.book.lendRelay(member, loan, nowMs);
-  }
-
-  /** For another shard: the peer has joined there. */
-  retire(id: PeerId): void {
-    this.#core.retire(id);
   }
 
   /** For the ledger. */
@@ -249,17 +246,20 @@ export class Rendezvous extends DurableObject<Env> {
 
   async #signal(socket: WebSocket, member: Joined, { request, to, sealed }: Ask<"signal">): Promise<void> {
     const bytes = encodeFromRendezvous({ kind: "signal", from: member.id, sealed });
-    const delivered = this.deliver(to, bytes) || (await this.#core.deliverElsewhere(member, to, bytes));
+    const delivered = this.#core.deliver(to, bytes) || (await this.#core.deliverElsewhere(member, to, bytes));
     if (delivered) this.#core.counted(member, "signals");
     else this.#core.notFound(socket, request);
   }
 
+  #locate(id: PeerId): Contact | undefined {
+    const member = this.#core.members.get(id);
+    return member === undefined ? undefined : contactOf(member);
+  }
+
   async #find(socket: WebSocket, member: Joined, { request, id }: Ask<"find">): Promise<void> {
-    let contact = this.locate(id);
-    if (contact === undefined && this.#core.others.any) {
-      this.#core.countCalls(member.network);
+    let contact = this.#locate(id);
+    if (contact === undefined && this.#core.others.any)
       contact = await this.#core.others.locate(member.network, member.shard, id);
-    }
     this.#core.send(socket, { kind: "found", request, contact });
     this.#core.counted(member, "finds");
   }

@@ -23,7 +23,12 @@ export interface HonestJoin {
   readonly tries: readonly Try[];
 }
 
-/** @param index chooses its address, of one /24 for all honest peers */
+/** Of one /24 for all honest peers. */
+export function honestAddress(index: number): string {
+  return `203.0.113.${index % 250}`;
+}
+
+/** @param index chooses its address */
 export async function joinHonest(edge: string, network: string, index: number): Promise<HonestJoin> {
   const key = newKey();
   const startMs = performance.now();
@@ -31,7 +36,7 @@ export async function joinHonest(edge: string, network: string, index: number): 
   let state: RendezvousState = { phase: "joining", attempt: 0 };
   for (;;) {
     const atMs = performance.now() - startMs;
-    const at = { edge, network, address: `203.0.113.${index % 250}`, key, patienceMs: JOIN_TIMEOUT_MS };
+    const at = { edge, network, address: honestAddress(index), key, patienceMs: JOIN_TIMEOUT_MS };
     const client = new Client(at);
     const isIn = await client.join().catch(() => false);
     client.close();

@@ -20,8 +20,8 @@ export interface Env {
   readonly LEDGER: DurableObjectNamespace<EdgeLedger>;
   /** The page and the browser runtime. Absent where only the network is wanted. */
   readonly ASSETS?: Fetcher;
-  /** Counts requests by address prefix. */
-  readonly LIMIT: RateLimit;
+  /** Counts requests by address prefix. Absent on a machine of one's own, where one isolate sees them all and counts by itself. */
+  readonly LIMIT?: RateLimit;
 
   /** On a machine of one's own: lists the open descriptors of the process, and how many it may have. Absent on Cloudflare. */
   readonly DESCRIPTORS?: Fetcher;

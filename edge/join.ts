@@ -1,10 +1,10 @@
 /** Is this join what its sender says? Pure but for the signature check; the rendezvous acts on the answer. */
-import { bufferSource } from "../shared/bytes.ts";
 import { type ErrorCode, PeerloomError } from "../shared/errors.ts";
 import { type NetworkName, publicKeyOf } from "../shared/ids.ts";
 import { CLOCK_SKEW_MS_MAX, JOIN_TIMEOUT_MS, WIRE_VERSION, WIRE_VERSION_OLDEST } from "../shared/limits.ts";
 import { joinClaim, type ToRendezvous } from "../shared/messages.ts";
 import { commonVersion, VERSION_QUERY } from "../shared/wire-version.ts";
+import { verifySignature } from "./verify.ts";
 
 export type JoinMessage = Extract<ToRendezvous, { readonly kind: "join" }>;
 
@@ -19,6 +19,8 @@ export interface Greeting {
 export interface Refusal {
   readonly code: ErrorCode;
   readonly message: string;
+  /** Its signature fits nothing, so it is not the peer it says it is, or this edge is not the one it means. */
+  readonly isForged?: true;
 }
 
 /** Undefined when the join is good. */
@@ -40,9 +42,11 @@ export async function refusalOfJoin(
   for (const origin of greeting.origins) {
     if (await isSigned(join, greeting, origin)) return undefined;
   }
-  return failed(
-    `The signature does not fit the id, the challenge, the network and the origin ${greeting.origins.join(" or ")}.`,
-  );
+  const origins = greeting.origins.join(" or ");
+  return {
+    ...failed(`The signature does not fit the id, the challenge, the network and the origin ${origins}.`),
+    isForged: true,
+  };
 }
 
 /**
@@ -64,16 +68,9 @@ function refusalOfVersion(version: number): Refusal | undefined {
   }
 }
 
-async function isSigned(join: JoinMessage, { nonce, network }: Greeting, origin: string): Promise<boolean> {
+function isSigned(join: JoinMessage, { nonce, network }: Greeting, origin: string): Promise<boolean> {
   const claim = joinClaim({ nonce, origin, network, timeMs: join.timeMs });
-  try {
-    const key = await crypto.subtle.importKey("raw", bufferSource(publicKeyOf(join.id)), "Ed25519", false, [
-      "verify",
-    ]);
-    return await crypto.subtle.verify("Ed25519", key, bufferSource(join.signature), bufferSource(claim));
-  } catch {
-    return false; // not a point on the curve
-  }
+  return verifySignature(publicKeyOf(join.id), claim, join.signature);
 }
 
 function failed(message: string): Refusal {

@@ -11,7 +11,7 @@ import { closedResponse, OVER_BUDGET } from "./door.ts";
 import type { Env } from "./env.ts";
 import { Meter } from "./meter.ts";
 import { Counters, type CounterName, type Report, sendReport } from "./metrics.ts";
-import { PeerjsLanes } from "./peerjs-lanes.ts";
+import { Lanes } from "./lanes.ts";
 import {
   keyOfRoom,
   type PeerjsOptions,
@@ -52,7 +52,7 @@ export class PeerjsRoom extends DurableObject<Env> {
   readonly #options: PeerjsOptions;
   readonly #peers: PeerjsPeers;
   readonly #queue: PeerjsQueue;
-  readonly #lanes: PeerjsLanes;
+  readonly #lanes: Lanes<Envelope>;
   readonly #counters = new Counters();
   readonly #meter: Meter;
   readonly #stubborn: Stubborn;
@@ -79,9 +79,10 @@ export class PeerjsRoom extends DurableObject<Env> {
       },
     });
     this.#stubborn = new Stubborn(ctx, this.#meter, SENT_BURST);
-    this.#lanes = new PeerjsLanes({
+    this.#lanes = new Lanes<Envelope>({
       deliver: (shard, envelopes) => this.#room(shard).deliver(envelopes),
       lost: (envelopes) => this.#lost(envelopes),
+      lengthOf: ({ frame }) => frame.length,
       keep: (work) => ctx.waitUntil(work),
     });
     // The client takes its own heartbeat for a message of no interest.
@@ -122,7 +123,7 @@ export class PeerjsRoom extends DurableObject<Env> {
     this.#meter.message(this.#account, Date.now());
     const peer = this.#peers.of(socket);
     if (peer === undefined) {
-      this.#stubborn.heard(this.#account, this.#peers.size); // closed by us, and its last messages still come in
+      this.#stubborn.heard(socket, this.#account, this.#peers.size); // closed by us, and its last messages still come in
       return;
     }
     const nowMs = Date.now();

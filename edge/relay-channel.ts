@@ -153,7 +153,7 @@ export class RelayChannel extends DurableObject<Env> {
       // Closed by us, and its last messages still come in; they are billed all the same.
       const network = this.#network ?? UNKNOWN_NETWORK;
       this.#meter.message(network, Date.now());
-      this.#stubborn.heard(network, 0);
+      this.#stubborn.heard(socket, network, 0);
       return;
     }
     this.#network = from.network;

@@ -8,6 +8,9 @@ import type { Meter } from "./meter.ts";
 
 /** What comes of a closed socket in good faith: all that was under way. More where an honest client may send more at once. */
 const IN_GOOD_FAITH = 250;
+/** The same of one socket, past which its sender is kept out: a member may have had signals under way, who never joined nothing but its join. */
+const MEMBER_IN_GOOD_FAITH = 100;
+const STRANGER_IN_GOOD_FAITH = 4;
 /** Messages that cost as much as one member's return, five units. */
 const MESSAGES_A_RETURN = 100;
 
@@ -15,6 +18,8 @@ export class Stubborn {
   readonly #ctx: DurableObjectState;
   readonly #meter: Meter;
   readonly #inGoodFaith: number;
+  /** Messages that a closed socket may still send. */
+  readonly #left = new WeakMap<WebSocket, number>();
   #messages = 0;
   #isEnding = false;
 
@@ -24,15 +29,22 @@ export class Stubborn {
     this.#inGoodFaith = inGoodFaith;
   }
 
+  /** It was closed before it had joined. */
+  closedStranger(socket: WebSocket): void {
+    this.#left.set(socket, STRANGER_IN_GOOD_FAITH);
+  }
+
   /**
    * Another message on a socket that was closed.
    * @param members who would have to come back
-   * @returns whether this one was too much
+   * @returns whether this socket has now sent more than in good faith, or ended the object
    */
-  heard(network: string, members: number): boolean {
+  heard(socket: WebSocket, network: string, members: number): boolean {
+    const left = (this.#left.get(socket) ?? MEMBER_IN_GOOD_FAITH) - 1;
+    this.#left.set(socket, left);
     this.#messages += 1;
     if (this.#isEnding || this.#messages <= Math.max(this.#inGoodFaith, MESSAGES_A_RETURN * members))
-      return false;
+      return left === -1;
     this.#isEnding = true;
     const end = (): void => this.#ctx.abort("a closed socket went on sending");
     this.#ctx.waitUntil(this.#meter.finish(network).then(end, end));

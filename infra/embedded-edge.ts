@@ -49,7 +49,6 @@ export const WORKER_CONFIGURATION = {
     SEARCH: "SearchIndex",
     LEDGER: "EdgeLedger",
   },
-  limit: { namespace_id: "1001", simple: { limit: 1200, period: 60 } },
 } as const;
 /** Of whoever opens it: workerd itself. */
 const DESCRIPTORS_PATH = "/proc/self/fd";
@@ -148,7 +147,6 @@ function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<
       compatibilityFlags: [...WORKER_CONFIGURATION.compatibilityFlags],
       durableObjects,
       resourcePersistencePath: stateDir,
-      ratelimits: { LIMIT: WORKER_CONFIGURATION.limit },
       bindings: {
         STUN_URLS: isLoopback(host) ? "" : STUN_DEFAULT,
         ...(descriptorsMax === undefined ? {} : { DESCRIPTORS_MAX: descriptorsMax }),

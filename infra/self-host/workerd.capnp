@@ -48,7 +48,6 @@ const edgeWorker :Workerd.Worker = (
     (name = "SEARCH", durableObjectNamespace = "SearchIndex"),
     (name = "LEDGER", durableObjectNamespace = "EdgeLedger"),
     (name = "ASSETS", service = (name = "standalone", entrypoint = "Assets")),
-    (name = "LIMIT", service = (name = "standalone", entrypoint = "Limiter")),
     (name = "DESCRIPTORS", service = "descriptors"),
     # Variables come from the environment: edge.env.
     (name = "DESCRIPTORS_MAX", fromEnvironment = "DESCRIPTORS_MAX"),

@@ -11,7 +11,7 @@ import {
   type ToRendezvous,
 } from "../../shared/messages.ts";
 
-const DEADLINE_MS = 15_000;
+const PATIENCE_MS = 15_000;
 
 export interface Key {
   readonly id: PeerId;
@@ -31,6 +31,8 @@ export interface ClientAt {
   readonly address?: string;
   readonly key?: Key;
   readonly pass?: string;
+  /** How long each message is waited for. @default 15,000 ms */
+  readonly patienceMs?: number;
 }
 
 export class Client {
@@ -99,15 +101,24 @@ export class Client {
   }
 
   async until(isSo: () => boolean): Promise<void> {
-    const signal = AbortSignal.timeout(DEADLINE_MS);
+    const { patienceMs = PATIENCE_MS } = this.#at;
+    const signal = AbortSignal.timeout(patienceMs);
     while (!isSo()) {
       if (signal.aborted)
-        throw new Error(`nothing for ${DEADLINE_MS} ms; closed: ${JSON.stringify(this.closed)}`);
+        throw new Error(`nothing for ${patienceMs} ms; closed: ${JSON.stringify(this.closed)}`);
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
         signal.addEventListener("abort", () => resolve(), { once: true });
       });
     }
+  }
+
+  /** In a word, why it is not in: an error's code, the end of its socket, or that nothing came. */
+  get refusal(): string {
+    const error = this.messages.find((message) => message.kind === "error");
+    if (error !== undefined) return error.code;
+    if (this.closed === undefined) return this.status === 101 ? "silence" : "no answer to the upgrade";
+    return `${this.closed.code} ${this.closed.reason}`.trim();
   }
 
   close(): void {

@@ -14,7 +14,8 @@ const TINY_MESSAGES = 2_000;
 /** Strangers' addresses: each socket a /24 of its own, which is what limits help least against. */
 const addressOf = (index: number): string => `10.${Math.floor(index / 250)}.${index % 250}.7`;
 
-type Part = (at: ClientAt, stop: AbortSignal) => Promise<void>;
+/** @returns what became of it */
+type Part = (at: ClientAt, stop: AbortSignal) => Promise<string>;
 
 const PARTS: Readonly<Record<string, Part>> = {
   /** Says nothing. */
@@ -22,18 +23,21 @@ const PARTS: Readonly<Record<string, Part>> = {
     const client = new Client(at);
     await Promise.race([ended(client), aborted(stop)]);
     client.close();
+    return client.refusal;
   },
   /** Tiny messages as fast as they go, whatever is answered. */
   async tiny({ edge, network, address = "" }) {
     const socket = new RawSocket(edge, `/v1/net/${network}/join?back=`, address);
-    await Promise.race([socket.opened(), rest(PAUSE_MS)]);
+    const status = await Promise.race([socket.opened(), rest(PAUSE_MS)]);
     await socket.flood(TINY_MESSAGES);
     socket.close();
+    return `answered by ${status ?? "nothing"}`;
   },
   async huge(at) {
     const client = new Client(at);
     if ((await client.heard("challenge")) !== undefined) client.socket.send(randomBytes(HUGE_BYTES));
     await ended(client);
+    return client.refusal;
   },
   /** A signature that fits nothing. */
   async forged(at) {
@@ -49,22 +53,25 @@ const PARTS: Readonly<Record<string, Part>> = {
       addresses: [],
     });
     await ended(client);
+    return client.refusal;
   },
   /** A member that asks for others, as often as it may. */
   async asking(at, stop) {
     const client = new Client(at);
-    if (!(await client.join())) return;
+    if (!(await client.join())) return client.refusal;
     for (let request = 1; client.closed === undefined && !stop.aborted; request++) {
       client.send({ kind: "find", request, id: at.key?.id ?? client.key.id });
       await rest(1_000 / FINDS_PER_SECOND);
     }
     client.close();
+    return `joined, then ${client.refusal}`;
   },
   /** In and out. */
   async churning(at) {
     const client = new Client(at);
-    await client.join();
+    const isIn = await client.join();
     client.close();
+    return isIn ? "joined" : client.refusal;
   },
 };
 const NAMES = Object.keys(PARTS);
@@ -72,13 +79,17 @@ const NAMES = Object.keys(PARTS);
 const stop = new AbortController();
 const lives: Promise<void>[] = [];
 let begun = 0;
+const outcomes: Record<string, number> = {};
 
 async function live(edge: string, network: string, index: number): Promise<void> {
-  const part = PARTS[NAMES[index % NAMES.length] as string] as Part;
+  const name = NAMES[index % NAMES.length] as string;
+  const part = PARTS[name] as Part;
   const at = { edge, network, address: addressOf(index), key: newKey() };
   while (!stop.signal.aborted) {
     begun += 1;
-    await part(at, stop.signal).catch(() => {}); // Refused, or thrown out in the middle: that is what is to happen.
+    // Refused, or thrown out in the middle: that is what is to happen.
+    const outcome = await part(at, stop.signal).catch(() => "silence");
+    outcomes[`${name}: ${outcome}`] = (outcomes[`${name}: ${outcome}`] ?? 0) + 1;
     await rest(PAUSE_MS * (0.5 + Math.random()));
   }
 }
@@ -97,7 +108,7 @@ const handlers: Handlers<HostileOperations> = {
     return null;
   },
   async usage() {
-    return { begun, cpuSeconds: ownUsage(false).cpuSeconds };
+    return { begun, outcomes, cpuSeconds: ownUsage(false).cpuSeconds };
   },
   async end() {
     stop.abort();

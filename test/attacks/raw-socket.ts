@@ -25,10 +25,11 @@ export class RawSocket {
     this.socket.write(`${head.join("\r\n")}${isComplete ? "\r\n\r\n" : "\r\nX-Slow: "}`);
   }
 
-  /** Resolves when the first bytes have come. */
-  async opened(): Promise<void> {
-    await once(this.socket, "data");
+  /** Resolves when the first bytes have come. @returns the status of the answer */
+  async opened(): Promise<number> {
+    const [first] = (await once(this.socket, "data")) as [Buffer];
     this.socket.resume();
+    return Number(/^HTTP\/1\.1 (\d{3})/.exec(first.toString("latin1"))?.[1] ?? 0);
   }
 
   /** Sends so many tiny messages, whatever is answered. @returns how many it could */

@@ -4,13 +4,16 @@
  */
 import { randomBytes } from "node:crypto";
 import { WebSocket } from "ws";
-import { startEmbeddedEdge, WORKER_CONFIGURATION } from "../../infra/embedded-edge.ts";
+import { STRIKES_MAX } from "../../edge/address-bans.ts";
+import { LIMIT_REQUESTS } from "../../edge/request-counter.ts";
+import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
 import { type EdgeCost, parseEdgeCost } from "../../shared/edge-cost.ts";
 import { RELAY_UNACKED_BYTES_MAX } from "../../shared/limits.ts";
 import { encodeToRendezvous } from "../../shared/messages.ts";
 import type { Remote } from "../bench/lib/remote.ts";
 import type { AttackOperations } from "./attackers.ts";
 import { Client, joinOnce, newKey, optionsFor } from "./client.ts";
+import { joinHonest } from "./honest.ts";
 import { RawSocket } from "./raw-socket.ts";
 
 export const NETWORK = "demo";
@@ -80,11 +83,7 @@ export const ATTACKS: readonly Attack[] = [
         await client.heard("challenge");
         client.socket.send(randomBytes(1024 * 1024));
         await client.until(() => client.closed !== undefined);
-        // Whoever comes from there again is refused before an object hears of it.
-        const again = new Client({ edge, network: NETWORK, address: addressOf(index) });
-        await again.until(() => again.status !== 0);
-        again.close();
-        if (again.status !== 429) throw new Error(`a prefix of huge frames was answered by ${again.status}`);
+        await expectBanned(edge, addressOf(index));
       }),
   },
   {
@@ -114,7 +113,7 @@ export const ATTACKS: readonly Attack[] = [
   {
     name: "flood from one prefix, past its rate limit",
     // A minute's limit, or two of them where a minute begins meanwhile; what is refused costs no object.
-    unitsMax: () => 8 * 2 * WORKER_CONFIGURATION.limit.simple.limit,
+    unitsMax: () => 8 * 2 * LIMIT_REQUESTS,
     run: floodFromOnePrefix,
   },
   {
@@ -168,7 +167,7 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: "replayed joins",
-    unitsMax: (count) => 8 * count + JOIN_UNITS_MAX,
+    unitsMax: (count) => 8 * (count + STRIKES_MAX) + JOIN_UNITS_MAX,
     run: async (edge, count) => {
       const key = newKey();
       const seen = encodeToRendezvous({
@@ -188,6 +187,13 @@ export const ATTACKS: readonly Attack[] = [
         if (client.messages.some(({ kind }) => kind === "joined"))
           throw new Error("a replayed join was let in");
       });
+      for (let strike = 1; strike < STRIKES_MAX; strike++) {
+        const client = new Client({ edge, network: NETWORK, address: addressOf(0), key });
+        await client.heard("challenge");
+        client.socket.send(seen);
+        await client.until(() => client.closed !== undefined);
+      }
+      await expectBanned(edge, addressOf(0));
     },
   },
   {
@@ -232,9 +238,17 @@ export const ATTACKS: readonly Attack[] = [
   },
 ];
 
+/** Whoever comes from there again is refused before an object hears of it. */
+async function expectBanned(edge: string, address: string): Promise<void> {
+  const again = new Client({ edge, network: NETWORK, address });
+  await again.until(() => again.status !== 0);
+  again.close();
+  if (again.status !== 429) throw new Error(`a prefix that is banned was answered by ${again.status}`);
+}
+
 /** Opens sockets until so many were refused. */
 async function floodFromOnePrefix(edge: string, count: number): Promise<void> {
-  const triesMax = 2 * WORKER_CONFIGURATION.limit.simple.limit + count;
+  const triesMax = 2 * LIMIT_REQUESTS + count;
   let tries = 0;
   let refused = 0;
   await everyone(FLOOD_AT_ONCE, async () => {
@@ -299,12 +313,12 @@ export async function measure(
 ): Promise<Outcome> {
   const edge = await startEmbeddedEdge({ vars: { EDGE_ADMIN_TOKEN: TOKEN } });
   try {
-    await joinHonest(edge.url, 2);
+    await joinInTurn(edge.url, 2);
     const start = spentOf(await costOf(edge.url));
-    const alone = await joinHonest(edge.url, honest);
+    const alone = await joinInTurn(edge.url, honest);
     const before = spentOf(await costOf(edge.url));
     const [beside] = await Promise.all([
-      joinHonest(edge.url, honest),
+      joinInTurn(edge.url, honest),
       attackers.call("run", { attack: attack.name, edge: edge.url, count }),
     ]);
     const after = spentOf(await costOf(edge.url));
@@ -323,23 +337,13 @@ export async function measure(
 }
 
 /** One after the other. @returns ms of those that were let in */
-async function joinHonest(edge: string, count: number): Promise<number[]> {
+async function joinInTurn(edge: string, count: number): Promise<number[]> {
   const took: number[] = [];
   for (let index = 0; index < count; index++) {
-    const ms = await joinOneHonest(edge, index);
+    const { ms } = await joinHonest(edge, NETWORK, index);
     if (ms !== undefined) took.push(ms);
   }
   return took;
-}
-
-/** @returns ms until it was let in, within three tries: a peer comes again. Undefined: it was not */
-export async function joinOneHonest(edge: string, index: number): Promise<number | undefined> {
-  const startMs = performance.now();
-  for (let attempt = 0; attempt < 3; attempt++) {
-    const joining = joinOnce({ edge, network: NETWORK, address: `203.0.113.${index % 250}` });
-    if (await joining.catch(() => false)) return performance.now() - startMs;
-  }
-  return undefined;
 }
 
 function p95(values: readonly number[]): number {

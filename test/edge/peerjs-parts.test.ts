@@ -1,7 +1,7 @@
 /** The parts of a room that need no room: where an id belongs, what an operator may set, how calls to other rooms are bounded. */
 import { describe, expect, test } from "vitest";
 import type { Env } from "../../edge/env.ts";
-import { type LaneEnds, PeerjsLanes } from "../../edge/peerjs-lanes.ts";
+import { type LaneEnds, Lanes } from "../../edge/lanes.ts";
 import { isKey, isListed, peerjsOptions, shardOf } from "../../edge/peerjs-options.ts";
 import type { Envelope } from "../../edge/peerjs-protocol.ts";
 
@@ -64,16 +64,17 @@ describe("lanes to other rooms", () => {
     const calls: { shard: number; names: string[]; end: (error?: Error) => void }[] = [];
     const lost: string[] = [];
     const work: Promise<void>[] = [];
-    const ends: LaneEnds = {
+    const ends: LaneEnds<Envelope> = {
       deliver: (shard, envelopes) =>
         new Promise((resolve, reject) => {
           const end = (error?: Error): void => (error === undefined ? resolve() : reject(error));
           calls.push({ shard, names: envelopes.map(({ dst }) => dst), end });
         }),
       lost: (envelopes) => void lost.push(...envelopes.map(({ dst }) => dst)),
+      lengthOf: ({ frame }) => frame.length,
       keep: (promise) => void work.push(promise),
     };
-    return { lanes: new PeerjsLanes(ends), calls, lost, work };
+    return { lanes: new Lanes(ends), calls, lost, work };
   }
 
   test("one call at a time to each, and what came meanwhile goes with the next, in order", async () => {

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import WebSocket from "ws";
+import { LIMIT_PERIOD_MS, LIMIT_REQUESTS } from "../../edge/request-counter.ts";
 import {
   type EmbeddedEdge,
   type EmbeddedEdgeOptions,
@@ -212,7 +213,7 @@ describe("it serves", () => {
 
   test("its configuration is that of wrangler.toml", () => {
     const toml = readFileSync(new URL("../../wrangler.toml", import.meta.url), "utf8");
-    const { compatibilityDate, compatibilityFlags, objects, limit } = WORKER_CONFIGURATION;
+    const { compatibilityDate, compatibilityFlags, objects } = WORKER_CONFIGURATION;
     expect(toml).toContain(`compatibility_date = "${compatibilityDate}"`);
     expect(toml).toContain(
       `compatibility_flags = [${compatibilityFlags.map((flag) => `"${flag}"`).join(", ")}]`,
@@ -222,7 +223,7 @@ describe("it serves", () => {
     // The formatter breaks the list into lines.
     const classes = /new_sqlite_classes = \[([^\]]*)\]/.exec(toml)?.[1]?.match(/\w+/g);
     expect(classes).toEqual(Object.values(objects));
-    expect(toml).toContain(`simple = { limit = ${limit.simple.limit}, period = ${limit.simple.period} }`);
+    expect(toml).toContain(`simple = { limit = ${LIMIT_REQUESTS}, period = ${LIMIT_PERIOD_MS / 1_000} }`);
   });
 
   test("state that is kept outlives a restart: tickets stay good", async () => {

@@ -9,7 +9,6 @@ import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { parse } from "yaml";
-import { LIMIT_PERIOD_MS, LIMIT_REQUESTS } from "../../edge/request-counter.ts";
 import { bundleStandalone, bundleWeb, bundleWorker } from "../../infra/bundle.ts";
 import { WORKER_CONFIGURATION } from "../../infra/embedded-edge.ts";
 import { ROOT, temporaryFolder } from "./command.ts";
@@ -109,8 +108,8 @@ test("workerd starts from the unit's command line: page, health, two peers that 
 });
 
 describe("the files agree", () => {
-  test("with wrangler.toml's configuration: date, flags, objects, limit", () => {
-    const { compatibilityDate, compatibilityFlags, objects, limit } = WORKER_CONFIGURATION;
+  test("with wrangler.toml's configuration: date, flags, objects", () => {
+    const { compatibilityDate, compatibilityFlags, objects } = WORKER_CONFIGURATION;
     expect(capnp.match(/compatibilityDate = "[^"]*"/g)).toEqual(
       Array(2).fill(`compatibilityDate = "${compatibilityDate}"`),
     );
@@ -123,7 +122,6 @@ describe("the files agree", () => {
         new RegExp(`className = "${className}", uniqueKey = "peerloom-\\w+", enableSql = true`),
       );
     }
-    expect([LIMIT_REQUESTS, LIMIT_PERIOD_MS]).toEqual([limit.simple.limit, limit.simple.period * 1000]);
   });
 
   test("every variable of the Worker can be set, and the example sets none that is not one", async () => {

@@ -1,7 +1,7 @@
 /** The day's account: what is lent counts as spent, stages follow, and nothing is granted past the limit. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { BAN_FIRST_MS, BAN_MAX_MS, AddressBans } from "../../edge/address-bans.ts";
+import { BAN_FIRST_MS, BAN_MAX_MS, AddressBans, STRIKES_MAX } from "../../edge/address-bans.ts";
 import { type Account, LedgerBook } from "../../edge/ledger-book.ts";
 import { addUsage, dollarsOf, NO_USAGE, STAGES, unitsOf } from "../../shared/budget.ts";
 
@@ -131,5 +131,19 @@ describe("bans", () => {
     bans.add("192.0.2.0/24", nowMs + 86_400_000);
     expect(bans.leftMs("192.0.2.0/24", nowMs + 86_400_000)).toBe(BAN_FIRST_MS);
     expect(bans.leftMs("198.51.100.0/24", nowMs)).toBe(0);
+  });
+
+  test("come of strikes only when there are many in a minute", () => {
+    const bans = new AddressBans();
+    const strikeAll = (nowMs: number, count: number): number => {
+      for (let strike = 0; strike < count; strike++) bans.strike("192.0.2.0/24", nowMs);
+      return bans.leftMs("192.0.2.0/24", nowMs);
+    };
+    expect(strikeAll(0, STRIKES_MAX - 1)).toBe(0);
+    expect(strikeAll(60_000, STRIKES_MAX - 1)).toBe(0); // another minute
+    expect(strikeAll(119_999, 1)).toBe(BAN_FIRST_MS);
+    expect(strikeAll(179_999, STRIKES_MAX - 1)).toBe(0); // over, and counted anew
+    expect(strikeAll(179_999, 1)).toBe(2 * BAN_FIRST_MS);
+    expect(bans.leftMs("198.51.100.0/24", 0)).toBe(0);
   });
 });

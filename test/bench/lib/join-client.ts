@@ -48,8 +48,11 @@ export class JoinClient {
     return this.#state.phase === "joined";
   }
 
-  /** @throws PeerloomError what the edge refused it with, `edge/unreachable` */
-  async join(edge: string): Promise<void> {
+  /**
+   * @returns members of its shard, itself among them
+   * @throws PeerloomError what the edge refused it with, `edge/unreachable`
+   */
+  async join(edge: string): Promise<number> {
     const url = `${edge.replace(/^http/, "ws")}/v1/net/${this.#network}/join?${VERSION_QUERY}=${WIRE_VERSION}`;
     this.#events.dialled(Date.now());
     const socket = new WebSocket(url, { perMessageDeflate: false });
@@ -80,6 +83,7 @@ export class JoinClient {
       this.#tooSlow = false;
       this.#state = { phase: "joined", attempt: 0, sinceMs: performance.now(), welcome };
       this.#events.joined(Date.now());
+      return welcome.members;
     } catch (error) {
       socket.terminate();
       throw error;

@@ -25,6 +25,7 @@ const events = {
 const handlers: Handlers<LoadOperations> = {
   async open({ edge, network, count, atOnce }) {
     const tookMs: number[] = [];
+    const membersTold: number[] = [];
     const refused: Record<string, number> = {};
     let next = 0;
     const worker = async (): Promise<void> => {
@@ -32,7 +33,7 @@ const handlers: Handlers<LoadOperations> = {
         const client = new JoinClient(network, events);
         const startMs = performance.now();
         try {
-          await client.join(edge);
+          membersTold.push(await client.join(edge));
           tookMs.push(performance.now() - startMs);
           clients.push(client);
         } catch (error) {
@@ -42,11 +43,17 @@ const handlers: Handlers<LoadOperations> = {
       }
     };
     await Promise.all(Array.from({ length: atOnce }, worker));
-    return { tookMs, refused };
+    return { tookMs, membersTold, refused };
   },
   async comeBack({ edge }) {
     isComingBack = true;
     for (const client of clients) client.comeBack(edge);
+    return null;
+  },
+  async forget() {
+    joinsMs.length = 0;
+    dialsMs.length = 0;
+    timedOut = 0;
     return null;
   },
   async returns() {

@@ -6,7 +6,7 @@
 export const BAN_FIRST_MS = 60_000;
 export const BAN_MAX_MS = 3_600_000;
 /** So many strikes in a minute are an offence: somebody behind the same address may have a broken client, or mean another edge. */
-export const STRIKES_MAX = 5;
+export const STRIKES_MAX = 10;
 const STRIKES_MS = 60_000;
 const FORGET_MS = 86_400_000;
 /** Prefixes remembered; past that the one banned longest ago is forgotten. */

@@ -14,6 +14,7 @@ export const DIRECT_UNACKED_BYTES_MAX: number = 16 * 1024 * 1024;
 export abstract class BaseLink implements Link {
   readonly kind: LinkKind;
   readonly description: string;
+  readonly isStopgap: boolean;
   readonly remoteHost: string | undefined;
   readonly frameBytesMax: number = FRAME_BYTES_MAX;
   readonly unackedBytesMax: number;
@@ -29,10 +30,12 @@ export abstract class BaseLink implements Link {
     readonly description: string;
     readonly remoteHost?: string | undefined;
     readonly unackedBytesMax?: number;
+    readonly isStopgap?: boolean;
     readonly binding?: Uint8Array;
   }) {
     this.kind = options.kind;
     this.description = options.description;
+    this.isStopgap = options.isStopgap ?? false;
     this.remoteHost = options.remoteHost;
     this.unackedBytesMax = options.unackedBytesMax ?? DIRECT_UNACKED_BYTES_MAX;
     this.binding = options.binding ?? NO_BINDING;

@@ -19,6 +19,8 @@ export interface Link {
   readonly kind: LinkKind;
   /** For people: an address, or how the link came about. */
   readonly description: string;
+  /** It carries a few frames until a link like it stands: whatever else there is goes first. */
+  readonly isStopgap?: boolean;
   /** IP address of the far end as the network shows it; undefined where something is in between or the host does not tell. */
   readonly remoteHost?: string | undefined;
   /** The longest frame, bytes; at most `FRAME_BYTES_MAX`. */

@@ -4,6 +4,7 @@
  *     ["dial", dial id (8), [address…]]            ["rtc", connection id (8), "offer" | "answer", sdp]
  *     ["addresses", [address…]]                    ["rtc", connection id (8), "candidate", candidate, mid]
  *     ["refuse", id (8), code]  ["meet"]           ["rtc", connection id (8), "candidates", [candidate…], mid]
+ *     ["frame", link id (8), seq, frame]
  */
 import { utf8 } from "../../shared/bytes.ts";
 import { decode, encode, FieldReader } from "../../shared/codec.ts";
@@ -20,6 +21,10 @@ export const CANDIDATE_BYTES_MAX = 512;
 export const MID_BYTES_MAX = 64;
 /** An error code. */
 export const CODE_BYTES_MAX = 64;
+/** A frame that is carried as a signal. */
+export const SIGNALLED_FRAME_BYTES_MAX: number = SDP_BYTES_MAX;
+/** Frames that each side of one link may send as signals. */
+export const SIGNALLED_FRAMES_MAX = 32;
 
 const MESSAGE_BYTES_MAX: number = SDP_BYTES_MAX + 64;
 const LIMITS = {
@@ -31,7 +36,7 @@ const LIMITS = {
 
 /**
  * Addresses past `ADDRESSES_MAX`, and those that are too long, are left out: dialling the others still helps.
- * @throws PeerloomError `wire/too-large` when a description or candidate of our own is longer than any peer takes
+ * @throws PeerloomError `wire/too-large` when a description, candidate or frame of our own is longer than any peer takes
  */
 export function encodeSignal(message: SignalMessage): Uint8Array {
   switch (message.kind) {
@@ -43,6 +48,10 @@ export function encodeSignal(message: SignalMessage): Uint8Array {
       return encode(["addresses", addressFields(message.addresses)]);
     case "meet":
       return encode(["meet"]);
+    case "frame":
+      if (message.frame.length > SIGNALLED_FRAME_BYTES_MAX)
+        throw tooLarge("A frame", message.frame.length, SIGNALLED_FRAME_BYTES_MAX);
+      return encode(["frame", message.linkId, message.seq, message.frame]);
     case "refuse":
       return encode(["refuse", message.id, bounded(message.code, CODE_BYTES_MAX, "An error code")]);
   }
@@ -66,6 +75,13 @@ function readSignal(kind: string, fields: FieldReader): SignalMessage {
       return { kind, addresses: readAddresses(fields) };
     case "meet":
       return { kind };
+    case "frame":
+      return {
+        kind,
+        linkId: readId(fields),
+        seq: fields.integer(0, SIGNALLED_FRAMES_MAX - 1),
+        frame: fields.bytes(1, SIGNALLED_FRAME_BYTES_MAX),
+      };
     case "refuse":
       return { kind, id: readId(fields), code: readText(fields, CODE_BYTES_MAX) };
     default:
@@ -132,10 +148,11 @@ function rtcFields(signal: RtcBatch): (string | string[])[] {
 
 function bounded(text: string, bytesMax: number, what: string): string {
   if (fits(text, bytesMax)) return text;
-  throw new PeerloomError(
-    "wire/too-large",
-    `${what} of ${text.length} characters; at most ${bytesMax} bytes are allowed.`,
-  );
+  throw tooLarge(what, text.length, bytesMax);
+}
+
+function tooLarge(what: string, length: number, bytesMax: number): PeerloomError {
+  return new PeerloomError("wire/too-large", `${what} of ${length}; at most ${bytesMax} bytes are allowed.`);
 }
 
 /** At most so many bytes of UTF-8, at least one a character and at most three a UTF-16 unit. */

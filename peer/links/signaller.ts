@@ -8,7 +8,8 @@ import type { RtcSignal } from "../runtime.ts";
 
 /**
  * `dial` asks for links, `rtc` negotiates one WebRTC connection, `addresses` says where the sender listens, `meet` asks one who has left
- * the rendezvous to come there, since a relay channel takes two members.
+ * the rendezvous to come there, since a relay channel takes two members. `frame` carries one frame of a session that has no better link
+ * yet (signalled.ts).
  */
 export type SignalMessage =
   | {
@@ -20,6 +21,14 @@ export type SignalMessage =
   | { readonly kind: "rtc"; readonly connectionId: Uint8Array; readonly signal: RtcBatch }
   | { readonly kind: "addresses"; readonly addresses: readonly string[] }
   | { readonly kind: "meet" }
+  | {
+      readonly kind: "frame";
+      /** 8 random bytes that name the link. */
+      readonly linkId: Uint8Array;
+      /** Counts the frames of one side from 0. */
+      readonly seq: number;
+      readonly frame: Uint8Array;
+    }
   /** The dial or connection of that id does not come about; `code` says why, as the sender sees it. */
   | { readonly kind: "refuse"; readonly id: Uint8Array; readonly code: string };
 

@@ -20,7 +20,8 @@ import { type Failure, unknownToPeers, whyNoPath } from "./no-path.ts";
 import type { PathAttempt } from "./path-attempt.ts";
 import type { RtcNegotiations } from "./rtc-negotiations.ts";
 import type { ThroughPeers } from "./through-peers.ts";
-import type { Way } from "./way.ts";
+import { SignalledLinks } from "./signalled-links.ts";
+import type { SessionWay, Way } from "./way.ts";
 
 /** `direct`: never through a relay. `relay`: nothing else; nobody learns an address. */
 export type PathPolicy = "any" | "direct" | "relay";
@@ -76,9 +77,16 @@ export class Connector {
   throughPeers: ThroughPeers | undefined;
   /** Aborted while nothing may be dialled. */
   #pausing = new AbortController();
+  /** Undefined where the edge carries no session. */
+  readonly #signalled: SignalledLinks | undefined;
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
+    const { introducer, policy, sessions, runtime } = options;
+    if (introducer === undefined || policy === "direct") return;
+    const signalled = new SignalledLinks(runtime, introducer, (link) => sessions.accept(link));
+    introducer.onFrame = (from, message) => signalled.receive(from, message);
+    this.#signalled = signalled;
   }
 
   /** @throws PeerloomError `connect/self`, `connect/no-path`, `connect/timeout`, `peer/not-found`, `peer/closed`, `aborted` */
@@ -125,8 +133,7 @@ export class Connector {
     const { introducer, policy, sessions, runtime } = this.#options;
     if (introducer === undefined || policy === "direct") return;
     try {
-      const signal = AbortSignal.any([this.#closing.signal, this.#pausing.signal]);
-      sessions.accept(await dialRelay(runtime, { edge: introducer.edge, ...offer }, signal));
+      sessions.accept(await dialRelay(runtime, { edge: introducer.edge, ...offer }, this.#whileDialling()));
     } catch (error) {
       runtime.log.debug("relay not joined", { peer: short(from), error: String(error) });
     }
@@ -173,6 +180,11 @@ export class Connector {
 
   close(): void {
     this.#closing.abort(new PeerloomError("peer/closed", "This peer is closing."));
+    this.#signalled?.close();
+  }
+
+  #whileDialling(): AbortSignal {
+    return AbortSignal.any([this.#closing.signal, this.#pausing.signal]);
   }
 
   /** Whom the edge does not know others may, once they can be asked. */
@@ -197,12 +209,12 @@ export class Connector {
 
   #run(
     peerId: PeerId,
-    ways: readonly Way[],
+    ways: readonly (Way | SessionWay)[],
     until: AbortSignal,
     attempts: Map<PeerId, Promise<PeerSession>>,
   ): Promise<PeerSession> {
     const stop = new AbortController();
-    const signal = AbortSignal.any([stop.signal, this.#closing.signal, this.#pausing.signal, until]);
+    const signal = AbortSignal.any([stop.signal, this.#whileDialling(), until]);
     const attempt = this.#race(peerId, ways, signal).finally(() => {
       attempts.delete(peerId);
       stop.abort(new PeerloomError("aborted", "Another way was faster."));
@@ -212,15 +224,20 @@ export class Connector {
     return attempt;
   }
 
-  #ways(peerId: PeerId): Way[] {
+  #ways(peerId: PeerId): (Way | SessionWay)[] {
     const { introducer, policy, rtc } = this.#options;
-    const ways: Way[] = [];
+    const ways: (Way | SessionWay)[] = [];
     if (policy !== "relay") {
       ways.push({ name: "address", afterMs: 0, link: (signal) => this.#dialKnown(peerId, signal) });
     }
     if (introducer !== undefined && policy !== "direct") {
       const afterMs = ways.length > 0 && this.#remembered.has(peerId) ? RELAY_AFTER_ADDRESS_MS : 0;
-      ways.push({ name: "relay", afterMs, link: (signal) => this.#dialRelay(introducer, peerId, signal) });
+      const session: SessionWay["session"] = (signal, linked) => {
+        const dial = (within: AbortSignal): Promise<PeerSession> =>
+          this.#relay(introducer, peerId, within, linked);
+        return this.throughPeers?.relay(peerId, dial, signal) ?? dial(signal);
+      };
+      ways.push({ name: "relay", afterMs, session });
     }
     if (introducer !== undefined && policy === "direct" && rtc !== undefined) {
       const send = (message: SignalMessage): void => introducer.signal(peerId, message);
@@ -250,36 +267,80 @@ export class Connector {
     return this.dialAddresses(peerId, signal);
   }
 
-  #dialRelay(introducer: Introducer, peerId: PeerId, signal: AbortSignal): Promise<Link> {
-    const dial = (within: AbortSignal): Promise<Link> => this.#dialRelayNow(introducer, peerId, within);
-    return this.throughPeers?.relay(peerId, dial, signal) ?? dial(signal);
-  }
-
-  async #dialRelayNow(introducer: Introducer, peerId: PeerId, signal: AbortSignal): Promise<Link> {
-    const { runtime, listenAddresses } = this.#options;
+  /**
+   * Over a relay channel. While that is being opened the edge carries the handshake, and what is said first, as signals: the session stands after
+   * one round trip to the other side, and the channel joins it. It counts only when the edge has granted the channel.
+   */
+  async #relay(
+    introducer: Introducer,
+    peerId: PeerId,
+    signal: AbortSignal,
+    linked: () => void,
+  ): Promise<PeerSession> {
+    const { runtime, sessions, listenAddresses, policy } = this.#options;
     const dial: SignalMessage = {
       kind: "dial",
       dialId: runtime.random.bytes(SIGNAL_ID_BYTES),
-      addresses: this.#options.policy === "relay" ? [] : listenAddresses(),
+      addresses: policy === "relay" ? [] : listenAddresses(),
     };
-    const channel = await introducer.relay(peerId, dial, signal);
-    return dialRelay(runtime, { edge: introducer.edge, ...channel }, signal);
+    const stopSoon = new AbortController();
+    const stopChannel = new AbortController();
+    const abort = (): void => {
+      stopSoon.abort(signal.reason);
+      stopChannel.abort(signal.reason);
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      signal.throwIfAborted();
+      const maySignal = introducer.isJoined && introducer.relays;
+      const stopgap = maySignal ? this.#signalled?.dial(peerId) : undefined;
+      const soon = stopgap && sessions.connectOver(peerId, stopgap, stopSoon.signal);
+      soon?.catch(() => {}); // Without it the channel is waited for.
+      const channel = await introducer.relay(peerId, dial, signal);
+      const until = AbortSignal.any([stopChannel.signal, this.#whileDialling()]);
+      const relayed = (async () => {
+        const link = await dialRelay(runtime, { edge: introducer.edge, ...channel }, until);
+        linked();
+        return sessions.connectOver(peerId, link, until);
+      })();
+      relayed.catch((error: unknown) =>
+        runtime.log.debug("relay not opened", { peer: short(peerId), error: String(error) }),
+      );
+      if (soon === undefined) return await relayed;
+      return await Promise.race([soon.catch(() => relayed), relayed]);
+    } catch (error) {
+      stopSoon.abort(error);
+      stopChannel.abort(error);
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", abort);
+    }
   }
 
   /** The first way whose link becomes a path wins; all have failed when the last one has. */
-  async #race(peerId: PeerId, ways: readonly Way[], signal: AbortSignal): Promise<PeerSession> {
+  async #race(
+    peerId: PeerId,
+    ways: readonly (Way | SessionWay)[],
+    signal: AbortSignal,
+  ): Promise<PeerSession> {
     signal.throwIfAborted();
     const failures: Failure[] = [];
     const oneFailed = new AbortController();
-    const tries = ways.map(async ({ name, afterMs, link: dial }) => {
-      let link: Link | undefined;
+    const tries = ways.map(async (way) => {
+      const { name, afterMs } = way;
+      let isLinked = false;
+      const linked = (): void => {
+        isLinked = true;
+      };
       try {
         if (afterMs > 0) await this.#headStart(afterMs, oneFailed.signal);
-        link = await dial(signal);
+        if ("session" in way) return await way.session(signal, linked);
+        const link = await way.link(signal);
+        linked();
         return await this.#options.sessions.connectOver(peerId, link, signal);
       } catch (error) {
         const reason = toPeerloomError(error, "link/failed", String(error));
-        failures.push({ way: name, isLinked: link !== undefined, reason });
+        failures.push({ way: name, isLinked, reason });
         oneFailed.abort();
         throw reason;
       }

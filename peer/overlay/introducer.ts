@@ -2,6 +2,7 @@
  * The edge as the connector sees it: somebody who knows members, carries sealed signals to them and makes relay channels.
  * Every message is sealed to its target and opened here; what reaches the handlers was proved to come from `from`.
  */
+import { isAtLeast } from "../../shared/budget.ts";
 import type { PeerloomError } from "../../shared/errors.ts";
 import type { ChannelId, NetworkName, PeerId } from "../../shared/ids.ts";
 import type { Contact } from "../../shared/messages.ts";
@@ -28,6 +29,8 @@ export class Introducer {
   readonly #opener: SignalOpener;
   /** A proved member signalled. */
   onSignal: (from: PeerId, message: SignalMessage) => void = () => {};
+  /** A proved member sent a frame as a signal. */
+  onFrame: (from: PeerId, message: Extract<SignalMessage, { readonly kind: "frame" }>) => void = () => {};
   /** A proved member dials through a relay channel. */
   onRelayOffer: (from: PeerId, grant: RelayGrant) => void = () => {};
   /** A signal did not reach its target. */
@@ -38,7 +41,10 @@ export class Introducer {
     const { identity, network, runtime, rendezvous } = options;
     this.#opener = new SignalOpener({ identity, network, clock: runtime.clock });
     rendezvous.onSignal = (from, sealed) => {
-      this.#open(from, sealed, (message) => this.onSignal(from, message));
+      this.#open(from, sealed, (message) => {
+        if (message.kind === "frame") this.onFrame(from, message);
+        else this.onSignal(from, message);
+      });
     };
     rendezvous.onRelayOffer = ({ from, channel, ticket, sealed }) => {
       this.#open(from, sealed, (message) => {
@@ -50,6 +56,11 @@ export class Introducer {
 
   get edge(): string {
     return this.#options.rendezvous.edge;
+  }
+
+  /** It makes relay channels, as far as it has said. */
+  get relays(): boolean {
+    return !isAtLeast(this.#options.rendezvous.stage, "relay-off");
   }
 
   /** At the rendezvous now, so that others can be signalled there. */
@@ -71,17 +82,22 @@ export class Introducer {
 
   /** Sends without waiting; a failure is told to `onSignalError`. */
   signal(peerId: PeerId, message: SignalMessage): void {
-    const { rendezvous } = this.#options;
-    const send = async (): Promise<void> => {
-      const sealed = await this.#seal(peerId, message);
-      // Between two sockets, as after a page thawed: the next one carries it, or the error is told.
-      const { phase } = rendezvous.state;
-      if (phase === "waiting" || phase === "joining") await rendezvous.waitUntilJoined().catch(() => {});
-      rendezvous.signal(peerId, sealed);
-    };
-    send().catch((error: unknown) =>
+    this.carry(peerId, message).catch((error: unknown) =>
       this.#options.runtime.log.debug("signal not sealed", { error: String(error) }),
     );
+  }
+
+  /**
+   * As `signal`. Resolves when the message is on its way.
+   * @throws PeerloomError `wire/too-large`
+   */
+  async carry(peerId: PeerId, message: SignalMessage): Promise<void> {
+    const { rendezvous } = this.#options;
+    const sealed = await this.#seal(peerId, message);
+    // Between two sockets, as after a page thawed: the next one carries it, or the error is told.
+    const { phase } = rendezvous.state;
+    if (phase === "waiting" || phase === "joining") await rendezvous.waitUntilJoined().catch(() => {});
+    rendezvous.signal(peerId, sealed);
   }
 
   #seal(to: PeerId, message: SignalMessage): Promise<Uint8Array> {

@@ -95,9 +95,9 @@ export class ThroughPeers {
   /** A relay channel, once others were asked: whoever they know is reached without, and comes to the rendezvous if it left. */
   async relay(
     peerId: PeerId,
-    dial: (signal: AbortSignal) => Promise<Link>,
+    dial: (signal: AbortSignal) => Promise<PeerSession>,
     signal: AbortSignal,
-  ): Promise<Link> {
+  ): Promise<PeerSession> {
     const { runtime, overlay } = this.#options;
     if (overlay.isReady && (await this.lookUp(peerId, signal)) !== undefined)
       await runtime.clock.sleep(RELAY_AFTER_PEERS_MS, signal);

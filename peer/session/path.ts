@@ -22,6 +22,9 @@ const RANK: { readonly [kind in LinkKind]: number } = {
   overlay: 4,
 };
 
+/** Behind all kinds. */
+const STOPGAP_RANK = 5;
+
 const RTT_SMOOTHING = 0.2;
 /** A round trip that was measured so long ago at most says how a path is now. */
 const FRESH_MS = 5_000;
@@ -159,7 +162,7 @@ export class Path {
   }
 
   get rank(): number {
-    return RANK[this.link.kind];
+    return RANK[this.link.kind] + (this.link.isStopgap === true ? STOPGAP_RANK : 0);
   }
 
   /** Something authentic came in. */

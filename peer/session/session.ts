@@ -349,7 +349,8 @@ export class PeerSession extends EventTarget implements Session {
     if (best !== before) {
       const [from, to] = [before?.link.kind, best?.link.kind];
       this.#runtime.log.debug("path moved", { peer: short(this.peerId), from, to });
-      this.#announcePath();
+      // From the stopgap to the relay that it stood in for: nothing that anybody is told has changed.
+      if (before?.link.isStopgap !== true || best?.link.kind !== before.link.kind) this.#announcePath();
       // The last acknowledgement may have died with the path before, and a full window sends nothing to acknowledge.
       if (best !== undefined && this.#inbox.next > 0) this.#acks.now();
     }

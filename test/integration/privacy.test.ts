@@ -135,10 +135,36 @@ describe("a relay that changes frames", () => {
     expect(transfer.bytesReceived).toBe(2_000_000);
   });
 
-  test("in the handshake: no session", async () => {
+  test("in the handshake: the channel carries nothing, and what signals carry is right", async () => {
     const proxy = await WebSocketProxy.open();
     proxy.change = (message, isBinary) =>
       isBinary && isRelayed(message) ? flipped(message.bytes) : message.bytes;
+    const a = await openPeer({ edge: proxy.url, only: "relay" });
+    const b = await openPeer({ edge: proxy.url, only: "relay" });
+    await checkEcho(await a.connect(b.id), randomBytes(1_000));
+  });
+
+  const isSignal = ({ direction, bytes }: Recorded): boolean =>
+    direction === "to-peer" && kindOf(bytes) === "signal";
+
+  test("in the handshake, on signals: the channel carries it, as for who knows no such signals", async () => {
+    const proxy = await WebSocketProxy.open();
+    let changed = 0;
+    proxy.change = (message) => {
+      if (!isSignal(message)) return message.bytes;
+      changed += 1;
+      return flipped(message.bytes);
+    };
+    const a = await openPeer({ edge: proxy.url, only: "relay" });
+    const b = await openPeer({ edge: proxy.url, only: "relay" });
+    await checkEcho(await a.connect(b.id), randomBytes(1_000_000));
+    expect(changed).toBeGreaterThan(0);
+  });
+
+  test("in the handshake, signals too: no session", async () => {
+    const proxy = await WebSocketProxy.open();
+    proxy.change = (message, isBinary) =>
+      isBinary && (isRelayed(message) || isSignal(message)) ? flipped(message.bytes) : message.bytes;
     const a = await openPeer({ edge: proxy.url, only: "relay" });
     const b = await openPeer({ edge: proxy.url, only: "relay" });
     expect(await codeOf(a.connect(b.id, { timeoutMs: 4_000 }))).toMatch(/^connect\/(no-path|timeout)$/);

@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { decodeSignal, encodeSignal } from "../../peer/links/signal-codec.ts";
+import { decodeSignal, encodeSignal, SIGNALLED_FRAMES_MAX } from "../../peer/links/signal-codec.ts";
 import { BATCH_CANDIDATES_MAX } from "../../peer/links/signal-batches.ts";
 import type { SignalMessage } from "../../peer/links/signaller.ts";
 import { decode, encode, type ScanLimits } from "../../shared/codec.ts";
@@ -103,6 +103,12 @@ const signalMessage: fc.Arbitrary<SignalMessage> = fc.oneof(
   }),
   fc.record({ kind: is("addresses" as const), addresses }),
   fc.record({ kind: is("refuse" as const), id: signalId, code: text(16) }),
+  fc.record({
+    kind: is("frame" as const),
+    linkId: signalId,
+    seq: fc.nat(SIGNALLED_FRAMES_MAX - 1),
+    frame: fc.uint8Array({ minLength: 1, maxLength: 300 }),
+  }),
 );
 
 /** Plain data; no -0, which msgpack's integers cannot hold. */

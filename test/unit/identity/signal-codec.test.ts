@@ -6,6 +6,7 @@ import {
   decodeSignal,
   encodeSignal,
   SDP_BYTES_MAX,
+  SIGNALLED_FRAME_BYTES_MAX,
 } from "../../../peer/links/signal-codec.ts";
 import { BATCH_CANDIDATES_MAX } from "../../../peer/links/signal-batches.ts";
 import type { SignalMessage } from "../../../peer/links/signaller.ts";
@@ -45,6 +46,7 @@ test.each<[string, SignalMessage]>([
     candidates(Array.from({ length: BATCH_CANDIDATES_MAX }, () => "c".repeat(CANDIDATE_BYTES_MAX))),
   ],
   ["a code", { kind: "refuse", id, code: "c".repeat(CODE_BYTES_MAX) }],
+  ["a frame", { kind: "frame", linkId: id, seq: 0, frame: new Uint8Array(SIGNALLED_FRAME_BYTES_MAX) }],
   [
     "addresses",
     {
@@ -62,6 +64,7 @@ test.each<[string, SignalMessage]>([
   ["a candidate", candidate("c".repeat(CANDIDATE_BYTES_MAX + 1))],
   ["a candidate among several", candidates(["c", "c".repeat(CANDIDATE_BYTES_MAX + 1)])],
   ["a code", { kind: "refuse", id, code: "c".repeat(CODE_BYTES_MAX + 1) }],
+  ["a frame", { kind: "frame", linkId: id, seq: 0, frame: new Uint8Array(SIGNALLED_FRAME_BYTES_MAX + 1) }],
 ])("%s of our own past the bound is not sent", async (_, message) => {
   expect(await codeOf(() => encodeSignal(message))).toBe("wire/too-large");
 });

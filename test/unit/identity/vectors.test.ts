@@ -19,6 +19,8 @@ interface MessageVector {
   readonly addresses?: readonly string[];
   readonly signal?: RtcBatch;
   readonly code?: string;
+  readonly seq?: number;
+  readonly frame?: string;
 }
 
 interface Vectors {
@@ -69,7 +71,15 @@ test.each(vectors.sealed)("sealed by $sender for $target", async (vector) => {
   expect(await opener.open(hex(vector.sealed))).toEqual({ from: sender.id, message });
 });
 
-function messageOf({ kind, id = "", addresses = [], signal, code = "" }: MessageVector): SignalMessage {
+function messageOf({
+  kind,
+  id = "",
+  addresses = [],
+  signal,
+  code = "",
+  seq = 0,
+  frame = "",
+}: MessageVector): SignalMessage {
   switch (kind) {
     case "dial":
       return { kind, dialId: hex(id), addresses };
@@ -82,5 +92,7 @@ function messageOf({ kind, id = "", addresses = [], signal, code = "" }: Message
       return { kind };
     case "refuse":
       return { kind, id: hex(id), code };
+    case "frame":
+      return { kind, linkId: hex(id), seq, frame: hex(frame) };
   }
 }

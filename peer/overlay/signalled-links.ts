@@ -7,9 +7,9 @@ import type { Runtime } from "../runtime.ts";
 import { Allowance } from "./allowance.ts";
 import type { Introducer } from "./introducer.ts";
 
-/** Of 400 messages that a socket may send at once, each link takes 32 at most. */
+/** Dialled and accepted each. Of 400 messages that a socket may send at once, and 40 a second, each link takes 32 at most. */
 const LINKS_MAX = 4;
-const DIALS_PER_SECOND = 0.5;
+const LINKS_PER_SECOND = 0.5;
 const PAST_MAX = 64;
 
 type FrameMessage = Extract<SignalMessage, { readonly kind: "frame" }>;
@@ -23,6 +23,7 @@ export class SignalledLinks {
   /** Of links that are over: what comes late begins no new one. Past so many the oldest is forgotten. */
   readonly #past = new Set<string>();
   readonly #dials: Allowance;
+  readonly #accepts: Allowance;
 
   constructor(
     runtime: Runtime,
@@ -32,7 +33,9 @@ export class SignalledLinks {
     this.#runtime = runtime;
     this.#introducer = introducer;
     this.#accept = accept;
-    this.#dials = new Allowance(LINKS_MAX, DIALS_PER_SECOND, runtime.clock.monotonicMs());
+    const nowMs = runtime.clock.monotonicMs();
+    this.#dials = new Allowance(LINKS_MAX, LINKS_PER_SECOND, nowMs);
+    this.#accepts = new Allowance(LINKS_MAX, LINKS_PER_SECOND, nowMs);
   }
 
   /** Undefined when there were many of late. */
@@ -47,7 +50,8 @@ export class SignalledLinks {
     const key = keyOf(from, linkId);
     let link = this.#dialled.get(key) ?? this.#accepted.get(key);
     if (link === undefined) {
-      if (this.#past.has(key) || this.#accepted.size >= LINKS_MAX) return;
+      const isNew = !this.#past.has(key) && this.#accepted.size < LINKS_MAX;
+      if (!isNew || !this.#accepts.take(this.#runtime.clock.monotonicMs())) return;
       link = this.#open(this.#accepted, from, linkId);
       this.#accept(link);
     }

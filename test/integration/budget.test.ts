@@ -1,6 +1,7 @@
 /** The budget of a real edge: its account is what passed the socket, and when it is spent peers go on without it. */
 import { randomBytes } from "node:crypto";
-import { expect, test } from "vitest";
+import { setTimeout as wait } from "node:timers/promises";
+import { beforeEach, expect, test } from "vitest";
 import { STAGES } from "../../shared/budget.ts";
 import { joinOnce } from "../attacks/client.ts";
 import { costOf } from "../attacks/suite.ts";
@@ -18,6 +19,15 @@ const messagesTo = ({ recorded }: WebSocketProxy): number =>
   recorded.filter(
     ({ direction, bytes }) => direction === "to-edge" && bytes.toString("latin1", 0, 8) !== "ping",
   ).length;
+
+/** An edge's day is UTC's, and its account begins anew with it. */
+const DAY_MS = 86_400_000;
+const TEST_MS_MAX = 60_000;
+
+beforeEach(async () => {
+  const leftMs = DAY_MS - (Date.now() % DAY_MS);
+  if (leftMs < TEST_MS_MAX) await wait(leftMs);
+});
 
 test("the account agrees with what passed the socket", async () => {
   const proxy = await WebSocketProxy.open({ EDGE_ADMIN_TOKEN: TOKEN });

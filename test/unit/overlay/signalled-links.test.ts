@@ -111,6 +111,15 @@ test("there are few at once, dialled and accepted; more of them come with time",
   expect(pair.a.dial(B)).toBeDefined();
 });
 
+test("who opens and ends them at once is not answered for long", async () => {
+  const pair = new Pair();
+  for (let i = 0; i < 20; i++) {
+    pair.b.receive(A, { kind: "frame", linkId: new Uint8Array(8).fill(i), seq: 0, frame: Uint8Array.of(1) });
+    pair.accepted.at(-1)?.destroy();
+  }
+  expect(pair.accepted).toHaveLength(4);
+});
+
 test("closing ends them all", async () => {
   const pair = new Pair();
   const link = pair.dial();

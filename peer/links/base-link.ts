@@ -16,7 +16,7 @@ export abstract class BaseLink implements Link {
   readonly description: string;
   readonly isStopgap: boolean;
   readonly remoteHost: string | undefined;
-  readonly frameBytesMax: number = FRAME_BYTES_MAX;
+  readonly frameBytesMax: number;
   readonly unackedBytesMax: number;
   readonly binding: Uint8Array;
   onDrain: () => void = () => {};
@@ -29,6 +29,7 @@ export abstract class BaseLink implements Link {
     readonly kind: LinkKind;
     readonly description: string;
     readonly remoteHost?: string | undefined;
+    readonly frameBytesMax?: number;
     readonly unackedBytesMax?: number;
     readonly isStopgap?: boolean;
     readonly binding?: Uint8Array;
@@ -37,6 +38,7 @@ export abstract class BaseLink implements Link {
     this.description = options.description;
     this.isStopgap = options.isStopgap ?? false;
     this.remoteHost = options.remoteHost;
+    this.frameBytesMax = options.frameBytesMax ?? FRAME_BYTES_MAX;
     this.unackedBytesMax = options.unackedBytesMax ?? DIRECT_UNACKED_BYTES_MAX;
     this.binding = options.binding ?? NO_BINDING;
   }

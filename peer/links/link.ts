@@ -1,7 +1,7 @@
 /**
  * The contract of a link: one live transport path that carries whole frames, in order and reliably while it lives.
  * A link knows nothing of identities or encryption: the session above authenticates the far end with its first frame
- * and seals every later one. All kinds pass the same suite, `test/contract/link.ts`.
+ * and seals every later one. All kinds but the stopgap pass the same suite, `test/contract/link.ts`.
  */
 import type { PeerloomError } from "../../shared/errors.ts";
 

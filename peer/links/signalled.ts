@@ -6,12 +6,15 @@
 import { concatBytes } from "../../shared/bytes.ts";
 import type { Clock, Timer } from "../runtime.ts";
 import { BaseLink } from "./base-link.ts";
+import { LINK_BUFFER_HIGH_BYTES } from "./link.ts";
 import { SIGNALLED_FRAME_BYTES_MAX, SIGNALLED_FRAMES_MAX } from "./signal-codec.ts";
 
 /** A relay channel is open by then, or does not come. */
 export const SIGNALLED_MS_MAX = 10_000;
 /** Under way at once; bulk waits for a better link. */
 const UNACKED_BYTES_MAX: number = 16 * 1024;
+/** After so many frames it looks full: what is left is for acknowledgements of as many, and for what a session says about itself. */
+const OPEN_FRAMES = 12;
 
 export interface SignalledLinkOptions {
   readonly clock: Clock;
@@ -39,6 +42,7 @@ export class SignalledLink extends BaseLink {
     super({
       kind: "relay",
       description: options.description,
+      frameBytesMax: SIGNALLED_FRAME_BYTES_MAX,
       unackedBytesMax: UNACKED_BYTES_MAX,
       isStopgap: true,
     });
@@ -47,7 +51,7 @@ export class SignalledLink extends BaseLink {
   }
 
   get bufferedBytes(): number {
-    return this.#bufferedBytes;
+    return this.#sent < OPEN_FRAMES ? this.#bufferedBytes : LINK_BUFFER_HIGH_BYTES;
   }
 
   send(parts: readonly Uint8Array[]): void {

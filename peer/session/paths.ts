@@ -4,6 +4,7 @@
  */
 import { PeerloomError } from "../../shared/errors.ts";
 import { DATA_BYTES_MAX } from "../../shared/frame.ts";
+import { FRAME_BYTES_MAX } from "../../shared/limits.ts";
 import { type Link, pathKindOf } from "../links/link.ts";
 import type { Clock, Timer } from "../runtime.ts";
 import { carriersOf, Path, pickPath, PING_IDLE_LED_MS, PING_IDLE_MS } from "./path.ts";
@@ -110,7 +111,9 @@ export class Paths {
     }
     const { clock } = this.#owner;
     const nowMs = clock.monotonicMs();
-    const path = new Path({ link, state, linkNonce, plaintextBytesMax: DATA_BYTES_MAX, nowMs });
+    // What a frame needs besides is the same on every link.
+    const plaintextBytesMax = DATA_BYTES_MAX - (FRAME_BYTES_MAX - link.frameBytesMax);
+    const path = new Path({ link, state, linkNonce, plaintextBytesMax, nowMs });
     this.#paths.push(path);
     link.onFrame = (frame) => this.#owner.receive(path, frame);
     link.onDrain = () => this.#owner.drained();

@@ -2,6 +2,7 @@
 import { expect, onTestFinished, test } from "vitest";
 import { SimClock } from "../../../peer/adapters/sim/clock.ts";
 import { simRuntime } from "../../../peer/adapters/sim/runtime.ts";
+import { LINK_BUFFER_HIGH_BYTES } from "../../../peer/links/link.ts";
 import { SIGNALLED_FRAME_BYTES_MAX, SIGNALLED_FRAMES_MAX } from "../../../peer/links/signal-codec.ts";
 import { SIGNALLED_MS_MAX, type SignalledLink } from "../../../peer/links/signalled.ts";
 import type { SignalMessage } from "../../../peer/links/signaller.ts";
@@ -84,6 +85,17 @@ test.each([
   link.send([new Uint8Array(1)]);
   await pair.clock.settle();
   expect(pair.carried).toHaveLength(bytes === 1 ? SIGNALLED_FRAMES_MAX : 0);
+});
+
+test("bulk finds it full before its frames are spent", async () => {
+  const pair = new Pair();
+  const link = pair.dial();
+  await pair.send(link, 11);
+  expect(link.bufferedBytes).toBe(0);
+  await pair.send(link, 1);
+  expect(link.bufferedBytes).toBeGreaterThanOrEqual(LINK_BUFFER_HIGH_BYTES);
+  await pair.send(link, 1);
+  expect(pair.carried).toHaveLength(13);
 });
 
 test("a link is over after its time on both sides, and what comes late begins no new one", async () => {

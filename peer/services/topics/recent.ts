@@ -51,11 +51,14 @@ export class RecentMessages {
     return found.reverse();
   }
 
-  /** The latest, oldest first, within both bounds. */
+  /** The latest that were published, oldest first, within both bounds: signatures are checked side by side, so one may have come before an earlier one. */
   last(countMax: number, bytesMax: number): Recent[] {
+    const latestFirst = [...this.#all.values()]
+      .reverse()
+      .sort((a, b) => b.envelope.timeMs - a.envelope.timeMs || b.envelope.seq - a.envelope.seq);
     const found: Recent[] = [];
     let bytes = 0;
-    for (const recent of [...this.#all.values()].reverse()) {
+    for (const recent of latestFirst) {
       bytes += recent.envelope.bytes.length;
       if (found.length >= countMax || bytes > bytesMax) break;
       found.push(recent);

@@ -269,7 +269,8 @@ describe("what was told of and has not come", () => {
 });
 
 describe("the latest messages", () => {
-  const envelopeOf = (bytes: number): Envelope => ({ bytes: new Uint8Array(bytes) }) as Envelope;
+  const envelopeOf = (bytes: number, timeMs = 0, seq = 0): Envelope =>
+    ({ bytes: new Uint8Array(bytes), timeMs, seq }) as Envelope;
 
   test("are bounded in number and bytes, the oldest go", () => {
     const recent = new RecentMessages();
@@ -279,6 +280,18 @@ describe("the latest messages", () => {
     for (let i = 0; i < 40; i++) recent.add(`large ${i}`, envelopeOf(256 * 1024), 1e6, []);
     expect(recent.size).toBe(RECENT_BYTES_MAX / (256 * 1024));
     expect(recent.last(100, 600 * 1024).map(({ id }) => id)).toEqual(["large 38", "large 39"]);
+  });
+
+  test("are those that were published last, in whatever order they came", () => {
+    const recent = new RecentMessages();
+    const published = [
+      ["second", 7, 1],
+      ["first", 7, 0],
+      ["fourth", 8, 3],
+      ["third", 8, 2],
+    ] as const;
+    for (const [id, timeMs, seq] of published) recent.add(id, envelopeOf(1, timeMs, seq), 0, []);
+    expect(recent.last(3, 100).map(({ id }) => id)).toEqual(["second", "third", "fourth"]);
   });
 
   test("one neighbour is given one twice, and no more", () => {

@@ -303,8 +303,11 @@ export class Connector {
         linked();
         return sessions.connectOver(peerId, link, until);
       })();
-      relayed.catch((error: unknown) =>
-        runtime.log.debug("relay not opened", { peer: short(peerId), error: String(error) }),
+      relayed.then(
+        // Whoever knows no such signals never answers on them.
+        () => stopSoon.abort(new PeerloomError("aborted", "The relay channel was faster.")),
+        (error: unknown) =>
+          runtime.log.debug("relay not opened", { peer: short(peerId), error: String(error) }),
       );
       if (soon === undefined) return await relayed;
       return await Promise.race([soon.catch(() => relayed), relayed]);

@@ -262,7 +262,7 @@ export class Router {
     const retry = RETRIES[request.tries];
     if (retry === undefined || request.over) return;
     const afterMs = Math.max(retry.afterMs, ROUND_TRIPS_BEFORE_RETRY * this.#rttMs * (request.tries + 1));
-    request.timer = clock.setTimer(request.sentAtMs + afterMs - clock.monotonicMs(), () => {
+    request.timer = clock.setTimer(Math.max(0, request.sentAtMs + afterMs - clock.monotonicMs()), () => {
       for (const neighbour of request.mids.values()) neighbour?.outcome(false);
       request.tries += 1;
       for (let i = 0; i < retry.copies; i++) this.#launch(request);

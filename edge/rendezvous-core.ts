@@ -128,7 +128,7 @@ export class RendezvousCore {
     const state = this.members.state(socket);
     this.members.remove(socket);
     socket.serializeAttachment(null);
-    closeSocket(socket, CLOSE.normal, ""); // workerd does not answer a close by itself once the object has slept
+    closeSocket(socket, CLOSE.normal, ""); // workerd does not answer a close by itself once the object has slept, and the peer would wait in vain
     if (state === undefined || state.phase === "verifying") return;
     if (this.members.size === 0) {
       void this.meter.finish(state.network);

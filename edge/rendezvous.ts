@@ -105,11 +105,6 @@ export class Rendezvous extends DurableObject<Env> {
 
   override webSocketClose(socket: WebSocket): void {
     this.#core.left(socket);
-    try {
-      socket.close(); // a hibernating socket does not answer a close frame by itself, and its peer would wait in vain
-    } catch {
-      // We had closed it first.
-    }
   }
 
   override webSocketError(socket: WebSocket): void {

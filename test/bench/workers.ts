@@ -22,14 +22,14 @@ await runBenchmark({
     { of: "workers-4", to: "workers-1", figure: "tasksPerSecond", atLeast: 3.5 },
   ],
   measure: (name, { tasks = 0, steps = 0, percent = 0 }) => {
-    let shares: CpuShare[] = [];
+    const shares: CpuShare[] = [];
     return withCrew(STACK, Number(name.slice("workers-".length)), async ({ helpers, dialler }) => {
       // Threads, compilers and sessions are paid for once, and at full speed.
       await dialler.call("compute", { count: 10 * helpers.length, steps: 0 });
       // Two threads of one core slow each other down, which machines of their own do not.
       dialler.pin(1);
       for (const helper of helpers) helper.pin(0);
-      shares = helpers.map(({ pid }) => new CpuShare(percent, pid));
+      for (const { pid } of helpers) shares.push(new CpuShare(percent, pid));
       const before = await cpuSeconds(helpers);
       const { firstMs, seconds } = await dialler.call("compute", { count: tasks, steps });
       const spent = (await cpuSeconds(helpers)) - before;

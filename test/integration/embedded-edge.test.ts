@@ -67,14 +67,6 @@ function within<T>(promise: Promise<T>, what: string, deadlineMs: number = DEADL
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-async function until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline = Date.now() + DEADLINE_MS;
-  while (!(await isSo())) {
-    if (Date.now() > deadline) throw new Error(`waited ${DEADLINE_MS} ms for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 /** One socket as an async source of messages. */
 class Client {
   readonly socket: WebSocket;
@@ -376,8 +368,9 @@ describe("its parent ends", () => {
     ]);
     child.kill("SIGKILL");
     await within(once(child, "exit"), "the child's end");
-    await until(() => !pids.some(isAlive), "workerd's end");
-    await until(() => readdirSync(ownFolder).length === 0, "the folder's removal");
+    // The kernel tells nobody but a parent of an end, and that is gone.
+    await expect.poll(() => pids.filter(isAlive), { timeout: DEADLINE_MS }).toEqual([]);
+    await expect.poll(() => readdirSync(ownFolder), { timeout: DEADLINE_MS }).toEqual([]);
   });
 
   test("asked to end: it ends by itself, with code 0", async () => {

@@ -1,4 +1,4 @@
-/** What the yardsticks of the edge run on: one module in Miniflare, without wrangler's proxy. */
+/** What the yardsticks of the edge, and of its storm, run on: one module in Miniflare, without wrangler's proxy. */
 export interface BareWorker {
   readonly origin: string;
   stop(): Promise<void>;
@@ -7,7 +7,7 @@ export interface BareWorker {
 /** @param objects class names of its Durable Objects by binding */
 export async function startBareWorker(
   contents: string,
-  objects: Readonly<Record<string, string>>,
+  objects: Readonly<Record<string, string>> = {},
 ): Promise<BareWorker> {
   const { Miniflare, convertV4MiniflareOptions } = await import("miniflare");
   const runtime = new Miniflare(

@@ -3,7 +3,9 @@
  * internet, no development proxy in front. Whoever starts it stops it; nothing is left behind, not even after a SIGKILL.
  */
 import { mkdir, mkdtemp, readFile, realpath, rm } from "node:fs/promises";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { createServer, isIPv6 } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -50,6 +52,8 @@ export const WORKER_CONFIGURATION = {
     LEDGER: "EdgeLedger",
   },
 } as const;
+/** Where Miniflare listens it tells for these alone; at any other address it listens too, but tells a second socket of its own. */
+const TOLD_HOSTS: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "*"]);
 /** Of whoever opens it: workerd itself. */
 const DESCRIPTORS_PATH = "/proc/self/fd";
 const STUN_DEFAULT = "stun:stun.cloudflare.com:3478";
@@ -65,7 +69,8 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
  * await edge.stop();
  */
 export async function startEmbeddedEdge(options: EmbeddedEdgeOptions = {}): Promise<EmbeddedEdge> {
-  const { host = "127.0.0.1", port = 0, signal } = options;
+  const { host = "127.0.0.1", signal } = options;
+  let { port = 0 } = options;
   throwIfAborted(signal);
   const tools = await loadMiniflare();
   const folder = await realpath(await mkdtemp(join(tmpdir(), "peerloom-edge-")));
@@ -78,12 +83,15 @@ export async function startEmbeddedEdge(options: EmbeddedEdgeOptions = {}): Prom
     const files = await edgeFiles(folder);
     const stateDir = options.stateDir ?? join(folder, "state");
     await mkdir(stateDir, { recursive: true });
+    const isTold = TOLD_HOSTS.has(host);
+    if (!isTold && port === 0) port = await freePort(host);
     throwIfAborted(signal);
     const runtimeOptions = { ...files, host, port, stateDir, vars: options.vars ?? {}, onLog: options.onLog };
     runtime = withTemporaryFolder(folder, () =>
       withoutSignalHandlers(() => createRuntime(tools, runtimeOptions)),
     );
-    const url = (await runtime.ready).origin;
+    const told = await runtime.ready;
+    const url = isTold ? told.origin : `http://${isIPv6(host) ? `[${host}]` : host}:${port}`;
     throwIfAborted(signal);
     signal?.addEventListener("abort", onAbort, { once: true });
     return { url, stop };
@@ -91,6 +99,15 @@ export async function startEmbeddedEdge(options: EmbeddedEdgeOptions = {}): Prom
     await stop();
     throw explain(error, host, port);
   }
+}
+
+async function freePort(host: string): Promise<number> {
+  const server = createServer().listen(0, host);
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 async function stopAll(

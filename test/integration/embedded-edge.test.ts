@@ -184,6 +184,12 @@ describe("it serves", () => {
     expect(await (await fetch(`${url}/nothing`)).json()).toMatchObject({ code: "usage/invalid" });
   });
 
+  test("an address of this machine is listened at, and told", async () => {
+    const { url } = await start({ host: "127.0.0.3" });
+    expect(new URL(url).hostname).toBe("127.0.0.3");
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+  });
+
   test("peers join under the name they dialled", async () => {
     const { url } = await start();
     await Peer.joined(url);

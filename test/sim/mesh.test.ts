@@ -4,7 +4,7 @@ import { encode } from "../../shared/codec.ts";
 import { SyncClock } from "../../peer/adapters/sim/sync-clock.ts";
 import { seededRandom } from "../../peer/adapters/sim/random.ts";
 import { LINK_BUDGETS } from "../../peer/overlay/mesh/link-table.ts";
-import type { Answer } from "../../peer/overlay/mesh/router.ts";
+import type { Answer } from "../../peer/overlay/mesh/requester.ts";
 import { decodeMesh, encodeMesh, type Forward } from "../../peer/overlay/mesh/mesh-messages.ts";
 import { buildNetwork } from "../../peer/simulation/oracle.ts";
 import { type SimPeer, World } from "../../peer/simulation/world.ts";

@@ -13,6 +13,8 @@ const QUARTERS = 4;
 const CANDIDATES_COMPARED_MAX = 16;
 /** A link younger than this is not given up for being one too many. */
 const SURPLUS_AFTER_MS = 30_000;
+/** A request that passed a link so lately may have its answer still to come back over it. */
+const IN_USE_MS = 1_000;
 /** A nearer candidate replaces a neighbour only for this much. */
 const REPLACE_SHARE = 0.7;
 const REPLACE_MS_MIN = 15;
@@ -136,7 +138,7 @@ export class LinkTable {
     return sibling ?? best;
   }
 
-  /** A neighbour one too many, or undefined: from the fullest bucket, nobody's sibling, the farthest in time. */
+  /** A neighbour one too many, or undefined: not in use, from the fullest bucket, nobody's sibling, the farthest in time. */
   surplus(nowMs: number): Neighbour | undefined {
     // Between the two a table rests: closing what the other side then opens again helps nobody.
     if (this.size <= (this.#budget.target + this.#budget.max) / 2) return undefined;
@@ -151,7 +153,11 @@ export class LinkTable {
         spare.push(neighbour);
     }
     const fullness = (one: Neighbour): number => counts.get(sharedBits(this.#own, one.key)) ?? 0;
-    return spare.sort((a, b) => fullness(b) - fullness(a) || a.answered - b.answered || b.rttMs - a.rttMs)[0];
+    const isInUse = (one: Neighbour): number => (nowMs - one.usedAtMs < IN_USE_MS ? 1 : 0);
+    return spare.sort(
+      (a, b) =>
+        isInUse(a) - isInUse(b) || fullness(b) - fullness(a) || a.answered - b.answered || b.rttMs - a.rttMs,
+    )[0];
   }
 
   /** A candidate much nearer in time than the farthest neighbour of the same quarter, where the table is full. */

@@ -15,7 +15,7 @@ import type { MeshKey } from "./mesh-key.ts";
 import type { Neighbour } from "./neighbour.ts";
 import type { MeshContact } from "./openings.ts";
 import { ASK, readKey, readKeys } from "./requests.ts";
-import type { Answer, RequestOptions } from "./router.ts";
+import type { Answer, RequestOptions } from "./requester.ts";
 
 /** Whoever has fewer links is a newcomer and no network. */
 const NETWORK_LINKS = 8;

@@ -22,7 +22,8 @@ import { distance, KEY_BITS, type MeshKey } from "./mesh-key.ts";
 import { type MeshLink, Neighbour } from "./neighbour.ts";
 import { BUCKET_DELAY_MS, type MeshContact, Openings, SIBLING_DELAY_MS } from "./openings.ts";
 import { ASK, ASK_MAX, BODY_LIMITS, readContacts, readKeys } from "./requests.ts";
-import { type Answer, type RequestOptions, Router } from "./router.ts";
+import type { Answer, RequestOptions } from "./requester.ts";
+import { Router } from "./router.ts";
 
 /** An idle neighbour is asked whether it is there; spread by a fifth so that neighbours take turns. */
 const PING_AFTER_MS = 10_000;

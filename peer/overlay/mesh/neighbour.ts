@@ -33,7 +33,7 @@ export class Neighbour {
   /** Where and how far others were told it is. */
   told: (Place & { readonly rttMs: number; readonly atMs: number }) | undefined;
   heardAtMs: number;
-  /** Last time it forwarded or answered anything for us. */
+  /** Last time a request passed between us, either way. */
   usedAtMs: number;
   /** Since when it owes an answer; undefined while it is well. */
   suspectSinceMs: number | undefined;

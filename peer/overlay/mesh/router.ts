@@ -6,21 +6,12 @@
 import type { Clock, Random, Timer } from "../../runtime.ts";
 import { Allowance } from "../allowance.ts";
 import type { LinkTable } from "./link-table.ts";
-import {
-  ACKS_MAX,
-  BODY_BYTES_MAX,
-  DEAD_MAX,
-  encodeMesh,
-  type Forward,
-  PATH_MAX,
-  type Reply,
-} from "./mesh-messages.ts";
+import { ACKS_MAX, DEAD_MAX, encodeMesh, type Forward, PATH_MAX, type Reply } from "./mesh-messages.ts";
 import { distance, type MeshKey } from "./mesh-key.ts";
 import type { Neighbour } from "./neighbour.ts";
 import { chooseHop, closestHop, type RouteChoice } from "./next-hop.ts";
+import { Requester, UNBOUNDED } from "./requester.ts";
 
-const TTL_FIRST = 24;
-const BUDGET_MS = 4_000;
 const STRAYS_MAX = 3;
 /** Acknowledgements wait so long for company. */
 const ACK_DELAY_MS = 10;
@@ -28,44 +19,9 @@ const ACK_DELAY_MS = 10;
 const SEEN_MAX = 4096;
 /** Hops waiting for an acknowledgement; past that requests are dropped. */
 const HOPS_PENDING_MAX = 1024;
-/** Own requests under way; past that they fail at once. */
-const REQUESTS_MAX = 256;
 /** Frames a neighbour may have forwarded in a second, and at once. */
 const FORWARDS_PER_SECOND = 200;
 const FORWARDS_BURST = 400;
-
-/** When more copies go out, by other first hops: after so long, so many. */
-const RETRIES: readonly { readonly afterMs: number; readonly copies: number }[] = [
-  { afterMs: 400, copies: 2 },
-  { afterMs: 1_500, copies: 4 },
-];
-const GIVE_UP_MS = 5_000;
-const COPIES_AFTER_DENIAL = 2;
-const DENIAL_CHECKED_AFTER_MS = 500;
-const ROUND_TRIPS_BEFORE_RETRY = 3;
-
-const MID_COUNT: number = 2 ** 52;
-const UNBOUNDED: number = 2 ** 52;
-
-export interface Answer {
-  readonly body: Uint8Array;
-  readonly hops: number;
-  /** From the request to this answer. */
-  readonly rttMs: number;
-  /** The first copy of the request brought it. */
-  readonly firstTry: boolean;
-}
-
-export interface RequestOptions {
-  /** Copies sent at once by different first hops. @default 1 */
-  readonly copies?: number;
-  /** The first hop of the first copy. */
-  readonly through?: Neighbour;
-  /** Whoever on the way can answer may do so; else only the peer closest to the key. @default false */
-  readonly open?: boolean;
-  /** First hops of other requests for the same thing: others are taken where there are any, and added. */
-  readonly firstHops?: Set<MeshKey>;
-}
 
 export interface RouterOptions {
   readonly own: MeshKey;
@@ -91,76 +47,35 @@ interface Hop {
   readonly timer: Timer;
 }
 
-interface OwnRequest {
-  readonly target: MeshKey;
-  readonly exact: boolean;
-  readonly body: Uint8Array;
-  readonly open: boolean;
-  readonly sentAtMs: number;
-  readonly done: (answer: Answer | undefined) => void;
-  readonly firstHops: Set<MeshKey>;
-  readonly mids: Map<number, Neighbour | undefined>;
-  tries: number;
-  timer: Timer | undefined;
-  end: Timer | undefined;
-  /** Copies that ended before they came to the peer. */
-  readonly denied: Set<number>;
-  denialsAgreed: boolean;
-  over: boolean;
-}
-
 export class Router {
   readonly #options: RouterOptions;
   readonly #hops = new Map<number, Hop>();
-  readonly #requests = new Map<number, OwnRequest>();
+  readonly #requester: Requester;
   #seen = new Set<number>();
   #seenBefore = new Set<number>();
   #acksTimer: Timer | undefined;
   readonly #ackers = new Set<Neighbour>();
   readonly #allowances = new Map<MeshKey, Allowance>();
-  #rttMs = 150;
   /** Forwards dropped: no way, too old, too many. */
   dropped = 0;
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    const { own, clock, random } = options;
+    this.#requester = new Requester({
+      own,
+      clock,
+      random,
+      start: (copy, avoid, through) => {
+        this.#remember(copy.mid);
+        return this.#route(copy, avoid, through);
+      },
+    });
   }
 
-  /**
-   * Sends a request to the peer of that key (`exact`), or to the one closest to it, and calls back once: with the answer, or
-   * undefined when none came in five seconds.
-   */
-  request(
-    target: MeshKey,
-    exact: boolean,
-    body: Uint8Array,
-    { copies = 1, through, open = false, firstHops = new Set() }: RequestOptions,
-    done: (answer: Answer | undefined) => void,
-  ): void {
-    const { clock } = this.#options;
-    if (this.#requests.size >= REQUESTS_MAX || body.length > BODY_BYTES_MAX) {
-      done(undefined);
-      return;
-    }
-    const request: OwnRequest = {
-      target,
-      exact,
-      body,
-      open,
-      sentAtMs: clock.monotonicMs(),
-      done,
-      firstHops,
-      mids: new Map(),
-      tries: 0,
-      timer: undefined,
-      end: undefined,
-      denied: new Set(),
-      denialsAgreed: false,
-      over: false,
-    };
-    request.end = clock.setTimer(GIVE_UP_MS, () => this.#finish(request, undefined));
-    for (let i = 0; i < copies; i++) this.#launch(request, i === 0 ? through : undefined);
-    this.#planRetry(request);
+  /** Sends a request of this peer: see `Requester.request`. */
+  request(...request: Parameters<Requester["request"]>): void {
+    this.#requester.request(...request);
   }
 
   receiveForward(from: Neighbour, request: Forward): void {
@@ -168,6 +83,7 @@ export class Router {
       this.dropped += 1;
       return;
     }
+    from.usedAtMs = this.#options.clock.monotonicMs();
     this.#acknowledge(from, request.mid);
     // A request may come back once, for plain steps from the best peer on its path.
     const seenAs = request.greedy ? -request.mid : request.mid;
@@ -201,7 +117,7 @@ export class Router {
 
   receiveReply(from: Neighbour, reply: Reply): void {
     if (reply.origin === this.#options.own) {
-      this.#answered(reply);
+      this.#requester.answered(reply);
       return;
     }
     if (!this.#isAllowed(from)) {
@@ -223,88 +139,7 @@ export class Router {
     this.#acksTimer?.cancel();
     for (const { timer } of this.#hops.values()) timer.cancel();
     this.#hops.clear();
-    for (const request of new Set(this.#requests.values())) this.#finish(request, undefined);
-  }
-
-  // --- own requests ---
-
-  #launch(request: OwnRequest, through?: Neighbour): void {
-    if (request.over) return; // The copy before was answered on the spot.
-    const { own, random } = this.#options;
-    const mid = Math.floor(random.unit() * MID_COUNT);
-    request.mids.set(mid, undefined);
-    this.#requests.set(mid, request);
-    this.#remember(mid);
-    const message: Forward = {
-      kind: "forward",
-      mid,
-      target: request.target,
-      exact: request.exact,
-      greedy: false,
-      open: request.open,
-      strays: 0,
-      ttl: TTL_FIRST,
-      budgetMs: BUDGET_MS,
-      origin: own,
-      promise: UNBOUNDED,
-      path: [],
-      dead: [],
-      body: request.body,
-    };
-    const first = this.#route(message, request.firstHops, through);
-    if (first === undefined) return;
-    request.firstHops.add(first.key);
-    request.mids.set(mid, first);
-  }
-
-  #planRetry(request: OwnRequest): void {
-    const { clock } = this.#options;
-    const retry = RETRIES[request.tries];
-    if (retry === undefined || request.over) return;
-    const afterMs = Math.max(retry.afterMs, ROUND_TRIPS_BEFORE_RETRY * this.#rttMs * (request.tries + 1));
-    request.timer = clock.setTimer(Math.max(0, request.sentAtMs + afterMs - clock.monotonicMs()), () => {
-      for (const neighbour of request.mids.values()) neighbour?.outcome(false);
-      request.tries += 1;
-      for (let i = 0; i < retry.copies; i++) this.#launch(request);
-      this.#planRetry(request);
-    });
-  }
-
-  #answered({ mid, body, hops, found }: Reply): void {
-    const request = this.#requests.get(mid);
-    if (request === undefined) return;
-    if (!found) {
-      this.#denied(request, mid);
-      return;
-    }
-    const rttMs = this.#options.clock.monotonicMs() - request.sentAtMs;
-    request.mids.get(mid)?.outcome(true);
-    if (request.tries === 0) this.#rttMs += 0.1 * (rttMs - this.#rttMs);
-    this.#finish(request, { body, hops, rttMs, firstTry: request.tries === 0 });
-  }
-
-  /** Somebody says that nobody has the key. Others are asked at once, and believed when they agree. */
-  #denied(request: OwnRequest, mid: number): void {
-    request.denied.add(mid);
-    if (request.denied.size === 1) for (let i = 0; i < COPIES_AFTER_DENIAL; i++) this.#launch(request);
-    if (request.denied.size < request.mids.size || request.over) return;
-    if (request.denialsAgreed) {
-      this.#finish(request, undefined);
-      return;
-    }
-    // Somebody who has just come may not be known to all: asked once more, a little later.
-    request.denialsAgreed = true;
-    request.timer?.cancel();
-    request.timer = this.#options.clock.setTimer(DENIAL_CHECKED_AFTER_MS, () => this.#launch(request));
-  }
-
-  #finish(request: OwnRequest, answer: Answer | undefined): void {
-    if (request.over) return;
-    request.over = true;
-    request.timer?.cancel();
-    request.end?.cancel();
-    for (const mid of request.mids.keys()) this.#requests.delete(mid);
-    request.done(answer);
+    this.#requester.close();
   }
 
   // --- forwarding ---
@@ -385,21 +220,20 @@ export class Router {
       this.#reroute(hop);
     });
     // The request as it came, for another way.
-    this.#hops.set(request.mid, { neighbour, request, sentAtMs: clock.monotonicMs(), timer });
+    neighbour.usedAtMs = clock.monotonicMs();
+    this.#hops.set(request.mid, { neighbour, request, sentAtMs: neighbour.usedAtMs, timer });
     this.#options.send(neighbour, encodeMesh(sent), "forward");
   }
 
   #reroute({ neighbour, request, timer }: Hop): void {
     timer.cancel();
     this.#hops.delete(request.mid);
-    if (request.origin === this.#options.own && !this.#requests.has(request.mid)) return; // answered meanwhile
+    const isOwn = request.origin === this.#options.own;
+    if (isOwn && !this.#requester.isWaiting(request.mid)) return; // answered meanwhile
     const dead = [...request.dead, neighbour.key].slice(-DEAD_MAX);
     const first = this.#route({ ...request, dead, promise: UNBOUNDED });
-    const own = this.#requests.get(request.mid);
-    if (own !== undefined && first !== undefined && request.path.length === 0) {
-      own.firstHops.add(first.key);
-      own.mids.set(request.mid, first);
-    }
+    if (isOwn && request.path.length === 0 && first !== undefined)
+      this.#requester.rerouted(request.mid, first);
   }
 
   #serve(request: Forward, ends: boolean): boolean {
@@ -408,7 +242,7 @@ export class Router {
 
   #reply({ mid, origin, path }: Forward, found: boolean, body: Uint8Array): void {
     const reply: Reply = { kind: "reply", mid, origin, path, hops: path.length, found, body };
-    if (origin === this.#options.own) this.#answered(reply);
+    if (origin === this.#options.own) this.#requester.answered(reply);
     else this.#passReply(reply);
   }
 
@@ -421,13 +255,14 @@ export class Router {
       this.#options.send(neighbour, encodeMesh({ ...reply, path }), "reply");
       return;
     }
-    const towards = closestHop(
-      this.#options.table.neighbours.values(),
-      { own: this.#options.own, target: reply.origin, path: [], dead: [], promise: 0, greedy: true },
-      distance(this.#options.own, reply.origin),
-    );
+    // Who asked may itself be suspect; a link to it is still the best way to it.
+    const { own, table } = this.#options;
+    const question = { own, target: reply.origin, path: [], dead: [], promise: 0, greedy: true };
+    const towards =
+      table.neighbours.get(reply.origin) ??
+      closestHop(table.neighbours.values(), question, distance(own, reply.origin))?.neighbour;
     if (towards === undefined) this.dropped += 1;
-    else this.#options.send(towards.neighbour, encodeMesh({ ...reply, path: [] }), "reply");
+    else this.#options.send(towards, encodeMesh({ ...reply, path: [] }), "reply");
   }
 
   #acknowledge(to: Neighbour, mid: number): void {

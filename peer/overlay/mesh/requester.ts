@@ -1,0 +1,229 @@
+/**
+ * Own requests, end to end: copies go out by other first hops when no answer comes in time or when somebody denies, and the first
+ * answer ends them all. How a copy finds its way is the router's matter.
+ */
+import type { Clock, Random, Timer } from "../../runtime.ts";
+import { BODY_BYTES_MAX, type Forward, type Reply } from "./mesh-messages.ts";
+import type { MeshKey } from "./mesh-key.ts";
+import type { Neighbour } from "./neighbour.ts";
+
+const TTL_FIRST = 24;
+const BUDGET_MS = 4_000;
+/** Own requests under way; past that they fail at once. */
+const REQUESTS_MAX = 256;
+
+/** When more copies go out, by other first hops: after so long, so many. */
+const RETRIES: readonly { readonly afterMs: number; readonly copies: number }[] = [
+  { afterMs: 400, copies: 2 },
+  { afterMs: 1_500, copies: 4 },
+];
+const GIVE_UP_MS = 5_000;
+const COPIES_AFTER_DENIAL = 2;
+const DENIAL_CHECKED_AFTER_MS = 500;
+const ROUND_TRIPS_BEFORE_RETRY = 3;
+/** A lookup's round trip until one was measured, and the weight of each that is. */
+const FIRST_RTT_MS = 150;
+const RTT_SMOOTHING = 0.1;
+
+const MID_COUNT: number = 2 ** 52;
+/** No distance is as large: any hop may promise. */
+export const UNBOUNDED: number = 2 ** 52;
+
+export interface Answer {
+  readonly body: Uint8Array;
+  readonly hops: number;
+  /** From the request to this answer. */
+  readonly rttMs: number;
+  /** A copy that went out at once brought it, none of those sent later because no answer or a denial had come. */
+  readonly firstTry: boolean;
+}
+
+export interface RequestOptions {
+  /** Copies sent at once by different first hops. @default 1 */
+  readonly copies?: number;
+  /** The first hop of the first copy. */
+  readonly through?: Neighbour;
+  /** Whoever on the way can answer may do so; else only the peer closest to the key. @default false */
+  readonly open?: boolean;
+  /** First hops of other requests for the same thing: others are taken where there are any, and added. */
+  readonly firstHops?: Set<MeshKey>;
+}
+
+export interface RequesterOptions {
+  readonly own: MeshKey;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Takes a copy to its first hop, another than those to avoid where there is one. @returns that hop, if there was one */
+  start(copy: Forward, avoid: ReadonlySet<MeshKey>, through: Neighbour | undefined): Neighbour | undefined;
+}
+
+interface Copy {
+  readonly sentAtMs: number;
+  /** Sent with the request itself. */
+  readonly isFirst: boolean;
+  through: Neighbour | undefined;
+}
+
+interface OwnRequest {
+  readonly target: MeshKey;
+  readonly exact: boolean;
+  readonly body: Uint8Array;
+  readonly open: boolean;
+  readonly sentAtMs: number;
+  readonly done: (answer: Answer | undefined) => void;
+  readonly firstHops: Set<MeshKey>;
+  readonly copies: Map<number, Copy>;
+  tries: number;
+  timer: Timer | undefined;
+  end: Timer | undefined;
+  /** Copies that ended before they came to the peer. */
+  readonly denied: Set<number>;
+  denialsAgreed: boolean;
+  over: boolean;
+}
+
+export class Requester {
+  readonly #options: RequesterOptions;
+  /** By the id of each of its copies. */
+  readonly #requests = new Map<number, OwnRequest>();
+  #rttMs = FIRST_RTT_MS;
+
+  constructor(options: RequesterOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Sends a request to the peer of that key (`exact`), or to the one closest to it, and calls back once: with the answer, or
+   * undefined when none came in five seconds.
+   */
+  request(
+    target: MeshKey,
+    exact: boolean,
+    body: Uint8Array,
+    { copies = 1, through, open = false, firstHops = new Set() }: RequestOptions,
+    done: (answer: Answer | undefined) => void,
+  ): void {
+    const { clock } = this.#options;
+    if (this.#requests.size >= REQUESTS_MAX || body.length > BODY_BYTES_MAX) {
+      done(undefined);
+      return;
+    }
+    const request: OwnRequest = {
+      target,
+      exact,
+      body,
+      open,
+      sentAtMs: clock.monotonicMs(),
+      done,
+      firstHops,
+      copies: new Map(),
+      tries: 0,
+      timer: undefined,
+      end: undefined,
+      denied: new Set(),
+      denialsAgreed: false,
+      over: false,
+    };
+    request.end = clock.setTimer(GIVE_UP_MS, () => this.#finish(request, undefined));
+    for (let i = 0; i < copies; i++) this.#launch(request, true, i === 0 ? through : undefined);
+    this.#planRetry(request);
+  }
+
+  /** An answer came, or word that nobody has the key. */
+  answered({ mid, body, hops, found }: Reply): void {
+    const request = this.#requests.get(mid);
+    const copy = request?.copies.get(mid);
+    if (request === undefined || copy === undefined) return;
+    if (!found) {
+      this.#denied(request, mid);
+      return;
+    }
+    copy.through?.outcome(true);
+    const nowMs = this.#options.clock.monotonicMs();
+    // Each copy has an id of its own, so that a late answer is no early one of a retry: where all are slow, retries wait longer.
+    this.#rttMs += RTT_SMOOTHING * (nowMs - copy.sentAtMs - this.#rttMs);
+    this.#finish(request, { body, hops, rttMs: nowMs - request.sentAtMs, firstTry: copy.isFirst });
+  }
+
+  /** Whether an answer to that copy is still waited for. */
+  isWaiting(mid: number): boolean {
+    return this.#requests.has(mid);
+  }
+
+  /** Its first hop was silent, and another was taken. */
+  rerouted(mid: number, through: Neighbour): void {
+    const request = this.#requests.get(mid);
+    const copy = request?.copies.get(mid);
+    if (request === undefined || copy === undefined) return;
+    request.firstHops.add(through.key);
+    copy.through = through;
+  }
+
+  close(): void {
+    for (const request of new Set(this.#requests.values())) this.#finish(request, undefined);
+  }
+
+  #launch(request: OwnRequest, isFirst: boolean, through?: Neighbour): void {
+    if (request.over) return; // The copy before was answered on the spot.
+    const { own, clock, random } = this.#options;
+    const mid = Math.floor(random.unit() * MID_COUNT);
+    const copy: Copy = { sentAtMs: clock.monotonicMs(), isFirst, through: undefined };
+    request.copies.set(mid, copy);
+    this.#requests.set(mid, request);
+    const message: Forward = {
+      kind: "forward",
+      mid,
+      target: request.target,
+      exact: request.exact,
+      greedy: false,
+      open: request.open,
+      strays: 0,
+      ttl: TTL_FIRST,
+      budgetMs: BUDGET_MS,
+      origin: own,
+      promise: UNBOUNDED,
+      path: [],
+      dead: [],
+      body: request.body,
+    };
+    copy.through = this.#options.start(message, request.firstHops, through);
+    if (copy.through !== undefined) request.firstHops.add(copy.through.key);
+  }
+
+  #planRetry(request: OwnRequest): void {
+    const { clock } = this.#options;
+    const retry = RETRIES[request.tries];
+    if (retry === undefined || request.over) return;
+    const afterMs = Math.max(retry.afterMs, ROUND_TRIPS_BEFORE_RETRY * this.#rttMs * (request.tries + 1));
+    request.timer = clock.setTimer(Math.max(0, request.sentAtMs + afterMs - clock.monotonicMs()), () => {
+      for (const copy of request.copies.values()) copy.through?.outcome(false);
+      request.tries += 1;
+      for (let i = 0; i < retry.copies; i++) this.#launch(request, false);
+      this.#planRetry(request);
+    });
+  }
+
+  /** Somebody says that nobody has the key. Others are asked at once, and believed when they agree. */
+  #denied(request: OwnRequest, mid: number): void {
+    request.denied.add(mid);
+    if (request.denied.size === 1) for (let i = 0; i < COPIES_AFTER_DENIAL; i++) this.#launch(request, false);
+    if (request.denied.size < request.copies.size || request.over) return;
+    if (request.denialsAgreed) {
+      this.#finish(request, undefined);
+      return;
+    }
+    // Somebody who has just come may not be known to all: asked once more, a little later.
+    request.denialsAgreed = true;
+    request.timer?.cancel();
+    request.timer = this.#options.clock.setTimer(DENIAL_CHECKED_AFTER_MS, () => this.#launch(request, false));
+  }
+
+  #finish(request: OwnRequest, answer: Answer | undefined): void {
+    if (request.over) return;
+    request.over = true;
+    request.timer?.cancel();
+    request.end?.cancel();
+    for (const mid of request.copies.keys()) this.#requests.delete(mid);
+    request.done(answer);
+  }
+}

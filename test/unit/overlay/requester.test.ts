@@ -1,0 +1,120 @@
+/** Own requests of the overlay: which copy counts as the first, when others follow, and what denials do. Real hops: test/sim. */
+import { expect, test } from "vitest";
+import { seededRandom } from "../../../peer/adapters/sim/random.ts";
+import { SyncClock } from "../../../peer/adapters/sim/sync-clock.ts";
+import type { Forward, Reply } from "../../../peer/overlay/mesh/mesh-messages.ts";
+import { Neighbour } from "../../../peer/overlay/mesh/neighbour.ts";
+import { type Answer, Requester } from "../../../peer/overlay/mesh/requester.ts";
+
+const OWN = 7;
+const TARGET = 99;
+
+function neighbour(key: number): Neighbour {
+  return new Neighbour({ key, contact: new Uint8Array(0), send: () => {}, close: () => {} }, 0);
+}
+
+function scripted(): {
+  readonly clock: SyncClock;
+  readonly requester: Requester;
+  readonly sent: Forward[];
+  readonly hops: Neighbour[];
+  ask(): { answers: (Answer | undefined)[] };
+  answer(copy: number, found?: boolean): void;
+} {
+  const clock = new SyncClock();
+  const hops = [1, 2, 3, 4, 5, 6, 7, 8].map(neighbour);
+  const sent: Forward[] = [];
+  const requester = new Requester({
+    own: OWN,
+    clock,
+    random: seededRandom("requester"),
+    start: (copy, avoid) => {
+      sent.push(copy);
+      return hops.find(({ key }) => !avoid.has(key));
+    },
+  });
+  return {
+    clock,
+    requester,
+    sent,
+    hops,
+    ask() {
+      const answers: (Answer | undefined)[] = [];
+      requester.request(TARGET, true, new Uint8Array(1), {}, (answer) => answers.push(answer));
+      return { answers };
+    },
+    answer(copy, found = true) {
+      const { mid } = sent[copy] as Forward;
+      const reply: Reply = {
+        kind: "reply",
+        mid,
+        origin: OWN,
+        path: [],
+        hops: 3,
+        found,
+        body: new Uint8Array(0),
+      };
+      requester.answered(reply);
+    },
+  };
+}
+
+test("the first copy's answer is one at the first try, even when others have followed it", () => {
+  const { clock, sent, ask, answer } = scripted();
+  const { answers } = ask();
+  clock.advance(460);
+  expect(sent).toHaveLength(3);
+  answer(0);
+  expect(answers).toMatchObject([{ rttMs: 460, firstTry: true }]);
+  answer(1);
+  expect(answers).toHaveLength(1);
+});
+
+test("an answer that a later copy brought is none at the first try, and the silent hop answers for it", () => {
+  const { clock, sent, hops, ask, answer } = scripted();
+  const { answers } = ask();
+  clock.advance(500);
+  answer(2);
+  expect(answers).toMatchObject([{ rttMs: 500, firstTry: false }]);
+  expect(hops.map(({ answered }) => answered < 1).slice(0, 3)).toEqual([true, false, false]);
+  expect(sent.every(({ path, target }) => path.length === 0 && target === TARGET)).toBe(true);
+});
+
+test("where all answers are slow, others follow later", () => {
+  const { clock, sent, ask, answer } = scripted();
+  for (let i = 0; i < 20; i++) {
+    ask();
+    const first = sent.length - 1;
+    clock.advance(700);
+    answer(first);
+  }
+  const before = sent.length;
+  ask();
+  clock.advance(700);
+  expect(sent).toHaveLength(before + 1);
+});
+
+test("a denial sends two others at once, and is believed when all agree once more", () => {
+  const { clock, sent, ask, answer } = scripted();
+  const { answers } = ask();
+  answer(0, false);
+  expect(sent).toHaveLength(3);
+  answer(1, false);
+  answer(2, false);
+  expect(answers).toEqual([]);
+  clock.advance(500);
+  answer(3, false);
+  expect(answers).toEqual([undefined]);
+});
+
+test("silence ends a request after five seconds, and closing ends it at once", () => {
+  const { clock, requester, ask } = scripted();
+  const first = ask();
+  clock.advance(4_999);
+  expect(first.answers).toEqual([]);
+  clock.advance(1);
+  expect(first.answers).toEqual([undefined]);
+  const second = ask();
+  requester.close();
+  expect(second.answers).toEqual([undefined]);
+});

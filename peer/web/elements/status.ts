@@ -141,12 +141,12 @@ export class PeerloomStatus extends PeerElement {
     const sessions = peer.sessions();
     this.show(sessions);
     const links = peer.status().overlay?.links ?? 0;
-    const others = sessions.length === 1 ? "1 peer" : `${sessions.length} peers`;
+    const others = counted(sessions.length, "peer");
     say(
       this.#state,
       sessions.length === 0
         ? `You are ${short(peer.id)}, in network "${peer.network}". Nobody else is here yet.${this.#edgeLost}`
-        : `You are ${short(peer.id)}, in network "${peer.network}", with ${others}, ${links} of them neighbours in the overlay.${this.#edgeLost}`,
+        : `You are ${short(peer.id)}, in network "${peer.network}", with ${others}, ${counted(links, "neighbour")} in the overlay.${this.#edgeLost}`,
     );
   }
 
@@ -202,6 +202,10 @@ export class PeerloomStatus extends PeerElement {
     this.#picture.mark(id);
     for (const [each, { row }] of this.#shown) row.classList.toggle("marked", each === id);
   }
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function short(peerId: string): string {

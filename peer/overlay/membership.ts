@@ -4,6 +4,7 @@
  * beacon among its neighbours is gone, each neighbour may take its place, by chance, so that newcomers always meet somebody.
  */
 import type { Runtime, Timer } from "../runtime.ts";
+import { spreadMs } from "./backoff.ts";
 import type { Overlay } from "./overlay.ts";
 import type { Rendezvous } from "./rendezvous.ts";
 
@@ -73,7 +74,7 @@ export class Membership {
 
   #look(): void {
     const { runtime, overlay, rendezvous } = this.#options;
-    const delayMs = LOOK_EVERY_MS * (1 + SPREAD * (2 * runtime.random.unit() - 1));
+    const delayMs = spreadMs(LOOK_EVERY_MS, runtime.random, SPREAD);
     this.#lookTimer = runtime.clock.setTimer(delayMs, () => {
       if (rendezvous.state.phase !== "joined") return;
       if (overlay.isReady && rendezvous.idleMs > IDLE_MS) rendezvous.release();

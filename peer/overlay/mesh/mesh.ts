@@ -1,22 +1,18 @@
 /**
- * One peer's place in the overlay: neighbours come and go, each is told what the others are, the silent are found out, the missing are
- * replaced by candidates that neighbours name, and requests are routed (router.ts). Synchronous and free of
+ * One peer's place in the overlay: neighbours come and go, each is told what the others are (announcer.ts), the silent are found
+ * out (failure-detector.ts), the missing are replaced by candidates that neighbours name, and requests are routed (router.ts). Synchronous and free of
  * promises, so that the simulator runs tens of thousands of these very objects on one clock.
  */
 import { decode, encode, FieldReader } from "../../../shared/codec.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { Clock, Random, Timer } from "../../runtime.ts";
+import { spreadMs } from "../backoff.ts";
+import { Announcer } from "./announcer.ts";
 import { OwnCoordinate, type Coordinate } from "./coordinate.ts";
 import type { DigestEntry } from "./digest.ts";
+import { FailureDetector } from "./failure-detector.ts";
 import { type LinkBudget, LinkTable, SIBLINGS } from "./link-table.ts";
-import {
-  BODY_BYTES_MAX,
-  decodeMesh,
-  encodeMesh,
-  type Forward,
-  MESH_VERSION,
-  type MeshMessage,
-} from "./mesh-messages.ts";
+import { BODY_BYTES_MAX, decodeMesh, encodeMesh, type Forward, type MeshMessage } from "./mesh-messages.ts";
 import { Merger } from "./merger.ts";
 import { distance, KEY_BITS, type MeshKey } from "./mesh-key.ts";
 import { type MeshLink, Neighbour } from "./neighbour.ts";
@@ -25,24 +21,12 @@ import { ASK, ASK_MAX, BODY_LIMITS, readContacts, readKeys } from "./requests.ts
 import type { Answer, RequestOptions } from "./requester.ts";
 import { Router } from "./router.ts";
 
-/** An idle neighbour is asked whether it is there; spread by a fifth so that neighbours take turns. */
-const PING_AFTER_MS = 10_000;
+/** Neighbours are looked over so often. */
 const TICK_MS = 1_000;
-/** A suspect is asked again so often, and given up after so long. */
-const PROBE_EVERY_MS = 400;
-const DEAD_AFTER_MS = 1_500;
-/** Changes of the table are told together. */
-const DELTA_DELAY_MS = 400;
-/** Others are told when a neighbour has moved so far, or its round trip has changed by this share. */
-const MOVED_MS = 30;
-const MOVED_SHARE = 0.5;
-const MOVED_AFTER_MS = 120_000;
 /** Looks for itself through a random neighbour, so that two networks that touch grow together. */
 const SELF_LOOKUP_MS = 30_000;
 /** Enough links to be found by everybody and to find everybody. */
 export const READY_LINKS = 8;
-
-const SPREAD = 0.2;
 
 export type Traffic = "greet" | "delta" | "ping" | "forward" | "ack" | "reply" | "contact" | "bye" | "note";
 
@@ -103,12 +87,9 @@ export class Mesh {
   readonly #place: OwnCoordinate;
   readonly #openings: Openings;
   readonly #merger: Merger;
-  readonly #changedEntries = new Set<MeshKey>();
-  readonly #gone = new Set<MeshKey>();
+  readonly #failures: FailureDetector;
+  readonly #announcer: Announcer;
   #timers: Timer[] = [];
-  #deltaTimer: Timer | undefined;
-  #nextPing = 1;
-  #isBeacon = false;
   #malformed = 0;
   #closed = false;
   /** What lives at keys here. */
@@ -118,6 +99,19 @@ export class Mesh {
     this.#host = host;
     this.#table = new LinkTable(host.key, host.budget);
     this.#place = new OwnCoordinate(host.random);
+    this.#failures = new FailureDetector({
+      clock: host.clock,
+      random: host.random,
+      table: this.#table,
+      ask: (neighbour, id) => this.#send(neighbour, { kind: "ping", id }),
+      dead: (neighbour) => this.#giveUp(neighbour),
+    });
+    this.#announcer = new Announcer({
+      clock: host.clock,
+      table: this.#table,
+      place: this.#place,
+      send: (neighbour, bytes, kind) => this.#sendBytes(neighbour, bytes, kind),
+    });
     this.#openings = new Openings({
       own: host.key,
       clock: host.clock,
@@ -136,7 +130,7 @@ export class Mesh {
       serve: (request, ends, answer) => this.#serve(request, ends, answer),
       passed: (body) => this.service?.passed(body),
       send: (neighbour, message, what) => this.#sendBytes(neighbour, message, what),
-      suspect: (neighbour) => this.#suspect(neighbour),
+      suspect: (neighbour) => this.#failures.suspect(neighbour),
     });
     this.#merger = new Merger({
       own: host.key,
@@ -215,9 +209,9 @@ export class Mesh {
     const neighbour = new Neighbour(link, this.#host.clock.monotonicMs());
     this.#table.add(neighbour);
     this.#openings.ended(key, true);
-    this.#greet(neighbour);
+    this.#announcer.greet(neighbour);
     // Its first answer says how far and where it is; then the others are told.
-    this.#ping(neighbour);
+    this.#failures.ping(neighbour);
     this.#host.changed?.();
     this.service?.changed(undefined);
     // Newly come: whoever is closest names those who belong beside us.
@@ -235,9 +229,9 @@ export class Mesh {
 
   /** Whether this peer introduces newcomers; its neighbours are told, so that one of them may follow it. */
   setBeacon(isBeacon: boolean): void {
-    if (this.#isBeacon === isBeacon) return;
-    this.#isBeacon = isBeacon;
-    for (const neighbour of this.neighbours()) this.#greet(neighbour);
+    if (this.#announcer.isBeacon === isBeacon) return;
+    this.#announcer.isBeacon = isBeacon;
+    for (const neighbour of this.neighbours()) this.#announcer.greet(neighbour);
   }
 
   /** A message from a neighbour. Malformed ones cost the sender its link. */
@@ -320,7 +314,7 @@ export class Mesh {
     this.#closed = true;
     for (const timer of this.#timers) timer.cancel();
     this.#timers = [];
-    this.#deltaTimer?.cancel();
+    this.#announcer.close();
     this.#openings.close();
     this.#router.close();
     this.#table.clear();
@@ -387,14 +381,12 @@ export class Mesh {
   }
 
   #pong(from: Neighbour, { id, place, error }: Extract<MeshMessage, { kind: "pong" }>): void {
-    if (from.ping?.id !== id) return;
-    const rttMs = this.#host.clock.monotonicMs() - from.ping.sentAtMs;
-    const isFirst = from.told === undefined;
-    from.ping = undefined;
+    const rttMs = this.#failures.answered(from, id);
+    if (rttMs === undefined) return;
     from.measured(rttMs);
     from.place = place;
     this.#place.measured(rttMs, place, error);
-    if (isFirst || hasMoved(from, this.#host.clock.monotonicMs())) this.#tellChanged(from.key);
+    this.#announcer.located(from);
   }
 
   #learn(from: Neighbour, entries: readonly DigestEntry[], gone: readonly MeshKey[]): void {
@@ -404,7 +396,7 @@ export class Mesh {
       if (!from.digest.delete(key)) continue;
       // Who has lost it may be right: ask at once instead of waiting for the next ping.
       const shared = this.#table.neighbours.get(key);
-      if (shared !== undefined && !shared.isSuspect) this.#ping(shared);
+      if (shared !== undefined && !shared.isSuspect) this.#failures.ping(shared);
     }
     for (const entry of entries) {
       if (entry.key === this.#host.key || !from.digest.set(entry)) continue;
@@ -459,13 +451,8 @@ export class Mesh {
   // --- who is there ---
 
   #tick(): void {
-    const nowMs = this.#host.clock.monotonicMs();
-    for (const neighbour of [...this.#table.neighbours.values()]) {
-      const idleMs = nowMs - neighbour.heardAtMs;
-      if (neighbour.ping === undefined && !neighbour.isSuspect && idleMs > this.#spread(PING_AFTER_MS))
-        this.#ping(neighbour);
-    }
-    const surplus = this.#table.surplus(nowMs);
+    this.#failures.check();
+    const surplus = this.#table.surplus(this.#host.clock.monotonicMs());
     if (surplus !== undefined) {
       this.#send(surplus, { kind: "bye", reason: "surplus", others: NOBODY });
       this.#drop(surplus);
@@ -474,38 +461,11 @@ export class Mesh {
     this.#openings.plan(BUCKET_DELAY_MS);
   }
 
-  #ping(neighbour: Neighbour): void {
-    const sentAtMs = this.#host.clock.monotonicMs();
-    const id = this.#nextPing++;
-    neighbour.ping = { id, sentAtMs };
-    this.#send(neighbour, { kind: "ping", id });
-    this.#host.clock.setTimer(neighbour.timeoutMs, () => {
-      if (neighbour.ping?.id !== id || !this.#isLinked(neighbour)) return;
-      neighbour.ping = undefined;
-      this.#suspect(neighbour);
-    });
-  }
-
-  /** It owes an answer: it is asked again and again, passed over meanwhile, and given up when nothing comes. */
-  #suspect(neighbour: Neighbour): void {
-    if (!this.#isLinked(neighbour) || neighbour.isSuspect) return;
-    neighbour.suspectSinceMs = this.#host.clock.monotonicMs();
-    this.#probe(neighbour, neighbour.suspectSinceMs);
-  }
-
-  #probe(neighbour: Neighbour, sinceMs: number): void {
-    if (this.#closed || !this.#isLinked(neighbour) || neighbour.suspectSinceMs !== sinceMs) return;
-    if (this.#host.clock.monotonicMs() - sinceMs >= DEAD_AFTER_MS) {
-      this.#openings.backOff(neighbour.key);
-      this.#drop(neighbour);
-      neighbour.link.close();
-      if (neighbour.isBeacon) this.#host.beaconLost?.();
-      return;
-    }
-    const id = this.#nextPing++;
-    neighbour.ping = { id, sentAtMs: this.#host.clock.monotonicMs() };
-    this.#send(neighbour, { kind: "ping", id });
-    this.#host.clock.setTimer(PROBE_EVERY_MS, () => this.#probe(neighbour, sinceMs));
+  #giveUp(neighbour: Neighbour): void {
+    this.#openings.backOff(neighbour.key);
+    this.#drop(neighbour);
+    neighbour.link.close();
+    if (neighbour.isBeacon) this.#host.beaconLost?.();
   }
 
   #isLinked(neighbour: Neighbour): boolean {
@@ -515,9 +475,7 @@ export class Mesh {
   #drop(neighbour: Neighbour): void {
     if (!this.#isLinked(neighbour)) return;
     this.#table.delete(neighbour.key);
-    this.#changedEntries.delete(neighbour.key);
-    this.#gone.add(neighbour.key);
-    this.#planDelta();
+    this.#announcer.gone(neighbour.key);
     this.#router.lost(neighbour);
     this.#openings.learned();
     this.#host.changed?.();
@@ -551,56 +509,6 @@ export class Mesh {
     }
   }
 
-  // --- telling neighbours ---
-
-  #greet(neighbour: Neighbour): void {
-    this.#send(neighbour, {
-      kind: "greet",
-      version: MESH_VERSION,
-      beacon: this.#isBeacon,
-      place: this.#place,
-      error: this.#place.error,
-      entries: this.#entries(neighbour.key),
-    });
-  }
-
-  #entries(except: MeshKey): DigestEntry[] {
-    const entries: DigestEntry[] = [];
-    for (const neighbour of this.#table.neighbours.values()) {
-      if (neighbour.key !== except && neighbour.told !== undefined)
-        entries.push(tell(neighbour, this.#host.clock.monotonicMs()));
-    }
-    return entries;
-  }
-
-  #tellChanged(key: MeshKey): void {
-    this.#gone.delete(key);
-    this.#changedEntries.add(key);
-    this.#planDelta();
-  }
-
-  #planDelta(): void {
-    if (this.#closed) return;
-    this.#deltaTimer ??= this.#host.clock.setTimer(DELTA_DELAY_MS, () => {
-      this.#deltaTimer = undefined;
-      this.#sendDelta();
-    });
-  }
-
-  #sendDelta(): void {
-    const entries: DigestEntry[] = [];
-    for (const key of this.#changedEntries) {
-      const neighbour = this.#table.neighbours.get(key);
-      if (neighbour !== undefined) entries.push(tell(neighbour, this.#host.clock.monotonicMs()));
-    }
-    const gone = [...this.#gone];
-    this.#changedEntries.clear();
-    this.#gone.clear();
-    if (entries.length === 0 && gone.length === 0) return;
-    const bytes = encodeMesh({ kind: "delta", place: this.#place, entries, gone });
-    for (const neighbour of this.#table.neighbours.values()) this.#sendBytes(neighbour, bytes, "delta");
-  }
-
   #send(neighbour: Neighbour, message: MeshMessage): void {
     const { kind } = message;
     const traffic = kind === "pong" ? "ping" : kind === "who" ? "contact" : kind;
@@ -613,10 +521,10 @@ export class Mesh {
   }
 
   #repeat(everyMs: number, action: () => void): void {
-    const { clock } = this.#host;
+    const { clock, random } = this.#host;
     const index = this.#timers.length;
     const again = (): void => {
-      this.#timers[index] = clock.setTimer(this.#spread(everyMs), () => {
+      this.#timers[index] = clock.setTimer(spreadMs(everyMs, random), () => {
         if (this.#closed) return;
         again();
         action();
@@ -624,22 +532,4 @@ export class Mesh {
     };
     again();
   }
-
-  #spread(ms: number): number {
-    return ms * (1 + SPREAD * (2 * this.#host.random.unit() - 1));
-  }
-}
-
-/** What others are told of a neighbour, remembered so that they are told again when it is no longer true. */
-function tell(neighbour: Neighbour, nowMs: number): DigestEntry {
-  const { key, rttMs } = neighbour;
-  const { x, y, height } = neighbour.place;
-  neighbour.told = { x, y, height, rttMs, atMs: nowMs };
-  return { key, rttMs: Math.round(rttMs), x, y, height };
-}
-
-function hasMoved({ told, place, rttMs }: Neighbour, nowMs: number): boolean {
-  if (told === undefined || nowMs - told.atMs < MOVED_AFTER_MS) return false;
-  const movedMs = Math.hypot(told.x - place.x, told.y - place.y) + Math.abs(told.height - place.height);
-  return movedMs > MOVED_MS || Math.abs(told.rttMs - rttMs) > Math.max(MOVED_SHARE * told.rttMs, MOVED_MS);
 }

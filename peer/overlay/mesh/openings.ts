@@ -3,6 +3,7 @@
  * leaves those alone that could not be. A few at once and one a second, so that a network in motion does not swing.
  */
 import type { Clock, Random, Timer } from "../../runtime.ts";
+import { spreadMs } from "../backoff.ts";
 import type { Coordinate } from "./coordinate.ts";
 import type { Candidate, LinkTable } from "./link-table.ts";
 import type { MeshKey } from "./mesh-key.ts";
@@ -25,7 +26,6 @@ const BACKOFFS_MAX = 512;
 /** Candidates in back-off may be tried again. */
 const SEARCH_AGAIN_MS = 10_000;
 const REPLACE_EVERY_MS = 120_000;
-const SPREAD = 0.2;
 /** A sibling is missing, or may be. */
 export const SIBLING_DELAY_MS = 50;
 export const BUCKET_DELAY_MS = 500;
@@ -128,9 +128,8 @@ export class Openings {
     const { clock, random } = this.#options;
     const before = this.#backoffs.get(key)?.delayMs;
     const delayMs = before === undefined ? BACKOFF_FIRST_MS : Math.min(before * 2, BACKOFF_MAX_MS);
-    const spreadMs = delayMs * (1 + SPREAD * (2 * random.unit() - 1));
     this.#backoffs.delete(key);
-    this.#backoffs.set(key, { untilMs: clock.monotonicMs() + spreadMs, delayMs });
+    this.#backoffs.set(key, { untilMs: clock.monotonicMs() + spreadMs(delayMs, random), delayMs });
     if (this.#backoffs.size > BACKOFFS_MAX)
       this.#backoffs.delete(this.#backoffs.keys().next().value as MeshKey);
   }

@@ -7,6 +7,7 @@
 import { equalBytes, toHex } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { Allowance } from "../../overlay/allowance.ts";
+import { spreadMs } from "../../overlay/backoff.ts";
 import type { KeyRequest, Mesh, MeshService } from "../../overlay/mesh/mesh.ts";
 import { type MeshKey, meshKeyOf } from "../../overlay/mesh/mesh-key.ts";
 import type { Clock, Random, Timer } from "../../runtime.ts";
@@ -40,7 +41,6 @@ const FETCH_FROM = 3;
 const SWEEP_EVERY_MS = 30_000;
 /** After a change of neighbours, so that a few changes are seen together. */
 const SWEEP_AFTER_MS = 1_000;
-const SPREAD = 0.2;
 /** Writes that one neighbour may bring: a second, and at once. */
 const WRITES_PER_SECOND = 20;
 const WRITES_BURST = 200;
@@ -148,7 +148,7 @@ export class RecordHolder implements MeshService {
     }
     if (this.#closed || this.shelf.size === 0) return;
     const { clock } = this.#options;
-    this.#soonTimer ??= clock.setTimer(this.#spread(SWEEP_AFTER_MS), () => {
+    this.#soonTimer ??= clock.setTimer(spreadMs(SWEEP_AFTER_MS, this.#options.random), () => {
       this.#soonTimer = undefined;
       this.#sweep();
     });
@@ -429,7 +429,7 @@ export class RecordHolder implements MeshService {
   // --- looking after them ---
 
   #planSweep(): void {
-    this.#sweepTimer = this.#options.clock.setTimer(this.#spread(SWEEP_EVERY_MS), () => {
+    this.#sweepTimer = this.#options.clock.setTimer(spreadMs(SWEEP_EVERY_MS, this.#options.random), () => {
       this.#planSweep();
       this.#sweep();
     });
@@ -487,10 +487,6 @@ export class RecordHolder implements MeshService {
     const allowance = new Allowance(WRITES_BURST, WRITES_PER_SECOND, this.#options.clock.monotonicMs());
     this.#allowances.set(from, allowance);
     return allowance;
-  }
-
-  #spread(ms: number): number {
-    return ms * (1 + SPREAD * (2 * this.#options.random.unit() - 1));
   }
 }
 

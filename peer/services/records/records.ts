@@ -6,6 +6,7 @@
 import { fromHex, toHex, utf8 } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { type PeerId, peerIdFromKey, publicKeyOf, requirePeerId } from "../../../shared/ids.ts";
+import { spreadMs } from "../../overlay/backoff.ts";
 import type { Mesh } from "../../overlay/mesh/mesh.ts";
 import type { Timer } from "../../runtime.ts";
 import type { ServiceHost } from "../host.ts";
@@ -28,7 +29,6 @@ import { decodeValue, encodeValue, type RecordValue } from "./value.ts";
 /** Own records are said again this often: others keep them for a day. */
 const REPUBLISH_EVERY_MS = 3_600_000;
 const PROVIDE_EVERY_MS: number = PROVIDER_TTL_MS_MAX / 2;
-const SPREAD = 0.2;
 /** Own records said again; past that the oldest is left to expire. */
 const OWN_MAX = 1_024;
 /** Writers of one name that come between each other are sorted out so often. */
@@ -307,7 +307,7 @@ export class Records {
 
   #planNext(own: OwnRecord): void {
     const { clock, random, log } = this.#host.runtime;
-    own.timer = clock.setTimer(own.everyMs * (1 + SPREAD * (2 * random.unit() - 1)), () => {
+    own.timer = clock.setTimer(spreadMs(own.everyMs, random), () => {
       this.#planNext(own);
       own.publish().catch((error: unknown) => {
         log.debug("record not said again", { error: String(error) });

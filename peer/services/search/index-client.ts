@@ -20,7 +20,7 @@ import {
 import { PASS_HEADER } from "../../../shared/pass.ts";
 import { boundedText } from "../../links/bounded-text.ts";
 import { withDeadline } from "../../overlay/abort.ts";
-import { backoffMs } from "../../overlay/backoff.ts";
+import { backoffMs, spreadMs } from "../../overlay/backoff.ts";
 import type { Timer } from "../../runtime.ts";
 import type { ServiceHost } from "../host.ts";
 import type { Listing, Listings } from "./listings.ts";
@@ -124,7 +124,7 @@ export class IndexClient {
         () => {
           this.#failures = 0;
           this.#isKnown = told.length > 0;
-          return this.#isKnown ? (LISTING_TTL_MS / 2) * (1 + SPREAD * (2 * random.unit() - 1)) : undefined;
+          return this.#isKnown ? spreadMs(LISTING_TTL_MS / 2, random, SPREAD) : undefined;
         },
         (error: unknown) => {
           const { code } = toPeerloomError(error, "edge/unreachable", "Not announced.");

@@ -15,13 +15,18 @@ export interface DigestEntry extends Coordinate {
 
 const FIRST_CAPACITY = 32;
 const WORD: number = 2 ** 32;
+const NO_KEYS = new Int32Array(0);
+const NO_TIMES = new Uint16Array(0);
+const NO_PLACES = new Int16Array(0);
+/** Of one entry, in all columns. */
+const ENTRY_BYTES = 16;
 
 export class Digest {
   /** Columns, public for the router's inner loop: upper 20 and lower 32 bits of the key, round trip and coordinate in ms. */
-  high: Int32Array = new Int32Array(FIRST_CAPACITY);
-  low: Int32Array = new Int32Array(FIRST_CAPACITY);
-  rttMs: Uint16Array = new Uint16Array(FIRST_CAPACITY);
-  #place: Int16Array = new Int16Array(FIRST_CAPACITY * 3);
+  high: Int32Array = NO_KEYS;
+  low: Int32Array = NO_KEYS;
+  rttMs: Uint16Array = NO_TIMES;
+  #place: Int16Array = NO_PLACES;
   size = 0;
 
   key(index: number): MeshKey {
@@ -77,15 +82,20 @@ export class Digest {
     return -1;
   }
 
+  /** By half, all columns in one piece of memory: tens of thousands of digests are kept by a simulation. */
   #grow(): void {
-    const grown = <T extends Int32Array | Uint16Array | Int16Array>(from: T, to: T): T => {
-      to.set(from);
-      return to;
-    };
-    const capacity = this.high.length * 2;
-    this.high = grown(this.high, new Int32Array(capacity));
-    this.low = grown(this.low, new Int32Array(capacity));
-    this.rttMs = grown(this.rttMs, new Uint16Array(capacity));
-    this.#place = grown(this.#place, new Int16Array(capacity * 3));
+    const before = this.high.length;
+    const capacity = before === 0 ? FIRST_CAPACITY : Math.min(before + before / 2, DIGEST_ENTRIES_MAX);
+    const memory = new ArrayBuffer(capacity * ENTRY_BYTES);
+    const { high, low, rttMs } = this;
+    const place = this.#place;
+    this.high = new Int32Array(memory, 0, capacity);
+    this.low = new Int32Array(memory, 4 * capacity, capacity);
+    this.rttMs = new Uint16Array(memory, 8 * capacity, capacity);
+    this.#place = new Int16Array(memory, 10 * capacity, 3 * capacity);
+    this.high.set(high);
+    this.low.set(low);
+    this.rttMs.set(rttMs);
+    this.#place.set(place);
   }
 }

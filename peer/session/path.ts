@@ -2,6 +2,8 @@
  * A path is a link as the session sees it: proved or not, how quick, when last heard. `pickPath` is the whole policy of
  * which one carries the session; everything here only measures.
  */
+import { equalBytes } from "../../shared/bytes.ts";
+import { PeerloomError } from "../../shared/errors.ts";
 import type { Link, LinkKind } from "../links/link.ts";
 import type { Timer } from "../runtime.ts";
 import { type DeliveryMark, SendWindow } from "./send-window.ts";
@@ -104,6 +106,23 @@ export class Path {
     });
     this.#heardAtMs = options.nowMs;
     this.#pingedAtMs = options.nowMs;
+  }
+
+  /**
+   * The other end proves that it holds the keys on this very link, which is usable from then on.
+   * @throws PeerloomError `wire/malformed` of another link's proof, `session/handshake-failed` when somebody sits in the middle
+   */
+  prove(linkNonce: Uint8Array, binding: Uint8Array): void {
+    if (!equalBytes(linkNonce, this.linkNonce))
+      throw new PeerloomError("wire/malformed", "A proof for another link.");
+    if (!equalBytes(binding, this.link.binding)) {
+      throw new PeerloomError(
+        "session/handshake-failed",
+        "Somebody sits in the middle of this link: its certificates differ.",
+      );
+    }
+    this.state = "usable";
+    this.proofTimer?.cancel();
   }
 
   /** A data frame goes out. */

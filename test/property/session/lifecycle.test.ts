@@ -1,7 +1,7 @@
 /** How sessions and streams begin and end: crossing dials, half-close, reset, close, resumption and its end. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { RESUME_MS } from "../../../peer/session/session.ts";
+import { RESUME_MS } from "../../../peer/session/resumption.ts";
 import type { Stream } from "../../../peer/session/contract.ts";
 import { ERROR_CODES, PeerloomError } from "../../../shared/errors.ts";
 import { readAll, writeAll } from "./traffic.ts";

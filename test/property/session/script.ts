@@ -2,7 +2,7 @@
 import { expect } from "vitest";
 import type { Noticed } from "../../../peer/adapters/sim/link.ts";
 import type { StreamPriority } from "../../../peer/session/contract.ts";
-import { RESUME_MS } from "../../../peer/session/session.ts";
+import { RESUME_MS } from "../../../peer/session/resumption.ts";
 import { firstDifference, readAll, writeAll } from "./traffic.ts";
 import { inWorld, type PeerName, type Wire, type World } from "./world.ts";
 

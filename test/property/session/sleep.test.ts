@@ -4,7 +4,7 @@ import { simLinkPair } from "../../../peer/adapters/sim/link.ts";
 import { identityFromSeed } from "../../../peer/identity/identity.ts";
 import type { LinkKind } from "../../../peer/links/link.ts";
 import type { PeerSession } from "../../../peer/session/session.ts";
-import { AWAY_MS, RESUME_MS } from "../../../peer/session/session.ts";
+import { AWAY_MS, RESUME_MS } from "../../../peer/session/resumption.ts";
 import { readAll, writeAll } from "./traffic.ts";
 import { inWorld, SimPeer, type World } from "./world.ts";
 

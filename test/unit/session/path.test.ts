@@ -1,24 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { Link, LinkKind } from "../../../peer/links/link.ts";
-import { carriersOf, Path, type PathState, pickCarrier, pickPath } from "../../../peer/session/path.ts";
-
-function pathOf(kind: LinkKind, state: PathState = "usable"): Path {
-  const link: Link = {
-    kind,
-    description: kind,
-    frameBytesMax: 1024,
-    unackedBytesMax: 4096,
-    binding: new Uint8Array(0),
-    bufferedBytes: 0,
-    send() {},
-    close() {},
-    destroy() {},
-    onFrame() {},
-    onDrain() {},
-    onClose() {},
-  };
-  return new Path({ link, state, linkNonce: new Uint8Array(8), plaintextBytesMax: 1000, nowMs: 0 });
-}
+import { carriersOf, type Path, pickCarrier, pickPath } from "../../../peer/session/path.ts";
+import { outcomeOf, pathOf } from "./support.ts";
 
 /** A path with this round trip, heard at zero, with nothing due. */
 function measured(rttMs: number): Path {
@@ -239,4 +221,15 @@ describe("flights", () => {
     expect(path.landBelow(5, 10)).toBe(200);
     expect(path.isCarrying).toBe(false);
   });
+});
+
+test.each([
+  ["its own nonce and binding", [7, 0], "accepted"],
+  ["the nonce of another link", [8, 0], "wire/malformed"],
+  ["the binding of another link, as of one with somebody in the middle", [7, 1], "session/handshake-failed"],
+] as const)("a path is proved by %s", (_what, [nonce, bound], outcome) => {
+  const path = pathOf("tcp", "proving");
+  const binding = Uint8Array.from({ length: bound });
+  expect(outcomeOf(() => path.prove(new Uint8Array(8).fill(nonce), binding))).toBe(outcome);
+  expect(path.state).toBe(outcome === "accepted" ? "usable" : "proving");
 });

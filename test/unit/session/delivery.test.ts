@@ -1,0 +1,198 @@
+/** Reliable delivery over paths that a test makes and breaks; what whole sessions do with it is in test/property/session. */
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { simAead } from "../../../peer/adapters/sim/aead.ts";
+import { SimClock } from "../../../peer/adapters/sim/clock.ts";
+import type { AeadKey } from "../../../peer/runtime.ts";
+import type { ControlOperation } from "../../../peer/session/control.ts";
+import { Delivery } from "../../../peer/session/delivery.ts";
+import type { Plaintext } from "../../../peer/session/mux.ts";
+import type { Path } from "../../../peer/session/path.ts";
+import { parseFrame, type SealedFrame } from "../../../shared/frame.ts";
+import { outcomeOf, pathOf } from "./support.ts";
+
+let clock: SimClock;
+let key: AeadKey;
+beforeEach(async () => {
+  clock = new SimClock();
+  key = await simAead().importKey("aes-256-gcm", new Uint8Array(32));
+});
+afterEach(() => clock.close());
+
+/** One side: what it is to send, what it was given, and what it says of that. */
+class Side {
+  readonly output: number[] = [];
+  readonly input: number[] = [];
+  readonly said: (readonly [Path, readonly ControlOperation[]])[] = [];
+  readonly delivery: Delivery;
+  active: Path | undefined;
+  untold: Path[] = [];
+
+  constructor(version = 2) {
+    // oxlint-disable-next-line no-this-alias -- getters of the objects below
+    const side = this;
+    this.delivery = new Delivery({
+      clock,
+      version,
+      keys: { sendData: key, receiveData: key },
+      mux: {
+        get hasOutput() {
+          return side.output.length > 0;
+        },
+        take: () => side.#take(),
+        receive: (plaintext) => side.input.push(...plaintext),
+      },
+      paths: {
+        get active() {
+          return side.active;
+        },
+        get any() {
+          return side.active;
+        },
+        get carriers() {
+          return side.active === undefined ? [] : [side.active];
+        },
+        get untold() {
+          return side.untold;
+        },
+        watchClosely() {},
+      },
+      control: { send: (path, operations) => void this.said.push([path, operations]) },
+      blame: (_path, error) => {
+        throw error;
+      },
+      failed: (error) => {
+        throw error;
+      },
+    });
+  }
+
+  /** One byte a frame. */
+  async write(...bytes: number[]): Promise<void> {
+    this.output.push(...bytes);
+    this.delivery.pumpSoon();
+    await clock.advance(0);
+  }
+
+  #take(): Plaintext | undefined {
+    const byte = this.output.shift();
+    return byte === undefined ? undefined : { parts: [Uint8Array.of(byte)], acknowledged: [] };
+  }
+}
+
+const frameOf = (bytes: Uint8Array): SealedFrame => parseFrame(bytes) as SealedFrame;
+
+test("what was under way on a lost path is sent again, the same bytes, and given on once and in order", async () => {
+  const [from, to] = [new Side(), new Side()];
+  const [first, second]: Uint8Array[][] = [[], []];
+  const lost = pathOf("tcp", "usable", first);
+  from.active = lost;
+  await from.write(1, 2, 3);
+  const arrived = pathOf("tcp");
+  to.delivery.receive(arrived, frameOf(first![1]!));
+  expect([to.input, to.delivery.receivedBelow]).toEqual([[], 0]);
+  from.active = pathOf("tcp", "usable", second);
+  from.delivery.release(lost);
+  from.delivery.pump();
+  expect(second).toEqual(first);
+  for (const bytes of second!) to.delivery.receive(arrived, frameOf(bytes));
+  expect([to.input, to.delivery.receivedBelow]).toEqual([[1, 2, 3], 3]);
+  expect(to.delivery.receivedBytes).toEqual({ direct: 3 * 17, relay: 0, overlay: 0 });
+});
+
+test("a living path that says nothing for five seconds is sent to again", async () => {
+  const side = new Side();
+  const sent: Uint8Array[] = [];
+  side.active = pathOf("tcp", "usable", sent);
+  await side.write(1);
+  const resendAt = async (ms: number): Promise<number> => {
+    await clock.advance(ms - clock.monotonicMs());
+    side.delivery.resend(ms);
+    side.delivery.pump();
+    return sent.length;
+  };
+  expect(await resendAt(4_999)).toBe(1);
+  expect(await resendAt(5_000)).toBe(2);
+});
+
+test("it says how far it has got: in a moment, at once of what came twice, and again on another path", async () => {
+  const [from, to] = [new Side(), new Side()];
+  const sent: Uint8Array[] = [];
+  from.active = pathOf("tcp", "usable", sent);
+  await from.write(1);
+  to.active = pathOf("tcp");
+  const acks = (): unknown[] => to.said.map(([, operations]) => operations[0]);
+  to.delivery.acknowledgeAgain();
+  expect(acks()).toEqual([]); // There is nothing to tell.
+  to.delivery.receive(to.active, frameOf(sent[0]!));
+  await clock.advance(10);
+  expect(acks()).toEqual([{ kind: "ack", next: 1 }]);
+  to.delivery.receive(to.active, frameOf(sent[0]!));
+  expect(acks()).toHaveLength(2);
+  to.active = pathOf("relay");
+  to.delivery.acknowledgeAgain();
+  expect(to.said[2]?.[0]).toBe(to.active);
+});
+
+test.each([
+  [
+    2,
+    [
+      { kind: "ack", next: 0 },
+      { kind: "taken", frames: 1 },
+    ],
+  ],
+  [1, [{ kind: "ack", next: 0 }]],
+])(
+  "in version %i links that are behind keep the others' windows open as far as it knows how",
+  async (version, said) => {
+    const [from, to] = [new Side(), new Side(version)];
+    const sent: Uint8Array[] = [];
+    from.active = pathOf("tcp", "usable", sent);
+    await from.write(1, 2);
+    to.active = pathOf("webrtc");
+    to.untold = [to.active];
+    to.delivery.receive(to.active, frameOf(sent[1]!)); // The first is still on another link.
+    await clock.advance(10);
+    expect(to.said).toEqual([[to.active, said]]);
+  },
+);
+
+test("flushing waits for the last acknowledgement, for its time, or until all is over", async () => {
+  const flushed = async (how: (delivery: Delivery) => unknown): Promise<number> => {
+    const side = new Side();
+    side.active = pathOf("tcp");
+    await side.write(1, 2);
+    const startedAtMs = clock.monotonicMs();
+    const done = side.delivery.flush(2_000).then(() => clock.monotonicMs() - startedAtMs);
+    await clock.advance(100);
+    how(side.delivery);
+    await clock.advance(5_000);
+    return done;
+  };
+  expect(await flushed((delivery) => delivery.acknowledged(2))).toBe(100);
+  expect(await flushed((delivery) => delivery.acknowledged(1))).toBe(2_000);
+  expect(await flushed((delivery) => delivery.close())).toBe(100);
+});
+
+test("what was never sent is not acknowledged, and what nobody sealed is not taken", async () => {
+  const side = new Side();
+  const sent: Uint8Array[] = [];
+  side.active = pathOf("tcp", "usable", sent);
+  await side.write(1);
+  expect(side.delivery.acknowledged(2)).toBe(false);
+  expect(side.delivery.isIdle).toBe(false);
+  expect(side.delivery.acknowledged(1)).toBe(true);
+  expect(side.delivery.isIdle).toBe(true);
+  const forged = sent[0]!.slice();
+  forged[forged.length - 1]! ^= 1;
+  expect(outcomeOf(() => side.delivery.receive(pathOf("tcp"), frameOf(forged)))).toBe("wire/malformed");
+});
+
+test("nothing is sent once it is closed", async () => {
+  const side = new Side();
+  const sent: Uint8Array[] = [];
+  side.active = pathOf("tcp", "usable", sent);
+  side.delivery.close();
+  await side.write(1);
+  expect(sent).toEqual([]);
+});

@@ -4,12 +4,17 @@
 // that `npm ci` has installed.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { constants } from "node:os";
+import * as module from "node:module";
+import { constants, homedir } from "node:os";
+import { isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const NODE_MIN = [22, 12];
 const checkoutEntry = new URL("./main.ts", import.meta.url);
 const packageEntry = new URL("../../dist/peer/cli/main.js", import.meta.url);
+
+// Node 22.1; Deno keeps what it has compiled by itself.
+if (!("Deno" in globalThis)) module.enableCompileCache?.(compiledFolder());
 
 if (!existsSync(checkoutEntry)) {
   const old = !isAtLeast(NODE_MIN);
@@ -28,6 +33,13 @@ if (!existsSync(checkoutEntry)) {
       `This checkout needs Node 22.18 or newer; this is ${process.versions.node}. Run npm ci first, it brings one.`,
     );
   else relaunch(node);
+}
+
+// Half of what a start costs is compiling the modules. Not in the shared temporary folder, where Node would keep it: another user of
+// the machine could leave code there to be run. NODE_COMPILE_CACHE goes first, and where nothing can be written nothing is kept.
+function compiledFolder() {
+  const xdg = process.env.XDG_CACHE_HOME ?? "";
+  return join(isAbsolute(xdg) ? xdg : join(homedir(), ".cache"), "peerloom", "compiled");
 }
 
 function asksForText(word) {
@@ -51,6 +63,7 @@ function pinnedNode() {
 function relaunch(node) {
   const child = spawn(node, [fileURLToPath(checkoutEntry), ...process.argv.slice(2)], {
     stdio: ["inherit", "inherit", "inherit", "ipc"],
+    env: { NODE_COMPILE_CACHE: compiledFolder(), ...process.env },
   });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
     process.on(signal, () => child.kill(signal === "SIGHUP" ? "SIGTERM" : signal));

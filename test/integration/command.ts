@@ -14,7 +14,7 @@ import { onTestFinished } from "vitest";
 export type Event = { readonly event: string } & Record<string, unknown>;
 
 export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
-const ENTRY = join(ROOT, "peer", "cli", "main.ts");
+const ENTRY = join(ROOT, "peer", "cli", "launch.mjs");
 const DENO = join(ROOT, "node_modules", ".bin", "deno");
 
 /** The longest that a test waits for one event. */

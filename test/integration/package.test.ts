@@ -14,6 +14,8 @@ const env = {
   ...process.env,
   PATH: `${dirname(process.execPath)}:${BIN}:${process.env["PATH"] ?? ""}`,
   npm_config_yes: "true",
+  // What would be kept is of files that are gone with the test.
+  NODE_DISABLE_COMPILE_CACHE: "1",
 };
 
 /** Megabytes that a peer's installation may take. */

@@ -1,6 +1,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -28,6 +28,12 @@ function pretend(version: string): string[] {
   return ["--no-experimental-strip-types", "--import", `data:text/javascript,${encodeURIComponent(code)}`];
 }
 
+/** Nothing is left in the cache of whoever runs the tests. */
+function environment(root: string): NodeJS.ProcessEnv {
+  const { NODE_COMPILE_CACHE: _, ...env } = process.env;
+  return { ...env, XDG_CACHE_HOME: join(root, "cache") };
+}
+
 function launch(
   root: string,
   words: string[],
@@ -35,7 +41,8 @@ function launch(
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
     const file = join(root, "peer", "cli", "launch.mjs");
-    execFile(process.execPath, [...nodeArguments, file, ...words], (error, stdout, stderr) => {
+    const env = environment(root);
+    execFile(process.execPath, [...nodeArguments, file, ...words], { env }, (error, stdout, stderr) => {
       resolve({ code: typeof error?.code === "number" ? error.code : 0, stdout, stderr });
     });
   });
@@ -46,6 +53,17 @@ const PRINT = "console.log(process.argv.slice(2).join(' ')); process.exitCode = 
 test("an installed package runs its dist", async () => {
   const root = await tree({ "dist/peer/cli/main.js": PRINT });
   expect(await launch(root, ["a", "b"])).toEqual({ code: 7, stdout: "a b\n", stderr: "" });
+});
+
+test("what was compiled is kept for the next start, in the user's own cache", async () => {
+  const root = await tree({ "dist/peer/cli/main.js": PRINT });
+  expect(await launch(root, ["x"])).toMatchObject({ code: 7 });
+  const compiled = join(root, "cache", "peerloom", "compiled");
+  expect(await readdir(compiled)).toHaveLength(1);
+
+  // Where nothing can be kept it runs all the same.
+  const full = await tree({ "dist/peer/cli/main.js": PRINT, cache: "a file" });
+  expect(await launch(full, ["x"])).toEqual({ code: 7, stdout: "x\n", stderr: "" });
 });
 
 test("an installed package on an old Node says what it needs, and still helps", async () => {
@@ -93,6 +111,7 @@ test.each([
   const file = join(root, "peer", "cli", "launch.mjs");
   const launcher = spawn(process.execPath, [...pretend("20.1.0"), file, note], {
     stdio: ["ignore", "pipe", "inherit"],
+    env: environment(root),
   });
   onTestFinished(() => void launcher.kill("SIGKILL"));
   await once(createInterface({ input: launcher.stdout }), "line");

@@ -34,10 +34,6 @@ export class RendezvousRequests {
     this.#clock = clock;
   }
 
-  get pendingCount(): number {
-    return this.#pending.size;
-  }
-
   /**
    * @param send puts the request on the wire
    * @throws PeerloomError `edge/unreachable` (no answer, socket lost), `edge/rate-limited`, `aborted`, the edge's own

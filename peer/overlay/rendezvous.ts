@@ -10,14 +10,13 @@ import type { Contact, FromRendezvous } from "../../shared/messages.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Runtime } from "../runtime.ts";
 import { abortError } from "./abort.ts";
+import { DialOnDemand } from "./dial-on-demand.ts";
 import { type RendezvousAnswer, RendezvousRequests } from "./rendezvous-requests.ts";
 import { boundedAddresses, edgeError, type MemberMessage, RendezvousSocket } from "./rendezvous-socket.ts";
 import { afterLoss, type RendezvousState, type Welcome } from "./rendezvous-state.ts";
 
 /** How long one waits for a rendezvous that is being joined again. */
 export const JOIN_WAIT_MS = 10_000;
-/** Who needs the edge now waits for the next attempt no longer than this. */
-export const HURRY_MS = 3_000;
 
 export type RelayOffer = Omit<Extract<FromRendezvous, { kind: "relay-offer" }>, "kind">;
 
@@ -42,6 +41,7 @@ export class Rendezvous {
   readonly edge: string;
   readonly #options: RendezvousOptions;
   readonly #requests: RendezvousRequests;
+  readonly #demand: DialOnDemand;
   readonly #closing = new AbortController();
   /** Told after each change of state. */
   readonly #watchers = new Set<() => void>();
@@ -50,19 +50,10 @@ export class Rendezvous {
   #running: Promise<void> | undefined;
   /** Why the last socket ended, until the next one joins. */
   #lastError: PeerloomError | undefined;
-  /** Aborted to leave without closing. */
-  #stay = new AbortController();
-  /** Ends the state of being released. */
-  #want: () => void = () => {};
   /** Lets this peer in again while newcomers are refused. */
   #back = "";
   /** How far the edge has withdrawn, and until when. */
   #budget: { readonly stage: Stage; readonly untilMs: number } = { stage: "open", untilMs: 0 };
-  /** Ends a long wait early: somebody needs the edge now, or this machine is back. */
-  #hurry: () => void = () => {};
-  #isPaused = false;
-  /** While it is still leaving. */
-  #isWanted = false;
   /** Told at the last join. */
   #members = 0;
   /** When something was last asked or heard. */
@@ -91,6 +82,7 @@ export class Rendezvous {
     }
     this.edge = url.origin;
     this.#requests = new RendezvousRequests(options.runtime.clock);
+    this.#demand = new DialOnDemand(options.runtime);
   }
 
   get state(): RendezvousState {
@@ -109,27 +101,21 @@ export class Rendezvous {
 
   /** Leaves until `want`, or until something is asked that waits for joining. Only when joined. */
   release(): void {
-    if (this.#state.phase === "joined") this.#stay.abort();
+    if (this.#state.phase === "joined") this.#demand.release();
   }
 
   /** Joins again after `release`, unless paused. */
   want(): void {
-    if (this.#isPaused) return;
-    if (this.#stay.signal.aborted) this.#isWanted = true;
-    this.#want();
+    this.#demand.want();
   }
 
   /** Leaves, in whatever state it is, until `resume`. */
   pause(): void {
-    this.#isPaused = true;
-    this.#stay.abort();
-    this.#hurry();
+    this.#demand.pause();
   }
 
   resume(): void {
-    if (!this.#isPaused) return;
-    this.#isPaused = false;
-    this.want();
+    this.#demand.resume();
   }
 
   /**
@@ -151,21 +137,14 @@ export class Rendezvous {
     if (signal?.aborted) throw abortError(signal);
     if (this.#state.phase === "joined") return;
     this.want();
-    this.#hurry();
-    const waiting = new AbortController();
-    const timer = this.#options.runtime.clock.setTimer(JOIN_WAIT_MS, () =>
-      waiting.abort(this.#unreachable()),
+    this.hurry();
+    await this.#until(
+      // Nobody waits out a day: other ways are tried at once.
+      (state) =>
+        state.phase === "waiting" && state.error.code === "edge/over-budget" ? state.error : undefined,
+      signal,
+      JOIN_WAIT_MS,
     );
-    try {
-      await this.#until(
-        // Nobody waits out a day: other ways are tried at once.
-        (state) =>
-          state.phase === "waiting" && state.error.code === "edge/over-budget" ? state.error : undefined,
-        signal === undefined ? waiting.signal : AbortSignal.any([signal, waiting.signal]),
-      );
-    } finally {
-      timer.cancel();
-    }
   }
 
   /** Has `sealed` carried to a member. Never throws: what goes wrong, now or later, is told to `onSignalError`. */
@@ -214,7 +193,7 @@ export class Rendezvous {
 
   /** Waits no longer with the next attempt. For what befalls this peer alone: many who hurry at once would fall upon the edge. */
   hurry(): void {
-    this.#hurry();
+    this.#demand.hurry();
   }
 
   /** Tells the edge where this peer listens now. A join does so by itself. */
@@ -230,6 +209,7 @@ export class Rendezvous {
   /** Says goodbye; nothing runs when it resolves. Twice is harmless. */
   async close(): Promise<void> {
     this.#closing.abort(closedError());
+    this.#move(this.#state); // Who waits for it is told at once.
     await this.#running;
     this.#socket = undefined;
     this.#move({ phase: "closed" });
@@ -241,18 +221,16 @@ export class Rendezvous {
     let everJoined = false;
     for (let attempt = 0; !signal.aborted;) {
       this.#move({ phase: "joining", attempt });
-      this.#stay = new AbortController();
-      this.#isWanted = false;
       const socket = this.#newSocket();
-      const error = await socket.run(AbortSignal.any([signal, this.#stay.signal]));
+      const error = await socket.run(AbortSignal.any([signal, this.#demand.dialled()]));
       everJoined ||= this.#state.phase === "joined";
       this.#socket = undefined;
       this.#lastError = error;
       this.#requests.failAll(signal.aborted ? error : this.#unreachable());
       if (signal.aborted) return;
-      if (this.#stay.signal.aborted) {
+      if (this.#demand.isLeft) {
         attempt = 0;
-        await this.#untilWanted(signal);
+        await this.#leave();
         continue;
       }
       const next = afterLoss(
@@ -273,9 +251,9 @@ export class Rendezvous {
       this.onState(false, error);
       if (stops) return;
       attempt = next.attempt;
-      await this.#wait(next.delayMs, AbortSignal.any([signal, this.#stay.signal]));
-      if (this.#isPaused && !signal.aborted) {
-        await this.#untilWanted(signal);
+      await this.#demand.wait(next.delayMs, error.code !== "edge/over-budget", signal);
+      if (this.#demand.isPaused && !signal.aborted) {
+        await this.#leave();
         attempt = 0;
       }
     }
@@ -286,34 +264,11 @@ export class Rendezvous {
     return Math.max(0, this.#budget.untilMs - this.#options.runtime.clock.monotonicMs());
   }
 
-  /** Waits so long, or less when somebody waits for the edge: but even then not all who lost it together come at once. */
-  async #wait(delayMs: number, signal: AbortSignal): Promise<void> {
-    const { clock, random } = this.#options.runtime;
-    if (this.#lastError?.code === "edge/over-budget") {
-      await clock.sleep(delayMs, signal).catch(() => {}); // A closed edge is not asked again before it said, whoever hurries.
-      return;
-    }
-    const endMs = clock.monotonicMs() + delayMs;
-    const hurry = new AbortController();
-    this.#hurry = () => hurry.abort();
-    await clock.sleep(delayMs, AbortSignal.any([signal, hurry.signal])).catch(() => {}); // The loop sees that it was aborted.
-    this.#hurry = () => {};
-    if (signal.aborted || !hurry.signal.aborted) return;
-    const leftMs = Math.min(endMs - clock.monotonicMs(), random.unit() * HURRY_MS);
-    if (leftMs > 0) await clock.sleep(leftMs, signal).catch(() => {});
-  }
-
-  async #untilWanted(signal: AbortSignal): Promise<void> {
-    const wanted = Promise.withResolvers<void>();
-    const wake = (): void => wanted.resolve();
-    this.#want = wake;
-    signal.addEventListener("abort", wake, { once: true });
+  /** Nobody needs it. Until somebody does. */
+  async #leave(): Promise<void> {
     this.#move({ phase: "released" });
     this.onState(false);
-    if (!this.#isWanted) await wanted.promise;
-    this.#isWanted = false;
-    signal.removeEventListener("abort", wake);
-    this.#want = () => {};
+    await this.#demand.untilWanted(this.#closing.signal);
   }
 
   #newSocket(): RendezvousSocket {
@@ -398,8 +353,13 @@ export class Rendezvous {
   async #until(
     failure: (state: RendezvousState) => PeerloomError | undefined,
     signal?: AbortSignal,
+    timeoutMs?: number,
   ): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : this.#options.runtime.clock.setTimer(timeoutMs, () => reject(this.#unreachable()));
     const look = (): void => {
       const state = this.#state;
       if (state.phase === "joined") resolve();
@@ -415,14 +375,13 @@ export class Rendezvous {
       if (signal !== undefined) reject(abortError(signal));
     };
     this.#watchers.add(look);
-    this.#closing.signal.addEventListener("abort", look, { once: true });
     signal?.addEventListener("abort", abort, { once: true });
     look();
     try {
       await promise;
     } finally {
+      timer?.cancel();
       this.#watchers.delete(look);
-      this.#closing.signal.removeEventListener("abort", look);
       signal?.removeEventListener("abort", abort);
     }
   }

@@ -3,8 +3,12 @@
  * takes the link over.
  */
 import { PeerloomError } from "../../shared/errors.ts";
+import { type Frame, parseFrame } from "../../shared/frame.ts";
 import { type Link, LINK_EARLY_FRAMES_MAX } from "../links/link.ts";
 import type { Clock } from "../runtime.ts";
+
+/** A handshake or an attachment is over by then. */
+export const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 export class FirstFrames {
   readonly link: Link;
@@ -30,9 +34,9 @@ export class FirstFrames {
 
   /**
    * The next frame, a copy.
-   * @throws PeerloomError `link/timeout`, `link/closed`, or why the link failed; the signal's reason when aborted
+   * @throws PeerloomError `link/timeout`, `link/closed`, or why the link failed; `wire/malformed`, `wire/too-large`; the signal's reason when aborted
    */
-  async next(clock: Clock, timeoutMs: number, signal: AbortSignal): Promise<Uint8Array> {
+  async next(clock: Clock, signal: AbortSignal): Promise<Frame> {
     signal.throwIfAborted();
     if (this.#frames.length === 0 && this.#closed === undefined) {
       await new Promise<void>((resolve) => {
@@ -42,13 +46,13 @@ export class FirstFrames {
           this.#wake = undefined;
           resolve();
         };
-        const timer = clock.setTimer(timeoutMs, done);
+        const timer = clock.setTimer(HANDSHAKE_TIMEOUT_MS, done);
         signal.addEventListener("abort", done);
         this.#wake = done;
       });
     }
     const frame = this.#frames.shift();
-    if (frame !== undefined) return frame;
+    if (frame !== undefined) return parseFrame(frame);
     signal.throwIfAborted();
     throw (
       this.#closed ??

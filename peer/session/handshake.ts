@@ -3,9 +3,9 @@
  * speak to whom on which link is the register's matter (sessions.ts).
  */
 import { concatBytes, equalBytes } from "../../shared/bytes.ts";
-import { PeerloomError } from "../../shared/errors.ts";
+import { parseErrorCode, PeerloomError } from "../../shared/errors.ts";
 import { FRAME, SESSION_ID_BYTES } from "../../shared/frame.ts";
-import { type NetworkName, type PeerId, peerIdFromKey, publicKeyOf } from "../../shared/ids.ts";
+import { type NetworkName, type PeerId, peerIdFromKey, publicKeyOf, short } from "../../shared/ids.ts";
 import { commonVersion } from "../../shared/wire-version.ts";
 import { x25519PublicOf } from "../identity/curve.ts";
 import type { Identity } from "../identity/identity.ts";
@@ -122,6 +122,14 @@ export async function acceptHello(context: HandshakeContext, noise: Uint8Array):
       return { answer: message, keys: await deriveSessionKeys(runtime, aead, keys, "acceptor") };
     },
   };
+}
+
+/** The error of a `refuse` frame. It is not sealed, so whoever is on the link may have said it. */
+export function refusedBy(peerId: PeerId, code: string): PeerloomError {
+  return new PeerloomError(
+    parseErrorCode(code, "session/handshake-failed"),
+    `${short(peerId)} refused the link: ${code}.`,
+  );
 }
 
 function staticKey(identity: Identity): KeyAgreement {

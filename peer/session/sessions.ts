@@ -1,36 +1,27 @@
 /**
- * All sessions of a peer, and how a link becomes one's path. The dialler sends the same hello on every link it makes
- * towards a peer until one is answered, so links that race end in one session; later links attach to it. Whoever comes
- * with a valid hello replaces the session from before: it has lost it.
+ * All sessions of a peer, and how one begins on a link. The dialler sends the same hello on every link it makes
+ * towards a peer until one is answered, so links that race end in one session; later links attach to it (attachment.ts). Whoever
+ * comes with a valid hello replaces the session from before: it has lost it.
  */
 import { equalBytes, toHex } from "../../shared/bytes.ts";
-import { parseErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
-import {
-  attachHeader,
-  FRAME,
-  frameHeader,
-  LINK_NONCE_BYTES,
-  parseFrame,
-  refuseFrame,
-} from "../../shared/frame.ts";
+import { PeerloomError, toPeerloomError } from "../../shared/errors.ts";
+import { FRAME, LINK_NONCE_BYTES, refuseFrame } from "../../shared/frame.ts";
 import { type PeerId, short } from "../../shared/ids.ts";
 import type { Link } from "../links/link.ts";
+import { acceptAttach, attach } from "./attachment.ts";
 import type { StreamHandler } from "./contract.ts";
-import { type AttachProof, decodeAttachProof, encodeAttachProof } from "./control.ts";
-import { FirstFrames } from "./first-frames.ts";
+import { FirstFrames, HANDSHAKE_TIMEOUT_MS } from "./first-frames.ts";
 import {
   acceptHello,
   type AcceptedHello,
   beginHello,
   type HandshakeContext,
   type PendingHello,
+  refusedBy,
 } from "./handshake.ts";
 import { INSTANCE_BYTES } from "./hello.ts";
-import { nonceOf } from "./seal.ts";
 import { PeerSession } from "./session.ts";
 
-/** A handshake or an attachment is over by then. */
-export const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Links that have not said anything valid yet; past that new ones are closed. */
 const UNCLAIMED_MAX = 256;
 /** Sessions that were answered and not proved; past that new hellos are refused. */
@@ -103,7 +94,7 @@ export class Sessions {
     const either = AbortSignal.any([signal, this.#closing.signal]);
     const session = this.get(peerId);
     try {
-      if (session !== undefined) return await this.#attach(session, frames, either);
+      if (session !== undefined) return await attach(session, frames, this.#options.runtime, either);
       return await this.#greet(peerId, frames, either);
     } catch (error) {
       link.destroy();
@@ -147,7 +138,7 @@ export class Sessions {
   async #greet(peerId: PeerId, frames: FirstFrames, signal: AbortSignal): Promise<PeerSession> {
     if (this.#isGreetedBy(peerId)) {
       const begun = await this.#waitFor(peerId, HALF_OPEN_WAIT_MS, signal).catch(() => undefined);
-      if (begun !== undefined) return this.#attach(begun, frames, signal);
+      if (begun !== undefined) return attach(begun, frames, this.#options.runtime, signal);
       signal.throwIfAborted();
     }
     const dial = this.#dialTo(peerId);
@@ -167,14 +158,14 @@ export class Sessions {
     frames: FirstFrames,
     signal: AbortSignal,
   ): Promise<PeerSession> {
-    const { clock } = this.#options.runtime;
+    const { runtime } = this.#options;
     const { frame } = await dial.hello;
     frames.link.send([frame]);
-    const answer = parseFrame(await frames.next(clock, HANDSHAKE_TIMEOUT_MS, signal));
+    const answer = await frames.next(runtime.clock, signal);
     if (answer.type === "refuse") {
-      if (answer.code !== CROSSED) throw refused(peerId, answer.code);
+      if (answer.code !== CROSSED) throw refusedBy(peerId, answer.code);
       const session = await this.#waitFor(peerId, HANDSHAKE_TIMEOUT_MS, signal);
-      return this.#attach(session, frames, signal);
+      return attach(session, frames, runtime, signal);
     }
     if (answer.type !== "welcome")
       throw new PeerloomError("wire/malformed", "The answer to a hello is a welcome.");
@@ -183,7 +174,7 @@ export class Sessions {
     dial.finished ??= this.#finish(peerId, dial, noise);
     const session = await dial.finished;
     const standing = this.get(peerId);
-    if (session.closed && standing !== undefined) return this.#attach(standing, frames, signal);
+    if (session.closed && standing !== undefined) return attach(standing, frames, runtime, signal);
     session.addPath(frames.link, "usable", linkNonce);
     frames.handOver();
     return session;
@@ -210,52 +201,17 @@ export class Sessions {
     }
   }
 
-  async #attach(session: PeerSession, frames: FirstFrames, signal: AbortSignal): Promise<PeerSession> {
-    const { clock, random } = this.#options.runtime;
-    const { link } = frames;
-    const linkNonce = random.bytes(LINK_NONCE_BYTES);
-    const counter = session.nextControlCounter();
-    const proof: AttachProof = {
-      linkNonce,
-      echo: new Uint8Array(LINK_NONCE_BYTES),
-      next: session.receivedBelow,
-      binding: link.binding,
-    };
-    const header = attachHeader(session.sessionId, counter);
-    link.send([
-      header,
-      ...(await session.keys.sendControl.seal(nonceOf(counter), header, [encodeAttachProof(proof)])),
-    ]);
-    const answer = parseFrame(await frames.next(clock, HANDSHAKE_TIMEOUT_MS, signal));
-    if (answer.type === "refuse") {
-      // A refusal is not sealed. While another path lives it proves nothing; without one the session is lost anyway.
-      if (answer.code === "session/unknown" && session.path.kind === "none") {
-        session.end(
-          new PeerloomError("session/lost", `${short(session.peerId)} no longer knows this session.`),
-        );
-      }
-      throw refused(session.peerId, answer.code);
-    }
-    if (answer.type !== "attached")
-      throw new PeerloomError("wire/malformed", "The answer to an attach is an attached.");
-    const theirs = await openProof(session, answer);
-    if (!equalBytes(theirs.echo, linkNonce) || !equalBytes(theirs.binding, link.binding)) {
-      throw new PeerloomError("session/handshake-failed", "Somebody sits in the middle of this link.");
-    }
-    session.acknowledgedBelow(theirs.next);
-    session.addPath(link, "usable", theirs.linkNonce);
-    frames.handOver();
-    return session;
-  }
-
   // --- accepting ---
 
   async #claim(frames: FirstFrames): Promise<void> {
-    const { clock } = this.#options.runtime;
-    const frame = parseFrame(await frames.next(clock, HANDSHAKE_TIMEOUT_MS, this.#closing.signal));
+    const { runtime } = this.#options;
+    const frame = await frames.next(runtime.clock, this.#closing.signal);
     if (frame.type === "hello") await this.#acceptHello(frames, frame.noise);
-    else if (frame.type === "attach") await this.#acceptAttach(frames, frame);
-    else throw new PeerloomError("wire/malformed", "A link begins with a hello or an attach.");
+    else if (frame.type === "attach") {
+      const session = this.#byId.get(toHex(frame.sessionId));
+      if (session === undefined) throw new PeerloomError("session/unknown", "No such session here.");
+      await acceptAttach(session, frames, frame, runtime);
+    } else throw new PeerloomError("wire/malformed", "A link begins with a hello or an attach.");
   }
 
   async #acceptHello(frames: FirstFrames, noise: Uint8Array): Promise<void> {
@@ -312,33 +268,6 @@ export class Sessions {
   /** The link of a crossed hello waits for its dialler to attach it to the session that stands. */
   #awaitAttach(frames: FirstFrames): void {
     this.accept(frames.link);
-  }
-
-  async #acceptAttach(
-    frames: FirstFrames,
-    frame: Extract<ReturnType<typeof parseFrame>, { type: "attach" }>,
-  ): Promise<void> {
-    const { random } = this.#options.runtime;
-    const session = this.#byId.get(toHex(frame.sessionId));
-    if (session === undefined) throw new PeerloomError("session/unknown", "No such session here.");
-    const { link } = frames;
-    const theirs = await openProof(session, frame);
-    if (!equalBytes(theirs.binding, link.binding)) {
-      throw new PeerloomError("session/handshake-failed", "Somebody sits in the middle of this link.");
-    }
-    const linkNonce = random.bytes(LINK_NONCE_BYTES);
-    const counter = session.nextControlCounter();
-    const header = frameHeader(FRAME.attached, counter);
-    const proof: AttachProof = {
-      linkNonce,
-      echo: theirs.linkNonce,
-      next: session.receivedBelow,
-      binding: link.binding,
-    };
-    const sealed = await session.keys.sendControl.seal(nonceOf(counter), header, [encodeAttachProof(proof)]);
-    session.addPath(link, "proving", linkNonce);
-    link.send([header, ...sealed]);
-    frames.handOver();
   }
 
   // --- the register ---
@@ -453,20 +382,4 @@ export class Sessions {
 /** Both dialled the same running peer at once. Then both keep the session of the lower id, in whatever order they see them. */
 function hasCrossed(before: PeerSession, after: PeerSession): boolean {
   return before.role !== after.role && equalBytes(before.remoteInstance, after.remoteInstance);
-}
-
-async function openProof(
-  session: PeerSession,
-  frame: { readonly counter: number; readonly header: Uint8Array; readonly sealed: Uint8Array },
-): Promise<AttachProof> {
-  const opened = await session.keys.receiveControl.open(nonceOf(frame.counter), frame.header, frame.sealed);
-  if (opened === undefined) throw new PeerloomError("session/handshake-failed", "The attachment was forged.");
-  return decodeAttachProof(opened);
-}
-
-function refused(peerId: PeerId, code: string): PeerloomError {
-  return new PeerloomError(
-    parseErrorCode(code, "session/handshake-failed"),
-    `${short(peerId)} refused the link: ${code}.`,
-  );
 }

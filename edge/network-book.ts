@@ -6,6 +6,7 @@ import { type BanList, checkBans, emptyBans } from "../shared/bans.ts";
 import type { CountedInvite } from "../shared/credential.ts";
 import type { ErrorCode } from "../shared/errors.ts";
 import type { NetworkName, PeerId } from "../shared/ids.ts";
+import type { RelayLoan } from "./relay-quota.ts";
 import { verifySignature } from "./verify.ts";
 
 /** Invites with a use count that one network may have under way; past that those that have ended are forgotten, then no more are taken. */
@@ -29,12 +30,6 @@ const DAY_MS = 86_400_000;
 const RELAYED = "relayed:";
 const BANS = "bans";
 const USED = "used:";
-
-export interface RelayLoan {
-  readonly quotaBytes: number;
-  readonly back: number;
-  readonly wants: number;
-}
 
 export class NetworkBook {
   readonly #storage: DurableObjectStorage;

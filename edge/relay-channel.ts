@@ -21,11 +21,11 @@ import { errorResponse } from "./http-errors.ts";
 import { Meter } from "./meter.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { type CreditState, paceOf, RelayCredit } from "./relay-credit.ts";
-import { loanOf, RelayQuota } from "./relay-quota.ts";
+import { RelayQuota } from "./relay-quota.ts";
 import { rendezvousName } from "./shards.ts";
 import { closeSocket } from "./sockets.ts";
 import { Stubborn } from "./stubborn.ts";
-import { readTicket, type RelaySide, type RelayTicket } from "./tickets.ts";
+import { readTicket, type RelaySide } from "./tickets.ts";
 import type { TokenBucket } from "./token-bucket.ts";
 
 /** Close codes of a relay socket; the reason is the error code. WIRE.md has the table. */
@@ -115,7 +115,10 @@ export class RelayChannel extends DurableObject<Env> {
     this.#network = ticket.network;
     this.#meter.upgrade(ticket.network, nowMs);
     if (this.#meter.stage(nowMs) === "closed") return closedResponse(this.#meter.leftMs(nowMs));
-    const quota = await this.#openQuota(ticket);
+    const { network, peer, quotaBytes } = ticket;
+    const member = networkKindOf(network) === "invite" ? { network, peer } : undefined;
+    const quota = member && quotaBytes !== undefined ? this.#quotaOf(member, quotaBytes, 0) : undefined;
+    await quota?.open();
     const old = this.#sides[ticket.side];
     if (old !== undefined) {
       this.#end(old, CLOSE.replaced, "edge/replaced");
@@ -127,12 +130,9 @@ export class RelayChannel extends DurableObject<Env> {
     const side: Side = {
       side: ticket.side,
       channel: ticket.channel,
-      network: ticket.network,
+      network,
       pace: undefined,
-      member:
-        networkKindOf(ticket.network) === "invite"
-          ? { network: ticket.network, peer: ticket.peer }
-          : undefined,
+      member,
       quota,
       socket,
       credit,
@@ -242,46 +242,21 @@ export class RelayChannel extends DurableObject<Env> {
     if (from.quota !== undefined) this.#save(from);
   }
 
-  /** With the first loan; what the account cannot be asked for is asked for again with the first frame. */
-  async #openQuota({ network, peer, quotaBytes }: RelayTicket): Promise<RelayQuota | undefined> {
-    if (quotaBytes === undefined) return undefined;
-    const quota = new RelayQuota(quotaBytes, 0);
-    if (quota.shouldAsk()) quota.lent(await this.#lend(network, peer, quota, 0));
-    return quota;
-  }
-
   /** What passes counts for both sides: each has it relayed. */
   #spendQuota(side: Side, bytes: number): boolean {
-    const { quota, member } = side;
-    if (quota === undefined || member === undefined) return true;
-    if (!quota.take(bytes)) {
-      this.#fail(side, CLOSE.quotaSpent, "network/relay-quota");
-      return false;
-    }
-    if (quota.shouldAsk())
-      this.ctx.waitUntil(this.#lend(member.network, member.peer, quota, 0).then((lent) => quota.lent(lent)));
-    return true;
+    if (side.quota?.take(bytes) !== false) return true;
+    this.#fail(side, CLOSE.quotaSpent, "network/relay-quota");
+    return false;
   }
 
-  /** Bytes lent; undefined when the account did not answer. */
-  async #lend(
-    network: NetworkName,
-    peer: PeerId,
-    { quotaBytes }: RelayQuota,
-    back: number,
-    wants: number = loanOf(quotaBytes),
-  ): Promise<number | undefined> {
-    try {
-      const first = this.env.RENDEZVOUS.getByName(rendezvousName(network, 0));
-      return await first.lendRelay(network, peer, { quotaBytes, back, wants });
-    } catch {
-      return undefined; // overloaded or restarting: a loan counts as used
-    }
-  }
-
-  #settleQuota({ quota, member }: Side): void {
-    if (quota !== undefined && member !== undefined && quota.leftBytes !== 0)
-      this.ctx.waitUntil(this.#lend(member.network, member.peer, quota, quota.leftBytes, 0));
+  #quotaOf({ network, peer }: PrivateMember, quotaBytes: number, leftBytes: number): RelayQuota {
+    return new RelayQuota({
+      quotaBytes,
+      leftBytes,
+      lend: async (loan) =>
+        this.env.RENDEZVOUS.getByName(rendezvousName(network, 0)).lendRelay(network, peer, loan),
+      waitUntil: (answered) => this.ctx.waitUntil(answered),
+    });
   }
 
   #acknowledge(side: Side, text: string): void {
@@ -353,7 +328,7 @@ export class RelayChannel extends DurableObject<Env> {
     closeSocket(socket, CLOSE.normal, ""); // workerd does not answer a close by itself once the object has slept
     if (side === undefined) return;
     this.#sides[side.side] = undefined;
-    this.#settleQuota(side);
+    side.quota?.settle();
     this.#endOther(side);
     void this.#meter.finish(side.network);
     this.#report(side.channel);
@@ -367,7 +342,7 @@ export class RelayChannel extends DurableObject<Env> {
   #end(side: Side, closeCode: number, code: ErrorCode): void {
     if (this.#sides[side.side] === side) {
       this.#sides[side.side] = undefined;
-      this.#settleQuota(side);
+      side.quota?.settle();
     }
     if (code !== "link/closed") this.#counters.add(`errors:${code}`);
     side.socket.serializeAttachment(null);
@@ -401,7 +376,7 @@ export class RelayChannel extends DurableObject<Env> {
       network,
       pace: undefined,
       member,
-      quota: quota && new RelayQuota(quota.bytes, quota.left),
+      quota: member && quota && this.#quotaOf(member, quota.bytes, quota.left),
       socket,
       credit: new RelayCredit(attachment),
       pending: [],

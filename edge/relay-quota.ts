@@ -9,29 +9,52 @@
 const LOANS_A_DAY = 16;
 const LOAN_BYTES_MIN = 1_048_576;
 
-export function loanOf(quotaBytes: number): number {
-  return Math.min(quotaBytes, Math.max(LOAN_BYTES_MIN, Math.ceil(quotaBytes / LOANS_A_DAY)));
+/** What the account of a member is asked: to take back what is left of a loan, and to lend another. */
+export interface RelayLoan {
+  readonly quotaBytes: number;
+  readonly back: number;
+  readonly wants: number;
+}
+
+export interface RelayQuotaOptions {
+  /** Bytes a day. */
+  readonly quotaBytes: number;
+  /** Of the loan it begins with. */
+  readonly leftBytes: number;
+  /** Asks the account. @returns bytes lent; rejects when it is overloaded or restarting */
+  lend(loan: RelayLoan): Promise<number>;
+  /** Keeps the object awake until the account has answered. */
+  waitUntil(answered: Promise<void>): void;
 }
 
 export class RelayQuota {
-  /** Bytes a day. */
-  readonly quotaBytes: number;
+  readonly #options: RelayQuotaOptions;
   readonly #loanBytes: number;
   #leftBytes: number;
   #isAsking = false;
   /** The account has no more today. */
   #isSpent = false;
 
-  /** @param leftBytes of the loan it begins with */
-  constructor(quotaBytes: number, leftBytes: number) {
-    this.quotaBytes = quotaBytes;
-    this.#loanBytes = loanOf(quotaBytes);
+  constructor(options: RelayQuotaOptions) {
+    const { quotaBytes, leftBytes } = options;
+    this.#options = options;
+    this.#loanBytes = Math.min(quotaBytes, Math.max(LOAN_BYTES_MIN, Math.ceil(quotaBytes / LOANS_A_DAY)));
     this.#leftBytes = leftBytes;
+  }
+
+  /** Bytes a day. */
+  get quotaBytes(): number {
+    return this.#options.quotaBytes;
   }
 
   /** Lent and not used; below 0 what was used beyond it. */
   get leftBytes(): number {
     return this.#leftBytes;
+  }
+
+  /** Takes the first loan; what the account cannot be asked for is asked for again with the first frame. */
+  async open(): Promise<void> {
+    if (this.#isAskDue) await this.#ask();
   }
 
   /** False when the frame is one too many; what is left then is too little for anything, and not given back. */
@@ -42,21 +65,30 @@ export class RelayQuota {
       return false;
     }
     this.#leftBytes -= bytes;
+    if (this.#isAskDue) this.#options.waitUntil(this.#ask());
     return true;
   }
 
-  /** True when it is time to ask for another loan; it is then expected. */
-  shouldAsk(): boolean {
-    if (this.#isAsking || this.#isSpent || this.#leftBytes * 2 >= this.#loanBytes) return false;
+  /** The channel ends: what is left goes back, or what was used beyond is told. */
+  settle(): void {
+    if (this.#leftBytes !== 0) this.#options.waitUntil(this.#lend(this.#leftBytes, 0).then(() => {}));
+  }
+
+  get #isAskDue(): boolean {
+    return !this.#isAsking && !this.#isSpent && this.#leftBytes * 2 < this.#loanBytes;
+  }
+
+  async #ask(): Promise<void> {
     this.#isAsking = true;
-    return true;
-  }
-
-  /** The account's answer; undefined: it could not be asked, and is asked again with the next frame. */
-  lent(bytes: number | undefined): void {
+    const bytes = await this.#lend(0, this.#loanBytes);
     this.#isAsking = false;
-    if (bytes === undefined) return;
+    if (bytes === undefined) return; // Asked again with the next frame.
     this.#leftBytes += bytes;
     this.#isSpent = bytes === 0;
+  }
+
+  /** Undefined when the account did not answer: a loan counts as used then. */
+  async #lend(back: number, wants: number): Promise<number | undefined> {
+    return this.#options.lend({ quotaBytes: this.quotaBytes, back, wants }).catch(() => undefined);
   }
 }

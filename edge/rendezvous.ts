@@ -21,9 +21,9 @@ import { forgetBans } from "./ban-cache.ts";
 import type { Env } from "./env.ts";
 import type { Joined } from "./members.ts";
 import type { Report } from "./metrics.ts";
-import type { RelayLoan } from "./network-book.ts";
 import type { EdgeMember } from "./passes.ts";
 import { RelayGrants } from "./relay-grants.ts";
+import type { RelayLoan } from "./relay-quota.ts";
 import { CLOSE, RendezvousCore } from "./rendezvous-core.ts";
 import type { ShardAnswer, ShardAsk } from "./shards.ts";
 

@@ -112,7 +112,8 @@ async function minifyAgain(path: string): Promise<void> {
   const { minify } = await import("vite");
   const { code, errors } = await minify(path, await readFile(path, "utf8"), {
     module: true,
-    compress: { target: TARGET },
+    // Reading a property does nothing here: what msgpackr reads at its top level only to export it goes.
+    compress: { target: TARGET, treeshake: { propertyReadSideEffects: false } },
     mangle: { toplevel: true },
   });
   if (errors.length > 0)

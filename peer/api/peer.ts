@@ -13,16 +13,16 @@ import { Introducer } from "../overlay/introducer.ts";
 import { Rendezvous } from "../overlay/rendezvous.ts";
 import type { PathAttempt } from "../overlay/path-attempt.ts";
 import { type IceOutcome, RtcNegotiations } from "../overlay/rtc-negotiations.ts";
-import { WakeWatch } from "../overlay/wake-watch.ts";
 import type { IceServer, KeyValueStorage, Runtime } from "../runtime.ts";
 import type { SearchHit, SearchOptions } from "../services/search/search.ts";
-import { WORK_PROTOCOL } from "../services/compute/work-protocol.ts";
 import type { AnyMembership } from "../services/membership/open-membership.ts";
 import type { ServiceHost } from "../services/host.ts";
 import type { LanDiscovery } from "../overlay/lan-discovery.ts";
 import type { Session, StreamHandler } from "../session/contract.ts";
 import type { PeerSession } from "../session/session.ts";
 import { Sessions } from "../session/sessions.ts";
+import { Handlers } from "./handlers.ts";
+import { Lifecycle } from "./lifecycle.ts";
 import { type CheckedOptions, checkOptions, type PeerOptions } from "./options.ts";
 import type { Listening } from "./listening.ts";
 import { type NetworkAccess, openNetwork } from "./network-access.ts";
@@ -37,7 +37,7 @@ import type {
   ServicesContext,
 } from "./parts.ts";
 import { overlayStatus, type PeerStatus, sessionStatus } from "./status.ts";
-import type { Woven } from "./weave.ts";
+import type { WeaveContext, Woven } from "./weave.ts";
 import { Weaving } from "./weaving.ts";
 
 /** Echoes bytes: every peer answers it, `ping` measures with it. */
@@ -100,7 +100,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly #options: CheckedOptions;
   readonly #parts: PeerParts;
   readonly #services: Services;
-  readonly #handlers = new Map<string, StreamHandler>();
+  readonly #handlers = new Handlers((id) => this.membership.allows(id, "compute"));
   readonly #sessions: Sessions;
   readonly #rendezvous: Rendezvous | undefined;
   readonly #introducer: Introducer | undefined;
@@ -111,8 +111,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
   readonly #early: [PeerSession, Uint8Array][] = [];
   #lan: LanDiscovery | undefined;
   readonly #listening: Listening | undefined;
-  readonly #unwatch: () => void;
-  readonly #wakes: WakeWatch;
+  readonly #lifecycle: Lifecycle;
   #closed: Promise<void> | undefined;
 
   /**
@@ -163,14 +162,14 @@ export class Peer extends EventTarget implements AsyncDisposable {
       options,
       onLink: (link) => this.#sessions.accept(link),
       onMapping: (detail) => this.dispatchEvent(new CustomEvent("mapping", { detail })),
-      onMoved: () => this.#moved(),
+      onMoved: () => this.#lifecycle.moved(),
     });
     this.#sessions = new Sessions({
       runtime,
       identity,
       network,
       admission,
-      handler: (protocol) => this.#handlerOf(protocol),
+      handler: (protocol) => this.#handlers.of(protocol),
       onSignal: (session, message) => this.#receiveSessionSignal(session, message),
       onOverlay: (session, message) => this.#receiveOverlay(session, message),
       onSession: (session) => this.#begun(session),
@@ -221,12 +220,25 @@ export class Peer extends EventTarget implements AsyncDisposable {
         if (options.overlay && policy !== "relay") await this.#weaving.need();
       },
     });
+    const context = {
+      runtime,
+      identity,
+      network,
+      options,
+      sessions: this.#sessions,
+      connector: this.#connector,
+      rendezvous: this.#rendezvous,
+      introducer: this.#introducer,
+      rtc: this.#rtc,
+      listening: this.#listening,
+      listenAddresses,
+      handle: (protocol: string, handler: StreamHandler) => void this.handle(protocol, handler),
+      woven: () => this.#woven,
+    };
     // Who has no edge to ask is nothing without its overlay.
     const isLate = parts.weavesLate && edge !== undefined && options.bootstrap.length === 0;
-    this.#weaving = new Weaving({ runtime, isLate, make: () => this.#weave() });
-    this.#unwatch =
-      runtime.lifecycle?.watch({ back: () => this.#back(), away: () => this.#away() }) ?? (() => {});
-    this.#wakes = new WakeWatch(runtime.clock, () => this.#back({ slept: true }));
+    this.#weaving = new Weaving({ runtime, isLate, make: () => this.#weave(context) });
+    this.#lifecycle = new Lifecycle(context);
     this.handle(PING_PROTOCOL, (stream) => stream.readable.pipeTo(stream.writable));
     const host = this.#serviceHost(pass);
     this.membership = access.membership({
@@ -240,7 +252,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       limits: { upload: options.uploadLimit, download: options.downloadLimit },
       search: this.#searchContext(),
       release: (session) => this.#release(session),
-      handlerOf: (protocol) => this.#handlerOf(protocol),
+      handlerOf: (protocol) => this.#handlers.of(protocol),
     });
     const { files, records, feeds, compute, ports, rpc, topics } = this.#services;
     this.files = files;
@@ -268,10 +280,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
    * @returns takes the handler away
    */
   handle(protocol: string, handler: StreamHandler): () => void {
-    this.#handlers.set(protocol, handler);
-    return () => {
-      if (this.#handlers.get(protocol) === handler) this.#handlers.delete(protocol);
-    };
+    return this.#handlers.add(protocol, handler);
   }
 
   /**
@@ -347,20 +356,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
       });
   }
 
-  async #weave(): Promise<Woven> {
-    const woven = await this.#parts.weave({
-      runtime: this.#runtime,
-      identity: this.#identity,
-      network: this.network,
-      options: this.#options,
-      sessions: this.#sessions,
-      connector: this.#connector,
-      rendezvous: this.#rendezvous,
-      introducer: this.#introducer,
-      rtc: this.#rtc,
-      listenAddresses: () => this.listenAddresses,
-      handle: (protocol, handler) => void this.handle(protocol, handler),
-    });
+  async #weave(context: WeaveContext): Promise<Woven> {
+    const woven = await this.#parts.weave(context);
     const { overlay, upgrader } = woven;
     if (overlay !== undefined) {
       overlay.onSignal = (from, message, answer) => this.#receiveSignal(from, message, answer);
@@ -433,8 +430,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       const detail: EdgeState = error === undefined ? { connected } : { connected, error };
       this.#services.search.edgeChanged(connected, error !== undefined);
       this.dispatchEvent(new CustomEvent("edge", { detail }));
-      // This machine's network is there again, or the edge is, over which others are found.
-      if (connected) this.#reviveAll();
+      if (connected) this.#lifecycle.reconnected();
     };
     try {
       await rendezvous.open(this.#options.signal);
@@ -445,42 +441,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
     }
   }
 
-  /** The program stood still or was put away, or the network is another one. */
-  #back({ slept = false }: { readonly slept?: boolean } = {}): void {
-    this.#connector.resume();
-    this.#listening?.hurry();
-    this.#rendezvous?.resume();
-    this.#rendezvous?.doubt();
-    this.#rendezvous?.hurry();
-    this.#woven?.reentry?.hurry();
-    for (const session of this.#sessions.all()) {
-      session.check({ slept });
-      this.#woven?.upgrader.wake(session);
-    }
-  }
-
-  #reviveAll(): void {
-    for (const session of this.#sessions.all())
-      if (session.path.kind === "none") this.#woven?.upgrader.wake(session);
-  }
-
-  /** Others dial this peer elsewhere now. */
-  #moved(): void {
-    this.#rendezvous?.updateAddresses();
-    for (const session of this.#sessions.all()) this.#woven?.upgrader.announceAddresses(session);
-  }
-
-  /** The program is put away: it may come back with all its sessions, but not while anything is open. */
-  #away(): void {
-    this.#connector.pause();
-    this.#rendezvous?.pause();
-    this.#rtc?.close();
-    for (const session of this.#sessions.all()) session.park();
-  }
-
   async #close(): Promise<void> {
-    this.#unwatch();
-    this.#wakes.stop();
+    this.#lifecycle.stop();
     this.#weaving.close();
     const woven = this.#woven;
     await woven?.reentry?.close();
@@ -584,16 +546,6 @@ export class Peer extends EventTarget implements AsyncDisposable {
               hasSession: (id) => this.#sessions.get(id) !== undefined,
               release: (session) => this.#release(session),
             },
-    };
-  }
-
-  /** What a member of a private network needs an ability for, it is refused without. */
-  #handlerOf(protocol: string): StreamHandler | undefined {
-    const handler = this.#handlers.get(protocol);
-    if (handler === undefined || protocol !== WORK_PROTOCOL) return handler;
-    return (stream, session) => {
-      if (this.membership.allows(session.peerId, "compute")) return handler(stream, session);
-      stream.reset("network/not-allowed");
     };
   }
 

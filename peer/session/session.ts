@@ -554,6 +554,7 @@ export class PeerSession extends EventTarget implements Session {
     const { active, carriers } = this.#paths;
     if (this.#ended !== undefined || active === undefined) return;
     this.#outbox.pump(this.#options.version < TAKEN_VERSION ? [active] : carriers);
+    this.#acks.ride();
     this.#paths.watchClosely();
   }
 

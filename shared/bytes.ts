@@ -47,7 +47,7 @@ export function writeUint32(bytes: Uint8Array, offset: number, value: number): v
 }
 
 /** Below this a collector is as quick. */
-const GIVE_BACK_BYTES_MIN = 4096;
+export const GIVE_BACK_BYTES_MIN = 4096;
 
 /**
  * Gives memory back that nobody looks at again; all views of it become empty. What sockets read and ciphers make lies
@@ -55,8 +55,10 @@ const GIVE_BACK_BYTES_MIN = 4096;
  * a transfer's CPU time. Only bytes that fill their buffer are touched: the rest may be somebody else's.
  */
 export function giveBack(bytes: Uint8Array): void {
+  // First, since to ask a small array for its buffer moves its memory out of the heap.
+  if (bytes.byteLength < GIVE_BACK_BYTES_MIN) return;
   const { buffer } = bytes;
-  if (bytes.byteLength < GIVE_BACK_BYTES_MIN || bytes.byteLength !== buffer.byteLength) return;
+  if (bytes.byteLength !== buffer.byteLength) return;
   if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 

@@ -1,10 +1,12 @@
 /**
- * When to acknowledge: after so many bytes, or a little later. The more comes in, the rarer the acknowledgements, since
+ * When to acknowledge: after so many bytes, or a little later, best just behind data of our own. The more comes in, the rarer the acknowledgements, since
  * each costs both sides a sealed frame; the sender's window is far larger than what one covers.
  */
 import type { Clock, Timer } from "../runtime.ts";
 
 const DELAY_MS = 10;
+/** From here on it goes with data: while the other side works on that, and not in the middle of what comes back. */
+const RIDE_MS = 8;
 const EVERY_BYTES_MIN: number = 64 * 1024;
 const EVERY_BYTES_MAX: number = 512 * 1024;
 
@@ -15,6 +17,8 @@ export class AckSchedule {
   #bytes = 0;
   #everyBytes = EVERY_BYTES_MIN;
   #sentAtMs = 0;
+  /** Monotonic, of the acknowledgement that `#timer` is for. */
+  #rideFromMs = 0;
 
   constructor(clock: Clock, send: () => void) {
     this.#clock = clock;
@@ -24,7 +28,15 @@ export class AckSchedule {
   received(bytes: number): void {
     this.#bytes += bytes;
     if (this.#bytes >= this.#everyBytes) this.now();
-    else this.#timer ??= this.#clock.setTimer(DELAY_MS, () => this.now());
+    else if (this.#timer === undefined) {
+      this.#rideFromMs = this.#clock.monotonicMs() + RIDE_MS;
+      this.#timer = this.#clock.setTimer(DELAY_MS, () => this.now());
+    }
+  }
+
+  /** Data has been sent. */
+  ride(): void {
+    if (this.#timer !== undefined && this.#clock.monotonicMs() >= this.#rideFromMs) this.now();
   }
 
   now(): void {

@@ -169,6 +169,7 @@ export class Delivery {
     const { active, carriers } = paths;
     if (this.#closed || active === undefined) return;
     this.#outbox.pump(this.isSpreadable ? carriers : [active]);
+    this.#acks.ride();
     paths.watchClosely();
   }
 

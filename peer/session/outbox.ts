@@ -2,7 +2,7 @@
  * The sending half of a session: turns plaintexts into numbered, sealed frames, sends them on the path it is told, keeps
  * each until it is acknowledged, and sends again, the very same bytes, what was under way on a path that is lost.
  */
-import { giveBack } from "../../shared/bytes.ts";
+import { GIVE_BACK_BYTES_MIN, giveBack } from "../../shared/bytes.ts";
 import { assert } from "../../shared/errors.ts";
 import {
   COUNTER_MAX,
@@ -135,7 +135,7 @@ export class Outbox {
       if (entry.path !== undefined && entry.flight !== undefined)
         this.#landedBytes += entry.path.land(entry.flight, nowMs);
       for (const acknowledged of entry.acknowledged) acknowledged();
-      for (const piece of entry.sealed ?? []) giveBack(piece);
+      if (entry.bytes >= GIVE_BACK_BYTES_MIN) for (const piece of entry.sealed ?? []) giveBack(piece);
     }
     if (count > 0) {
       this.#entries.splice(0, count);

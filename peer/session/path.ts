@@ -72,7 +72,7 @@ export class Path {
   /** Data frames that have come in on the link, and how many of them the other side was told of. */
   arrivedFrames = 0;
   toldFrames = 0;
-  /** What was sent and has not landed, oldest first; landed ones in between. */
+  /** What was sent, oldest first; landed ones are forgotten later, when all before them have landed. */
   #flights: Flight[] = [];
   /** Flights before the first of those. */
   #flightsPast = 0;
@@ -127,6 +127,7 @@ export class Path {
 
   /** A data frame goes out. */
   depart(bytes: number, nowMs: number): Flight {
+    this.#forgetLanded();
     const flight = { bytes, mark: this.window.sent(bytes, this.rttMsMin, nowMs), landed: false };
     this.#flights.push(flight);
     this.expectAnswer(nowMs);
@@ -138,7 +139,6 @@ export class Path {
     if (flight.landed) return 0;
     flight.landed = true;
     this.window.acknowledged(flight.bytes, flight.mark, nowMs, this.rttMsMin);
-    this.#forgetLanded();
     return flight.bytes;
   }
 
@@ -147,7 +147,6 @@ export class Path {
     if (flight.landed) return;
     flight.landed = true;
     this.window.forgotten(flight.bytes);
-    this.#forgetLanded();
   }
 
   /**
@@ -162,6 +161,7 @@ export class Path {
     return bytes;
   }
 
+  /** With the next that departs: once for all that one acknowledgement has landed. */
   #forgetLanded(): void {
     let count = 0;
     while (this.#flights[count]?.landed === true) count += 1;

@@ -125,9 +125,10 @@ function byteSocket(socket: Socket): ByteSocket {
       if (socket.destroyed) return;
       const { bytes, written } = joinPooled(parts);
       // Called in any case; memory of a failed write is left to the collector.
-      socket.write(bytes, (error) => {
+      const after = (error: Error | null | undefined): void => {
         if (!error) written?.();
-      });
+      };
+      socket.write(bytes, written && after);
     },
     get bufferedBytes() {
       return socket.writableLength;

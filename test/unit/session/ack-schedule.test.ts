@@ -74,6 +74,20 @@ test("an acknowledgement sent for another reason takes the place of the one that
   expect(acksAtMs).toEqual([3]);
 });
 
+test("data takes an acknowledgement along that is due soon, and not one that is not", async () => {
+  acks.ride();
+  acks.received(100);
+  await clock.advance(7);
+  acks.ride();
+  expect(acksAtMs).toEqual([]);
+  await clock.advance(1);
+  acks.ride();
+  acks.ride();
+  expect(acksAtMs).toEqual([8]);
+  await clock.advance(50);
+  expect(acksAtMs).toEqual([8]);
+});
+
 test("when stopped, nothing is left to happen", async () => {
   acks.received(100);
   acks.stop();

@@ -64,7 +64,11 @@ export class Command {
   }
 
   /** The first event of that name that satisfies the condition, past ones included. Fails when the command ends first. */
-  wait(name: string, accept: (event: Event) => boolean = () => true): Promise<Event> {
+  wait(
+    name: string,
+    accept: (event: Event) => boolean = () => true,
+    timeoutMs: number = EVENT_TIMEOUT_MS,
+  ): Promise<Event> {
     return new Promise((resolve, reject) => {
       const fail = (why: string): void =>
         reject(
@@ -72,7 +76,7 @@ export class Command {
             `peerloom ${this.#words}: ${why} before "${name}"\n${JSON.stringify(this.events.slice(-5))}\n${this.stderr}`,
           ),
         );
-      const timer = setTimeout(() => fail(`nothing for ${EVENT_TIMEOUT_MS} ms`), EVENT_TIMEOUT_MS);
+      const timer = setTimeout(() => fail(`nothing for ${timeoutMs} ms`), timeoutMs);
       const look = (): void => {
         const found = this.events.find((event) => event.event === name && accept(event));
         if (found === undefined && this.#child.exitCode === null) return;

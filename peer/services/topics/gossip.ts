@@ -10,7 +10,8 @@ import { shuffled } from "./mesh-choice.ts";
 import type { GossipNeighbour } from "./neighbour.ts";
 import { PEERS_MAX, type TopicMessage, TOPICS_MAX } from "./protocol.ts";
 import { BAN_MS, Score, SCORE_BAN } from "./score.ts";
-import { type TopicDuties, TopicMesh } from "./topic-mesh.ts";
+import type { TopicDuties } from "./topic-duties.ts";
+import { TopicMesh } from "./topic-mesh.ts";
 
 /** What is thought of peers that are gone; past that of the one gone longest nothing is known any more. */
 const SCORES_MAX = 1_024;

@@ -6,7 +6,7 @@ import type { PeerId } from "../../../shared/ids.ts";
 import type { Clock, Log } from "../../runtime.ts";
 import { verify } from "../../identity/verify.ts";
 import { signedBytes } from "./envelope.ts";
-import type { JudgeSubject, Verdict } from "./topic-mesh.ts";
+import type { JudgeSubject, Verdict } from "./topic-duties.ts";
 
 /** Judged at once. */
 export const JUDGING_MAX = 64;

@@ -4,7 +4,6 @@
  */
 import { assert } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
-import { Allowance } from "../../overlay/allowance.ts";
 import type { Clock, Random, Timer } from "../../runtime.ts";
 import { Asks } from "./asks.ts";
 import type { Envelope, MessageId, TopicId } from "./envelope.ts";
@@ -14,9 +13,11 @@ import type { GossipNeighbour } from "./neighbour.ts";
 import type { Reply, TopicMessage } from "./protocol.ts";
 import { Past } from "./past.ts";
 import { Pulls } from "./pulls.ts";
+import { Rates, type RatesOptions } from "./rates.ts";
 import { type Recent, RecentMessages } from "./recent.ts";
 import { SCORE_GOSSIP } from "./score.ts";
 import { FRESH_MS, Seen } from "./seen.ts";
+import type { TopicDuties, Verdict } from "./topic-duties.ts";
 import { Trees } from "./trees.ts";
 import { Word } from "./word.ts";
 
@@ -28,52 +29,12 @@ const GOSSIP_MIN = 6;
 const GOSSIP_IDS_MAX = 64;
 /** Word from outside of the mesh is slower than the mesh: what it tells of is about to come. */
 const GOSSIP_PATIENCE_MS = 100;
-/** Publishers whose rate is known; past that the one heard of longest ago begins anew. */
-const PUBLISHERS_MAX = 1_024;
-/** A message counts once more for each so many bytes. */
-const RATE_BYTES = 4_096;
-/** Others are allowed this many times what this peer allows itself, since their clocks and ways differ. */
-const RATE_TOLERANCE = 2;
 
-export type Verdict = "accept" | "ignore" | "reject";
-
-/** What the mesh asks of whoever uses the topic. */
-export interface TopicDuties {
-  /** Decides, maybe later. @returns false: no room to decide; nothing is said then */
-  judge(subject: JudgeSubject, done: (verdict: Verdict | "forged") => void): boolean;
-  /** Whether its replier signed it. */
-  judgeReply(reply: Reply, done: (isGenuine: boolean) => void): void;
-  deliver(id: MessageId, envelope: Envelope): void;
-  /** A genuine message that is not delivered here: the rule did not accept it. */
-  withheld(envelope: Envelope): void;
-  /** A past message, wherever it belongs among the others. */
-  past(id: MessageId, envelope: Envelope): void;
-  /** Those asked for the past have answered, or are gone. */
-  pastOver(): void;
-  /** An answer to this peer's own question. */
-  replied(reply: Reply): void;
-  /** Peers that may be in the topic. */
-  heard(peers: readonly PeerId[]): void;
-  /** Neighbours have come or gone; more may be wanted. */
-  changed(): void;
-}
-
-/** A message that is to be judged, and the neighbour that brought it. */
-export interface JudgeSubject {
-  readonly from: PeerId;
-  readonly id: MessageId;
-  readonly envelope: Envelope;
-  readonly isPast: boolean;
-}
-
-export interface TopicMeshOptions {
+export interface TopicMeshOptions extends RatesOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly own: PeerId;
   readonly topic: TopicId;
-  /** Messages a second of one publisher, for long, and at once. */
-  readonly rate: number;
-  readonly burst: number;
   readonly duties: TopicDuties;
   send(to: PeerId, message: TopicMessage): boolean;
   /** The score has fallen: whether something has to follow. */
@@ -118,7 +79,7 @@ export class TopicMesh {
   readonly #pulls: Pulls;
   readonly #asks: Asks;
   readonly #judging = new Map<MessageId, Judging>();
-  readonly #rates = new Map<PeerId, Allowance>();
+  readonly #rates: Rates;
   readonly #word: Word;
   readonly #past: Past;
   #heartbeat: Timer;
@@ -129,6 +90,7 @@ export class TopicMesh {
     const { clock, random } = options;
     this.#seen = new Seen(clock.monotonicMs());
     this.#asks = new Asks(clock);
+    this.#rates = new Rates(options);
     const { topic, send, duties } = options;
     this.#members = new Members({
       clock,
@@ -243,7 +205,7 @@ export class TopicMesh {
       return;
     }
     // Spent only when the signature is good: a forger must not use up what its victim may say, nor fill what is remembered.
-    if (this.#rateOf(publisher, nowMs).left(nowMs) < 1) {
+    if (!this.#rates.allows(publisher, nowMs)) {
       this.counters.throttled += 1;
       if (from.id === publisher) this.#excess(from);
       return;
@@ -366,7 +328,7 @@ export class TopicMesh {
     const { clock, duties } = this.#options;
     const nowMs = clock.monotonicMs();
     this.#seen.add(id, envelope.timeMs, clock.nowMs(), nowMs);
-    if (verdict !== "forged") this.#rateOf(envelope.publisher, nowMs).spend(costOf(envelope.bytes.length));
+    if (verdict !== "forged") this.#rates.spend(envelope.publisher, envelope.bytes.length, nowMs);
     if (verdict !== "accept") {
       this.#blame(from, verdict);
       if (verdict !== "forged") duties.withheld(envelope);
@@ -466,22 +428,7 @@ export class TopicMesh {
     this.#options.scored(neighbour);
   }
 
-  #rateOf(publisher: PeerId, nowMs: number): Allowance {
-    const { rate, burst } = this.#options;
-    const known = this.#rates.get(publisher);
-    const allowance = known ?? new Allowance(RATE_TOLERANCE * burst, RATE_TOLERANCE * rate, nowMs);
-    this.#rates.delete(publisher);
-    this.#rates.set(publisher, allowance);
-    if (this.#rates.size > PUBLISHERS_MAX) this.#rates.delete(this.#rates.keys().next().value as PeerId);
-    return allowance;
-  }
-
   #send(to: PeerId, message: TopicMessage): boolean {
     return this.#options.send(to, message);
   }
-}
-
-/** What a message counts for in a publisher's rate. */
-export function costOf(bytes: number): number {
-  return 1 + Math.floor(bytes / RATE_BYTES);
 }

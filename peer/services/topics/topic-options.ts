@@ -4,7 +4,7 @@ import type { PeerId } from "../../../shared/ids.ts";
 import type { PlainValue } from "../plain-value.ts";
 import { REPLIES_MAX } from "./asks.ts";
 import { PAST_MAX } from "./protocol.ts";
-import type { Verdict } from "./topic-mesh.ts";
+import type { Verdict } from "./topic-duties.ts";
 
 export type TopicValue = PlainValue;
 

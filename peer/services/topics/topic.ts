@@ -21,7 +21,9 @@ import { SenderOrder } from "./order.ts";
 import { PastFirst } from "./past-first.ts";
 import { type Reply, REPLY_BYTES_MAX, replySignedBytes } from "./protocol.ts";
 import { ASK_MS_MAX, REPLIES_MAX } from "./asks.ts";
-import { costOf, type TopicMesh, type Verdict } from "./topic-mesh.ts";
+import { costOf } from "./rates.ts";
+import type { Verdict } from "./topic-duties.ts";
+import type { TopicMesh } from "./topic-mesh.ts";
 import {
   ASK_DEFAULTS,
   type AskOptions,

@@ -7,7 +7,7 @@ import { type Envelope, sealEnvelope } from "../../../peer/services/topics/envel
 import { Inbox, INBOX_MAX } from "../../../peer/services/topics/inbox.ts";
 import { Judge, NEIGHBOUR_SHARE, VALIDATE_MS } from "../../../peer/services/topics/judge.ts";
 import { FIRST_MS, GAP_MS, GAP_MS_MAX, HELD_MAX, SenderOrder } from "../../../peer/services/topics/order.ts";
-import type { Verdict } from "../../../peer/services/topics/topic-mesh.ts";
+import type { Verdict } from "../../../peer/services/topics/topic-duties.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { peerIdFromKey } from "../../../shared/ids.ts";
 

@@ -72,8 +72,7 @@ export class MuxStream implements Stream {
   #receiveCredit: number = STREAM_WINDOW_BYTES;
   #readUngranted = 0;
   #grantedAtMs: number;
-  /** The reader has asked and there was nothing: what comes next is its at once, without the hops of a promise. */
-  #isWanted = false;
+  #readWaiter: (() => void) | undefined;
   #reader!: ReadableByteStreamController;
 
   constructor(options: {
@@ -186,18 +185,16 @@ export class MuxStream implements Stream {
       );
     }
     this.#receiveCredit -= bytes.length;
-    // Reading takes memory over whole, maybe at once: only what is most of its frame's can have it, and a few bytes must not keep it,
-    // nor may what follows in the frame be lost with it.
-    const { buffer, byteOffset, length } = bytes;
-    const isItsOwn = length * 2 > buffer.byteLength && byteOffset + length === buffer.byteLength;
-    this.#received.push(isItsOwn ? bytes : bytes.slice());
+    // Reading takes memory over whole: only what is most of its frame's can have it, and a few bytes must not keep it.
+    this.#received.push(bytes.length * 2 > bytes.buffer.byteLength ? bytes : bytes.slice());
     this.#receivedBytes += bytes.length;
-    if (this.#isWanted) this.#deliver();
+    this.#wakeReader();
   }
 
   receiveEnd(): void {
     if (this.#receiving !== "open") return;
     this.#receiving = "ending";
+    this.#wakeReader();
     if (this.#receivedBytes === 0) this.#closeReadable();
   }
 
@@ -232,6 +229,7 @@ export class MuxStream implements Stream {
       this.#receiving = "ended";
       this.#received.length = 0;
       this.#reader.error(error);
+      this.#wakeReader();
     }
     this.#checkFinished();
   }
@@ -250,30 +248,22 @@ export class MuxStream implements Stream {
     return this.#sending === "ended" && this.#receiving === "ended";
   }
 
-  /** Mostly done at once: a promise is only for those who wait for room. */
-  #write(chunk: Uint8Array): Promise<void> | void {
+  async #write(chunk: Uint8Array): Promise<void> {
     if (!(chunk instanceof Uint8Array)) {
       throw new TypeError(`The stream ${this.protocol} takes Uint8Array chunks.`);
     }
-    const rest = this.#takeIn(chunk);
-    if (rest.length > 0) return this.#writeRest(rest);
-  }
-
-  async #writeRest(bytes: Uint8Array): Promise<void> {
-    for (let rest = bytes; rest.length > 0; rest = this.#takeIn(rest)) {
-      await new Promise<void>((resolve) => {
-        this.#writeWaiter = resolve;
-      });
+    let offset = 0;
+    while (offset < chunk.length) {
+      if (this.#sending !== "open")
+        throw this.#error ?? new PeerloomError("stream/cancelled", "The stream is closed.");
+      offset += this.#queue.write(chunk.subarray(offset));
+      if (this.sendable > 0) this.#owner.ready(this);
+      if (offset < chunk.length) {
+        await new Promise<void>((resolve) => {
+          this.#writeWaiter = resolve;
+        });
+      }
     }
-  }
-
-  /** @returns what there was no room for */
-  #takeIn(bytes: Uint8Array): Uint8Array {
-    if (this.#sending !== "open")
-      throw this.#error ?? new PeerloomError("stream/cancelled", "The stream is closed.");
-    const count = this.#queue.write(bytes);
-    if (this.sendable > 0) this.#owner.ready(this);
-    return bytes.subarray(count);
   }
 
   /** Resolves when the other side has everything. */
@@ -299,13 +289,17 @@ export class MuxStream implements Stream {
     this.#endAcknowledged?.();
   }
 
-  #pull(): void {
-    if (this.#received.length > 0) this.#deliver();
-    else this.#isWanted = true;
+  #pull(): Promise<void> | void {
+    if (this.#received.length > 0) return this.#deliver();
+    if (this.#receiving !== "open") return;
+    return new Promise<void>((resolve) => {
+      this.#readWaiter = resolve;
+    }).then(() => {
+      if (this.#received.length > 0) this.#deliver();
+    });
   }
 
   #deliver(): void {
-    this.#isWanted = false;
     const count = this.#handOut();
     this.#receivedBytes -= count;
     if (this.#receiving === "ending") {
@@ -379,7 +373,14 @@ export class MuxStream implements Stream {
       this.#reader.close();
       this.#reader.byobRequest?.respond(0);
     } else this.#reader.error(this.#endError);
+    this.#wakeReader();
     this.#checkFinished();
+  }
+
+  #wakeReader(): void {
+    const waiter = this.#readWaiter;
+    this.#readWaiter = undefined;
+    waiter?.();
   }
 
   #checkFinished(): void {

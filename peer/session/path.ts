@@ -42,12 +42,9 @@ const PINGS_MAX = 4;
 /** The same for a path that is doubted: it was there before a sleep. */
 const DOUBTED_DEAD_MS = 1_000;
 export const PING_BUSY_MS = 1_000;
-/** Streams are open, and nothing was said on them for a while. */
-export const PING_QUIET_MS = 5_000;
 export const PING_IDLE_MS = 20_000;
 /** Whoever accepted the session asks only when the dialler has not for so long: one of them is enough to keep a NAT's mapping. */
 export const PING_IDLE_LED_MS = 30_000;
-export const PING_QUIET_LED_MS = 7_000;
 
 /** One sending of a frame on a path. */
 export interface Flight {
@@ -181,16 +178,6 @@ export class Path {
   /** Bytes that may be sent now; negative when too much is under way. */
   get room(): number {
     return this.window.bytes(this.rttMsMin) - this.window.inFlightBytes;
-  }
-
-  /** Data frames that have gone out and come in. */
-  get framesMoved(): number {
-    return this.arrivedFrames + this.#flightsPast + this.#flights.length;
-  }
-
-  /** Something is due from the other side. */
-  get isDue(): boolean {
-    return this.#dueSinceMs !== undefined;
   }
 
   get rank(): number {

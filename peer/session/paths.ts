@@ -7,28 +7,13 @@ import { DATA_BYTES_MAX } from "../../shared/frame.ts";
 import { FRAME_BYTES_MAX } from "../../shared/limits.ts";
 import { type Link, pathKindOf } from "../links/link.ts";
 import type { Clock, Timer } from "../runtime.ts";
-import {
-  carriersOf,
-  Path,
-  pickPath,
-  PING_IDLE_LED_MS,
-  PING_IDLE_MS,
-  PING_QUIET_LED_MS,
-  PING_QUIET_MS,
-} from "./path.ts";
+import { carriersOf, Path, pickPath, PING_IDLE_LED_MS, PING_IDLE_MS } from "./path.ts";
 import { type Comparison, isFarBehind } from "./standing.ts";
 
 /** The other end must prove itself on a link by then. */
 export const PROVE_TIMEOUT_MS = 10_000;
-/** How closely the paths are watched, and how often they are looked at then; as often as under `close` while something is due. */
-const TICK_MS = { close: 100, quiet: 1_000, idle: 5_000 } as const;
-type Watch = keyof typeof TICK_MS;
-/**
- * Streams are open, and no more data frames than these, of both sides, have moved in so long, as those of the overlay's upkeep: whatever is
- * sent then is acknowledged, so that a dead path shows as soon as else, and pings would be most of what the session costs.
- */
-const QUIET_FRAMES_MAX = 8;
-const QUIET_AFTER_MS = 10_000;
+const TICK_BUSY_MS = 100;
+const TICK_IDLE_MS = 5_000;
 /** A tick this late means that we stood still, not the other side. */
 const TICK_LATE_MS = 400;
 /** Two paths that die together were last heard this far apart. */
@@ -67,20 +52,12 @@ export class Paths {
   readonly #owner: PathsOwner;
   readonly #paths: Path[] = [];
   #active: Path | undefined;
-  #tick:
-    | { readonly timer: Timer; readonly dueAtMs: number; readonly everyMs: number; readonly watch: Watch }
-    | undefined;
-  /** Data frames that had moved when counting began anew, when that was, and when too many had for a quiet session. */
-  #frames = 0;
-  #framesSinceMs: number;
-  #busyAtMs: number;
+  #tick: { readonly timer: Timer; readonly dueAtMs: number; readonly busy: boolean } | undefined;
   #checkedAtMs = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(owner: PathsOwner) {
     this.#owner = owner;
-    this.#framesSinceMs = owner.clock.monotonicMs();
-    this.#busyAtMs = this.#framesSinceMs;
   }
 
   /** The one that carries the session. */
@@ -212,20 +189,21 @@ export class Paths {
   watch(): void {
     if (this.#closed) return;
     const { clock } = this.#owner;
-    const nowMs = clock.monotonicMs();
-    const watch = this.#watchWanted(nowMs);
-    const everyMs = TICK_MS[watch === "quiet" && this.#paths.some(({ isDue }) => isDue) ? "close" : watch];
+    const isChecked = clock.monotonicMs() - this.#checkedAtMs < CHECK_MS;
+    // Without any path there is only the time to be watched.
+    const busy = this.#active !== undefined && (this.#owner.isBusy() || isChecked);
     if (this.#tick !== undefined) {
-      if (this.#tick.everyMs <= everyMs) return;
+      if (this.#tick.busy || !busy) return;
       this.#tick.timer.cancel();
     }
-    const timer = clock.setTimer(everyMs, () => this.#onTick());
-    this.#tick = { timer, watch, everyMs, dueAtMs: nowMs + everyMs };
+    const delayMs = busy ? TICK_BUSY_MS : TICK_IDLE_MS;
+    const timer = clock.setTimer(delayMs, () => this.#onTick());
+    this.#tick = { timer, busy, dueAtMs: clock.monotonicMs() + delayMs };
   }
 
   /** As `watch`, for those who call it with every frame. */
   watchClosely(): void {
-    if (this.#tick?.everyMs !== TICK_MS.close) this.watch();
+    if (this.#tick?.busy !== true) this.watch();
   }
 
   close(): void {
@@ -234,24 +212,6 @@ export class Paths {
     this.#tick = undefined;
     for (const path of this.#paths.splice(0)) closeLink(path, "close");
     this.#active = undefined;
-  }
-
-  #watchWanted(nowMs: number): Watch {
-    // Without any path there is only the time to be watched.
-    if (this.#active === undefined) return "idle";
-    if (nowMs - this.#checkedAtMs < CHECK_MS) return "close";
-    if (!this.#owner.isBusy()) return "idle";
-    return this.#isQuiet(nowMs) && !this.#isDoubtful() ? "quiet" : "close";
-  }
-
-  #isQuiet(nowMs: number): boolean {
-    const frames = this.#paths.reduce((sum, path) => sum + path.framesMoved, 0);
-    const isBusy = frames - this.#frames > QUIET_FRAMES_MAX;
-    if (isBusy) this.#busyAtMs = nowMs;
-    // Fewer than before: a path has gone.
-    if (isBusy || frames < this.#frames || nowMs - this.#framesSinceMs >= QUIET_AFTER_MS)
-      [this.#frames, this.#framesSinceMs] = [frames, nowMs];
-    return nowMs - this.#busyAtMs >= QUIET_AFTER_MS;
   }
 
   #onTick(): void {
@@ -263,10 +223,10 @@ export class Paths {
     const lateMs = nowMs - tick.dueAtMs;
     const stoodStillMs = lateMs > TICK_LATE_MS + slackMs ? lateMs : 0;
     if (stoodStillMs > 0) for (const path of this.#paths) path.forgive(nowMs);
-    const isCompared = tick.watch === "close" && this.#compare(nowMs);
-    for (const path of [...this.#paths]) this.#look(path, nowMs, tick.watch, isCompared);
+    const isCompared = tick.busy && this.#compare(nowMs);
+    for (const path of [...this.#paths]) this.#look(path, nowMs, tick.busy, isCompared);
     this.#owner.watched(nowMs, stoodStillMs);
-    if (tick.watch !== "close") this.#thin();
+    if (!tick.busy) this.#thin();
     this.choose();
     this.watch();
   }
@@ -278,23 +238,19 @@ export class Paths {
   #compare(nowMs: number): boolean {
     const usable = this.#paths.filter(({ state }) => state === "usable");
     if (usable.length < 2) return false;
-    for (const path of usable)
+    let isDoubtful = false;
+    for (const path of usable) {
       path.standing.compare(
         comparisonOf(path, usable, (each) => each.freshRttMs(nowMs)),
         nowMs,
       );
-    return this.#isDoubtful();
-  }
-
-  /** One was put back, or may have to be, from what is known of the round trips. */
-  #isDoubtful(): boolean {
-    const usable = this.#paths.filter(({ state }) => state === "usable");
-    return usable.some((path) => {
-      if (path.standing.isDemoted) return true;
-      if (path !== this.#active) return false;
-      const known = comparisonOf(path, usable, ({ rttMs }) => rttMs);
-      return known !== undefined && isFarBehind(known);
-    });
+      if (path.standing.isDemoted) isDoubtful = true;
+      else if (path === this.#active) {
+        const known = comparisonOf(path, usable, ({ rttMs }) => rttMs);
+        isDoubtful ||= known !== undefined && isFarBehind(known);
+      }
+    }
+    return isDoubtful;
   }
 
   #suspect(path: Path, nowMs: number): void {
@@ -321,7 +277,7 @@ export class Paths {
     for (const path of this.#paths.filter(isSpare)) this.drop(path, undefined);
   }
 
-  #look(path: Path, nowMs: number, watch: Watch, isCompared: boolean): void {
+  #look(path: Path, nowMs: number, busy: boolean, isCompared: boolean): void {
     if (path.state === "proving" || path.state === "dead") return;
     const judgement = path.judge(nowMs);
     if (judgement === "dead") {
@@ -334,16 +290,9 @@ export class Paths {
     }
     // A spare path through the edge is left asleep, unless it may be needed; its own keep-alive does not wake the relay.
     if (path !== this.#active && !isCompared && pathKindOf(path.link.kind) !== "direct") return;
-    const isClose = watch === "close" && (path === this.#active || path.isCarrying || isCompared);
-    const id = path.pingDue(nowMs, isClose, this.#pingSilenceMs(path, watch));
+    const isClose = busy && (path === this.#active || path.isCarrying || isCompared);
+    const id = path.pingDue(nowMs, isClose, this.#owner.leads ? PING_IDLE_MS : PING_IDLE_LED_MS);
     if (id !== undefined) this.#owner.sendPing(path, id);
-  }
-
-  /** Silence that is left to a path of which nothing is expected now. */
-  #pingSilenceMs(path: Path, watch: Watch): number {
-    const { leads } = this.#owner;
-    if (watch === "quiet" && path === this.#active) return leads ? PING_QUIET_MS : PING_QUIET_LED_MS;
-    return leads ? PING_IDLE_MS : PING_IDLE_LED_MS;
   }
 }
 

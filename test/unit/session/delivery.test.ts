@@ -18,7 +18,7 @@ beforeEach(async () => {
 });
 afterEach(() => clock.close());
 
-/** One side: what it is to send, what it was given, and what it says of that. */
+/** One side: what it is to send, what it was given, and what it says of that; mux and paths in one. */
 class Side {
   readonly output: number[] = [];
   readonly input: number[] = [];
@@ -28,34 +28,12 @@ class Side {
   untold: Path[] = [];
 
   constructor(version = 2) {
-    // oxlint-disable-next-line no-this-alias -- getters of the objects below
-    const side = this;
     this.delivery = new Delivery({
       clock,
       version,
       keys: { sendData: key, receiveData: key },
-      mux: {
-        get hasOutput() {
-          return side.output.length > 0;
-        },
-        take: () => side.#take(),
-        receive: (plaintext) => side.input.push(...plaintext),
-      },
-      paths: {
-        get active() {
-          return side.active;
-        },
-        get any() {
-          return side.active;
-        },
-        get carriers() {
-          return side.active === undefined ? [] : [side.active];
-        },
-        get untold() {
-          return side.untold;
-        },
-        watchClosely() {},
-      },
+      mux: this,
+      paths: this,
       control: { send: (path, operations) => void this.said.push([path, operations]) },
       blame: (_path, error) => {
         throw error;
@@ -73,10 +51,28 @@ class Side {
     await clock.advance(0);
   }
 
-  #take(): Plaintext | undefined {
+  get hasOutput(): boolean {
+    return this.output.length > 0;
+  }
+
+  take(): Plaintext | undefined {
     const byte = this.output.shift();
     return byte === undefined ? undefined : { parts: [Uint8Array.of(byte)], acknowledged: [] };
   }
+
+  receive(plaintext: Uint8Array): void {
+    this.input.push(...plaintext);
+  }
+
+  get any(): Path | undefined {
+    return this.active;
+  }
+
+  get carriers(): Path[] {
+    return this.active === undefined ? [] : [this.active];
+  }
+
+  watchClosely(): void {}
 }
 
 const frameOf = (bytes: Uint8Array): SealedFrame => parseFrame(bytes) as SealedFrame;

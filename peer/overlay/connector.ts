@@ -310,7 +310,8 @@ export class Connector {
           runtime.log.debug("relay not opened", { peer: short(peerId), error: String(error) }),
       );
       if (soon === undefined) return await relayed;
-      return await Promise.race([soon.catch(() => relayed), relayed]);
+      // A channel that fails, as when somebody changes what goes over it, leaves the signals; what is told is why the channel failed.
+      return await Promise.any([soon, relayed]).catch(() => relayed);
     } catch (error) {
       stopSoon.abort(error);
       stopChannel.abort(error);

@@ -9,7 +9,12 @@ import { loadOrCreateIdentity } from "../../peer/identity/identity-store.ts";
 import { sealSignal } from "../../peer/links/sealed-signal.ts";
 import { FRAME } from "../../shared/frame.ts";
 import { DEFAULT_NETWORK } from "../../shared/ids.ts";
-import { decodeFromRendezvous, encodeFromRendezvous, type FromRendezvous } from "../../shared/messages.ts";
+import {
+  decodeFromRendezvous,
+  decodeToRendezvous,
+  encodeFromRendezvous,
+  type FromRendezvous,
+} from "../../shared/messages.ts";
 import { temporaryFolder } from "./command.ts";
 import { checkEcho, codeOf, openPeer, Transfer } from "./peers.ts";
 import { type Recorded, WebSocketProxy } from "./websocket-proxy.ts";
@@ -135,13 +140,22 @@ describe("a relay that changes frames", () => {
     expect(transfer.bytesReceived).toBe(2_000_000);
   });
 
-  test("in the handshake: the channel carries nothing, and what signals carry is right", async () => {
+  test("in the handshake: the channel carries nothing, and what signals carry is right, however late it comes", async () => {
     const proxy = await WebSocketProxy.open();
-    proxy.change = (message, isBinary) =>
-      isBinary && isRelayed(message) ? flipped(message.bytes) : message.bytes;
+    const isRefusal = (message: Recorded): boolean => isRelayed(message) && message.bytes[0] === FRAME.refuse;
+    let answering = -1;
+    let refused = (): void => {};
+    const refusal = new Promise<void>((resolve) => (refused = resolve));
+    proxy.change = async (message, isBinary) => {
+      if (message.connection === answering && requestOf(message) === "signal") await refusal;
+      if (isRefusal(message)) refused();
+      return isBinary && isRelayed(message) ? flipped(message.bytes) : message.bytes;
+    };
     const a = await openPeer({ edge: proxy.url, only: "relay" });
+    answering = proxy.opened.length;
     const b = await openPeer({ edge: proxy.url, only: "relay" });
     await checkEcho(await a.connect(b.id), randomBytes(1_000));
+    expect(proxy.recorded.some(isRefusal)).toBe(true);
   });
 
   const isSignal = ({ direction, bytes }: Recorded): boolean =>
@@ -225,6 +239,15 @@ describe("a rendezvous that lies", () => {
     }
   });
 });
+
+function requestOf({ direction, bytes }: Recorded): string {
+  if (direction !== "to-edge") return "none";
+  try {
+    return decodeToRendezvous(bytes).kind;
+  } catch {
+    return "none";
+  }
+}
 
 function kindOf(bytes: Buffer): string {
   try {

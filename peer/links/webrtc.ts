@@ -19,6 +19,8 @@ export const NEGOTIATION_TIMEOUT_MS = 10_000;
 const SIGNALS_MAX = 64;
 /** Candidates of one side that are remembered; past that they are used and forgotten. */
 const CANDIDATES_MAX = 64;
+/** Lost in all of them once in more than a thousand times, on the busiest machine seen. */
+const ATTEMPTS = 4;
 
 export interface NegotiationOptions {
   readonly host: WebRtcHost;
@@ -38,6 +40,22 @@ export interface WebRtcNegotiation {
   readonly candidates: IceCandidates;
   /** @throws PeerloomError `link/timeout`, `link/failed`, `aborted` */
   readonly link: Promise<Link>;
+}
+
+/**
+ * Makes a connection anew when it has failed at the very start: libdatachannel starts ICE before it notes the other's fingerprint, so that DTLS
+ * fails at once where ICE is quicker, as on a busy machine. A fresh connection is another race.
+ * @throws what the last attempt threw; at once what is not `link/failed`
+ */
+export async function withFreshConnections<T>(attempt: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  for (let left = ATTEMPTS - 1; ; left--) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const isRace = error instanceof PeerloomError && error.code === "link/failed";
+      if (!isRace || left === 0 || signal?.aborted === true) throw error;
+    }
+  }
 }
 
 /** Begins to negotiate at once. */

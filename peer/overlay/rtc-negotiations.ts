@@ -9,7 +9,7 @@ import { type IceCandidates, type IceFailure, whyNotConnected } from "../links/c
 import type { Link } from "../links/link.ts";
 import { type RtcBatch, SIGNAL_ID_BYTES, type SignalMessage } from "../links/signaller.ts";
 import type { Mapping } from "./nat-probe.ts";
-import { negotiateWebRtc, type WebRtcNegotiation } from "../links/webrtc.ts";
+import { negotiateWebRtc, type WebRtcNegotiation, withFreshConnections } from "../links/webrtc.ts";
 import type { IceServer, Runtime, WebRtcHost } from "../runtime.ts";
 
 /** Negotiations under way at once, own and others'; a stranger's past that are refused. */
@@ -72,16 +72,10 @@ export class RtcNegotiations {
     if (this.#running.size >= NEGOTIATIONS_MAX) {
       throw new PeerloomError("link/too-many", "Too many WebRTC connections are being negotiated.");
     }
-    const attempt = (): Promise<Link> => {
-      return this.#run(peerId, "offerer", this.#options.runtime.random.bytes(SIGNAL_ID_BYTES), send, signal);
-    };
-    try {
-      return await attempt();
-    } catch (error) {
-      // libdatachannel may fail at once where ICE is quicker than its note of the other's fingerprint; a fresh one is another race.
-      if (signal.aborted || !(error instanceof PeerloomError) || error.code !== "link/failed") throw error;
-      return attempt();
-    }
+    const { random } = this.#options.runtime;
+    const attempt = (): Promise<Link> =>
+      this.#run(peerId, "offerer", random.bytes(SIGNAL_ID_BYTES), send, signal);
+    return withFreshConnections(attempt, signal);
   }
 
   /** Takes what a proved sender has signalled. */

@@ -4,6 +4,7 @@
  */
 import { toHex } from "../../shared/bytes.ts";
 import { PeerloomError, toPeerloomError } from "../../shared/errors.ts";
+import { withFreshConnections } from "../links/webrtc.ts";
 import { abortError } from "../overlay/abort.ts";
 import { IceServers } from "../overlay/ice-servers.ts";
 import type { IceServer, Runtime, WebRtcHost } from "../runtime.ts";
@@ -103,7 +104,6 @@ export class PeerJsDoor extends EventTarget implements AsyncDisposable {
    * await connection.send({ status: "ready" });
    */
   async connect(peer: string, options: PeerJsConnectOptions = {}): Promise<PeerJsConnection> {
-    const terms = this.#termsOf(options);
     const { signal } = options;
     if (!isPeerJsId(peer))
       throw new PeerloomError("peerjs/id-invalid", `"${peer.slice(0, 80)}" is no PeerJS id.`);
@@ -113,13 +113,7 @@ export class PeerJsDoor extends EventTarget implements AsyncDisposable {
         "link/too-many",
         `This door has ${this.#connections.size} connections. Close some.`,
       );
-    try {
-      return await this.#connect(peer, terms, signal);
-    } catch (error) {
-      // ICE fails at the very start now and then, and a fresh connection does not.
-      if (!(error instanceof PeerloomError) || error.code !== "link/failed") throw error;
-      return await this.#connect(peer, this.#termsOf(options), signal);
-    }
+    return withFreshConnections(() => this.#connect(peer, this.#termsOf(options), signal), signal);
   }
 
   /**

@@ -8,10 +8,9 @@ import type { Link } from "../../peer/links/link.ts";
 import { listen } from "../../peer/links/listen.ts";
 import { dialRelay } from "../../peer/links/relay.ts";
 import { dialTcp } from "../../peer/links/tcp.ts";
-import { negotiateWebRtc, type WebRtcNegotiation } from "../../peer/links/webrtc.ts";
+import { negotiateWebRtc, withFreshConnections, type WebRtcNegotiation } from "../../peer/links/webrtc.ts";
 import { dialWebSocket } from "../../peer/links/websocket.ts";
 import { type RelayOffer, Rendezvous } from "../../peer/overlay/rendezvous.ts";
-import { PeerloomError } from "../../shared/errors.ts";
 import { type NetworkName, parseNetworkName, type PeerId } from "../../shared/ids.ts";
 import { type LinkPair, linkContract } from "../contract/link.ts";
 
@@ -54,20 +53,7 @@ async function listenedPair(dial: (port: number) => Promise<Link>): Promise<Link
   }
 }
 
-/** Peers try again too, and then it is another race. */
-const ATTEMPTS_MAX = 4;
-
-/**
- * libdatachannel lets ICE start before it notes the fingerprint that came with the answer. Where the answerer's checks and DTLS
- * are quicker than that (one process, a busy machine), the certificate is refused and the connection "failed".
- */
-async function webrtcPair(attempt = 1): Promise<LinkPair> {
-  return connectedPair().catch((error: unknown) => {
-    const isRace = error instanceof PeerloomError && error.code === "link/failed";
-    if (isRace && attempt < ATTEMPTS_MAX) return webrtcPair(attempt + 1);
-    throw error;
-  });
-}
+const webrtcPair = (): Promise<LinkPair> => withFreshConnections(connectedPair);
 
 async function connectedPair(): Promise<LinkPair> {
   const host = runtime.webrtc;

@@ -514,8 +514,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
   }
 
   #receiveSignal(from: PeerId, message: SignalMessage, answer: (message: SignalMessage) => void): void {
-    if (message.kind === "rtc") this.#rtc?.receive(from, message.connectionId, message.signal, answer);
-    else if (message.kind === "refuse") this.#rtc?.refused(from, message.id, message.code);
+    if (message.kind === "rtc") {
+      this.#rtc?.receive(from, message.connectionId, message.signal, answer);
+      if (message.signal.kind === "offer") this.#woven?.overlay?.offered(from);
+    } else if (message.kind === "refuse") this.#rtc?.refused(from, message.id, message.code);
     else if (message.kind === "meet") this.#woven?.beacons?.meet();
     else if (message.kind === "dial" && message.addresses.length > 0)
       this.#connector.remember(from, message.addresses);

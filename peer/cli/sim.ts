@@ -98,7 +98,7 @@ function describe(result: ExperimentResult): string[] {
   ];
   if (join.count > 0)
     lines.push(
-      `joining   ${join.msP50} ms (p95 ${join.msP95} ms), ${join.edgeMessages} messages through the edge`,
+      `joining   ${join.msP50} ms (p95 ${join.msP95} ms), found by others after ${join.findable.msP50} ms (p95 ${join.findable.msP95} ms), ${join.edgeMessages} messages through the edge`,
     );
   return lines;
 }

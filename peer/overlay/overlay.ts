@@ -132,6 +132,11 @@ export class Overlay {
     return this.#mesh?.isReady ?? false;
   }
 
+  /** A peer offers a direct connection, which is to be a link if there is room: requests for that peer wait for it. */
+  offered(peerId: PeerId): void {
+    this.#spawn(this.#keyOf(peerId).then((key) => this.#mesh?.expect(key)));
+  }
+
   /** Whether this peer introduces newcomers at the rendezvous. */
   setBeacon(isBeacon: boolean): void {
     this.#mesh?.setBeacon(isBeacon);

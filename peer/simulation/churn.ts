@@ -1,4 +1,5 @@
 /** Peers that come, stay for a while and die without a word. */
+import { Findable, type FindableFigures } from "./findable.ts";
 import { quantile, rounded } from "./statistics.ts";
 import type { SimPeer, World } from "./world.ts";
 
@@ -7,24 +8,39 @@ const CHURN_SHAPE = 0.5;
 
 export interface JoinFigures {
   readonly count: number;
+  /** Until it has links enough to find everybody. */
   readonly msP50: number;
   readonly msP95: number;
   readonly edgeMessages: number;
+  /** Until it is found by everybody. */
+  readonly findable: FindableFigures;
 }
+
+/** Newcomers that are looked for. */
+const FINDABLE_MAX = 200;
 
 /** How long newcomers take. */
 export class Joins {
   readonly #world: World;
   readonly #started: SimPeer[] = [];
+  readonly #findable: Findable;
+  #isLooking = false;
 
   constructor(world: World) {
     this.#world = world;
+    this.#findable = new Findable(world, FINDABLE_MAX);
   }
 
   join(): SimPeer {
     const peer = this.#world.join();
     this.#started.push(peer);
+    if (this.#isLooking) this.#findable.watch(peer);
     return peer;
+  }
+
+  /** Those who come from now on are looked for by others, which costs the network something. */
+  lookForNewcomers(): void {
+    this.#isLooking = true;
   }
 
   result(): JoinFigures {
@@ -36,6 +52,7 @@ export class Joins {
       msP50: rounded(quantile(ms, 0.5), 0),
       msP95: rounded(quantile(ms, 0.95), 0),
       edgeMessages: rounded(edge / Math.max(done.length, 1), 1),
+      findable: this.#findable.result(),
     };
   }
 }

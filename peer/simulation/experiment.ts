@@ -113,6 +113,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   }
   // First what the network costs by itself, then the lookups, which would count as its upkeep.
   const upkeepByKind = await upkeepOf(world, () => advance(spanMs / 2));
+  joins.lookForNewcomers();
   const probe = new Lookups(world, lookups, spanMs / 2, malicious > 0 ? COPIES_AGAINST_LIARS : 1);
   await advance(spanMs / 2 + LOOKUP_END_MS);
   trial.get(0);

@@ -165,6 +165,7 @@ export class World implements PipeWorld {
     const byEdge = (some: readonly SimPeer[], done: () => void): void => {
       for (const contact of some) {
         this.#joinMessage(peer, SIGNALS_PER_CONTACT);
+        this.clock.setTimer(edgeMs + this.rttMs(peer, contact) / 2, () => contact.mesh.expect(peer.key));
         this.clock.setTimer(edgeMs + this.rttMs(peer, contact), () => this.#openLater(peer, contact, done));
       }
     };
@@ -247,6 +248,7 @@ export class World implements PipeWorld {
   #answer(peer: SimPeer, _signal: Uint8Array, from: MeshKey): Uint8Array {
     const answer = new Uint8Array(SIGNAL_BYTES);
     answer[0] = peer.mesh.accepts(from) ? 1 : 0;
+    peer.mesh.expect(from);
     return answer;
   }
 

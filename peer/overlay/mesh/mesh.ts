@@ -8,6 +8,7 @@ import { PeerloomError } from "../../../shared/errors.ts";
 import type { Clock, Random, Timer } from "../../runtime.ts";
 import { spreadMs } from "../backoff.ts";
 import { Announcer } from "./announcer.ts";
+import { Arrivals } from "./arrivals.ts";
 import { OwnCoordinate, type Coordinate } from "./coordinate.ts";
 import type { DigestEntry } from "./digest.ts";
 import { FailureDetector } from "./failure-detector.ts";
@@ -25,6 +26,8 @@ import { Router } from "./router.ts";
 const TICK_MS = 1_000;
 /** Looks for itself through a random neighbour, so that two networks that touch grow together. */
 const SELF_LOOKUP_MS = 30_000;
+/** A newcomer does so with its first links, each time through the latest. */
+const SELF_LOOKUP_LINKS: readonly number[] = [1, 3, 6];
 /** Enough links to be found by everybody and to find everybody. */
 export const READY_LINKS = 8;
 
@@ -89,7 +92,10 @@ export class Mesh {
   readonly #merger: Merger;
   readonly #failures: FailureDetector;
   readonly #announcer: Announcer;
+  readonly #arrivals: Arrivals;
   #timers: Timer[] = [];
+  /** Of those of a newcomer. */
+  #selfLookups = 0;
   #malformed = 0;
   #closed = false;
   /** What lives at keys here. */
@@ -122,11 +128,13 @@ export class Mesh {
       open: (contact, done) => host.open(contact, done),
       ask: (via, key) => this.#send(via, { kind: "who", key }),
     });
+    this.#arrivals = new Arrivals(host.clock);
     this.#router = new Router({
       own: host.key,
       clock: host.clock,
       random: host.random,
       table: this.#table,
+      arrivals: this.#arrivals,
       serve: (request, ends, answer) => this.#serve(request, ends, answer),
       passed: (body) => this.service?.passed(body),
       send: (neighbour, message, what) => this.#sendBytes(neighbour, message, what),
@@ -144,7 +152,7 @@ export class Mesh {
       deliver: (...message) => host.deliver(...message),
     });
     this.#repeat(TICK_MS, () => this.#tick());
-    this.#repeat(SELF_LOOKUP_MS, () => this.#lookForSelf());
+    this.#repeat(SELF_LOOKUP_MS, () => this.#lookForSelf(this.#anyNeighbour()));
   }
 
   get key(): MeshKey {
@@ -198,6 +206,11 @@ export class Mesh {
     return !this.#closed && (!this.#table.isFull || this.#table.isSibling(key));
   }
 
+  /** Another peer's offer of a link was taken: until the link stands, or for 2 s, requests for that peer wait for it here. */
+  expect(key: MeshKey): void {
+    if (!this.has(key) && this.accepts(key)) this.#arrivals.expect(key);
+  }
+
   // --- links ---
 
   /** A link stands. */
@@ -214,8 +227,12 @@ export class Mesh {
     this.#failures.ping(neighbour);
     this.#host.changed?.();
     this.service?.changed(undefined);
-    // Newly come: whoever is closest names those who belong beside us.
-    if (this.#table.size === 1) this.#lookForSelf();
+    this.#arrivals.ended(key);
+    // Newly come: whoever is closest names those who belong beside us. One answer may be lost, or not the whole truth.
+    if (this.#table.size === SELF_LOOKUP_LINKS[this.#selfLookups]) {
+      this.#selfLookups += 1;
+      this.#lookForSelf(neighbour);
+    }
     this.#openings.plan(SIBLING_DELAY_MS);
   }
 
@@ -316,6 +333,7 @@ export class Mesh {
     this.#timers = [];
     this.#announcer.close();
     this.#openings.close();
+    this.#arrivals.close();
     this.#router.close();
     this.#table.clear();
   }
@@ -483,10 +501,13 @@ export class Mesh {
     this.#openings.plan(SIBLING_DELAY_MS);
   }
 
-  /** Finds out whether somebody is closer than the siblings known: through a random neighbour, which may know another part. */
-  #lookForSelf(): void {
+  #anyNeighbour(): Neighbour | undefined {
     const all = [...this.#table.neighbours.values()].filter((one) => !one.isSuspect);
-    const through = all[Math.floor(this.#host.random.unit() * all.length)];
+    return all[Math.floor(this.#host.random.unit() * all.length)];
+  }
+
+  /** Finds out whether somebody is closer than the siblings known: through one neighbour, which may know another part. */
+  #lookForSelf(through: Neighbour | undefined): void {
     if (through === undefined) return;
     const { key } = this.#host;
     if (!this.isReady) {

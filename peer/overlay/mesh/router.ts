@@ -5,6 +5,7 @@
  */
 import type { Clock, Random, Timer } from "../../runtime.ts";
 import { Allowance } from "../allowance.ts";
+import type { Arrivals } from "./arrivals.ts";
 import type { LinkTable } from "./link-table.ts";
 import { ACKS_MAX, DEAD_MAX, encodeMesh, type Forward, PATH_MAX, type Reply } from "./mesh-messages.ts";
 import { distance, type MeshKey } from "./mesh-key.ts";
@@ -28,6 +29,7 @@ export interface RouterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly table: LinkTable;
+  readonly arrivals: Arrivals;
   /**
    * Answers a request that ends here, or one that is open and passes; once at most, now or later.
    * @returns whether it is answered here; one that passes goes on if not
@@ -174,15 +176,27 @@ export class Router {
     return this.#atMinimum(request);
   }
 
-  /** Nobody promises more: the promise is dropped once, then only plain steps count, and then it ends here. */
+  /**
+   * Nobody promises more. A peer that is about to come is waited for; else the promise is dropped once, then only plain steps count, and then
+   * it ends here.
+   */
   #atMinimum(request: Forward): Neighbour | undefined {
-    const { own, table } = this.#options;
+    const { own, table, arrivals, clock } = this.#options;
     const neighbours = table.neighbours;
-    const { target, path, dead, exact } = request;
+    const { target, origin, path, dead, exact, budgetMs } = request;
+    const sinceMs = clock.monotonicMs();
+    const goOn = (): void => {
+      const waitedMs = Math.round(clock.monotonicMs() - sinceMs);
+      this.#route({ ...request, budgetMs: Math.max(0, budgetMs - waitedMs) });
+    };
+    // One of its own may be what brings that peer here.
+    if (exact && path.length > 0 && arrivals.wait(target, goOn)) return undefined;
     const question = { own, target, path, dead, promise: UNBOUNDED, greedy: true };
     if (!request.greedy) {
-      // For a key the best peer on the path may be the one to answer; for a peer it has looked already.
-      const step = closestHop(neighbours.values(), question, distance(own, target), exact ? path : []);
+      // For a key the best peer on the path may be the one to answer; for a peer it has looked already. Whoever asks for its own
+      // place wants to hear of others.
+      const asked = exact ? path : target === origin ? [origin] : [];
+      const step = closestHop(neighbours.values(), question, distance(own, target), asked);
       if (step !== undefined) {
         this.#send(step, { ...request, greedy: true, promise: UNBOUNDED });
         return step.neighbour;

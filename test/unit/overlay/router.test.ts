@@ -2,39 +2,68 @@
 import { expect, test } from "vitest";
 import { seededRandom } from "../../../peer/adapters/sim/random.ts";
 import { SyncClock } from "../../../peer/adapters/sim/sync-clock.ts";
+import { Arrivals } from "../../../peer/overlay/mesh/arrivals.ts";
 import { LINK_BUDGETS, LinkTable } from "../../../peer/overlay/mesh/link-table.ts";
-import { decodeMesh, type Reply } from "../../../peer/overlay/mesh/mesh-messages.ts";
+import {
+  decodeMesh,
+  type Forward,
+  type MeshMessage,
+  type Reply,
+} from "../../../peer/overlay/mesh/mesh-messages.ts";
 import { Neighbour } from "../../../peer/overlay/mesh/neighbour.ts";
 import { Router } from "../../../peer/overlay/mesh/router.ts";
 
 const OWN = 1_000;
 const [ASKER, BETWEEN, LAST] = [5_000, 6_000, 7_000] as const;
+/** Closer to this peer than to any other here. */
+const NEWCOMER = OWN + 1;
 
 function scripted(...keys: number[]): {
   readonly router: Router;
   readonly clock: SyncClock;
   readonly at: (key: number) => Neighbour;
   readonly sent: { readonly to: number; readonly path: readonly number[] }[];
+  /** All of them, with their kinds. */
+  readonly messages: { readonly to: number; readonly message: MeshMessage }[];
+  readonly arrivals: Arrivals;
+  /** Requests that ended here. */
+  readonly served: readonly number[];
+  readonly link: (key: number) => void;
 } {
   const clock = new SyncClock();
   const table = new LinkTable(OWN, LINK_BUDGETS.browser);
-  for (const key of keys)
+  const link = (key: number): void =>
     table.add(new Neighbour({ key, contact: new Uint8Array(0), send: () => {}, close: () => {} }, 0));
+  for (const key of keys) link(key);
   const sent: { to: number; path: readonly number[] }[] = [];
+  const messages: { to: number; message: MeshMessage }[] = [];
+  const arrivals = new Arrivals(clock);
+  const served: number[] = [];
   const router = new Router({
     own: OWN,
     clock,
     random: seededRandom("router"),
     table,
-    serve: () => false,
+    arrivals,
+    serve: ({ mid }, ends) => ends && served.push(mid) > 0,
     passed: () => {},
     suspect: () => {},
     send: ({ key }, message) => {
       const reply = decodeMesh(message);
+      messages.push({ to: key, message: reply });
       if (reply.kind === "reply") sent.push({ to: key, path: reply.path });
     },
   });
-  return { router, clock, sent, at: (key) => table.neighbours.get(key) as Neighbour };
+  return {
+    router,
+    clock,
+    sent,
+    messages,
+    arrivals,
+    served,
+    link,
+    at: (key) => table.neighbours.get(key) as Neighbour,
+  };
 }
 
 function reply(path: readonly number[]): Reply {
@@ -75,4 +104,66 @@ test("an answer to somebody without a link here goes to who is closest to it, an
   lonely.router.receiveReply(lonely.at(OWN + 2 ** 51), reply([ASKER]));
   expect(lonely.sent).toEqual([]);
   expect(lonely.router.dropped).toBe(1);
+});
+
+/** Somebody asks this peer, by way of `BETWEEN`, for the newcomer. */
+function question(mid: number): Forward {
+  return {
+    kind: "forward",
+    mid,
+    target: NEWCOMER,
+    exact: true,
+    greedy: false,
+    open: false,
+    strays: 3,
+    ttl: 20,
+    budgetMs: 4_000,
+    origin: ASKER,
+    promise: 2 ** 52,
+    path: [ASKER, BETWEEN],
+    dead: [],
+    body: new Uint8Array(0),
+  };
+}
+
+const kinds = ({ messages }: ReturnType<typeof scripted>): string[] =>
+  messages
+    .filter(({ message }) => message.kind !== "ack")
+    .map(({ to, message }) =>
+      message.kind === "reply" ? `found: ${message.found}` : `${message.kind} ${to}`,
+    );
+
+test("a request for a peer that is about to come waits for its link", () => {
+  const here = scripted(ASKER, BETWEEN);
+  here.arrivals.expect(NEWCOMER);
+  here.router.receiveForward(here.at(BETWEEN), question(1));
+  here.clock.advance(450);
+  expect(kinds(here)).toEqual([]);
+  here.link(NEWCOMER);
+  here.arrivals.ended(NEWCOMER);
+  expect(kinds(here)).toEqual([`forward ${NEWCOMER}`]);
+  const sent = here.messages.at(-1)?.message;
+  // Half of the first round trip that is assumed, and what it waited.
+  expect(sent?.kind === "forward" && sent.budgetMs).toBe(4_000 - 50 - 450);
+});
+
+test("who asks for its own place is not led back to itself", () => {
+  const here = scripted(NEWCOMER, BETWEEN);
+  const request = { ...question(1), origin: NEWCOMER, exact: false, path: [NEWCOMER, BETWEEN] };
+  here.router.receiveForward(here.at(BETWEEN), request);
+  // Nobody else is closer to it: that is answered here.
+  expect(kinds(here)).toEqual([]);
+  expect(here.served).toEqual([1]);
+});
+
+test("one that does not come is denied after two seconds, and at once when nobody is expected", () => {
+  const here = scripted(ASKER, BETWEEN);
+  here.router.receiveForward(here.at(BETWEEN), question(1));
+  expect(kinds(here)).toEqual(["found: false"]);
+  here.arrivals.expect(NEWCOMER);
+  here.router.receiveForward(here.at(BETWEEN), question(2));
+  here.clock.advance(1_999);
+  expect(kinds(here)).toHaveLength(1);
+  here.clock.advance(1);
+  expect(kinds(here)).toEqual(["found: false", "found: false"]);
 });

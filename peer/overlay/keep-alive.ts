@@ -9,7 +9,7 @@ export const PING_SILENCE_MS = 25_000;
 /** A ping counts as unanswered after this. */
 export const PING_ANSWER_MS = 10_000;
 /** Where something speaks against the socket already, one ping is asked, and this long waited for. */
-export const DOUBT_ANSWER_MS = 3_000;
+export const DOUBT_ANSWER_MS = 2_000;
 /** With so many unanswered pings in a row the socket is given up. */
 export const PINGS_UNANSWERED_MAX = 2;
 

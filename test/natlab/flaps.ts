@@ -23,15 +23,14 @@ export interface FlapOutcome {
   /** The copy has the original's hash. */
   readonly equal: boolean;
   readonly seconds: number | undefined;
-  /** From the end of the trouble to the first bytes after it. */
-  readonly flowsAgainMs: number | undefined;
+  /** The longest time without new bytes, from the end of the trouble on. */
+  readonly stalledMs: number;
   /** Path of the bytes, or why there is no copy. */
   readonly detail: string;
 }
 
 const FILE_BYTES: number = 96 * 1024 * 1024;
 const FIRST_BYTES_TIMEOUT_MS = 40_000;
-const AGAIN_TIMEOUT_MS = 90_000;
 const DONE_TIMEOUT_MS = 150_000;
 
 export function allFlaps({ lossMs = 30_000 }: { readonly lossMs?: number } = {}): Flap[] {
@@ -79,13 +78,6 @@ export async function runFlap(lab: Lab, flap: Flap): Promise<FlapOutcome> {
   );
   if (isUnderWay !== undefined) await flap.strike(getter, get);
   const strickenAtMs = performance.now();
-  const bytesBefore = lastBytes(get);
-  const again = await get.find(
-    ({ event, bytes, atMs }) =>
-      event === "error" ||
-      (atMs > strickenAtMs && (event === "done" || (typeof bytes === "number" && bytes > bytesBefore))),
-    AGAIN_TIMEOUT_MS,
-  );
   const done = await get.find(({ event }) => event === "done" || event === "error", DONE_TIMEOUT_MS);
   const equal = done?.event === "done" && (await sha256(copy)) === (await sha256(original));
   lab.removeSites();
@@ -94,16 +86,22 @@ export async function runFlap(lab: Lab, flap: Flap): Promise<FlapOutcome> {
   return {
     flap: flap.name,
     equal,
-    flowsAgainMs: again === undefined ? undefined : again.atMs - strickenAtMs,
+    stalledMs: longestGapMs(get, strickenAtMs),
     seconds: typeof seconds === "number" ? seconds : undefined,
     detail:
       done?.event === "done" ? JSON.stringify(done["by"]) : (textOf(done, "message") ?? "it never ended"),
   };
 }
 
-function lastBytes(get: LabProcess): number {
-  const bytes = get.events.findLast(({ event }) => event === "progress")?.["bytes"];
-  return typeof bytes === "number" ? bytes : 0;
+function longestGapMs(get: LabProcess, fromMs: number): number {
+  const grown: number[] = [];
+  let bytesBefore = 0;
+  for (const { event, bytes, atMs } of get.events) {
+    if (event !== "done" && (typeof bytes !== "number" || bytes <= bytesBefore)) continue;
+    if (typeof bytes === "number") bytesBefore = bytes;
+    if (atMs > fromMs) grown.push(atMs);
+  }
+  return Math.max(0, ...grown.map((atMs, i) => atMs - (grown[i - 1] ?? fromMs)));
 }
 
 async function sha256(path: string): Promise<string> {

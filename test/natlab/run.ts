@@ -121,8 +121,8 @@ async function runFlaps(): Promise<boolean> {
   for (const flap of chosen.filter(isChosen)) {
     const outcome = await runFlap(lab, flap);
     isWell &&= outcome.equal;
-    const { equal, seconds, flowsAgainMs, detail } = outcome;
-    const line = `${flap.name.padEnd(46)} ${equal ? "equal" : "LOST "} ${(seconds ?? 0).toFixed(1)} s, on after ${((flowsAgainMs ?? 0) / 1_000).toFixed(1)} s  ${detail}`;
+    const { equal, seconds, stalledMs, detail } = outcome;
+    const line = `${flap.name.padEnd(46)} ${equal ? "equal" : "LOST "} ${(seconds ?? 0).toFixed(1)} s, stood for ${(stalledMs / 1_000).toFixed(1)} s  ${detail}`;
     console.log(json ? JSON.stringify(outcome) : line);
   }
   return isWell;

@@ -4,6 +4,7 @@ import { nodeAead } from "./aead.ts";
 import { nodeClock } from "./clock.ts";
 import { nodeFiles } from "./files.ts";
 import { nodeLan } from "./lan.ts";
+import { nodeLifecycle } from "./lifecycle.ts";
 import { nodeLog } from "./log.ts";
 import { folderLogs } from "./logs.ts";
 import { nodeRandom } from "./random.ts";
@@ -26,6 +27,7 @@ export function nodeRuntime({ dataDir, webrtc }: NodeRuntimeOptions): Runtime {
   return {
     name: "Deno" in globalThis ? "deno" : "node",
     clock: nodeClock,
+    lifecycle: nodeLifecycle(),
     random: nodeRandom,
     aead: nodeAead,
     hash: nodeHash,

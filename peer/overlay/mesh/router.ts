@@ -164,8 +164,8 @@ export class Router {
       this.#send({ neighbour: direct, promise: 0 }, request);
       return direct;
     }
-    const { target, path, dead, promise, greedy } = request;
-    const question = { own, target, path, dead, promise, greedy };
+    const { target, path, promise, greedy } = request;
+    const question = { own, target, path, dead: withoutAsker(request), promise, greedy };
     // Another first hop where there is one; the same again where there is none.
     const other = avoid === undefined ? undefined : chooseHop(neighbours.values(), { ...question, avoid });
     const choice = other ?? chooseHop(neighbours.values(), question);
@@ -183,7 +183,8 @@ export class Router {
   #atMinimum(request: Forward): Neighbour | undefined {
     const { own, table, arrivals, clock } = this.#options;
     const neighbours = table.neighbours;
-    const { target, origin, path, dead, exact, budgetMs } = request;
+    const { target, path, exact, budgetMs } = request;
+    const dead = withoutAsker(request);
     const sinceMs = clock.monotonicMs();
     const goOn = (): void => {
       const waitedMs = Math.round(clock.monotonicMs() - sinceMs);
@@ -193,10 +194,8 @@ export class Router {
     if (exact && path.length > 0 && arrivals.wait(target, goOn)) return undefined;
     const question = { own, target, path, dead, promise: UNBOUNDED, greedy: true };
     if (!request.greedy) {
-      // For a key the best peer on the path may be the one to answer; for a peer it has looked already. Whoever asks for its own
-      // place wants to hear of others.
-      const asked = exact ? path : target === origin ? [origin] : [];
-      const step = closestHop(neighbours.values(), question, distance(own, target), asked);
+      // For a key the best peer on the path may be the one to answer; for a peer it has looked already.
+      const step = closestHop(neighbours.values(), question, distance(own, target), exact ? path : []);
       if (step !== undefined) {
         this.#send(step, { ...request, greedy: true, promise: UNBOUNDED });
         return step.neighbour;
@@ -311,4 +310,9 @@ export class Router {
     this.#allowances.set(from.key, allowance);
     return allowance.take(nowMs);
   }
+}
+
+/** Peers that a request must not go to. Whoever asks for its own place wants to hear of others. */
+function withoutAsker({ target, origin, exact, dead }: Forward): readonly MeshKey[] {
+  return !exact && target === origin ? [...dead, origin] : dead;
 }

@@ -147,10 +147,10 @@ test("a request for a peer that is about to come waits for its link", () => {
   expect(sent?.kind === "forward" && sent.budgetMs).toBe(4_000 - 50 - 450);
 });
 
-test("who asks for its own place is not led back to itself", () => {
+test.each([false, true])("who asks for its own place is not led back to itself, greedy: %s", (greedy) => {
   const here = scripted(NEWCOMER, BETWEEN);
-  const request = { ...question(1), origin: NEWCOMER, exact: false, path: [NEWCOMER, BETWEEN] };
-  here.router.receiveForward(here.at(BETWEEN), request);
+  const own = { ...question(1), origin: NEWCOMER, exact: false, greedy, path: [NEWCOMER, BETWEEN] };
+  here.router.receiveForward(here.at(BETWEEN), own);
   // Nobody else is closer to it: that is answered here.
   expect(kinds(here)).toEqual([]);
   expect(here.served).toEqual([1]);

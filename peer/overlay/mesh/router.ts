@@ -181,17 +181,12 @@ export class Router {
    * it ends here.
    */
   #atMinimum(request: Forward): Neighbour | undefined {
-    const { own, table, arrivals, clock } = this.#options;
+    const { own, table, arrivals } = this.#options;
     const neighbours = table.neighbours;
-    const { target, path, exact, budgetMs } = request;
+    const { target, path, exact } = request;
     const dead = withoutAsker(request);
-    const sinceMs = clock.monotonicMs();
-    const goOn = (): void => {
-      const waitedMs = Math.round(clock.monotonicMs() - sinceMs);
-      this.#route({ ...request, budgetMs: Math.max(0, budgetMs - waitedMs) });
-    };
     // One of its own may be what brings that peer here.
-    if (exact && path.length > 0 && arrivals.wait(target, goOn)) return undefined;
+    if (exact && path.length > 0 && arrivals.wait(target, () => this.#route(request))) return undefined;
     const question = { own, target, path, dead, promise: UNBOUNDED, greedy: true };
     if (!request.greedy) {
       // For a key the best peer on the path may be the one to answer; for a peer it has looked already.

@@ -142,9 +142,6 @@ test("a request for a peer that is about to come waits for its link", () => {
   here.link(NEWCOMER);
   here.arrivals.ended(NEWCOMER);
   expect(kinds(here)).toEqual([`forward ${NEWCOMER}`]);
-  const sent = here.messages.at(-1)?.message;
-  // Half of the first round trip that is assumed, and what it waited.
-  expect(sent?.kind === "forward" && sent.budgetMs).toBe(4_000 - 50 - 450);
 });
 
 test.each([false, true])("who asks for its own place is not led back to itself, greedy: %s", (greedy) => {

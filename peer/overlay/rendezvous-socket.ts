@@ -61,6 +61,8 @@ export class RendezvousSocket {
   #socket: MessageSocket | undefined;
   #keepAlive: KeepAlive | undefined;
   #deadline: Timer | undefined;
+  /** Addresses that the edge was told with the join. */
+  #told: readonly string[] = [];
 
   constructor(options: RendezvousSocketOptions) {
     this.#options = options;
@@ -170,7 +172,7 @@ export class RendezvousSocket {
     const signature = await identity.sign(joinClaim({ nonce: challenge.nonce, origin, network, timeMs }));
     if (this.#phase !== "signing") return;
     this.#phase = "joining";
-    const reachable = boundedAddresses(addresses());
+    this.#told = boundedAddresses(addresses());
     const join: ToRendezvous = {
       kind: "join",
       version,
@@ -178,7 +180,7 @@ export class RendezvousSocket {
       timeMs,
       signature,
       beacon,
-      addresses: reachable,
+      addresses: this.#told,
     };
     this.#socket?.send([encodeToRendezvous(join)]);
   }
@@ -190,6 +192,9 @@ export class RendezvousSocket {
       ping: () => this.#socket?.sendText(PING_TEXT),
       dead: () => this.#end(this.#unreachable("has gone silent")),
     });
+    // They may have changed while the edge thought it over.
+    const addresses = boundedAddresses(this.#options.addresses());
+    if (addresses.join() !== this.#told.join()) this.send({ kind: "addresses", addresses });
     this.#options.onJoined(welcome);
   }
 

@@ -520,6 +520,19 @@ test("new addresses are told when joined, and with every join", async () => {
   expect((await (await edge.dialled.take()).admit(network)).addresses).toEqual(["tcp://192.0.2.1:2"]);
 });
 
+test("addresses that change during the join are told right after it", async () => {
+  let addresses = ["tcp://192.0.2.1:1"];
+  const { edge, rendezvous } = setUp({ addresses: () => addresses });
+  const opened = rendezvous.open();
+  const socket = await edge.dialled.take();
+  expect((await socket.challenge()).addresses).toEqual(addresses);
+  addresses = ["tcp://192.0.2.1:1", "tcp://203.0.113.1:4000"];
+  rendezvous.updateAddresses(); // not joined yet
+  socket.say({ kind: "joined", beacons: [], keep: true, relay: true, members: 3, address: "198.51.100.7" });
+  await opened;
+  expect(await socket.received.take()).toEqual({ kind: "addresses", addresses });
+});
+
 test.each<[string, Uint8Array | "joined" | "challenge"]>([
   ["noise", Uint8Array.of(0xc1, 0xff, 0x00)],
   ["nothing", new Uint8Array(0)],

@@ -94,7 +94,7 @@ export class Mesh {
   readonly #announcer: Announcer;
   readonly #arrivals: Arrivals;
   #timers: Timer[] = [];
-  /** Of those of a newcomer. */
+  /** Since this peer had no link. */
   #selfLookups = 0;
   #malformed = 0;
   #closed = false;
@@ -228,7 +228,9 @@ export class Mesh {
     this.#host.changed?.();
     this.service?.changed(undefined);
     this.#arrivals.ended(key);
-    // Newly come: whoever is closest names those who belong beside us. One answer may be lost, or not the whole truth.
+    // Newly come, or again after all links were lost: whoever is closest names those who belong beside us. One answer may be lost, or not
+    // the whole truth.
+    if (this.#table.size === 1) this.#selfLookups = 0;
     if (this.#table.size === SELF_LOOKUP_LINKS[this.#selfLookups]) {
       this.#selfLookups += 1;
       this.#lookForSelf(neighbour);

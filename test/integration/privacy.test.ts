@@ -147,7 +147,8 @@ describe("a relay that changes frames", () => {
     let refused = (): void => {};
     const refusal = new Promise<void>((resolve) => (refused = resolve));
     proxy.change = async (message, isBinary) => {
-      if (message.connection === answering && requestOf(message) === "signal") await refusal;
+      const isAnswer = message.connection === answering && message.direction === "to-edge";
+      if (isAnswer && kindOf(message.bytes, decodeToRendezvous) === "signal") await refusal;
       if (isRefusal(message)) refused();
       return isBinary && isRelayed(message) ? flipped(message.bytes) : message.bytes;
     };
@@ -240,18 +241,12 @@ describe("a rendezvous that lies", () => {
   });
 });
 
-function requestOf({ direction, bytes }: Recorded): string {
-  if (direction !== "to-edge") return "none";
+function kindOf(
+  bytes: Buffer,
+  decode: (bytes: Uint8Array) => { readonly kind: string } = decodeFromRendezvous,
+): string {
   try {
-    return decodeToRendezvous(bytes).kind;
-  } catch {
-    return "none";
-  }
-}
-
-function kindOf(bytes: Buffer): string {
-  try {
-    return decodeFromRendezvous(bytes).kind;
+    return decode(bytes).kind;
   } catch {
     return "none";
   }

@@ -2,23 +2,24 @@
  * What befalls a program: here that its machine's network is another one. Neither Node nor Deno tells of that, so the machine's own addresses
  * are looked at. That it stood still the peer finds out itself.
  */
-import { networkInterfaces } from "node:os";
+import type { networkInterfaces } from "node:os";
 import type { Clock, LifecycleHost, Timer } from "../../runtime.ts";
 import { nodeClock } from "./clock.ts";
+import { ownAddresses } from "./own-addresses.ts";
 
 export const LOOK_EVERY_MS = 1_000;
 
 /** @param interfaces as `networkInterfaces` of `node:os` */
 export function nodeLifecycle(
   clock: Clock = nodeClock,
-  interfaces: typeof networkInterfaces = networkInterfaces,
+  interfaces?: typeof networkInterfaces,
 ): LifecycleHost {
   return {
     watch({ back }) {
-      let before = ownAddresses(interfaces);
+      let before = addressesNow(interfaces);
       const look = (): Timer =>
         clock.setTimer(LOOK_EVERY_MS, () => {
-          const now = ownAddresses(interfaces);
+          const now = addressesNow(interfaces);
           timer = look();
           if (now === before) return;
           before = now;
@@ -30,15 +31,10 @@ export function nodeLifecycle(
   };
 }
 
-/** Those by which others may be reached, as one text; empty where it may not be asked, as in Deno without `--allow-sys`. */
-function ownAddresses(interfaces: typeof networkInterfaces): string {
+/** As one text; empty where they may not be asked. */
+function addressesNow(interfaces: typeof networkInterfaces | undefined): string {
   try {
-    return Object.values(interfaces())
-      .flatMap((each) => each ?? [])
-      .filter(({ internal, scopeid }) => !internal && !scopeid)
-      .map(({ address }) => address)
-      .sort()
-      .join();
+    return ownAddresses(interfaces).sort().join();
   } catch {
     return "";
   }

@@ -1,9 +1,9 @@
 /** Datagrams by node:dgram. */
 import { createSocket, type Socket } from "node:dgram";
-import { networkInterfaces } from "node:os";
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { UdpHost, UdpSocket } from "../../runtime-udp.ts";
 import { defaultRoute } from "./default-route.ts";
+import { ownAddresses } from "./own-addresses.ts";
 import { plainView } from "./memory.ts";
 
 export const nodeUdp: UdpHost = {
@@ -23,10 +23,7 @@ export const nodeUdp: UdpHost = {
     }
     return wrap(socket);
   },
-  addresses: () =>
-    Object.values(networkInterfaces()).flatMap((each) =>
-      (each ?? []).filter(({ internal, scopeid }) => !internal && !scopeid).map(({ address }) => address),
-    ),
+  addresses: () => ownAddresses(),
   route: defaultRoute,
 };
 

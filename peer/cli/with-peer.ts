@@ -42,6 +42,8 @@ export async function withPeer(
   );
   let control: ControlServer | undefined;
   let peer: CliPeer | undefined;
+  /** From then on peers go because this one does, which is no news. */
+  const ending = new AbortController();
   const onExit = (): void => {
     control?.closeNow();
     folder.closeNow();
@@ -59,17 +61,19 @@ export async function withPeer(
       throw error;
     });
     const open = peer;
+    tellEdge(open, context);
     if (folder.role === "owner") {
       control = await serveControl(folder.path, (ask) =>
         ask === "status" ? statusOf(open, context) : undefined,
       );
     }
-    tellEdge(open, context);
-    tellPaths(open, context, scope.onPath);
     const running = body(open);
+    // After what the command says first, and with what has happened by then: peers may have come while this one was opened.
+    tellPaths(open, context, scope.onPath, ending.signal);
     tellMapping(open, context);
     await untilAborted(running, context.signal);
   } finally {
+    ending.abort();
     await control?.close();
     if (peer !== undefined) await within(CLOSE_TIMEOUT_MS, peer.close());
     await folder.close();
@@ -148,7 +152,6 @@ function tellEdge(peer: CliPeer, { output }: CommandContext): void {
   });
 }
 
-/** After what the command says first: the router may have answered while the peer was opened. */
 function tellMapping(peer: CliPeer, { output }: CommandContext): void {
   const tell = (): void => {
     const { mapping } = peer.status();
@@ -159,23 +162,31 @@ function tellMapping(peer: CliPeer, { output }: CommandContext): void {
   tell();
 }
 
-function tellPaths(peer: CliPeer, { output }: CommandContext, onPath: PeerScopeOptions["onPath"]): void {
+function tellPaths(
+  peer: CliPeer,
+  { output }: CommandContext,
+  onPath: PeerScopeOptions["onPath"],
+  until: AbortSignal,
+): void {
   const known = new WeakSet<Session>();
   const tell = (session: Session, ended?: ErrorCode): void => {
     const why = ended?.startsWith("network/") === true ? ` (${ended})` : "";
     output.note(`${short(session.peerId)}: ${session.closed ? `gone${why}` : describePath(session.path)}`);
     onPath?.(session, ended);
   };
-  peer.addEventListener("session", (event) => {
-    const session = (event as CustomEvent<Session>).detail;
+  const look = (session: Session): void => {
     if (!known.has(session)) {
       // It is there a moment before its first path carries it.
       if (session.path.kind === "none") return;
       known.add(session);
-      session.addEventListener("close", (closed) => tell(session, (closed as CustomEvent<ErrorCode>).detail));
+      const onClose = (event: Event): void => tell(session, (event as CustomEvent<ErrorCode>).detail);
+      session.addEventListener("close", onClose, { signal: until });
     }
     tell(session);
-  });
+  };
+  const onSession = (event: Event): void => look((event as CustomEvent<Session>).detail);
+  peer.addEventListener("session", onSession, { signal: until });
+  for (const session of peer.sessions()) look(session);
 }
 
 /** Waits for a promise, but not longer; a failure to close is no failure of the command. */

@@ -6,7 +6,7 @@ import { openDataFolder } from "../../../peer/cli/data-folder.ts";
 import type { PeerOpenOptions } from "../../../peer/cli/peer-contract.ts";
 import type { PortMappingState } from "../../../peer/overlay/port-mapping.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
-import { FakePeer, ID_A, ID_B, start, temporaryFolder, TICKET } from "./fakes.ts";
+import { FakePeer, FakeSession, ID_A, ID_B, start, temporaryFolder, TICKET } from "./fakes.ts";
 
 test("up says it is ready, names peers once a path to them stands, and being stopped is success", async () => {
   const data = await temporaryFolder();
@@ -29,6 +29,30 @@ test("up says it is ready, names peers once a path to them stands, and being sto
   ]);
   expect(peer.options).toMatchObject({ only: "relay", listen: "127.0.0.1:0", dataDir: data });
   expect(peer.closed).toBe(1);
+});
+
+test("up names who came while it was opened, and says of them too that they are gone; not so when it goes itself", async () => {
+  const data = await temporaryFolder();
+  const [early, late] = [new FakeSession(), new FakeSession()];
+  const makePeer = (opened: PeerOpenOptions): FakePeer => {
+    const peer = new FakePeer(opened);
+    peer.linked.push(early);
+    peer.close = () => late.close();
+    return peer;
+  };
+  const running = start(["up", "--json"], { data, makePeer });
+  await running.stdout.contains('"peer"');
+  await early.close();
+  running.peers[0]?.dispatchEvent(new CustomEvent("session", { detail: late }));
+  running.stop();
+  expect(await running.exitCode).toBe(0);
+  expect(late.closed).toBe(true);
+  expect(running.stdout.events()).toMatchObject([
+    { event: "ready" },
+    { event: "peer", id: ID_B, path: "relay" },
+    { event: "peer", id: ID_B, path: "none", code: "session/closed" },
+    { event: "peer", id: ID_B, path: "relay" },
+  ]);
 });
 
 test("up says what the router does for its port, after it is ready", async () => {

@@ -194,8 +194,10 @@ export class FakePeer extends EventTarget implements CliPeer {
     return () => undefined;
   }
 
+  /** Those that stand when the command gets the peer. */
+  readonly linked: Session[] = [];
   sessions(): Session[] {
-    return [this.session];
+    return this.linked;
   }
 
   status(): ReturnType<CliPeer["status"]> {

@@ -421,6 +421,8 @@ export class Mesh {
     for (const entry of entries) {
       if (entry.key === this.#host.key || !from.digest.set(entry)) continue;
       if (this.#table.neighbours.has(entry.key)) continue;
+      // What waits here for that peer goes there.
+      this.#arrivals.ended(entry.key);
       this.#openings.learned();
       if (distance(entry.key, this.#host.key) < limit) delayMs = SIBLING_DELAY_MS;
       else delayMs ??= BUCKET_DELAY_MS;

@@ -4,16 +4,20 @@
  * SIGCOMM 2003). The best distance counted on travels with the request as a promise that the next hop must keep or
  * beat: without it requests wander among peers that all count on the same third.
  */
-import { distance, highBits, type MeshKey } from "./mesh-key.ts";
+import { distance, highBits, KEY_BITS, type MeshKey } from "./mesh-key.ts";
 import type { Neighbour } from "./neighbour.ts";
 
 /** What a halving of the distance still to go is worth, ms: the median link's round trip over six. */
 const MS_PER_BIT = 14;
 const WORD: number = 2 ** 32;
+/** No distance is as large: any hop may promise. */
+export const UNBOUNDED: number = 2 ** KEY_BITS;
 
 export interface RouteQuestion {
   readonly own: MeshKey;
   readonly target: MeshKey;
+  /** Only who is closer to the target counts. */
+  readonly below: number;
   /** Must not be stepped on again. */
   readonly path: readonly MeshKey[];
   readonly dead: readonly MeshKey[];
@@ -31,15 +35,13 @@ export interface RouteChoice {
 
 /** The neighbour to hand a request to, or undefined when nobody known is closer. */
 export function chooseHop(neighbours: Iterable<Neighbour>, question: RouteQuestion): RouteChoice | undefined {
-  return question.greedy
-    ? closestHop(neighbours, question, distance(question.own, question.target))
-    : lookAhead(neighbours, question);
+  return question.greedy ? closestHop(neighbours, question, question.below) : lookAhead(neighbours, question);
 }
 
 /** The neighbour closest to the target, when that is closer than `below`. */
 export function closestHop(
   neighbours: Iterable<Neighbour>,
-  { target, dead, avoid }: RouteQuestion,
+  { target, dead, avoid }: Pick<RouteQuestion, "target" | "dead" | "avoid">,
   below: number,
   path: readonly MeshKey[] = [],
 ): RouteChoice | undefined {
@@ -55,8 +57,8 @@ export function closestHop(
 }
 
 function lookAhead(neighbours: Iterable<Neighbour>, question: RouteQuestion): RouteChoice | undefined {
-  const { own, target, path, dead, promise, avoid } = question;
-  let limit = Math.min(distance(own, target), promise);
+  const { own, target, below, path, dead, promise, avoid } = question;
+  let limit = Math.min(below, promise);
   for (const step of path) limit = Math.min(limit, distance(step, target));
   const closed = new Set([...path, ...dead, own]);
   const targetHigh = highBits(target);

@@ -6,6 +6,7 @@ import type { Clock, Random, Timer } from "../../runtime.ts";
 import { BODY_BYTES_MAX, type Forward, type Reply } from "./mesh-messages.ts";
 import type { MeshKey } from "./mesh-key.ts";
 import type { Neighbour } from "./neighbour.ts";
+import { UNBOUNDED } from "./next-hop.ts";
 
 const TTL_FIRST = 24;
 const BUDGET_MS = 4_000;
@@ -26,8 +27,6 @@ const FIRST_RTT_MS = 150;
 const RTT_SMOOTHING = 0.1;
 
 const MID_COUNT: number = 2 ** 52;
-/** No distance is as large: any hop may promise. */
-export const UNBOUNDED: number = 2 ** 52;
 
 export interface Answer {
   readonly body: Uint8Array;

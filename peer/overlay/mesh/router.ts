@@ -10,8 +10,8 @@ import type { LinkTable } from "./link-table.ts";
 import { ACKS_MAX, DEAD_MAX, encodeMesh, type Forward, PATH_MAX, type Reply } from "./mesh-messages.ts";
 import { distance, type MeshKey } from "./mesh-key.ts";
 import type { Neighbour } from "./neighbour.ts";
-import { chooseHop, closestHop, type RouteChoice } from "./next-hop.ts";
-import { Requester, UNBOUNDED } from "./requester.ts";
+import { chooseHop, closestHop, type RouteChoice, type RouteQuestion, UNBOUNDED } from "./next-hop.ts";
+import { Requester } from "./requester.ts";
 
 const STRAYS_MAX = 3;
 /** Acknowledgements wait so long for company. */
@@ -155,49 +155,41 @@ export class Router {
     }
     if (request.open && this.#serve(request, false)) return undefined;
     if (through !== undefined && !through.isSuspect) {
-      this.#send({ neighbour: through, promise: UNBOUNDED }, request);
-      return through;
+      return this.#send({ neighbour: through, promise: UNBOUNDED }, request);
     }
     const neighbours = table.neighbours;
     const direct = request.exact ? neighbours.get(request.target) : undefined;
     if (direct !== undefined && !request.dead.includes(direct.key)) {
-      this.#send({ neighbour: direct, promise: 0 }, request);
-      return direct;
+      return this.#send({ neighbour: direct, promise: 0 }, request);
     }
-    const { target, path, promise, greedy } = request;
-    const question = { own, target, path, dead: withoutAsker(request), promise, greedy };
+    const question = questionOf(request, own);
     // Another first hop where there is one; the same again where there is none.
     const other = avoid === undefined ? undefined : chooseHop(neighbours.values(), { ...question, avoid });
     const choice = other ?? chooseHop(neighbours.values(), question);
-    if (choice !== undefined) {
-      this.#send(choice, request);
-      return choice.neighbour;
-    }
-    return this.#atMinimum(request);
+    return choice === undefined ? this.#atMinimum(request) : this.#send(choice, request);
   }
 
   /**
-   * Nobody promises more. A peer that is about to come is waited for; else the promise is dropped once, then only plain steps count, and then
-   * it ends here.
+   * Nobody promises more. A peer that is about to come is waited for; else the next best is looked for without the promise, then only plain
+   * steps count, and then it ends here.
    */
   #atMinimum(request: Forward): Neighbour | undefined {
     const { own, table, arrivals } = this.#options;
     const neighbours = table.neighbours;
     const { target, path, exact } = request;
-    const dead = withoutAsker(request);
     // One of its own may be what brings that peer here.
     if (exact && path.length > 0 && arrivals.wait(target, () => this.#route(request))) return undefined;
-    const question = { own, target, path, dead, promise: UNBOUNDED, greedy: true };
+    const question = { ...questionOf(request, own), promise: UNBOUNDED };
     if (!request.greedy) {
+      const again = request.promise === UNBOUNDED ? undefined : chooseHop(neighbours.values(), question);
+      if (again !== undefined) return this.#send(again, request);
       // For a key the best peer on the path may be the one to answer; for a peer it has looked already.
-      const step = closestHop(neighbours.values(), question, distance(own, target), exact ? path : []);
-      if (step !== undefined) {
-        this.#send(step, { ...request, greedy: true, promise: UNBOUNDED });
-        return step.neighbour;
-      }
+      const step = closestHop(neighbours.values(), question, question.below, exact ? path : []);
+      if (step !== undefined) return this.#send(step, { ...request, greedy: true, promise: UNBOUNDED });
     }
     if (!exact) {
-      this.#serve(request, true);
+      // Who asks for its own place would learn nothing from itself; there may be another copy under way.
+      if (question.below < UNBOUNDED) this.#serve(request, true);
       return undefined;
     }
     const stray =
@@ -210,15 +202,15 @@ export class Router {
       else this.#reply(request, false, new Uint8Array(0));
       return undefined;
     }
-    this.#send(stray, { ...request, greedy: false, promise: UNBOUNDED, strays: request.strays + 1 });
-    return stray.neighbour;
+    return this.#send(stray, { ...request, greedy: false, promise: UNBOUNDED, strays: request.strays + 1 });
   }
 
-  #send({ neighbour, promise }: RouteChoice, request: Forward): void {
+  /** @returns the neighbour that it goes to */
+  #send({ neighbour, promise }: RouteChoice, request: Forward): Neighbour {
     const { own, clock } = this.#options;
     if (this.#hops.size >= HOPS_PENDING_MAX) {
       this.dropped += 1;
-      return;
+      return neighbour;
     }
     const sent: Forward = { ...request, promise, path: [...request.path, own] };
     const timer = clock.setTimer(neighbour.timeoutMs, () => {
@@ -231,6 +223,7 @@ export class Router {
     neighbour.usedAtMs = clock.monotonicMs();
     this.#hops.set(request.mid, { neighbour, request, sentAtMs: neighbour.usedAtMs, timer });
     this.#options.send(neighbour, encodeMesh(sent), "forward");
+    return neighbour;
   }
 
   #reroute({ neighbour, request, timer }: Hop): void {
@@ -265,7 +258,7 @@ export class Router {
     }
     // Who asked may itself be suspect; a link to it is still the best way to it.
     const { own, table } = this.#options;
-    const question = { own, target: reply.origin, path: [], dead: [], promise: 0, greedy: true };
+    const question = { target: reply.origin, dead: [] };
     const towards =
       table.neighbours.get(reply.origin) ??
       closestHop(table.neighbours.values(), question, distance(own, reply.origin))?.neighbour;
@@ -307,7 +300,13 @@ export class Router {
   }
 }
 
-/** Peers that a request must not go to. Whoever asks for its own place wants to hear of others. */
-function withoutAsker({ target, origin, exact, dead }: Forward): readonly MeshKey[] {
-  return !exact && target === origin ? [...dead, origin] : dead;
+/** Whoever asks for its own place wants to hear of others: it is not gone to, and nobody has to be closer than it. */
+function questionOf(
+  { target, origin, exact, path, dead, promise, greedy }: Forward,
+  own: MeshKey,
+): RouteQuestion {
+  const question = { own, target, below: distance(own, target), path, dead, promise, greedy };
+  if (exact || target !== origin) return question;
+  if (own === origin) question.below = UNBOUNDED;
+  return { ...question, path: path.slice(1), dead: [...dead, origin] };
 }

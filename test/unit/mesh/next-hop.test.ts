@@ -17,7 +17,7 @@ function neighbour(
   return made;
 }
 
-const question = { own: 0, target: TOP, path: [], dead: [], promise: ANYTHING, greedy: false };
+const question = { own: 0, target: TOP, below: TOP, path: [], dead: [], promise: ANYTHING, greedy: false };
 
 test("whoever knows somebody closer goes before whoever is closer alone", () => {
   const near = neighbour(TOP + 2 ** 40, 50);
@@ -54,9 +54,11 @@ test("nobody is visited twice, and neither the dead nor the suspect are counted 
 
 test("greedy steps are plain: only a closer neighbour counts", () => {
   const knowing = neighbour(5, 20, [[TOP, 10]]);
-  expect(chooseHop([knowing], { ...question, own: TOP + 2, greedy: true })).toBeUndefined();
+  expect(chooseHop([knowing], { ...question, own: TOP + 2, below: 2, greedy: true })).toBeUndefined();
   const closer = neighbour(TOP + 1, 500);
-  expect(chooseHop([knowing, closer], { ...question, own: TOP + 2, greedy: true })?.neighbour).toBe(closer);
+  expect(chooseHop([knowing, closer], { ...question, own: TOP + 2, below: 2, greedy: true })?.neighbour).toBe(
+    closer,
+  );
   expect(closestHop([knowing, closer], question, Number.POSITIVE_INFINITY, [TOP + 1])?.neighbour).toBe(
     knowing,
   );

@@ -153,6 +153,41 @@ test.each([false, true])("who asks for its own place is not led back to itself, 
   expect(here.served).toEqual([1]);
 });
 
+const FAR = 2 ** 40;
+
+test("who asks for its own place is led on by what neighbours know, though nobody is closer than itself", () => {
+  const here = scripted(BETWEEN, LAST);
+  here.at(LAST).digest.set({ key: FAR + 1, rttMs: 20, x: 0, y: 0, height: 1 });
+  const own = { ...question(1), target: FAR, origin: FAR, exact: false, path: [FAR, BETWEEN] };
+  here.router.receiveForward(here.at(BETWEEN), own);
+  expect(kinds(here)).toEqual([`forward ${LAST}`]);
+  expect(here.served).toEqual([]);
+});
+
+test("who asks for its own place never gets its own answer: other neighbours are asked, and in the end nobody", () => {
+  const here = scripted(BETWEEN, LAST);
+  const answers: unknown[] = [];
+  const through = here.at(BETWEEN);
+  here.router.request(OWN, false, new Uint8Array(0), { through }, (answer) => answers.push(answer));
+  here.clock.advance(400);
+  through.suspectSinceMs = 400;
+  here.at(LAST).suspectSinceMs = 400;
+  here.clock.advance(5_000);
+  expect(kinds(here)).toContain(`forward ${LAST}`);
+  expect(here.served).toEqual([]);
+  expect(answers).toEqual([undefined]);
+});
+
+test("where nobody keeps a promise, the next best that anybody knows is gone to, and not only who is closer itself", () => {
+  const here = scripted(BETWEEN, LAST);
+  here.at(LAST).digest.set({ key: FAR + 9, rttMs: 20, x: 0, y: 0, height: 1 });
+  const promised = { ...question(1), target: FAR, exact: false, promise: 3 };
+  here.router.receiveForward(here.at(BETWEEN), promised);
+  expect(here.messages.map(({ message }) => message)).toContainEqual(
+    expect.objectContaining({ kind: "forward", promise: 9, greedy: false }),
+  );
+});
+
 test("one that does not come is denied after two seconds, and at once when nobody is expected", () => {
   const here = scripted(ASKER, BETWEEN);
   here.router.receiveForward(here.at(BETWEEN), question(1));

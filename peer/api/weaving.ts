@@ -3,6 +3,7 @@
  * its first session stands or something else needs it, and a moment after joining in any case, since others are to find it.
  */
 import { PeerloomError } from "../../shared/errors.ts";
+import { untilAborted } from "../overlay/abort.ts";
 import { backoffMs } from "../overlay/backoff.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Woven } from "./weave.ts";
@@ -41,20 +42,11 @@ export class Weaving {
     return this.#made;
   }
 
-  /** Something needs it now. @throws PeerloomError `peer/closed`; the signal's reason when aborted */
+  /** Something needs it now. @throws PeerloomError `peer/closed`, `aborted` */
   async need(signal?: AbortSignal): Promise<Woven> {
     this.#needed.abort();
     const made = this.begin();
-    if (signal === undefined) return made;
-    signal.throwIfAborted();
-    const { promise: aborted, reject } = Promise.withResolvers<never>();
-    const abort = (): void => reject(signal.reason as Error);
-    signal.addEventListener("abort", abort, { once: true });
-    try {
-      return await Promise.race([made, aborted]);
-    } finally {
-      signal.removeEventListener("abort", abort);
-    }
+    return signal === undefined ? made : untilAborted(made, signal);
   }
 
   close(): void {

@@ -6,7 +6,7 @@
 import { concatBytes, sha256, utf8 } from "../../shared/bytes.ts";
 import { PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../shared/limits.ts";
-import type { Clock, IceServer, RtcConnection, RtcSignal, WebRtcHost } from "../runtime.ts";
+import type { Clock, IceServer, Random, RtcConnection, RtcSignal, WebRtcHost } from "../runtime.ts";
 import { BaseLink } from "./base-link.ts";
 import { candidatesOf, type IceCandidate, type IceCandidates } from "./candidates.ts";
 import type { Link } from "./link.ts";
@@ -20,7 +20,9 @@ const SIGNALS_MAX = 64;
 /** Candidates of one side that are remembered; past that they are used and forgotten. */
 const CANDIDATES_MAX = 64;
 /** Lost in all of them once in more than a thousand times, on the busiest machine seen. */
-const ATTEMPTS = 4;
+const RETRIES_MAX = 3;
+/** The first waits so long at most, each further one twice as long: what has kept the machine busy may be over then. */
+const RETRY_MS = 50;
 
 export interface NegotiationOptions {
   readonly host: WebRtcHost;
@@ -45,16 +47,21 @@ export interface WebRtcNegotiation {
 /**
  * Makes a connection anew when it has failed at the very start: libdatachannel starts ICE before it notes the other's fingerprint, so that DTLS
  * fails at once where ICE is quicker, as on a busy machine. A fresh connection is another race.
- * @throws what the last attempt threw; at once what is not `link/failed`
+ * @throws what the last attempt threw; at once what is not `link/failed`; the signal's reason
  */
-export async function withFreshConnections<T>(attempt: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-  for (let left = ATTEMPTS - 1; ; left--) {
+export async function withFreshConnections<T>(
+  attempt: () => Promise<T>,
+  { clock, random }: { readonly clock: Pick<Clock, "sleep">; readonly random: Pick<Random, "unit"> },
+  signal?: AbortSignal,
+): Promise<T> {
+  for (let retry = 0; ; retry++) {
     try {
       return await attempt();
     } catch (error) {
       const isRace = error instanceof PeerloomError && error.code === "link/failed";
-      if (!isRace || left === 0 || signal?.aborted === true) throw error;
+      if (!isRace || retry === RETRIES_MAX) throw error;
     }
+    await clock.sleep(random.unit() * RETRY_MS * 2 ** retry, signal);
   }
 }
 

@@ -3,7 +3,7 @@
  * edge, WebRTC signalled by the rendezvous where no relay may be used. The first link that stands carries the session;
  * better ones are made behind its back (upgrader.ts).
  */
-import { type ErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
+import { PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import { type ChannelId, type PeerId, short } from "../../shared/ids.ts";
 import type { Identity } from "../identity/identity.ts";
 import { parseAddress } from "../links/address.ts";
@@ -15,6 +15,7 @@ import { SIGNAL_ID_BYTES, type SignalMessage } from "../links/signaller.ts";
 import type { Runtime } from "../runtime.ts";
 import type { PeerSession } from "../session/session.ts";
 import type { Sessions } from "../session/sessions.ts";
+import { waitWithin } from "../session/wait-within.ts";
 import type { Introducer } from "./introducer.ts";
 import { type Failure, unknownToPeers, whyNoPath } from "./no-path.ts";
 import type { PathAttempt } from "./path-attempt.ts";
@@ -99,7 +100,9 @@ export class Connector {
     this.remember(peerId, options.addresses ?? []);
     const standing = sessions.get(peerId);
     if (standing !== undefined && standing.path.kind !== "none") return standing;
-    return this.#deadline(this.#everyWay(peerId), peerId, timeoutMs, signal, runtime);
+    const late = (): PeerloomError =>
+      new PeerloomError("connect/timeout", `No answer from ${short(peerId)} within ${timeoutMs / 1000} s.`);
+    return waitWithin(runtime.clock, this.#everyWay(peerId), timeoutMs, signal, late);
   }
 
   /**
@@ -353,40 +356,15 @@ export class Connector {
       return await Promise.any(tries);
     } catch {
       signal.throwIfAborted();
+      // Their own dial may have come meanwhile, from where nobody would have found them.
+      const { sessions } = this.#options;
+      const theirs = (await sessions.begunBy(peerId, signal)) ?? sessions.get(peerId);
+      if (theirs !== undefined && theirs.path.kind !== "none") return theirs;
       throw whyNoPath(peerId, failures);
     }
   }
 
   async #headStart(delayMs: number, over: AbortSignal): Promise<void> {
     await this.#options.runtime.clock.sleep(delayMs, over).catch(() => {});
-  }
-
-  async #deadline(
-    attempt: Promise<PeerSession>,
-    peerId: PeerId,
-    timeoutMs: number,
-    signal: AbortSignal | undefined,
-    runtime: Runtime,
-  ): Promise<PeerSession> {
-    let stop = (): void => {};
-    const ended = new Promise<never>((_, reject) => {
-      const give = (code: ErrorCode, message: string, cause?: unknown): void => {
-        reject(new PeerloomError(code, message, { cause }));
-      };
-      const timer = runtime.clock.setTimer(timeoutMs, () => {
-        give("connect/timeout", `No answer from ${short(peerId)} within ${timeoutMs / 1000} s.`);
-      });
-      const abort = (): void => give("aborted", "Connecting was given up.", signal?.reason);
-      signal?.addEventListener("abort", abort, { once: true });
-      stop = () => {
-        timer.cancel();
-        signal?.removeEventListener("abort", abort);
-      };
-    });
-    try {
-      return await Promise.race([attempt, ended]);
-    } finally {
-      stop();
-    }
   }
 }

@@ -5,7 +5,8 @@
 import { PeerloomError } from "../../shared/errors.ts";
 import type { PeerId } from "../../shared/ids.ts";
 import type { FromRendezvous } from "../../shared/messages.ts";
-import type { Clock, Timer } from "../runtime.ts";
+import type { Clock } from "../runtime.ts";
+import { waitWithin } from "../session/wait-within.ts";
 import { abortError } from "./abort.ts";
 
 /** An edge that has not answered by then is taken for one that does not. */
@@ -48,25 +49,16 @@ export class RendezvousRequests {
     }
     const request = this.#next();
     const { promise, resolve, reject } = Promise.withResolvers<RendezvousAnswer>();
-    const timer: Timer = this.#clock.setTimer(REQUEST_TIMEOUT_MS, () => {
-      reject(
-        new PeerloomError(
-          "edge/unreachable",
-          `The edge did not answer within ${REQUEST_TIMEOUT_MS / 1000} s. Try again.`,
-        ),
+    const late = (): PeerloomError =>
+      new PeerloomError(
+        "edge/unreachable",
+        `The edge did not answer within ${REQUEST_TIMEOUT_MS / 1000} s. Try again.`,
       );
-    });
-    const abort = (): void => {
-      if (signal !== undefined) reject(abortError(signal));
-    };
-    signal?.addEventListener("abort", abort, { once: true });
     this.#pending.set(request, { resolve, reject });
     try {
       send(request);
-      return await promise;
+      return await waitWithin(this.#clock, promise, REQUEST_TIMEOUT_MS, signal, late);
     } finally {
-      timer.cancel();
-      signal?.removeEventListener("abort", abort);
       this.#pending.delete(request);
     }
   }

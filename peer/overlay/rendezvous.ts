@@ -9,7 +9,7 @@ import type { ChannelId, NetworkName, PeerId } from "../../shared/ids.ts";
 import type { Contact, FromRendezvous } from "../../shared/messages.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Runtime } from "../runtime.ts";
-import { abortError } from "./abort.ts";
+import { abortError, untilAborted } from "./abort.ts";
 import { DialOnDemand } from "./dial-on-demand.ts";
 import { type RendezvousAnswer, RendezvousRequests } from "./rendezvous-requests.ts";
 import { boundedAddresses, edgeError, type MemberMessage, RendezvousSocket } from "./rendezvous-socket.ts";
@@ -371,18 +371,13 @@ export class Rendezvous {
         if (error !== undefined) reject(error);
       }
     };
-    const abort = (): void => {
-      if (signal !== undefined) reject(abortError(signal));
-    };
     this.#watchers.add(look);
-    signal?.addEventListener("abort", abort, { once: true });
     look();
     try {
-      await promise;
+      await (signal === undefined ? promise : untilAborted(promise, signal));
     } finally {
       timer?.cancel();
       this.#watchers.delete(look);
-      signal?.removeEventListener("abort", abort);
     }
   }
 

@@ -72,10 +72,10 @@ export class RtcNegotiations {
     if (this.#running.size >= NEGOTIATIONS_MAX) {
       throw new PeerloomError("link/too-many", "Too many WebRTC connections are being negotiated.");
     }
-    const { random } = this.#options.runtime;
+    const { runtime } = this.#options;
     const attempt = (): Promise<Link> =>
-      this.#run(peerId, "offerer", random.bytes(SIGNAL_ID_BYTES), send, signal);
-    return withFreshConnections(attempt, signal);
+      this.#run(peerId, "offerer", runtime.random.bytes(SIGNAL_ID_BYTES), send, signal);
+    return withFreshConnections(attempt, runtime, signal);
   }
 
   /** Takes what a proved sender has signalled. */

@@ -113,7 +113,8 @@ export class PeerJsDoor extends EventTarget implements AsyncDisposable {
         "link/too-many",
         `This door has ${this.#connections.size} connections. Close some.`,
       );
-    return withFreshConnections(() => this.#connect(peer, this.#termsOf(options), signal), signal);
+    const attempt = (): Promise<PeerJsConnection> => this.#connect(peer, this.#termsOf(options), signal);
+    return withFreshConnections(attempt, this.#runtime, signal);
   }
 
   /**

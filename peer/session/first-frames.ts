@@ -39,17 +39,10 @@ export class FirstFrames {
   async next(clock: Clock, signal: AbortSignal): Promise<Frame> {
     signal.throwIfAborted();
     if (this.#frames.length === 0 && this.#closed === undefined) {
-      await new Promise<void>((resolve) => {
-        const done = (): void => {
-          timer.cancel();
-          signal.removeEventListener("abort", done);
-          this.#wake = undefined;
-          resolve();
-        };
-        const timer = clock.setTimer(HANDSHAKE_TIMEOUT_MS, done);
-        signal.addEventListener("abort", done);
-        this.#wake = done;
-      });
+      const woken = new AbortController();
+      this.#wake = () => woken.abort();
+      await clock.sleep(HANDSHAKE_TIMEOUT_MS, AbortSignal.any([signal, woken.signal])).catch(() => {});
+      this.#wake = undefined;
     }
     const frame = this.#frames.shift();
     if (frame !== undefined) return parseFrame(frame);

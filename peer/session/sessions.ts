@@ -21,6 +21,7 @@ import {
 } from "./handshake.ts";
 import { INSTANCE_BYTES } from "./hello.ts";
 import { PeerSession } from "./session.ts";
+import { waitWithin } from "./wait-within.ts";
 
 /** Links that have not said anything valid yet; past that new ones are closed. */
 const UNCLAIMED_MAX = 256;
@@ -106,6 +107,17 @@ export class Sessions {
     }
   }
 
+  /**
+   * The session of a hello of theirs that was answered, once they have proved themselves; undefined when there is none, or they do not in time.
+   * @throws the signal's reason
+   */
+  async begunBy(peerId: PeerId, signal: AbortSignal): Promise<PeerSession | undefined> {
+    if (!this.#isGreetedBy(peerId)) return undefined;
+    const begun = await this.#waitFor(peerId, HALF_OPEN_WAIT_MS, signal).catch(() => undefined);
+    signal.throwIfAborted();
+    return begun;
+  }
+
   /** Takes a link that the other side dialled. It is closed when nothing valid comes in time. */
   accept(link: Link): void {
     if (this.#closing.signal.aborted || this.#unclaimed >= UNCLAIMED_MAX) {
@@ -136,11 +148,8 @@ export class Sessions {
   // --- dialling ---
 
   async #greet(peerId: PeerId, frames: FirstFrames, signal: AbortSignal): Promise<PeerSession> {
-    if (this.#isGreetedBy(peerId)) {
-      const begun = await this.#waitFor(peerId, HALF_OPEN_WAIT_MS, signal).catch(() => undefined);
-      if (begun !== undefined) return attach(begun, frames, this.#options.runtime, signal);
-      signal.throwIfAborted();
-    }
+    const begun = await this.begunBy(peerId, signal);
+    if (begun !== undefined) return attach(begun, frames, this.#options.runtime, signal);
     const dial = this.#dialTo(peerId);
     dial.links += 1;
     try {
@@ -359,20 +368,12 @@ export class Sessions {
     const waiting = this.#waiting.get(peerId) ?? new Set();
     this.#waiting.set(peerId, waiting);
     const found = Promise.withResolvers<PeerSession>();
-    const abort = (): void =>
-      found.reject(toPeerloomError(signal.reason, "aborted", "Connecting was given up."));
-    const timer = clock.setTimer(timeoutMs, () => {
-      found.reject(
-        new PeerloomError("link/timeout", `${short(peerId)} began a session and did not finish it.`),
-      );
-    });
-    signal.addEventListener("abort", abort, { once: true });
+    const late = (): PeerloomError =>
+      new PeerloomError("link/timeout", `${short(peerId)} began a session and did not finish it.`);
     waiting.add(found.resolve);
     try {
-      return await found.promise;
+      return await waitWithin(clock, found.promise, timeoutMs, signal, late);
     } finally {
-      timer.cancel();
-      signal.removeEventListener("abort", abort);
       waiting.delete(found.resolve);
       if (waiting.size === 0) this.#waiting.delete(peerId);
     }

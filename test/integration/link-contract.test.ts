@@ -53,7 +53,7 @@ async function listenedPair(dial: (port: number) => Promise<Link>): Promise<Link
   }
 }
 
-const webrtcPair = (): Promise<LinkPair> => withFreshConnections(connectedPair);
+const webrtcPair = (): Promise<LinkPair> => withFreshConnections(connectedPair, runtime);
 
 async function connectedPair(): Promise<LinkPair> {
   const host = runtime.webrtc;

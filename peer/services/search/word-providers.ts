@@ -6,7 +6,7 @@
 import { toHex, utf8 } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
-import { abortError } from "../../overlay/abort.ts";
+import { untilAborted } from "../../overlay/abort.ts";
 import { backoffMs } from "../../overlay/backoff.ts";
 import type { Timer } from "../../runtime.ts";
 import type { Session } from "../../session/contract.ts";
@@ -100,6 +100,7 @@ export class WordProviders {
     await Promise.all(
       words.map(async (word) => {
         const told = records.providers(await this.#keyOf(word), { signal });
+        // The overlay's own deadlines are longer than some searches.
         for (const peer of await untilAborted(told, signal)) counts.set(peer, (counts.get(peer) ?? 0) + 1);
       }),
     );
@@ -185,13 +186,4 @@ export class WordProviders {
     const { network, runtime } = this.#options.host;
     return toHex(await runtime.hash.sha256(utf8(`peerloom/search/1\n${network}\n${word}`)));
   }
-}
-
-/** The overlay's own deadlines are longer than some searches. @throws the signal's reason */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = (): void => reject(abortError(signal));
-  if (signal.aborted) abort();
-  else signal.addEventListener("abort", abort, { once: true });
-  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", abort));
 }

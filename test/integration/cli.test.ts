@@ -24,6 +24,12 @@ interface Transfer {
   readonly megabytes?: number;
 }
 
+/** `share` of something in a folder, until the test is over. @returns the ticket */
+async function share(folder: string, name: string, edge: string): Promise<string> {
+  const sharing = new Command(["share", join(folder, name), "--edge", edge, "--data", join(folder, "a")]);
+  return String((await sharing.wait("shared"))["ticket"]);
+}
+
 /** `edge dev`, `share` and `get` in three processes; the claim is about the bytes and the path that carried them. */
 async function transfer({ only, sharer = "node", getter = "node", listen = true, megabytes = 20 }: Transfer) {
   const folder = await temporaryFolder();
@@ -97,15 +103,7 @@ test("a getter that is killed half-way resumes and fetches little twice", async 
   const url = await startEdge();
   const bytes = 200_000_000;
   const original = await randomFile(join(folder, "original"), bytes / 1_000_000);
-  const sharing = new Command([
-    "share",
-    join(folder, "original"),
-    "--edge",
-    url,
-    "--data",
-    join(folder, "a"),
-  ]);
-  const ticket = String((await sharing.wait("shared"))["ticket"]);
+  const ticket = await share(folder, "original", url);
   const copy = join(folder, "copy");
   const words = ["get", ticket, "-o", copy, "--edge", url, "--data", join(folder, "b"), "--only", "relay"];
 
@@ -201,15 +199,7 @@ describe("errors", () => {
 
     const url = await startEdge();
     await randomFile(join(folder, "original"), 1);
-    const sharing = new Command([
-      "share",
-      join(folder, "original"),
-      "--edge",
-      url,
-      "--data",
-      join(folder, "a"),
-    ]);
-    const ticket = String((await sharing.wait("shared"))["ticket"]);
+    const ticket = await share(folder, "original", url);
     await writeFile(join(folder, "taken"), "mine");
     const words = ["get", ticket, "-o", join(folder, "taken"), "--edge", url, "--data", join(folder, "b")];
     const refused = await finish(words);
@@ -237,15 +227,7 @@ describe("errors", () => {
     const folder = await temporaryFolder();
     const url = await startEdge();
     await randomFile(join(folder, "original"), 200);
-    const sharing = new Command([
-      "share",
-      join(folder, "original"),
-      "--edge",
-      url,
-      "--data",
-      join(folder, "a"),
-    ]);
-    const ticket = String((await sharing.wait("shared"))["ticket"]);
+    const ticket = await share(folder, "original", url);
     const words = [
       "get",
       ticket,
@@ -274,8 +256,7 @@ test("a folder with a subfolder arrives as it was", async () => {
   ];
   await writeFile(join(folder, "tree", "empty"), "");
   await symlink("/etc/hostname", join(folder, "tree", "link"));
-  const sharing = new Command(["share", join(folder, "tree"), "--edge", url, "--data", join(folder, "a")]);
-  const ticket = String((await sharing.wait("shared"))["ticket"]);
+  const ticket = await share(folder, "tree", url);
   const words = ["get", ticket, "-o", join(folder, "copy"), "--edge", url, "--data", join(folder, "b")];
   expect((await finish(words)).code).toBe(0);
   expect(await sha256File(join(folder, "copy", "a.bin"))).toBe(hashes[0]);

@@ -7,8 +7,8 @@ import { encodeMesh, MESH_VERSION } from "./mesh-messages.ts";
 import type { MeshKey } from "./mesh-key.ts";
 import type { Neighbour } from "./neighbour.ts";
 
-/** Changes of the table are told together. */
-const DELTA_DELAY_MS = 400;
+/** Changes of the table are told together, and soon: others find a newcomer by them. */
+const DELTA_DELAY_MS = 100;
 /** Others are told when a neighbour has moved so far, or its round trip has changed by this share. */
 const MOVED_MS = 30;
 const MOVED_SHARE = 0.5;

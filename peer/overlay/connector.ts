@@ -196,6 +196,10 @@ export class Connector {
     try {
       return await this.#attempt(peerId);
     } catch (error) {
+      // Their own dial may have come meanwhile, from where nobody would have found them.
+      const { sessions } = this.#options;
+      const theirs = (await sessions.begunBy(peerId, this.#closing.signal)) ?? sessions.get(peerId);
+      if (theirs !== undefined && theirs.path.kind !== "none") return theirs;
       const { code } = toPeerloomError(error, "connect/no-path", String(error));
       if (couldAsk || (code !== "peer/not-found" && code !== "connect/no-path")) throw error;
       await this.#options.needPeers();
@@ -356,10 +360,6 @@ export class Connector {
       return await Promise.any(tries);
     } catch {
       signal.throwIfAborted();
-      // Their own dial may have come meanwhile, from where nobody would have found them.
-      const { sessions } = this.#options;
-      const theirs = (await sessions.begunBy(peerId, signal)) ?? sessions.get(peerId);
-      if (theirs !== undefined && theirs.path.kind !== "none") return theirs;
       throw whyNoPath(peerId, failures);
     }
   }

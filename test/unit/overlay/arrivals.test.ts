@@ -1,11 +1,9 @@
 import { expect, test } from "vitest";
-import { seededRandom } from "../../../peer/adapters/sim/random.ts";
 import { SyncClock } from "../../../peer/adapters/sim/sync-clock.ts";
 import { Arrivals } from "../../../peer/overlay/mesh/arrivals.ts";
-import { LINK_BUDGETS } from "../../../peer/overlay/mesh/link-table.ts";
-import { decodeMesh, encodeMesh, type MeshMessage } from "../../../peer/overlay/mesh/mesh-messages.ts";
-import { Mesh } from "../../../peer/overlay/mesh/mesh.ts";
+import { encodeMesh, type MeshMessage } from "../../../peer/overlay/mesh/mesh-messages.ts";
 import type { MeshLink } from "../../../peer/overlay/mesh/neighbour.ts";
+import { loneMesh } from "../mesh/lone-mesh.ts";
 
 test("what waits for a peer goes on once: when it comes, or when it is late", () => {
   const clock = new SyncClock();
@@ -43,25 +41,9 @@ test("few are expected, few wait for each, and none after the end", () => {
 });
 
 test("what waits for a peer goes to a neighbour that has its link first", () => {
-  const clock = new SyncClock();
-  const mesh = new Mesh({
-    clock,
-    random: seededRandom("arrivals"),
-    key: 1,
-    budget: LINK_BUDGETS.browser,
-    contact: () => new Uint8Array(0),
-    open: () => {},
-    deliver: () => {},
-  });
-  const forwarded: number[] = [];
-  const linkTo = (key: number): MeshLink => ({
-    key,
-    contact: new Uint8Array(0),
-    send: (bytes) => {
-      if (decodeMesh(bytes).kind === "forward") forwarded.push(key);
-    },
-    close: () => {},
-  });
+  const { mesh, linkTo, sent } = loneMesh(1);
+  const forwarded = (): number[] =>
+    sent.filter(({ message }) => message.kind === "forward").map(({ to }) => to);
   const [asker, other] = [linkTo(2 ** 50), linkTo(2 ** 49)];
   mesh.add(asker);
   mesh.add(other);
@@ -69,7 +51,7 @@ test("what waits for a peer goes to a neighbour that has its link first", () => 
   mesh.expect(newcomer);
   const place = { x: 0, y: 0, height: 1 };
   const say = (link: MeshLink, message: MeshMessage): void => mesh.receive(link, encodeMesh(message));
-  forwarded.length = 0; // It has looked for its own place.
+  sent.length = 0; // It has looked for its own place.
   say(asker, {
     kind: "forward",
     mid: 1,
@@ -86,8 +68,8 @@ test("what waits for a peer goes to a neighbour that has its link first", () => 
     dead: [],
     body: new Uint8Array(0),
   });
-  expect(forwarded).toEqual([]);
+  expect(forwarded()).toEqual([]);
   say(other, { kind: "delta", place, entries: [{ key: newcomer, rttMs: 20, ...place }], gone: [] });
-  expect(forwarded).toEqual([other.key]);
+  expect(forwarded()).toEqual([other.key]);
   mesh.kill();
 });

@@ -11,7 +11,7 @@ import type { Metafile } from "esbuild";
  */
 export const WEB_BUDGET: { readonly coreGzipBytesMax: number; readonly allGzipBytesMax: number } = {
   coreGzipBytesMax: 60 * 1024,
-  allGzipBytesMax: 166 * 1024,
+  allGzipBytesMax: 167 * 1024,
 };
 
 export interface PartSize {

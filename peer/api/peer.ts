@@ -410,7 +410,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
     const introducer = this.#introducer;
     if (rendezvous === undefined || introducer === undefined) return;
     introducer.onSignal = (from, message) => {
-      this.#receiveSignal(from, message, (answer) => introducer.signal(from, answer));
+      this.#receiveSignal(from, message, (answer) => introducer.signal(from, answer), true);
     };
     introducer.onRelayOffer = (from, grant) => {
       this.#connector.acceptRelay(from, grant).catch((error: unknown) => {
@@ -513,10 +513,15 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#receiveSignal(session.peerId, message, (answer) => session.sendSignal(encodeSignal(answer)));
   }
 
-  #receiveSignal(from: PeerId, message: SignalMessage, answer: (message: SignalMessage) => void): void {
+  #receiveSignal(
+    from: PeerId,
+    message: SignalMessage,
+    answer: (message: SignalMessage) => void,
+    byEdge = false,
+  ): void {
     if (message.kind === "rtc") {
       this.#rtc?.receive(from, message.connectionId, message.signal, answer);
-      if (message.signal.kind === "offer") this.#woven?.overlay?.offered(from);
+      if (message.signal.kind === "offer") this.#woven?.overlay?.offered(from, byEdge);
     } else if (message.kind === "refuse") this.#rtc?.refused(from, message.id, message.code);
     else if (message.kind === "meet") this.#woven?.beacons?.meet();
     else if (message.kind === "dial" && message.addresses.length > 0)

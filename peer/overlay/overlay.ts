@@ -132,9 +132,9 @@ export class Overlay {
     return this.#mesh?.isReady ?? false;
   }
 
-  /** A peer offers a direct connection, which is to be a link if there is room: requests for that peer wait for it. */
-  offered(peerId: PeerId): void {
-    this.#spawn(this.#keyOf(peerId).then((key) => this.#mesh?.expect(key)));
+  /** A peer offers a direct connection, which is to be a link if there is room: requests for that peer wait for it. `byEdge`: it may be new. */
+  offered(peerId: PeerId, byEdge: boolean): void {
+    this.#spawn(this.#keyOf(peerId).then((key) => this.#mesh?.expect(key, byEdge)));
   }
 
   /** Whether this peer introduces newcomers at the rendezvous. */

@@ -165,7 +165,9 @@ export class World implements PipeWorld {
     const byEdge = (some: readonly SimPeer[], done: () => void): void => {
       for (const contact of some) {
         this.#joinMessage(peer, SIGNALS_PER_CONTACT);
-        this.clock.setTimer(edgeMs + this.rttMs(peer, contact) / 2, () => contact.mesh.expect(peer.key));
+        this.clock.setTimer(edgeMs + this.rttMs(peer, contact) / 2, () =>
+          contact.mesh.expect(peer.key, true),
+        );
         this.clock.setTimer(edgeMs + this.rttMs(peer, contact), () => this.#openLater(peer, contact, done));
       }
     };
@@ -256,7 +258,7 @@ export class World implements PipeWorld {
     const drawnMs = OPEN_MS_MEDIAN * Math.exp(OPEN_SPREAD * normal(this.random));
     const takesMs = canLink(a, b) ? Math.min(Math.max(drawnMs, OPEN_MS_MIN), OPEN_MS_MAX) : OPEN_FAILS_MS;
     this.clock.setTimer(takesMs, () => {
-      this.connect(a, b);
+      if (a.mesh.accepts(b.key) && b.mesh.accepts(a.key)) this.connect(a, b);
       done(a.links.has(b.key));
     });
   }

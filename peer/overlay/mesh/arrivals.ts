@@ -4,6 +4,7 @@
  */
 import type { Clock, Timer } from "../../runtime.ts";
 import type { MeshKey } from "./mesh-key.ts";
+import type { MeshContact } from "./openings.ts";
 
 /** ICE, DTLS and the handshake take less, as a rule; who asks gives up after 5 s. */
 const ARRIVAL_MS_MAX = 2_000;
@@ -15,6 +16,9 @@ const WAITING_MAX = 16;
 interface Arrival {
   readonly timer: Timer;
   readonly waiting: (() => void)[];
+  readonly isNewcomer: boolean;
+  /** Those who belong beside it, as far as they are known. */
+  beside: readonly MeshContact[];
 }
 
 export class Arrivals {
@@ -25,12 +29,24 @@ export class Arrivals {
     this.#clock = clock;
   }
 
-  /** Its offer was taken. */
-  expect(key: MeshKey): void {
-    if (this.#expected.has(key)) return;
+  /** Its offer was taken. @returns false when it is expected already */
+  expect(key: MeshKey, isNewcomer = false): boolean {
+    if (this.#expected.has(key)) return false;
     const timer = this.#clock.setTimer(ARRIVAL_MS_MAX, () => this.ended(key));
-    this.#expected.set(key, { timer, waiting: [] });
+    this.#expected.set(key, { timer, waiting: [], isNewcomer, beside: [] });
     if (this.#expected.size > EXPECTED_MAX) this.ended(this.#expected.keys().next().value as MeshKey);
+    return true;
+  }
+
+  /** An edge has sent it here. */
+  isNewcomer(key: MeshKey): boolean {
+    return this.#expected.get(key)?.isNewcomer === true;
+  }
+
+  /** Its place was looked for while it is on its way. */
+  placed(key: MeshKey, beside: readonly MeshContact[] = []): void {
+    const arrival = this.#expected.get(key);
+    if (arrival !== undefined) arrival.beside = beside;
   }
 
   /**
@@ -44,13 +60,14 @@ export class Arrivals {
     return true;
   }
 
-  /** It has come, or will not. What waits for it goes on. */
-  ended(key: MeshKey): void {
+  /** It has come, or will not. What waits for it goes on. @returns those who belong beside it */
+  ended(key: MeshKey): readonly MeshContact[] {
     const arrival = this.#expected.get(key);
-    if (arrival === undefined) return;
+    if (arrival === undefined) return [];
     this.#expected.delete(key);
     arrival.timer.cancel();
     for (const goOn of arrival.waiting) goOn();
+    return arrival.beside;
   }
 
   /** What waits is dropped. */

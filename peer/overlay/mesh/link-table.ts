@@ -76,8 +76,9 @@ export class LinkTable {
     this.#siblingDistance = undefined;
   }
 
-  get isFull(): boolean {
-    return this.size >= this.#budget.max;
+  /** For links beyond the budget by so many. */
+  hasRoom(beyond: number): boolean {
+    return this.size < this.#budget.max + beyond;
   }
 
   /** Neighbours by rising distance, at most so many. */

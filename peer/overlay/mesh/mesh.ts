@@ -28,6 +28,8 @@ const TICK_MS = 1_000;
 const SELF_LOOKUP_MS = 30_000;
 /** A newcomer does so with its first links, each time through the latest. */
 const SELF_LOOKUP_LINKS: readonly number[] = [1, 3, 6];
+/** Links beyond the budget, for newcomers that would have to begin elsewhere. */
+const GUESTS_MAX = 8;
 /** Enough links to be found by everybody and to find everybody. */
 export const READY_LINKS = 8;
 
@@ -203,12 +205,17 @@ export class Mesh {
 
   /** Whether a link that another peer asks for would be taken. */
   accepts(key: MeshKey): boolean {
-    return !this.#closed && (!this.#table.isFull || this.#table.isSibling(key));
+    return this.#hasRoomFor(key, this.#arrivals.isNewcomer(key));
   }
 
-  /** Another peer's offer of a link was taken: until the link stands, or for 2 s, requests for that peer wait for it here. */
-  expect(key: MeshKey): void {
-    if (!this.has(key) && this.accepts(key)) this.#arrivals.expect(key);
+  /** Another peer's offer of a link was taken: until the link stands, or for 2 s, requests for that peer wait for it here. For a newcomer, whom
+   * an edge has sent, whoever is closest to it is told meanwhile, and it is told who belongs beside it once it is here. */
+  expect(key: MeshKey, isNewcomer = false): void {
+    if (this.has(key) || !this.#hasRoomFor(key, isNewcomer)) return;
+    if (!this.#arrivals.expect(key, isNewcomer) || !isNewcomer) return;
+    this.#router.request(key, false, encode([ASK.closest, true]), {}, (answer) => {
+      if (answer !== undefined) this.#arrivals.placed(key, readContacts(answer.body));
+    });
   }
 
   // --- links ---
@@ -227,7 +234,8 @@ export class Mesh {
     this.#failures.ping(neighbour);
     this.#host.changed?.();
     this.service?.changed(undefined);
-    this.#arrivals.ended(key);
+    for (const beside of this.#arrivals.ended(key))
+      if (beside.key !== this.key) this.#send(neighbour, { kind: "contact", ...beside });
     // Newly come, or again after all links were lost: whoever is closest names those who belong beside us. One answer may be lost, or not
     // the whole truth.
     if (this.#table.size === 1) this.#selfLookups = 0;
@@ -383,8 +391,8 @@ export class Mesh {
         return;
       }
       case "contact":
-        if (!this.#merger.told(from, message.key, message.contact))
-          this.#openings.told(message.key, message.contact);
+        if (this.#merger.told(from, message.key, message.contact)) return;
+        if (!this.#openings.told(message.key, message.contact) && !this.isReady) this.#meet([message]);
         return;
       case "bye":
         // Gone, or full: whoever still names it would have us ask in vain.
@@ -441,7 +449,10 @@ export class Mesh {
         if (!request.exact) return false;
         this.#host.deliver(fields.bytes(0, BODY_BYTES_MAX), request.origin, answer);
       } else if (ask === ASK.closestKeys) answer(encode(this.closest(request.target, SIBLINGS)));
-      else answer(this.#closestTo(request.target));
+      else {
+        if (fields.hasMore && fields.boolean()) this.expect(request.target);
+        answer(this.#closestTo(request.target));
+      }
       return true;
     } catch (error) {
       if (error instanceof PeerloomError) return false;
@@ -525,6 +536,11 @@ export class Mesh {
       if (answer === undefined || !(readKeys(answer.body) ?? []).some(isNew)) return;
       this.lookup(key, (found) => this.#meet(found?.contacts ?? []), { through });
     });
+  }
+
+  #hasRoomFor(key: MeshKey, isNewcomer: boolean): boolean {
+    const hasRoom = this.#table.hasRoom(isNewcomer ? GUESTS_MAX : 0);
+    return !this.#closed && (hasRoom || this.#table.isSibling(key));
   }
 
   #meet(contacts: readonly MeshContact[]): void {

@@ -18,6 +18,8 @@ const OPENS_BURST = 8;
 const OPENS_FIRST = 24;
 /** Nobody else opens links to a newcomer, so it need not wait for whom it would cross. */
 const HASTE = 0.2;
+/** Whoever is told of more contacts, asked or not, opens no more at once. */
+const TOLD_MAX = 64;
 const OPEN_TIMEOUT_MS = 15_000;
 /** A candidate that could not be reached is left alone for so long, doubling. */
 const BACKOFF_FIRST_MS = 30_000;
@@ -100,15 +102,17 @@ export class Openings {
     const { key } = contact;
     const { own, table } = this.#options;
     if (key === own || table.neighbours.has(key) || this.#opening.has(key)) return;
+    if (this.#opening.size === TOLD_MAX) return;
     this.#begin(key);
     this.#options.open(contact, (opened) => this.ended(key, opened));
   }
 
-  /** A neighbour has told a contact; empty when it is gone. */
-  told(key: MeshKey, contact: Uint8Array): void {
-    if (!this.#asked.delete(key)) return;
+  /** A neighbour has told a contact; empty when it is gone. @returns whether it was asked for here */
+  told(key: MeshKey, contact: Uint8Array): boolean {
+    if (!this.#asked.delete(key)) return false;
     if (contact.length === 0) this.ended(key, false);
     else this.#options.open({ key, contact }, (opened) => this.ended(key, opened));
+    return true;
   }
 
   /** The link stands, whoever made it, or it could not be made. */

@@ -11,15 +11,18 @@ export function loneMesh(key: MeshKey): {
   readonly mesh: Mesh;
   readonly linkTo: (key: MeshKey) => MeshLink;
   readonly sent: { readonly to: MeshKey; readonly message: MeshMessage }[];
+  /** Whom it tried to link to; nothing came of it. */
+  readonly opened: MeshKey[];
 } {
   const sent: { to: MeshKey; message: MeshMessage }[] = [];
+  const opened: MeshKey[] = [];
   const mesh = new Mesh({
     clock: new SyncClock(),
     random: seededRandom("lone mesh"),
     key,
     budget: LINK_BUDGETS.browser,
     contact: () => new Uint8Array(0),
-    open: () => {},
+    open: (contact) => opened.push(contact.key),
     deliver: () => {},
   });
   const linkTo = (to: MeshKey): MeshLink => ({
@@ -28,5 +31,5 @@ export function loneMesh(key: MeshKey): {
     send: (bytes) => sent.push({ to, message: decodeMesh(bytes) }),
     close: () => {},
   });
-  return { mesh, linkTo, sent };
+  return { mesh, linkTo, sent, opened };
 }

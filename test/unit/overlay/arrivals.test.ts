@@ -24,6 +24,22 @@ test("what waits for a peer goes on once: when it comes, or when it is late", ()
   expect(went).toHaveLength(2);
 });
 
+test("who has come is told who belongs beside it, as far as that was found out in time", () => {
+  const arrivals = new Arrivals(new SyncClock());
+  const beside = [{ key: 7, contact: new Uint8Array([7]) }];
+  expect(arrivals.expect(1, true)).toBe(true);
+  expect(arrivals.expect(1)).toBe(false);
+  arrivals.expect(2);
+  expect([1, 2, 3].map((key) => arrivals.isNewcomer(key))).toEqual([true, false, false]);
+  arrivals.placed(1, beside);
+  arrivals.placed(3, beside);
+  expect([1, 2, 3].map((key) => arrivals.ended(key))).toEqual([beside, [], []]);
+  arrivals.placed(1, beside);
+  expect(arrivals.isNewcomer(1)).toBe(false);
+  expect(arrivals.ended(1)).toEqual([]);
+  arrivals.close();
+});
+
 test("few are expected, few wait for each, and none after the end", () => {
   const clock = new SyncClock();
   const arrivals = new Arrivals(clock);

@@ -471,9 +471,12 @@ export class Peer extends EventTarget implements AsyncDisposable {
   }
 
   #begun(session: PeerSession): void {
+    let isTold = false;
     const tell = (): void => {
       this.#woven?.overlay?.update(session);
-      this.dispatchEvent(new CustomEvent("session", { detail: session }));
+      // It is there a moment before its first path carries it.
+      isTold ||= session.path.kind !== "none";
+      if (isTold) this.dispatchEvent(new CustomEvent("session", { detail: session }));
     };
     session.addEventListener("path", tell);
     session.addEventListener("path", () => {

@@ -45,6 +45,21 @@ describe("a session begins on the path that is allowed", () => {
   });
 });
 
+test("a session is told of, on both sides, once it has a path", async () => {
+  const common = { edge: edge.url, network: `peers-${networks++}`, listen: "127.0.0.1:0" };
+  const both = [await openPeer(common), await openPeer(common)] as const;
+  const told: string[][] = both.map((peer) => {
+    const kinds: string[] = [];
+    peer.addEventListener("session", (event) => kinds.push((event as CustomEvent<Session>).detail.path.kind));
+    return kinds;
+  });
+  await checkEcho(await both[0].connect(both[1].id), randomBytes(1_000));
+  for (const kinds of told) {
+    expect(kinds.length).toBeGreaterThan(0);
+    expect(kinds).not.toContain("none");
+  }
+});
+
 describe("a session moves to the better path by itself", () => {
   test("from the relay to WebRTC when nobody listens", async () => {
     const { session } = await pair({ overlay: false });

@@ -12,7 +12,7 @@ import { ChildCommand } from "./child-command.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { formatBytes, formatSeconds, SpeedMeter } from "../api/quantities.ts";
 import { transferLine } from "./format.ts";
-import { untilAborted } from "./with-peer.ts";
+import { untilAborted } from "../overlay/abort.ts";
 
 export const demo: Command = {
   name: "demo",

@@ -5,7 +5,7 @@ import { networkKindOf, requireNetworkName } from "../../shared/ids.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { dataFolderPath, openDataFolder } from "./data-folder.ts";
 import { networkOptions } from "./network-options.ts";
-import { untilAborted } from "./with-peer.ts";
+import { untilAborted } from "../overlay/abort.ts";
 
 export const doctor: Command = {
   name: "doctor",

@@ -5,7 +5,8 @@ import type { Session } from "../session/contract.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { EchoStream } from "./echo-stream.ts";
 import type { CliPeer } from "./peer-contract.ts";
-import { describePath, untilAborted, withPeer } from "./with-peer.ts";
+import { describePath, withPeer } from "./with-peer.ts";
+import { untilAborted } from "../overlay/abort.ts";
 
 /** A pong that has not come by then is lost; a session that moves between paths takes up to three seconds. */
 const PONG_TIMEOUT_MS = 10_000;

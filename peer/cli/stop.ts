@@ -4,6 +4,7 @@
  * process at once.
  */
 import process from "node:process";
+import { PeerloomError } from "../../shared/errors.ts";
 import type { Command } from "./command.ts";
 import type { CliSignals } from "./run.ts";
 
@@ -27,7 +28,7 @@ export function processSignals(): CliSignals {
       return;
     }
     stoppedAtMs = nowMs;
-    controller.abort();
+    controller.abort(new PeerloomError("aborted", "Interrupted."));
     setTimeout(exitNow, STOP_TIMEOUT_MS).unref();
   };
   const onReaderGone = (): void => {

@@ -3,8 +3,9 @@
  * about edge and paths that every command owes the user. Everything is closed in reverse order however the command
  * ends, and a `process.exit` in between leaves neither lock nor socket behind.
  */
-import { type ErrorCode, PeerloomError } from "../../shared/errors.ts";
+import type { ErrorCode } from "../../shared/errors.ts";
 import { short } from "../../shared/ids.ts";
+import { untilAborted } from "../overlay/abort.ts";
 import type { PathInfo, Session } from "../session/contract.ts";
 import type { CommandContext } from "./command.ts";
 import { type ControlServer, serveControl } from "./control-socket.ts";
@@ -85,16 +86,6 @@ export async function withPeer(
 export function untilStopped(signal: AbortSignal): Promise<void> {
   return untilAborted(new Promise<void>(() => undefined), signal).catch((error: unknown) => {
     if (!signal.aborted) throw error;
-  });
-}
-
-/** @throws PeerloomError `aborted` as soon as the signal is; the promise's own failure otherwise */
-export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(new PeerloomError("aborted", "Interrupted."));
-    void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort, { once: true });
   });
 }
 

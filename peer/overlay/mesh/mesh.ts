@@ -1,24 +1,26 @@
 /**
  * One peer's place in the overlay: neighbours come and go, each is told what the others are (announcer.ts), the silent are found
- * out (failure-detector.ts), the missing are replaced by candidates that neighbours name, and requests are routed (router.ts). Synchronous and free of
+ * out (failure-detector.ts), the missing are replaced by candidates that neighbours name (openings.ts), and requests are routed (router.ts) and answered (answers.ts). Synchronous and free of
  * promises, so that the simulator runs tens of thousands of these very objects on one clock.
  */
-import { decode, encode, FieldReader } from "../../../shared/codec.ts";
+import { encode } from "../../../shared/codec.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { Clock, Random, Timer } from "../../runtime.ts";
 import { spreadMs } from "../backoff.ts";
+import { Answers } from "./answers.ts";
 import { Announcer } from "./announcer.ts";
 import { Arrivals } from "./arrivals.ts";
 import { OwnCoordinate, type Coordinate } from "./coordinate.ts";
 import type { DigestEntry } from "./digest.ts";
 import { FailureDetector } from "./failure-detector.ts";
-import { type LinkBudget, LinkTable, SIBLINGS } from "./link-table.ts";
-import { BODY_BYTES_MAX, decodeMesh, encodeMesh, type Forward, type MeshMessage } from "./mesh-messages.ts";
+import { type LinkBudget, LinkTable } from "./link-table.ts";
+import { decodeMesh, encodeMesh, type MeshMessage } from "./mesh-messages.ts";
 import { Merger } from "./merger.ts";
 import { distance, KEY_BITS, type MeshKey } from "./mesh-key.ts";
+import type { MeshService } from "./mesh-service.ts";
 import { type MeshLink, Neighbour } from "./neighbour.ts";
 import { BUCKET_DELAY_MS, type MeshContact, Openings, SIBLING_DELAY_MS } from "./openings.ts";
-import { ASK, ASK_MAX, BODY_LIMITS, readContacts, readKeys } from "./requests.ts";
+import { ASK, readContacts, readKeys } from "./requests.ts";
 import type { Answer, RequestOptions } from "./requester.ts";
 import { Router } from "./router.ts";
 
@@ -34,32 +36,6 @@ const GUESTS_MAX = 8;
 export const READY_LINKS = 8;
 
 export type Traffic = "greet" | "delta" | "ping" | "forward" | "ack" | "reply" | "contact" | "bye" | "note";
-
-/** A request for a key, as a service sees it. */
-export interface KeyRequest {
-  readonly target: MeshKey;
-  readonly body: Uint8Array;
-  /** Nobody closer to the key is known; else it goes on when it is not answered here. */
-  readonly ends: boolean;
-  /** The neighbour it came from; undefined: this peer asks. */
-  readonly from: MeshKey | undefined;
-  /** Who asks, by its own word. */
-  readonly origin: MeshKey;
-}
-
-/** What lives at keys, as records do: answers requests for keys and keeps in touch with neighbours. */
-export interface MeshService {
-  /** @returns whether it is answered here; `answer` is called once at most, now or later, with at most `BODY_BYTES_MAX` bytes */
-  serve(request: KeyRequest, answer: (body: Uint8Array) => void): boolean;
-  /** A note of the same service of a neighbour. */
-  receive(from: MeshKey, note: Uint8Array): void;
-  /** An answer to somebody else passes. */
-  passed(body: Uint8Array): void;
-  /** A neighbour has come, or is gone. */
-  changed(gone: MeshKey | undefined): void;
-  /** This peer leaves: what others must have is told now. */
-  leave(): void;
-}
 
 /** What the mesh asks of the peer it is part of. */
 export interface MeshHost {
@@ -89,6 +65,7 @@ export class Mesh {
   readonly #host: MeshHost;
   readonly #table: LinkTable;
   readonly #router: Router;
+  readonly #answers: Answers;
   readonly #place: OwnCoordinate;
   readonly #openings: Openings;
   readonly #merger: Merger;
@@ -137,7 +114,7 @@ export class Mesh {
       random: host.random,
       table: this.#table,
       arrivals: this.#arrivals,
-      serve: (request, ends, answer) => this.#serve(request, ends, answer),
+      serve: (...request) => this.#answers.serve(...request),
       passed: (body) => this.service?.passed(body),
       send: (neighbour, message, what) => this.#sendBytes(neighbour, message, what),
       suspect: (neighbour) => this.#failures.suspect(neighbour),
@@ -152,6 +129,15 @@ export class Mesh {
       ask: (via, key) => this.#send(via, { kind: "who", key }),
       open: (contact) => this.#openings.open(contact),
       deliver: (...message) => host.deliver(...message),
+    });
+    this.#answers = new Answers({
+      own: host.key,
+      table: this.#table,
+      merger: this.#merger,
+      contact: () => host.contact(),
+      service: () => this.service,
+      deliver: (...message) => host.deliver(...message),
+      expect: (key) => this.expect(key),
     });
     this.#repeat(TICK_MS, () => this.#tick());
     this.#repeat(SELF_LOOKUP_MS, () => this.#lookForSelf(this.#anyNeighbour()));
@@ -436,49 +422,6 @@ export class Mesh {
       else delayMs ??= BUCKET_DELAY_MS;
     }
     if (delayMs !== undefined) this.#openings.plan(delayMs);
-  }
-
-  #serve(request: Forward, ends: boolean, answer: (body: Uint8Array) => void): boolean {
-    try {
-      const fields = new FieldReader(decode(request.body, BODY_LIMITS), "request");
-      const ask = fields.integer(0, ASK_MAX);
-      if (ask === ASK.service) return this.#serveKey(request, fields.bytes(0, BODY_BYTES_MAX), ends, answer);
-      if (!ends) return false;
-      if (ask >= ASK.meet) return this.#merger.serve(ask, fields, request, answer);
-      if (ask === ASK.deliver) {
-        if (!request.exact) return false;
-        this.#host.deliver(fields.bytes(0, BODY_BYTES_MAX), request.origin, answer);
-      } else if (ask === ASK.closestKeys) answer(encode(this.closest(request.target, SIBLINGS)));
-      else {
-        if (fields.hasMore && fields.boolean()) this.expect(request.target);
-        answer(this.#closestTo(request.target));
-      }
-      return true;
-    } catch (error) {
-      if (error instanceof PeerloomError) return false;
-      throw error;
-    }
-  }
-
-  #serveKey(
-    { target, exact, path, origin }: Forward,
-    body: Uint8Array,
-    ends: boolean,
-    answer: (body: Uint8Array) => void,
-  ): boolean {
-    if (exact || this.service === undefined) return false;
-    return this.service.serve({ target, body, ends, from: path.at(-1), origin }, answer);
-  }
-
-  #closestTo(target: MeshKey): Uint8Array {
-    const own = [this.#host.key, this.#host.contact()];
-    const others = this.#table.closest(target, SIBLINGS).map(({ key, link }) => [key, link.contact]);
-    let room = BODY_BYTES_MAX - 16;
-    const fitting = [own, ...others].filter(([, contact]) => {
-      room -= (contact as Uint8Array).length + 16;
-      return room > 0;
-    });
-    return encode([fitting]);
   }
 
   // --- who is there ---

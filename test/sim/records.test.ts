@@ -4,7 +4,7 @@ import { SyncClock } from "../../peer/adapters/sim/sync-clock.ts";
 import { LINK_BUDGETS } from "../../peer/overlay/mesh/link-table.ts";
 import { distance, meshKeyOf } from "../../peer/overlay/mesh/mesh-key.ts";
 import { getRecords, putRecord, type PutResult } from "../../peer/services/records/client.ts";
-import { REPLICAS } from "../../peer/services/records/holder.ts";
+import { REPLICAS } from "../../peer/services/records/upkeep.ts";
 import type { KeyedRecord, MutableRecord } from "../../peer/services/records/record.ts";
 import { runExperiment } from "../../peer/simulation/experiment.ts";
 import { buildNetwork } from "../../peer/simulation/oracle.ts";

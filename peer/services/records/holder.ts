@@ -1,13 +1,10 @@
 /**
  * This peer as one that keeps records. Whoever is closest to a key coordinates: it checks a record, keeps it and has the others of the eight
- * closest keep it too. Later they look after it among themselves: when neighbours change, each holder offers what it has
- * to those of the eight that are not known to have it, and a peer that leaves hands over. Free of promises, as the
- * mesh is, so that the simulator runs it.
+ * closest keep it too. Later they look after it among themselves (upkeep.ts). Free of promises, as the mesh is, so that the simulator runs it.
  */
 import { equalBytes, toHex } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { Allowance } from "../../overlay/allowance.ts";
-import { spreadMs } from "../../overlay/backoff.ts";
 import type { Mesh } from "../../overlay/mesh/mesh.ts";
 import type { KeyRequest, MeshService } from "../../overlay/mesh/mesh-service.ts";
 import { type MeshKey, meshKeyOf } from "../../overlay/mesh/mesh-key.ts";
@@ -19,29 +16,21 @@ import {
   decodeRequest,
   encodeAnswer,
   encodeNote,
-  OFFERED_MAX,
   type PutStatus,
   type RecordNote,
   type RecordRequest,
-  type Version,
 } from "./protocol.ts";
 import { type ImmutableRecord, isNewer, isSame, type KeyedRecord } from "./record.ts";
-import { Shelf, type Shelved, slotOfRecord, type Wanted } from "./shelf.ts";
+import { Shelf, slotOfRecord, type Wanted } from "./shelf.ts";
+import { KEEP_RANK_MAX, REPLICAS, Upkeep } from "./upkeep.ts";
 
-/** Peers that keep a record. All of them must die inside one sweep to lose it. */
-export const REPLICAS = 8;
 /** Enough to answer the writer. */
 export const COPIES_ENOUGH = 5;
-/** Past so many closer peers a record is given up: they have it. */
-const KEEP_RANK_MAX = 16;
 /** The slowest of the others is not waited for longer. */
 const RECEIPTS_WAIT_MS = 1_500;
 /** A peer that has just come asks those beside it. */
 const FETCH_WAIT_MS = 600;
 const FETCH_FROM = 3;
-const SWEEP_EVERY_MS = 30_000;
-/** After a change of neighbours, so that a few changes are seen together. */
-const SWEEP_AFTER_MS = 1_000;
 /** Writes that one neighbour may bring: a second, and at once. */
 const WRITES_PER_SECOND = 20;
 const WRITES_BURST = 200;
@@ -52,8 +41,6 @@ const CHECKS_MAX = 256;
 /** Values of immutable records that have passed, kept for those who ask next. */
 const CACHE_MAX = 512;
 const CACHE_MS = 60_000;
-/** Handed over in parting. */
-const PARTING_MAX = 512;
 
 export interface HolderOptions {
   readonly mesh: Mesh;
@@ -79,14 +66,13 @@ interface PendingFetch {
 export class RecordHolder implements MeshService {
   readonly shelf: Shelf;
   readonly #options: HolderOptions;
+  readonly #upkeep: Upkeep;
   readonly #puts = new Map<number, PendingPut>();
   readonly #fetches = new Map<number, PendingFetch>();
   readonly #cache = new Map<string, { readonly record: ImmutableRecord; readonly untilMs: number }>();
   readonly #allowances = new Map<MeshKey, Allowance>();
   #nextId = 1;
   #checking = 0;
-  #sweepTimer: Timer | undefined;
-  #soonTimer: Timer | undefined;
   #closed = false;
   /** Records and requests that were refused: forged, expired, misplaced, too many. */
   refused = 0;
@@ -94,13 +80,17 @@ export class RecordHolder implements MeshService {
   constructor(options: HolderOptions) {
     this.#options = options;
     this.shelf = new Shelf(options.mesh.key);
-    this.#planSweep();
+    this.#upkeep = new Upkeep({
+      ...options,
+      shelf: this.shelf,
+      tell: (key, note) => this.#tell(key, note),
+      roomFor: (key) => this.#allowanceOf(key).left(options.clock.monotonicMs()),
+    });
   }
 
   close(): void {
     this.#closed = true;
-    this.#sweepTimer?.cancel();
-    this.#soonTimer?.cancel();
+    this.#upkeep.close();
     for (const { timer } of [...this.#puts.values(), ...this.#fetches.values()]) timer.cancel();
     this.#puts.clear();
     this.#fetches.clear();
@@ -147,24 +137,11 @@ export class RecordHolder implements MeshService {
       for (const pending of [...this.#puts.values()]) this.#answered(pending, gone, false);
       for (const pending of [...this.#fetches.values()]) this.#fetched(pending, gone);
     }
-    if (this.#closed || this.shelf.size === 0) return;
-    const { clock } = this.#options;
-    this.#soonTimer ??= clock.setTimer(spreadMs(SWEEP_AFTER_MS, this.#options.random), () => {
-      this.#soonTimer = undefined;
-      this.#sweep();
-    });
+    if (!this.#closed) this.#upkeep.changed();
   }
 
   leave(): void {
-    let left = PARTING_MAX;
-    for (const { record, place, holders } of this.shelf.entries()) {
-      for (const key of this.#options.mesh.closest(place, REPLICAS)) {
-        if (left === 0) return;
-        if (holders.has(key)) continue;
-        left -= 1;
-        this.#tell(key, { kind: "push", id: 0, record });
-      }
-    }
+    this.#upkeep.handOver();
   }
 
   // --- requests ---
@@ -309,10 +286,10 @@ export class RecordHolder implements MeshService {
         this.#takeReceipt(from, note);
         return;
       case "offer":
-        this.#takeOffer(from, note.versions);
+        this.#upkeep.takeOffer(from, note.versions);
         return;
       case "want":
-        this.#takeWant(from, note);
+        this.#upkeep.takeWant(from, note);
         return;
       case "fetch":
         this.#tell(from, { kind: "fetched", id: note.id, records: this.#here(note.key, note.wanted) });
@@ -370,37 +347,6 @@ export class RecordHolder implements MeshService {
     if (pending.copies >= COPIES_ENOUGH || pending.awaited.size === 0) pending.done("stored", pending.copies);
   }
 
-  #takeOffer(from: MeshKey, versions: readonly Version[]): void {
-    const { mesh } = this.#options;
-    const slots: number[] = [];
-    const held: number[] = [];
-    // What is too much now is offered again at the next sweep.
-    const room = this.#allowanceOf(from).left(this.#options.clock.monotonicMs());
-    for (const version of versions) {
-      const there = this.shelf.at(version.slot);
-      const difference = there === undefined ? -1 : compare(versionOf(there), version);
-      if (there === undefined || difference < 0) {
-        if (slots.length < room) slots.push(version.slot);
-        continue;
-      }
-      if (difference === 0) there.holders.add(from);
-      else this.#tell(from, { kind: "push", id: 0, record: there.record });
-      held.push(version.slot);
-    }
-    if (mesh.has(from)) this.#tell(from, { kind: "want", slots, held });
-  }
-
-  #takeWant(from: MeshKey, { slots, held }: Extract<RecordNote, { kind: "want" }>): void {
-    for (const slot of held) this.shelf.at(slot)?.holders.add(from);
-    for (const slot of slots) {
-      const there = this.shelf.at(slot);
-      if (there === undefined || there.holders.has(from)) continue;
-      // A link loses nothing; one that refuses is not asked again until it comes anew.
-      there.holders.add(from);
-      this.#tell(from, { kind: "push", id: 0, record: there.record });
-    }
-  }
-
   #takeFetched(from: MeshKey, { id, records }: Extract<RecordNote, { kind: "fetched" }>): void {
     const pending = this.#fetches.get(id);
     if (pending === undefined || !pending.awaited.has(from)) return;
@@ -425,35 +371,6 @@ export class RecordHolder implements MeshService {
   #fetched(pending: PendingFetch, from: MeshKey): void {
     if (!pending.awaited.delete(from)) return;
     if (pending.awaited.size === 0) pending.done();
-  }
-
-  // --- looking after them ---
-
-  #planSweep(): void {
-    this.#sweepTimer = this.#options.clock.setTimer(spreadMs(SWEEP_EVERY_MS, this.#options.random), () => {
-      this.#planSweep();
-      this.#sweep();
-    });
-  }
-
-  /** Offers what others should have, gives up what is others' to keep, and forgets what is over. */
-  #sweep(): void {
-    const { mesh, clock } = this.#options;
-    this.shelf.expire(clock.nowMs());
-    const offers = new Map<MeshKey, Version[]>();
-    for (const shelved of [...this.shelf.entries()]) {
-      const lacking = mesh.closest(shelved.place, REPLICAS).filter((key) => !shelved.holders.has(key));
-      for (const key of lacking) {
-        const versions = offers.get(key) ?? [];
-        offers.set(key, versions);
-        versions.push(versionOf(shelved));
-      }
-      if (lacking.length === 0 && mesh.rankOf(shelved.place) >= KEEP_RANK_MAX) this.shelf.delete(shelved);
-    }
-    for (const [key, versions] of offers) {
-      for (let i = 0; i < versions.length; i += OFFERED_MAX)
-        this.#tell(key, { kind: "offer", versions: versions.slice(i, i + OFFERED_MAX) });
-    }
   }
 
   #tell(key: MeshKey, note: RecordNote): void {
@@ -489,13 +406,4 @@ export class RecordHolder implements MeshService {
     this.#allowances.set(from, allowance);
     return allowance;
   }
-}
-
-function versionOf({ slot, record }: Shelved): Version {
-  const seq = record.kind === "mutable" ? record.seq : 0;
-  return { slot, seq, expiresAtS: Math.floor(record.expiresAtMs / 1_000) };
-}
-
-function compare(a: Version, b: Version): number {
-  return a.seq === b.seq ? a.expiresAtS - b.expiresAtS : a.seq - b.seq;
 }

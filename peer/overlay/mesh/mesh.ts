@@ -194,8 +194,10 @@ export class Mesh {
     return this.#hasRoomFor(key, this.#arrivals.isNewcomer(key));
   }
 
-  /** Another peer's offer of a link was taken: until the link stands, or for 2 s, requests for that peer wait for it here. For a newcomer, whom
-   * an edge has sent, whoever is closest to it is told meanwhile, and it is told who belongs beside it once it is here. */
+  /**
+   * Another peer's offer of a link was taken: until the link stands, or for 2 s, requests for that peer wait for it here.
+   * @param isNewcomer an edge has sent it: whoever is closest to it is told meanwhile, and it hears who belongs beside it once it is here
+   */
   expect(key: MeshKey, isNewcomer = false): void {
     if (this.has(key) || !this.#hasRoomFor(key, isNewcomer)) return;
     if (!this.#arrivals.expect(key, isNewcomer) || !isNewcomer) return;

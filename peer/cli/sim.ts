@@ -34,7 +34,7 @@ export const sim: Command = {
     malicious: {
       type: "string",
       value: "SHARE",
-      help: "share of peers that acknowledge and drop; default: 0",
+      help: "share of peers that drop, deny, answer falsely or misroute; default: 0",
     },
     loss: {
       type: "string",

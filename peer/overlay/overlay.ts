@@ -238,9 +238,9 @@ export class Overlay {
    * @returns undefined when nobody of that id answers
    */
   async find(peerId: PeerId, signal: AbortSignal): Promise<Contact | undefined> {
-    const answer = await this.#ask(peerId, encode([ASK.contact]), signal);
-    const contact = answer === undefined ? undefined : decodeContact(answer);
-    return contact?.id === peerId ? contact : undefined;
+    const isRight = (body: Uint8Array): boolean => decodeContact(body)?.id === peerId;
+    const answer = await this.#ask(peerId, encode([ASK.contact]), signal, isRight);
+    return answer === undefined ? undefined : decodeContact(answer);
   }
 
   /**
@@ -353,13 +353,18 @@ export class Overlay {
     return same.length >= this.#budget.target * PREFIX_SHARE;
   }
 
-  async #ask(peerId: PeerId, body: Uint8Array, signal: AbortSignal): Promise<Uint8Array | undefined> {
+  async #ask(
+    peerId: PeerId,
+    body: Uint8Array,
+    signal: AbortSignal,
+    isRight?: (body: Uint8Array) => boolean,
+  ): Promise<Uint8Array | undefined> {
     const key = await this.#keyOf(peerId);
     signal.throwIfAborted();
     const mesh = this.#mesh;
     if (mesh === undefined || mesh.size === 0) return undefined;
     return new Promise((resolve) => {
-      mesh.deliver(key, body, (answer) => resolve(answer?.body));
+      mesh.deliver(key, body, (answer) => resolve(answer?.body), isRight === undefined ? {} : { isRight });
     });
   }
 

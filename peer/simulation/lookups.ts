@@ -1,7 +1,7 @@
 /** Peers that look for each other and for random keys, spread over a time, and what came of it. */
 import { distance } from "../overlay/mesh/mesh-key.ts";
 import { quantile, rounded } from "./statistics.ts";
-import type { World } from "./world.ts";
+import { isGenuine, type World } from "./world.ts";
 
 export interface LookupFigures {
   readonly count: number;
@@ -72,7 +72,7 @@ export class Lookups {
           this.#rttsMs.push(answer.rttMs);
         }
       },
-      { copies: this.#copies },
+      { copies: this.#copies, isRight: isGenuine },
     );
   }
 

@@ -2,14 +2,16 @@
  * A network of simulated peers: the very `Mesh` that real peers run, on one virtual clock, with links that take their time and peers that
  * die without a word. Everything random comes from the seed, so a run can be had again.
  */
+import { encode } from "../../shared/codec.ts";
 import { BEACONS_MAX } from "../../shared/limits.ts";
 import type { SyncClock } from "../adapters/sim/sync-clock.ts";
 import { type SimRandom, seededRandom } from "../adapters/sim/random.ts";
 import { LINK_BUDGETS, type LinkBudget } from "../overlay/mesh/link-table.ts";
 import { Mesh, type Traffic } from "../overlay/mesh/mesh.ts";
 import type { MeshContact } from "../overlay/mesh/openings.ts";
-import { decodeMesh, encodeMesh } from "../overlay/mesh/mesh-messages.ts";
+import { decodeMesh, encodeMesh, type Forward, PATH_MAX } from "../overlay/mesh/mesh-messages.ts";
 import type { MeshKey } from "../overlay/mesh/mesh-key.ts";
+import type { Answer } from "../overlay/mesh/requester.ts";
 import type { RecordCheck } from "../services/records/check.ts";
 import { RecordHolder } from "../services/records/holder.ts";
 import { type Position, LatencySpace, normal } from "./latency.ts";
@@ -22,7 +24,7 @@ export interface WorldOptions {
   readonly budget?: LinkBudget;
   /** @default 80 */
   readonly rttMsMedian?: number;
-  /** Share of peers that acknowledge what they should forward and drop it. @default 0 */
+  /** Share of peers that acknowledge what they should forward and drop it, deny it, answer it falsely, or send it astray: a quarter each. @default 0 */
   readonly malicious?: number;
   /** Share of packets lost on every link; they come late, since links repeat them. @default 0 */
   readonly loss?: number;
@@ -56,13 +58,23 @@ const KEY_COUNT: number = 2 ** 52;
 /** Simulated records are not forged: signatures would cost more than all the rest. */
 export const TRUSTING: RecordCheck = { check: (_, done) => done(true) };
 
+/** After an acknowledgement: nothing, the claim that nobody has the key, an answer in its stead, or on to anybody. */
+export type Malice = "drop" | "deny" | "lie" | "misroute";
+const MALICE: readonly Malice[] = ["drop", "deny", "lie", "misroute"];
+
+/** What only the peer looked for can have answered: its seal would show it. */
+export function isGenuine(body: Uint8Array): boolean {
+  return body.length === SIGNAL_BYTES;
+}
+
 export interface SimPeer {
   readonly key: MeshKey;
   readonly mesh: Mesh;
   readonly position: Position;
   readonly contact: Uint8Array;
   readonly links: Map<MeshKey, Pipe>;
-  readonly malicious: boolean;
+  /** What it does to what it should forward; undefined: it is honest. */
+  readonly malice: Malice | undefined;
   /** Behind a NAT that only peers without one get through. */
   readonly isNatted: boolean;
   readonly holder: RecordHolder;
@@ -124,7 +136,7 @@ export class World implements PipeWorld {
       contact,
       position: this.#space.place(),
       links: new Map(),
-      malicious: this.random.unit() < this.#malicious,
+      malice: this.random.unit() < this.#malicious ? pickOne(MALICE, this.random) : undefined,
       isNatted: this.#nat > 0 && this.random.unit() < this.#nat,
       alive: true,
       edgeMessages: 0,
@@ -200,14 +212,14 @@ export class World implements PipeWorld {
   }
 
   pick(): SimPeer {
-    return this.alive[Math.floor(this.random.unit() * this.alive.length)] as SimPeer;
+    return pickOne(this.alive, this.random) as SimPeer;
   }
 
   /** Somebody who has arrived and is honest: liars are not asked what they see. */
   pickReady(): SimPeer {
     for (;;) {
       const peer = this.pick();
-      if (peer.readyAtMs !== undefined && !peer.malicious) return peer;
+      if (peer.readyAtMs !== undefined && peer.malice === undefined) return peer;
     }
   }
 
@@ -227,24 +239,36 @@ export class World implements PipeWorld {
   }
 
   arrived(pipe: Pipe, message: Uint8Array): void {
-    if (pipe.owner.malicious) {
-      const heard = decodeMesh(message);
-      const isOwn = heard.kind === "forward" && heard.exact && heard.target === pipe.owner.key;
-      if (heard.kind === "forward" && !isOwn) {
-        pipe.send(encodeMesh({ kind: "ack", mids: [heard.mid] }));
-        return;
-      }
+    const { owner } = pipe;
+    const heard = owner.malice === undefined ? undefined : decodeMesh(message);
+    const isOthers = heard?.kind === "forward" && !(heard.exact && heard.target === owner.key);
+    if (isOthers) this.#abuse(pipe, heard);
+    else owner.mesh.receive(pipe, message);
+  }
+
+  #abuse(from: Pipe, request: Forward): void {
+    const { owner } = from;
+    const { mid, origin, path } = request;
+    from.send(encodeMesh({ kind: "ack", mids: [mid] }));
+    if (owner.malice === "deny" || owner.malice === "lie") {
+      const found = owner.malice === "lie";
+      const body = found ? encode([[[owner.key, owner.contact]]]) : new Uint8Array(0);
+      const reply = { mid, origin, hops: path.length, found, body };
+      from.send(encodeMesh({ kind: "reply", ...reply, path: path.slice(0, -1) }));
+    } else if (owner.malice === "misroute" && request.ttl > 0 && path.length < PATH_MAX) {
+      const astray = pickOne([...owner.links.values()], this.random);
+      astray?.send(encodeMesh({ ...request, ttl: request.ttl - 1, path: [...path, owner.key] }));
     }
-    pipe.owner.mesh.receive(pipe, message);
   }
 
   #openThrough(peer: SimPeer, to: MeshContact, done: (opened: boolean) => void): void {
     const signal = new Uint8Array(SIGNAL_BYTES);
-    peer.mesh.deliver(to.key, signal, (answer) => {
+    const take = (answer: Answer | undefined): void => {
       const other = this.peers.get(to.key);
       if (answer === undefined || answer.body[0] !== 1 || other === undefined) done(false);
       else this.#openLater(peer, other, done);
-    });
+    };
+    peer.mesh.deliver(to.key, signal, take, { isRight: isGenuine });
   }
 
   #answer(peer: SimPeer, _signal: Uint8Array, from: MeshKey): Uint8Array {
@@ -296,6 +320,10 @@ export class World implements PipeWorld {
     peer.readyAtMs = this.clock.monotonicMs();
     this.onReady(peer);
   }
+}
+
+function pickOne<T>(all: readonly T[], random: SimRandom): T | undefined {
+  return all[Math.floor(random.unit() * all.length)];
 }
 
 /** Whether NATs let a direct link through: not between two hard ones. */

@@ -275,7 +275,8 @@ export class Mesh {
     done: (found: { readonly contacts: readonly MeshContact[]; readonly answer: Answer } | undefined) => void,
     options: RequestOptions = {},
   ): void {
-    this.#router.request(target, false, encode([ASK.closest]), options, (answer) => {
+    const isRight = (body: Uint8Array): boolean => readContacts(body) !== undefined;
+    this.#router.request(target, false, encode([ASK.closest]), { ...options, isRight }, (answer) => {
       const contacts = answer === undefined ? undefined : readContacts(answer.body);
       done(answer === undefined || contacts === undefined ? undefined : { contacts, answer });
     });

@@ -22,6 +22,8 @@ const GIVE_UP_MS = 5_000;
 const COPIES_AFTER_DENIAL = 2;
 const DENIAL_CHECKED_AFTER_MS = 500;
 const ROUND_TRIPS_BEFORE_RETRY = 3;
+/** Answers that cannot be right, for one request; past that nothing more is sent because of them. */
+const LIES_MAX = 8;
 /** A lookup's round trip until one was measured, and the weight of each that is. */
 const FIRST_RTT_MS = 150;
 const RTT_SMOOTHING = 0.1;
@@ -44,6 +46,8 @@ export interface RequestOptions {
   readonly through?: Neighbour;
   /** Whoever on the way can answer may do so; else only the peer closest to the key. @default false */
   readonly open?: boolean;
+  /** Whether an answer can be right. One that cannot be is a liar's, and another copy goes out at once. @default any is */
+  isRight?(body: Uint8Array): boolean;
   /** First hops of other requests for the same thing: others are taken where there are any, and added. */
   readonly firstHops?: Set<MeshKey>;
 }
@@ -71,6 +75,8 @@ interface OwnRequest {
   readonly sentAtMs: number;
   readonly done: (answer: Answer | undefined) => void;
   readonly firstHops: Set<MeshKey>;
+  isRight(body: Uint8Array): boolean;
+  lies: number;
   readonly copies: Map<number, Copy>;
   tries: number;
   timer: Timer | undefined;
@@ -99,7 +105,7 @@ export class Requester {
     target: MeshKey,
     exact: boolean,
     body: Uint8Array,
-    { copies = 1, through, open = false, firstHops = new Set() }: RequestOptions,
+    { copies = 1, through, open = false, firstHops = new Set(), isRight = () => true }: RequestOptions,
     done: (answer: Answer | undefined) => void,
   ): void {
     const { clock } = this.#options;
@@ -115,6 +121,8 @@ export class Requester {
       sentAtMs: clock.monotonicMs(),
       done,
       firstHops,
+      isRight,
+      lies: 0,
       copies: new Map(),
       tries: 0,
       timer: undefined,
@@ -137,7 +145,13 @@ export class Requester {
       this.#denied(request, mid);
       return;
     }
-    copy.through?.outcome(true);
+    const isRight = request.isRight(body);
+    copy.through?.outcome(isRight);
+    if (!isRight) {
+      request.lies += 1;
+      if (request.lies <= LIES_MAX) this.#launch(request, false);
+      return;
+    }
     const nowMs = this.#options.clock.monotonicMs();
     // Each copy has an id of its own, so that a late answer is no early one of a retry: where all are slow, retries wait longer.
     this.#rttMs += RTT_SMOOTHING * (nowMs - copy.sentAtMs - this.#rttMs);

@@ -4,7 +4,7 @@ import { seededRandom } from "../../../peer/adapters/sim/random.ts";
 import { SyncClock } from "../../../peer/adapters/sim/sync-clock.ts";
 import type { Forward, Reply } from "../../../peer/overlay/mesh/mesh-messages.ts";
 import { Neighbour } from "../../../peer/overlay/mesh/neighbour.ts";
-import { type Answer, Requester } from "../../../peer/overlay/mesh/requester.ts";
+import { type Answer, Requester, type RequestOptions } from "../../../peer/overlay/mesh/requester.ts";
 
 const OWN = 7;
 const TARGET = 99;
@@ -18,8 +18,8 @@ function scripted(): {
   readonly requester: Requester;
   readonly sent: Forward[];
   readonly hops: Neighbour[];
-  ask(): { answers: (Answer | undefined)[] };
-  answer(copy: number, found?: boolean): void;
+  ask(options?: RequestOptions): { answers: (Answer | undefined)[] };
+  answer(copy: number, found?: boolean, body?: Uint8Array): void;
 } {
   const clock = new SyncClock();
   const hops = [1, 2, 3, 4, 5, 6, 7, 8].map(neighbour);
@@ -38,12 +38,12 @@ function scripted(): {
     requester,
     sent,
     hops,
-    ask() {
+    ask(options = {}) {
       const answers: (Answer | undefined)[] = [];
-      requester.request(TARGET, true, new Uint8Array(1), {}, (answer) => answers.push(answer));
+      requester.request(TARGET, true, new Uint8Array(1), options, (answer) => answers.push(answer));
       return { answers };
     },
-    answer(copy, found = true) {
+    answer(copy, found = true, body = new Uint8Array(0)) {
       const { mid } = sent[copy] as Forward;
       const reply: Reply = {
         kind: "reply",
@@ -52,7 +52,7 @@ function scripted(): {
         path: [],
         hops: 3,
         found,
-        body: new Uint8Array(0),
+        body,
       };
       requester.answered(reply);
     },
@@ -117,4 +117,22 @@ test("silence ends a request after five seconds, and closing ends it at once", (
   const second = ask();
   requester.close();
   expect(second.answers).toEqual([undefined]);
+});
+
+test("an answer that cannot be right ends nothing: another first hop is asked at once, and the liar's is blamed", () => {
+  const { clock, sent, hops, ask, answer } = scripted();
+  const { answers } = ask({ isRight: (body) => body[0] === 1 });
+  answer(0);
+  expect(answers).toEqual([]);
+  expect(sent).toHaveLength(2);
+  expect((hops[0] as Neighbour).answered).toBeLessThan((hops[1] as Neighbour).answered);
+  answer(1, true, new Uint8Array([1]));
+  expect(answers).toMatchObject([{ firstTry: false, body: new Uint8Array([1]) }]);
+  // Who hears lies alone asks no more than so often, and has no answer in the end.
+  const before = sent.length;
+  const lied = ask({ isRight: () => false });
+  for (let copy = before; copy < sent.length; copy++) answer(copy);
+  expect(sent.length - before).toBe(9);
+  clock.advance(6_000);
+  expect(lied.answers).toEqual([undefined]);
 });

@@ -130,7 +130,7 @@ test("a network cut in two, each half with its own version, agrees on the newer 
   for (let i = 0; i < 10; i++) expect(get(world, world.pick(), record.key)).toMatchObject({ seq: 3 });
 });
 
-test("with a fifth of all peers dropping what they should pass, records are put and got", () => {
+test("with a fifth of all peers dropping, denying, misrouting or answering falsely, records are put and got", () => {
   const world = network(150, { malicious: 0.2 });
   let found = 0;
   for (let i = 0; i < 40; i++) {

@@ -80,10 +80,14 @@ export function putRecord(
       wayTo(mesh, record.key, offset),
       body,
       (answer) => take(answer === undefined ? undefined : decodeAnswer(answer.body)),
-      { open: offset !== 0, firstHops },
+      { open: offset !== 0, firstHops, isRight: isAnswerTo("put") },
     );
   });
   ways.start();
+}
+
+function isAnswerTo(kind: RecordAnswer["kind"]): (body: Uint8Array) => boolean {
+  return (body) => decodeAnswer(body)?.kind === kind;
 }
 
 /** Requests for one thing on their several ways. */
@@ -193,7 +197,7 @@ export function getRecords(
         const said = answer === undefined ? undefined : decodeAnswer(answer.body);
         take(said?.kind === "get" ? said.records : []);
       },
-      { open: offset !== 0 || wanted === "value", firstHops },
+      { open: offset !== 0 || wanted === "value", firstHops, isRight: isAnswerTo("get") },
     );
   });
   ways.start();

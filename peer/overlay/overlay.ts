@@ -19,6 +19,7 @@ import type { MeshContact } from "./mesh/openings.ts";
 import { BODY_BYTES_MAX, decodeMesh, encodeMesh } from "./mesh/mesh-messages.ts";
 import { type MeshKey, meshKeyOf } from "./mesh/mesh-key.ts";
 import type { MeshLink } from "./mesh/neighbour.ts";
+import type { RequestOptions } from "./mesh/requester.ts";
 import { PeerSignals } from "./peer-signals.ts";
 
 /** A session that the overlay has given up, and nobody else uses, is closed after this long. */
@@ -239,7 +240,7 @@ export class Overlay {
    */
   async find(peerId: PeerId, signal: AbortSignal): Promise<Contact | undefined> {
     const isRight = (body: Uint8Array): boolean => decodeContact(body)?.id === peerId;
-    const answer = await this.#ask(peerId, encode([ASK.contact]), signal, isRight);
+    const answer = await this.#ask(peerId, encode([ASK.contact]), signal, { isRight });
     return answer === undefined ? undefined : decodeContact(answer);
   }
 
@@ -357,14 +358,14 @@ export class Overlay {
     peerId: PeerId,
     body: Uint8Array,
     signal: AbortSignal,
-    isRight?: (body: Uint8Array) => boolean,
+    options: RequestOptions = {},
   ): Promise<Uint8Array | undefined> {
     const key = await this.#keyOf(peerId);
     signal.throwIfAborted();
     const mesh = this.#mesh;
     if (mesh === undefined || mesh.size === 0) return undefined;
     return new Promise((resolve) => {
-      mesh.deliver(key, body, (answer) => resolve(answer?.body), isRight === undefined ? {} : { isRight });
+      mesh.deliver(key, body, (answer) => resolve(answer?.body), options);
     });
   }
 

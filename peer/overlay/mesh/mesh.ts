@@ -59,6 +59,12 @@ export interface MeshHost {
   turnedAway?(others: Uint8Array): void;
 }
 
+/** The contacts of the peers closest to a key, and the answer that brought them. */
+interface Closest {
+  readonly contacts: readonly MeshContact[];
+  readonly answer: Answer;
+}
+
 const NOBODY = new Uint8Array(0);
 
 export class Mesh {
@@ -201,9 +207,7 @@ export class Mesh {
   expect(key: MeshKey, isNewcomer = false): void {
     if (this.has(key) || !this.#hasRoomFor(key, isNewcomer)) return;
     if (!this.#arrivals.expect(key, isNewcomer) || !isNewcomer) return;
-    this.#router.request(key, false, encode([ASK.closest, true]), {}, (answer) => {
-      if (answer !== undefined) this.#arrivals.placed(key, readContacts(answer.body));
-    });
+    this.#findClosest(key, [ASK.closest, true], (found) => this.#arrivals.placed(key, found?.contacts));
   }
 
   // --- links ---
@@ -270,16 +274,8 @@ export class Mesh {
   // --- requests ---
 
   /** The contacts of the peers closest to a key, as the closest of them tells it; undefined when no answer came. */
-  lookup(
-    target: MeshKey,
-    done: (found: { readonly contacts: readonly MeshContact[]; readonly answer: Answer } | undefined) => void,
-    options: RequestOptions = {},
-  ): void {
-    const isRight = (body: Uint8Array): boolean => readContacts(body) !== undefined;
-    this.#router.request(target, false, encode([ASK.closest]), { ...options, isRight }, (answer) => {
-      const contacts = answer === undefined ? undefined : readContacts(answer.body);
-      done(answer === undefined || contacts === undefined ? undefined : { contacts, answer });
-    });
+  lookup(target: MeshKey, done: (found: Closest | undefined) => void, options: RequestOptions = {}): void {
+    this.#findClosest(target, [ASK.closest], done, options);
   }
 
   /** Carries a message to the peer of that key and its answer back. */
@@ -481,6 +477,19 @@ export class Mesh {
         each !== key && !this.has(each) && distance(each, key) < this.#table.siblingDistance;
       if (answer === undefined || !(readKeys(answer.body) ?? []).some(isNew)) return;
       this.lookup(key, (found) => this.#meet(found?.contacts ?? []), { through });
+    });
+  }
+
+  #findClosest(
+    target: MeshKey,
+    question: readonly unknown[],
+    done: (found: Closest | undefined) => void,
+    options: RequestOptions = {},
+  ): void {
+    const isRight = (body: Uint8Array): boolean => readContacts(body) !== undefined;
+    this.#router.request(target, false, encode(question), { ...options, isRight }, (answer) => {
+      const contacts = answer === undefined ? undefined : readContacts(answer.body);
+      done(answer === undefined || contacts === undefined ? undefined : { contacts, answer });
     });
   }
 

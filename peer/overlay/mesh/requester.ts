@@ -148,6 +148,9 @@ export class Requester {
     const isRight = request.isRight(body);
     copy.through?.outcome(isRight);
     if (!isRight) {
+      // That copy is over, however often it is answered.
+      request.copies.delete(mid);
+      this.#requests.delete(mid);
       request.lies += 1;
       if (request.lies <= LIES_MAX) this.#launch(request, false);
       return;

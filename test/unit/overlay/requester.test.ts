@@ -123,6 +123,9 @@ test("an answer that cannot be right ends nothing: another first hop is asked at
   const { clock, sent, hops, ask, answer } = scripted();
   const { answers } = ask({ isRight: (body) => body[0] === 1 });
   answer(0);
+  // Once, however often it is said, and what comes by that copy counts no more.
+  answer(0);
+  answer(0, true, new Uint8Array([1]));
   expect(answers).toEqual([]);
   expect(sent).toHaveLength(2);
   expect((hops[0] as Neighbour).answered).toBeLessThan((hops[1] as Neighbour).answered);
@@ -135,4 +138,16 @@ test("an answer that cannot be right ends nothing: another first hop is asked at
   expect(sent.length - before).toBe(9);
   clock.advance(6_000);
   expect(lied.answers).toEqual([undefined]);
+});
+
+test("where one lies, others are still believed when they agree that nobody is there", () => {
+  const { clock, sent, ask, answer } = scripted();
+  const { answers } = ask({ isRight: () => false });
+  answer(0);
+  for (let copy = 1; copy < 4; copy++) answer(copy, false);
+  expect(answers).toEqual([]);
+  clock.advance(500);
+  expect(sent).toHaveLength(5);
+  answer(4, false);
+  expect(answers).toEqual([undefined]);
 });

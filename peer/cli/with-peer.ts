@@ -159,17 +159,20 @@ function tellPaths(
   onPath: PeerScopeOptions["onPath"],
   until: AbortSignal,
 ): void {
-  const known = new WeakSet<Session>();
+  /** What was said last of each. */
+  const told = new WeakMap<Session, string>();
   const tell = (session: Session, ended?: ErrorCode): void => {
     const why = ended?.startsWith("network/") === true ? ` (${ended})` : "";
-    output.note(`${short(session.peerId)}: ${session.closed ? `gone${why}` : describePath(session.path)}`);
+    const line = `${short(session.peerId)}: ${session.closed ? `gone${why}` : describePath(session.path)}`;
+    // A path may change in what is no news to a person.
+    if (line !== told.get(session)) output.note(line);
+    told.set(session, line);
     onPath?.(session, ended);
   };
   const look = (session: Session): void => {
-    if (!known.has(session)) {
+    if (!told.has(session)) {
       // It is there a moment before its first path carries it.
       if (session.path.kind === "none") return;
-      known.add(session);
       const onClose = (event: Event): void => tell(session, (event as CustomEvent<ErrorCode>).detail);
       session.addEventListener("close", onClose, { signal: until });
     }

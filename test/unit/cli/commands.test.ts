@@ -55,6 +55,27 @@ test("up names who came while it was opened, and says of them too that they are 
   ]);
 });
 
+test("up tells people of each path once", async () => {
+  const running = start(["up"], { data: await temporaryFolder() });
+  await running.stdout.contains(ID_A);
+  const [peer] = running.peers;
+  if (peer === undefined) throw new Error("up opened no peer");
+  const tell = (): boolean => peer.dispatchEvent(new CustomEvent("session", { detail: peer.session }));
+  tell();
+  tell();
+  const { path } = peer.session;
+  peer.session.path = { ...path, kind: "none", transport: "none" };
+  tell();
+  tell();
+  peer.session.path = path;
+  tell();
+  await peer.session.close();
+  running.stop();
+  expect(await running.exitCode).toBe(0);
+  const lines = running.stderr.text.split("\n").filter((line) => line.startsWith(ID_B.slice(0, 8)));
+  expect(lines.map((line) => line.slice(10).split(" ")[0])).toEqual(["relayed", "no", "relayed", "gone"]);
+});
+
 test("up says what the router does for its port, after it is ready", async () => {
   const data = await temporaryFolder();
   const states: PortMappingState[] = [

@@ -5,7 +5,7 @@
  * msgpackr runs.
  * Messages are positional arrays; the field readers below turn `unknown` into types once, at the door.
  */
-import { Packr } from "msgpackr/pack";
+import { Packr, RESET_BUFFER_MODE } from "msgpackr/pack";
 import { utf8Decode } from "./bytes.ts";
 import { PeerloomError } from "./errors.ts";
 
@@ -35,8 +35,8 @@ const packr = new Packr({
  * A lone surrogate would be refused by whoever decodes it.
  */
 export function encode(value: unknown): Uint8Array {
-  // pack() hands out a view of a pooled buffer that the next call may overwrite.
-  return Uint8Array.from(packr.pack(value));
+  // pack() hands out a view of a buffer that the next call writes from its start again. `slice()` of a Buffer would be a view too.
+  return new Uint8Array(packr.pack(value, RESET_BUFFER_MODE));
 }
 
 /**
@@ -185,7 +185,7 @@ export class FieldReader {
     if (!(value instanceof Uint8Array) || value.length < lengthMin || value.length > lengthMax) {
       throw this.#bad(`${lengthMin} to ${lengthMax} bytes`);
     }
-    return Uint8Array.from(value);
+    return new Uint8Array(value);
   }
 
   list<T>(countMax: number, read: (item: unknown) => T): T[] {

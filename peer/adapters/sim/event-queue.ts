@@ -1,4 +1,7 @@
-/** What is to happen in virtual time: a binary heap, earliest first, and in order of coming among equals. */
+/**
+ * What is to happen in virtual time: a heap, earliest first, and in order of coming among equals. Four children to a node and the times in
+ * a column of their own: a simulation has hundreds of thousands of events waiting, and most of its time goes into memory far away.
+ */
 import type { Timer } from "../../runtime.ts";
 
 export interface Due {
@@ -6,87 +9,106 @@ export interface Due {
   readonly callback: () => void;
 }
 
-interface Entry extends Due {
+const CHILDREN = 4;
+
+class Entry implements Due, Timer {
+  readonly atMs: number;
+  readonly callback: () => void;
   readonly sequence: number;
-  cancelled: boolean;
+  readonly #waiting: { count: number };
+  isOver = false;
+
+  constructor(atMs: number, callback: () => void, sequence: number, waiting: { count: number }) {
+    this.atMs = atMs;
+    this.callback = callback;
+    this.sequence = sequence;
+    this.#waiting = waiting;
+    waiting.count += 1;
+  }
+
+  /** Changes nothing once it has happened. */
+  cancel(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.#waiting.count -= 1;
+  }
 }
 
 export class EventQueue {
-  readonly #heap: Entry[] = [];
+  readonly #times: number[] = [];
+  readonly #entries: Entry[] = [];
+  readonly #waiting = { count: 0 };
   #nextSequence = 0;
-  #size = 0;
 
   /** Events that will happen. */
   get size(): number {
-    return this.#size;
+    return this.#waiting.count;
   }
 
   add(atMs: number, callback: () => void): Timer {
-    const entry: Entry = { atMs, callback, sequence: this.#nextSequence++, cancelled: false };
-    this.#heap.push(entry);
-    this.#size += 1;
-    this.#rise(this.#heap.length - 1);
-    return {
-      cancel: () => {
-        if (entry.cancelled) return;
-        entry.cancelled = true;
-        this.#size -= 1;
-      },
-    };
+    const entry = new Entry(atMs, callback, this.#nextSequence++, this.#waiting);
+    this.#times.push(atMs);
+    this.#entries.push(entry);
+    this.#rise(entry);
+    return entry;
   }
 
   /** Removes and returns the earliest event when it is due by `untilMs`. */
   takeDue(untilMs: number): Due | undefined {
-    for (let first = this.#heap[0]; first !== undefined; first = this.#heap[0]) {
-      if (!first.cancelled && first.atMs > untilMs) return undefined;
+    for (let first = this.#entries[0]; first !== undefined; first = this.#entries[0]) {
+      if (!first.isOver && first.atMs > untilMs) return undefined;
       this.#removeFirst();
-      if (first.cancelled) continue;
-      first.cancelled = true; // Cancelling what has happened changes nothing.
-      this.#size -= 1;
+      if (first.isOver) continue;
+      first.cancel();
       return first;
     }
     return undefined;
   }
 
   #removeFirst(): void {
-    const last = this.#heap.pop() as Entry;
-    if (this.#heap.length === 0) return;
-    this.#heap[0] = last;
-    this.#sink(0);
+    this.#times.pop();
+    const last = this.#entries.pop() as Entry;
+    if (this.#entries.length > 0) this.#sink(last);
   }
 
-  #rise(start: number): void {
-    let index = start;
+  /** From the end to its place. */
+  #rise(entry: Entry): void {
+    let index = this.#entries.length - 1;
     while (index > 0) {
-      const parent = (index - 1) >> 1;
-      if (!this.#before(index, parent)) return;
-      this.#swap(index, parent);
+      const parent = (index - 1) >> 2;
+      // Whoever came later stays behind its equals.
+      if ((this.#times[parent] as number) <= entry.atMs) break;
+      this.#put(index, this.#entries[parent] as Entry);
       index = parent;
     }
+    this.#put(index, entry);
   }
 
-  #sink(start: number): void {
-    let index = start;
-    for (;;) {
-      let earliest = index;
-      for (const child of [2 * index + 1, 2 * index + 2]) {
-        if (child < this.#heap.length && this.#before(child, earliest)) earliest = child;
-      }
-      if (earliest === index) return;
-      this.#swap(index, earliest);
+  /** From the top to its place. */
+  #sink(entry: Entry): void {
+    const { length } = this.#entries;
+    let index = 0;
+    for (let first = 1; first < length; first = CHILDREN * index + 1) {
+      const end = Math.min(first + CHILDREN, length);
+      let earliest = first;
+      for (let child = first + 1; child < end; child++) if (this.#isBefore(child, earliest)) earliest = child;
+      const earliestMs = this.#times[earliest] as number;
+      const other = this.#entries[earliest] as Entry;
+      if (earliestMs > entry.atMs || (earliestMs === entry.atMs && other.sequence > entry.sequence)) break;
+      this.#put(index, other);
       index = earliest;
     }
+    this.#put(index, entry);
   }
 
-  #before(one: number, other: number): boolean {
-    const a = this.#heap[one] as Entry;
-    const b = this.#heap[other] as Entry;
-    return a.atMs === b.atMs ? a.sequence < b.sequence : a.atMs < b.atMs;
+  #isBefore(one: number, other: number): boolean {
+    const [oneMs, otherMs] = [this.#times[one] as number, this.#times[other] as number];
+    if (oneMs !== otherMs) return oneMs < otherMs;
+    return (this.#entries[one] as Entry).sequence < (this.#entries[other] as Entry).sequence;
   }
 
-  #swap(one: number, other: number): void {
-    const entry = this.#heap[one] as Entry;
-    this.#heap[one] = this.#heap[other] as Entry;
-    this.#heap[other] = entry;
+  #put(index: number, entry: Entry): void {
+    this.#times[index] = entry.atMs;
+    this.#entries[index] = entry;
   }
 }

@@ -1,9 +1,11 @@
 /**
  * A neighbour's own table, as it told it: who it is linked to, how far, and where that is. It lets a router look one hop ahead and gives
- * candidates for links for nothing. Columns instead of objects: a peer keeps up to 64 digests of up to 96 entries.
+ * candidates for links for nothing. Two columns of doubles instead of objects: a peer keeps up to 64 digests of up to 96 entries, and
+ * a simulation millions, which a garbage collector need not look into, as it must into objects, nor count as memory outside of its heap,
+ * as it must typed arrays: the more of that there is, the more often V8 collects everything.
  */
 import type { Coordinate } from "./coordinate.ts";
-import { highBits, type MeshKey } from "./mesh-key.ts";
+import type { MeshKey } from "./mesh-key.ts";
 
 /** Entries of one digest; a table has at most 120 links. Past that additions are dropped. */
 export const DIGEST_ENTRIES_MAX = 128;
@@ -13,89 +15,74 @@ export interface DigestEntry extends Coordinate {
   readonly rttMs: number;
 }
 
-const FIRST_CAPACITY = 32;
-const WORD: number = 2 ** 32;
-const NO_KEYS = new Int32Array(0);
-const NO_TIMES = new Uint16Array(0);
-const NO_PLACES = new Int16Array(0);
-/** Of one entry, in all columns. */
-const ENTRY_BYTES = 16;
+/** Round trip (14 bits) and height (12), then x and y (13 each, with their sign): what a double holds exactly, to the ms. */
+const RTT_MS_MAX: number = 2 ** 14 - 1;
+const HEIGHT_MAX: number = 2 ** 12 - 1;
+const XY_OFFSET: number = 2 ** 12;
+const HALF: number = 2 ** 26;
 
 export class Digest {
-  /** Columns, public for the router's inner loop: upper 20 and lower 32 bits of the key, round trip and coordinate in ms. */
-  high: Int32Array = NO_KEYS;
-  low: Int32Array = NO_KEYS;
-  rttMs: Uint16Array = NO_TIMES;
-  #place: Int16Array = NO_PLACES;
-  size = 0;
+  /** Public for the router's inner loop. */
+  readonly keys: MeshKey[] = [];
+  readonly #far: number[] = [];
 
-  key(index: number): MeshKey {
-    return (this.high[index] as number) * WORD + ((this.low[index] as number) >>> 0);
+  get size(): number {
+    return this.keys.length;
   }
 
+  /** At most 16 s. */
+  rttMs(index: number): number {
+    return Math.floor((this.#far[index] as number) / HALF) >>> 12;
+  }
+
+  /** At most 4 s on each axis. */
   coordinate(index: number): Coordinate {
-    const at = index * 3;
+    const far = this.#far[index] as number;
     return {
-      x: this.#place[at] as number,
-      y: this.#place[at + 1] as number,
-      height: this.#place[at + 2] as number,
+      x: ((far >>> 13) & 0x1fff) - XY_OFFSET,
+      y: (far & 0x1fff) - XY_OFFSET,
+      height: Math.floor(far / HALF) & HEIGHT_MAX,
     };
   }
 
   /** Adds or replaces. @returns whether the key is new here */
   set(entry: DigestEntry): boolean {
-    let index = this.#find(entry.key);
-    const isNew = index < 0;
-    if (isNew) {
-      if (this.size === DIGEST_ENTRIES_MAX) return false;
-      index = this.size;
-      this.size += 1;
-      if (index === this.high.length) this.#grow();
-      this.high[index] = highBits(entry.key);
-      this.low[index] = entry.key | 0;
+    const index = this.keys.indexOf(entry.key);
+    if (index >= 0) {
+      this.#far[index] = packed(entry);
+      return false;
     }
-    this.rttMs[index] = entry.rttMs;
-    this.#place.set([entry.x, entry.y, entry.height], index * 3);
-    return isNew;
+    if (this.size === DIGEST_ENTRIES_MAX) return false;
+    this.keys.push(entry.key);
+    this.#far.push(packed(entry));
+    return true;
   }
 
   delete(key: MeshKey): boolean {
-    const index = this.#find(key);
+    const index = this.keys.indexOf(key);
     if (index < 0) return false;
-    const last = this.size - 1;
-    this.high[index] = this.high[last] as number;
-    this.low[index] = this.low[last] as number;
-    this.rttMs[index] = this.rttMs[last] as number;
-    this.#place.copyWithin(index * 3, last * 3, last * 3 + 3);
-    this.size = last;
+    const [lastKey, lastFar] = [this.keys.pop(), this.#far.pop()] as [MeshKey, number];
+    if (index < this.size) {
+      this.keys[index] = lastKey;
+      this.#far[index] = lastFar;
+    }
     return true;
   }
 
   has(key: MeshKey): boolean {
-    return this.#find(key) >= 0;
+    return this.keys.includes(key);
   }
+}
 
-  #find(key: MeshKey): number {
-    const high = highBits(key);
-    const low = key | 0;
-    for (let i = 0; i < this.size; i++) if (this.low[i] === low && this.high[i] === high) return i;
-    return -1;
-  }
+function packed({ rttMs, x, y, height }: DigestEntry): number {
+  const upper = (within(rttMs, 0, RTT_MS_MAX) << 12) | within(height, 0, HEIGHT_MAX);
+  return upper * HALF + ((onAxis(x) << 13) | onAxis(y));
+}
 
-  /** By half, all columns in one piece of memory: tens of thousands of digests are kept by a simulation. */
-  #grow(): void {
-    const before = this.high.length;
-    const capacity = before === 0 ? FIRST_CAPACITY : Math.min(before + before / 2, DIGEST_ENTRIES_MAX);
-    const memory = new ArrayBuffer(capacity * ENTRY_BYTES);
-    const { high, low, rttMs } = this;
-    const place = this.#place;
-    this.high = new Int32Array(memory, 0, capacity);
-    this.low = new Int32Array(memory, 4 * capacity, capacity);
-    this.rttMs = new Uint16Array(memory, 8 * capacity, capacity);
-    this.#place = new Int16Array(memory, 10 * capacity, 3 * capacity);
-    this.high.set(high);
-    this.low.set(low);
-    this.rttMs.set(rttMs);
-    this.#place.set(place);
-  }
+function onAxis(ms: number): number {
+  return within(ms, -XY_OFFSET, XY_OFFSET - 1) + XY_OFFSET;
+}
+
+function within(value: number, min: number, max: number): number {
+  return Math.min(Math.max(Math.trunc(value), min), max);
 }

@@ -76,6 +76,11 @@ export class LinkTable {
     this.#siblingDistance = undefined;
   }
 
+  /** Fewer links than wanted, siblings aside. */
+  get isShort(): boolean {
+    return this.size < this.#budget.target;
+  }
+
   /** For links beyond the budget by so many. */
   hasRoom(beyond: number): boolean {
     return this.size < this.#budget.max + beyond;
@@ -104,39 +109,8 @@ export class LinkTable {
 
   /** Whom to link to next: siblings first, then the emptiest quarter of a bucket that is short. */
   wanted(own: Coordinate, isOut: (key: MeshKey) => boolean): Candidate | undefined {
-    const limit = this.siblingDistance;
-    const shortage = this.size < this.#budget.target ? this.#shortage(limit) : undefined;
-    let sibling: Candidate | undefined;
-    let siblingDistance = limit;
-    let best: Candidate | undefined;
-    let bestCoverage = Number.POSITIVE_INFINITY;
-    let compared = 0;
-    for (const via of this.neighbours.values()) {
-      if (via.isSuspect) continue;
-      const { digest } = via;
-      for (let i = 0; i < digest.size; i++) {
-        const key = digest.key(i);
-        if (key === this.#own || this.neighbours.has(key)) continue;
-        const away = distance(key, this.#own);
-        if (away < siblingDistance && !isOut(key)) {
-          siblingDistance = away;
-          sibling = { key, via, predictedRttMs: 0, isSibling: true };
-        }
-        if (sibling !== undefined || shortage === undefined) continue;
-        const coverage = shortage[quarterOf(this.#own, key)] ?? Number.POSITIVE_INFINITY;
-        if (coverage > bestCoverage || isOut(key)) continue;
-        const predictedRttMs = predictRttMs(own, digest.coordinate(i));
-        if (coverage < bestCoverage) compared = 0;
-        else if (compared >= CANDIDATES_COMPARED_MAX || predictedRttMs >= (best?.predictedRttMs ?? 0)) {
-          compared += 1;
-          continue;
-        }
-        compared += 1;
-        bestCoverage = coverage;
-        best = { key, via, predictedRttMs, isSibling: false };
-      }
-    }
-    return sibling ?? best;
+    const sibling = this.#missingSibling(isOut);
+    return sibling === undefined && this.isShort ? this.#missing(own, isOut) : sibling;
   }
 
   /** A neighbour one too many, or undefined: not in use, from the fullest bucket, nobody's sibling, the farthest in time. */
@@ -163,7 +137,7 @@ export class LinkTable {
 
   /** A candidate much nearer in time than the farthest neighbour of the same quarter, where the table is full. */
   nearer(own: Coordinate, isOut: (key: MeshKey) => boolean): Candidate | undefined {
-    if (this.size < this.#budget.target) return undefined;
+    if (this.isShort) return undefined;
     const farthest = new Map<number, number>();
     const limit = this.siblingDistance;
     for (const neighbour of this.neighbours.values()) {
@@ -175,8 +149,7 @@ export class LinkTable {
     let bestGain = REPLACE_MS_MIN;
     for (const via of this.neighbours.values()) {
       const { digest } = via;
-      for (let i = 0; i < digest.size; i++) {
-        const key = digest.key(i);
+      for (const [i, key] of digest.keys.entries()) {
         const worst = farthest.get(quarterOf(this.#own, key));
         if (worst === undefined || key === this.#own || this.neighbours.has(key)) continue;
         const predictedRttMs = predictRttMs(own, digest.coordinate(i));
@@ -189,14 +162,55 @@ export class LinkTable {
     return best;
   }
 
+  /** The closest of those that are closer than the last sibling. */
+  #missingSibling(isOut: (key: MeshKey) => boolean): Candidate | undefined {
+    let closest: Candidate | undefined;
+    let limit = this.siblingDistance;
+    for (const via of this.neighbours.values()) {
+      if (via.isSuspect) continue;
+      for (const key of via.digest.keys) {
+        const away = distance(key, this.#own);
+        if (away >= limit || away === 0 || this.neighbours.has(key) || isOut(key)) continue;
+        limit = away;
+        closest = { key, via, predictedRttMs: 0, isSibling: true };
+      }
+    }
+    return closest;
+  }
+
+  /** The nearest in time of some for the emptiest quarter of a bucket that is short of links. */
+  #missing(own: Coordinate, isOut: (key: MeshKey) => boolean): Candidate | undefined {
+    const shortage = this.#shortage(this.siblingDistance);
+    let best: Candidate | undefined;
+    let bestCoverage = Number.POSITIVE_INFINITY;
+    let compared = 0;
+    for (const via of this.neighbours.values()) {
+      if (via.isSuspect) continue;
+      const { digest } = via;
+      const { keys } = digest;
+      for (let i = 0; i < keys.length; i++) {
+        const key = keys[i] as MeshKey;
+        const coverage = shortage[quarterOf(this.#own, key)];
+        // Most are out by a number; sets are asked about the rest.
+        if (coverage === undefined || coverage > bestCoverage) continue;
+        if (key === this.#own || this.neighbours.has(key) || isOut(key)) continue;
+        if (coverage < bestCoverage) compared = 0;
+        compared += 1;
+        if (compared > CANDIDATES_COMPARED_MAX) continue;
+        const predictedRttMs = predictRttMs(own, digest.coordinate(i));
+        if (compared > 1 && predictedRttMs >= (best?.predictedRttMs ?? 0)) continue;
+        bestCoverage = coverage;
+        best = { key, via, predictedRttMs, isSibling: false };
+      }
+    }
+    return best;
+  }
+
   /** We may be one of its closest. */
   #isSiblingOf(neighbour: Neighbour): boolean {
     const own = distance(this.#own, neighbour.key);
     let closer = 0;
-    const { digest } = neighbour;
-    for (let i = 0; i < digest.size; i++) {
-      if (distance(digest.key(i), neighbour.key) < own) closer += 1;
-    }
+    for (const key of neighbour.digest.keys) if (distance(key, neighbour.key) < own) closer += 1;
     return closer < SIBLINGS;
   }
 
@@ -228,10 +242,12 @@ export class LinkTable {
   }
 }
 
+const POWERS: readonly number[] = Array.from({ length: KEY_BITS }, (_, exponent) => 2 ** exponent);
+
 /** Bucket and the two bits behind it, as one index. */
 function quarterOf(own: MeshKey, key: MeshKey): number {
   const bucket = sharedBits(own, key);
   const shift = KEY_BITS - bucket - 3;
-  const bits = shift >= 0 ? Math.floor(key / 2 ** shift) % QUARTERS : 0;
+  const bits = shift >= 0 ? Math.floor(key / (POWERS[shift] as number)) & (QUARTERS - 1) : 0;
   return bucket * QUARTERS + bits;
 }

@@ -78,7 +78,7 @@ export class Merger {
     const { table } = this.#options;
     const { digest } = neighbour;
     if (table.size <= NETWORK_LINKS || digest.size < NETWORK_LINKS) return;
-    for (let i = 0; i < digest.size; i++) if (table.neighbours.has(digest.key(i))) return;
+    if (digest.keys.some((key) => table.neighbours.has(key))) return;
     this.#invite(neighbour, FANOUT);
   }
 
@@ -144,9 +144,10 @@ export class Merger {
   #invite(via: Neighbour, more: number): void {
     const { table, clock, random } = this.#options;
     const { digest } = via;
-    const key = digest.key(Math.floor(random.unit() * digest.size));
+    const key = digest.keys[Math.floor(random.unit() * digest.size)];
+    if (key === undefined) return;
     const isKnown = key === this.#options.own || table.neighbours.has(key) || this.#asked.has(key);
-    if (digest.size === 0 || isKnown || !this.#sent.take(clock.monotonicMs())) return;
+    if (isKnown || !this.#sent.take(clock.monotonicMs())) return;
     this.#remember(this.#asked, key, { via, more });
     this.#options.ask(via, key);
   }

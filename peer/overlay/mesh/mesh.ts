@@ -416,11 +416,12 @@ export class Mesh {
       if (this.#table.neighbours.has(entry.key)) continue;
       // What waits here for that peer goes there.
       this.#arrivals.ended(entry.key);
-      this.#openings.learned();
       if (distance(entry.key, this.#host.key) < limit) delayMs = SIBLING_DELAY_MS;
-      else delayMs ??= BUCKET_DELAY_MS;
+      else if (this.#table.isShort) delayMs ??= BUCKET_DELAY_MS;
     }
-    if (delayMs !== undefined) this.#openings.plan(delayMs);
+    if (delayMs === undefined) return;
+    this.#openings.learned();
+    this.#openings.plan(delayMs);
   }
 
   // --- who is there ---

@@ -1,7 +1,7 @@
 /** One peer this one is linked to: how far it is, when it was heard, what it told of its own table, how well it forwards. */
 import { type Coordinate, predictRttMs } from "./coordinate.ts";
 import { Digest } from "./digest.ts";
-import { highBits, type MeshKey } from "./mesh-key.ts";
+import type { MeshKey } from "./mesh-key.ts";
 import type { Place } from "./mesh-messages.ts";
 
 /** What the mesh needs of a session or of a simulated one. */
@@ -25,8 +25,6 @@ const OUTCOME_WEIGHT = 0.1;
 export class Neighbour {
   readonly link: MeshLink;
   readonly key: MeshKey;
-  readonly high: number;
-  readonly low: number;
   readonly digest: Digest = new Digest();
   readonly sinceMs: number;
   place: Place = { x: 0, y: 0, height: 1 };
@@ -51,8 +49,6 @@ export class Neighbour {
   constructor(link: MeshLink, nowMs: number) {
     this.link = link;
     this.key = link.key;
-    this.high = highBits(link.key);
-    this.low = link.key | 0;
     this.sinceMs = nowMs;
     this.heardAtMs = nowMs;
     this.usedAtMs = nowMs;

@@ -69,21 +69,23 @@ function lookAhead(neighbours: Iterable<Neighbour>, question: RouteQuestion): Ro
   for (const neighbour of neighbours) {
     if (isOut(neighbour, dead, avoid) || closed.has(neighbour.key)) continue;
     let away = distance(neighbour.key, target);
-    let onwardMs = 0;
     const { digest } = neighbour;
-    const { high, low, rttMs, size } = digest;
-    for (let i = 0; i < size; i++) {
-      const farHigh = (high[i] as number) ^ targetHigh;
+    const { keys } = digest;
+    let through = -1;
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i] as MeshKey;
+      const farHigh = highBits(key) ^ targetHigh;
       // Most entries lose by their upper bits alone.
       if (farHigh * WORD >= away) continue;
-      const far = farHigh * WORD + (((low[i] as number) ^ targetLow) >>> 0);
-      if (far >= away || closed.has(digest.key(i))) continue;
+      const far = farHigh * WORD + ((key ^ targetLow) >>> 0);
+      if (far >= away || closed.has(key)) continue;
       away = far;
-      onwardMs = rttMs[i] as number;
+      through = i;
     }
     // The peer that was promised need not promise more.
     const keeps = away < limit || (away === limit && distance(neighbour.key, target) === promise);
     if (!keeps) continue;
+    const onwardMs = through < 0 ? 0 : digest.rttMs(through);
     const cost = neighbour.rttMs + onwardMs + MS_PER_BIT * Math.log2(away + 1);
     if (cost < bestCost) {
       best = neighbour;

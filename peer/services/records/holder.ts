@@ -12,6 +12,7 @@ import type { Clock, Random, Timer } from "../../runtime.ts";
 import type { RecordCheck } from "./check.ts";
 import {
   decodeAnswer,
+  mayHaveRecords,
   decodeNote,
   decodeRequest,
   encodeAnswer,
@@ -119,6 +120,7 @@ export class RecordHolder implements MeshService {
   }
 
   passed(body: Uint8Array): void {
+    if (!mayHaveRecords(body)) return;
     const answer = decodeAnswer(body);
     if (answer?.kind !== "get" || answer.records.length !== 1) return;
     const [record] = answer.records;

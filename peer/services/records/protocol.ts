@@ -56,6 +56,8 @@ export type RecordNote =
 export const OFFERED_MAX = 200;
 
 const REQUEST = { put: 0, get: 1 } as const;
+/** A msgpack array of two. */
+const LIST_OF_TWO = 0x92;
 const STATUSES: readonly PutStatus[] = ["stored", "stale", "refused", "busy"];
 const WANTED: readonly Wanted[] = ["value", "providers"];
 const NOTE = { push: 0, receipt: 1, offer: 2, want: 3, fetch: 4, fetched: 5 } as const;
@@ -91,6 +93,11 @@ export function encodeAnswer(answer: RecordAnswer): Uint8Array {
   if (answer.kind === "get") return encode([REQUEST.get, fitting(answer.records, BODY_BYTES_MAX)]);
   const { status, copies, current } = answer;
   return encode([REQUEST.put, STATUSES.indexOf(status), copies, optional(current)]);
+}
+
+/** Whether these are the first bytes of an answer with records; a router passes on ten others for each, and must not read them all. */
+export function mayHaveRecords(answer: Uint8Array): boolean {
+  return answer[0] === LIST_OF_TWO && answer[1] === REQUEST.get;
 }
 
 /** Undefined when it is malformed: whoever answered lies or is broken, which is the same as no answer. */

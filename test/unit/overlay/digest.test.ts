@@ -13,8 +13,8 @@ test("entries keep their columns while it grows to its bound, and past that none
   expect(digest.size).toBe(DIGEST_ENTRIES_MAX);
   for (let i = 1; i <= DIGEST_ENTRIES_MAX; i++) {
     const { key, rttMs, x, y, height } = entry(i);
-    expect(digest.key(i - 1)).toBe(key);
-    expect(digest.rttMs[i - 1]).toBe(rttMs);
+    expect(digest.keys[i - 1]).toBe(key);
+    expect(digest.rttMs(i - 1)).toBe(rttMs);
     expect(digest.coordinate(i - 1)).toEqual({ x, y, height });
   }
 });
@@ -27,11 +27,21 @@ test("one that is known is replaced, one that goes makes room, and an empty one 
   expect(digest.set({ ...entry(2), rttMs: 99 })).toBe(false);
   expect(digest.delete(entry(1).key)).toBe(true);
   expect(digest.size).toBe(2);
-  const rtts = new Map([0, 1].map((at) => [digest.key(at), digest.rttMs[at]]));
+  const rtts = new Map([0, 1].map((at) => [digest.keys[at], digest.rttMs(at)]));
   expect(rtts).toEqual(
     new Map([
       [entry(2).key, 99],
       [entry(3).key, 13],
     ]),
   );
+});
+
+test("round trips past 16 s and coordinates past 4 s, which are lies, are told as the farthest there is", () => {
+  const digest = new Digest();
+  digest.set({ key: 1, rttMs: 65_535, x: -10_000, y: 10_000, height: 10_000 });
+  digest.set({ key: 2, rttMs: 16_383, x: -4_096, y: 4_095, height: 4_095 });
+  for (const i of [0, 1]) {
+    expect(digest.rttMs(i)).toBe(16_383);
+    expect(digest.coordinate(i)).toEqual({ x: -4_096, y: 4_095, height: 4_095 });
+  }
 });

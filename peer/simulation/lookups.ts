@@ -87,7 +87,7 @@ export class Lookups {
           this.#keys -= 1;
           return;
         }
-        const root = found?.contacts[0]?.key;
+        const root = found?.[0]?.key;
         if (root === undefined) return;
         const away = distance(root, target);
         let closer = 0;

@@ -10,7 +10,9 @@ const VALUE_BYTES = 100;
 
 export interface RecordFigures {
   readonly count: number;
-  /** Read at the end, in the last version put. */
+  /** Of what was put, and of each version of it, the share of which the writer was told that it is kept. */
+  readonly stored: number;
+  /** Of what is kept as far as the writers know: read at the end, in the last version put. */
   readonly found: number;
   /** Until the writer knows of five copies, or of all there can be. */
   readonly putMsP50: number;
@@ -28,6 +30,7 @@ export class RecordTrial {
   readonly #records: KeyedRecord[] = [];
   readonly #putMs: number[] = [];
   readonly #getMs: number[] = [];
+  #puts = 0;
   #asked = 0;
   #found = 0;
 
@@ -59,6 +62,7 @@ export class RecordTrial {
     this.#getMs.sort((a, b) => a - b);
     return {
       count: this.#asked,
+      stored: this.#puts === 0 ? 0 : rounded(this.#putMs.length / this.#puts, 5),
       found: this.#asked === 0 ? 0 : rounded(this.#found / this.#asked, 5),
       putMsP50: rounded(quantile(this.#putMs, 0.5), 0),
       putMsP99: rounded(quantile(this.#putMs, 0.99), 0),
@@ -70,15 +74,15 @@ export class RecordTrial {
   #write(writer: SimPeer, record: KeyedRecord, isLast: boolean): void {
     const { clock } = this.#world;
     const startedAtMs = clock.monotonicMs();
+    this.#puts += 1;
     putRecord({ mesh: writer.mesh, clock, check: TRUSTING }, record, undefined, ({ status }) => {
-      if (status !== "stored") return;
-      this.#putMs.push(clock.monotonicMs() - startedAtMs);
-      if (isLast) {
-        this.#records.push(record);
-        return;
+      // Who dies meanwhile cannot hear.
+      if (!writer.alive) this.#puts -= 1;
+      else if (status === "stored") {
+        this.#putMs.push(clock.monotonicMs() - startedAtMs);
+        if (isLast) this.#records.push(record);
+        else this.#write(writer, nextVersion(record), true);
       }
-      assert(record.kind === "mutable", "only mutable records have a second version");
-      if (writer.alive) this.#write(writer, { ...record, seq: record.seq + 1 }, true);
     });
   }
 
@@ -114,6 +118,11 @@ export class RecordTrial {
           signature: new Uint8Array(64),
         };
   }
+}
+
+function nextVersion(record: KeyedRecord): KeyedRecord {
+  assert(record.kind === "mutable", "only mutable records have a second version");
+  return { ...record, seq: record.seq + 1 };
 }
 
 function seqOf(record: KeyedRecord): number {

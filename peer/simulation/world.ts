@@ -2,19 +2,19 @@
  * A network of simulated peers: the very `Mesh` that real peers run, on one virtual clock, with links that take their time and peers that
  * die without a word. Everything random comes from the seed, so a run can be had again.
  */
-import { encode } from "../../shared/codec.ts";
 import { BEACONS_MAX } from "../../shared/limits.ts";
 import type { SyncClock } from "../adapters/sim/sync-clock.ts";
-import { type SimRandom, seededRandom } from "../adapters/sim/random.ts";
+import { pickOne, type SimRandom, seededRandom } from "../adapters/sim/random.ts";
 import { LINK_BUDGETS, type LinkBudget } from "../overlay/mesh/link-table.ts";
 import { Mesh, type Traffic } from "../overlay/mesh/mesh.ts";
 import type { MeshContact } from "../overlay/mesh/openings.ts";
-import { decodeMesh, encodeMesh, type Forward, PATH_MAX } from "../overlay/mesh/mesh-messages.ts";
+import { decodeMesh } from "../overlay/mesh/mesh-messages.ts";
 import type { MeshKey } from "../overlay/mesh/mesh-key.ts";
 import type { Answer } from "../overlay/mesh/requester.ts";
 import type { RecordCheck } from "../services/records/check.ts";
 import { RecordHolder } from "../services/records/holder.ts";
 import { type Position, LatencySpace, normal } from "./latency.ts";
+import { abuse, MALICE, type Malice } from "./malice.ts";
 import { Pipe, type PipeWorld } from "./pipe.ts";
 
 export interface WorldOptions {
@@ -57,10 +57,6 @@ const CONTACTS_BY_EDGE = 4;
 const KEY_COUNT: number = 2 ** 52;
 /** Simulated records are not forged: signatures would cost more than all the rest. */
 export const TRUSTING: RecordCheck = { check: (_, done) => done(true) };
-
-/** After an acknowledgement: nothing, the claim that nobody has the key, an answer in its stead, or on to anybody. */
-export type Malice = "drop" | "deny" | "lie" | "misroute";
-const MALICE: readonly Malice[] = ["drop", "deny", "lie", "misroute"];
 
 /** What only the peer looked for can have answered: its seal would show it. */
 export function isGenuine(body: Uint8Array): boolean {
@@ -242,23 +238,8 @@ export class World implements PipeWorld {
     const { owner } = pipe;
     const heard = owner.malice === undefined ? undefined : decodeMesh(message);
     const isOthers = heard?.kind === "forward" && !(heard.exact && heard.target === owner.key);
-    if (isOthers) this.#abuse(pipe, heard);
+    if (isOthers) abuse(this, pipe, heard);
     else owner.mesh.receive(pipe, message);
-  }
-
-  #abuse(from: Pipe, request: Forward): void {
-    const { owner } = from;
-    const { mid, origin, path } = request;
-    from.send(encodeMesh({ kind: "ack", mids: [mid] }));
-    if (owner.malice === "deny" || owner.malice === "lie") {
-      const found = owner.malice === "lie";
-      const body = found ? encode([[[owner.key, owner.contact]]]) : new Uint8Array(0);
-      const reply = { mid, origin, hops: path.length, found, body };
-      from.send(encodeMesh({ kind: "reply", ...reply, path: path.slice(0, -1) }));
-    } else if (owner.malice === "misroute" && request.ttl > 0 && path.length < PATH_MAX) {
-      const astray = pickOne([...owner.links.values()], this.random);
-      astray?.send(encodeMesh({ ...request, ttl: request.ttl - 1, path: [...path, owner.key] }));
-    }
   }
 
   #openThrough(peer: SimPeer, to: MeshContact, done: (opened: boolean) => void): void {
@@ -320,10 +301,6 @@ export class World implements PipeWorld {
     peer.readyAtMs = this.clock.monotonicMs();
     this.onReady(peer);
   }
-}
-
-function pickOne<T>(all: readonly T[], random: SimRandom): T | undefined {
-  return all[Math.floor(random.unit() * all.length)];
 }
 
 /** Whether NATs let a direct link through: not between two hard ones. */

@@ -61,3 +61,8 @@ function fnv1a(text: string, lane: number): number {
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   return hash | 0;
 }
+
+/** One of them, each as likely; undefined when there is none. */
+export function pickOne<T>(all: readonly T[], random: Random): T | undefined {
+  return all[Math.floor(random.unit() * all.length)];
+}

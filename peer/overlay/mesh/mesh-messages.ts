@@ -354,7 +354,7 @@ class Reader {
   bytes(lengthMax: number): Uint8Array {
     const value = this.#values[this.#next++];
     if (!(value instanceof Uint8Array) || value.length > lengthMax) throw malformed("bytes expected");
-    return new Uint8Array(value);
+    return value;
   }
 
   end(): void {

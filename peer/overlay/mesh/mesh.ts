@@ -10,6 +10,7 @@ import { spreadMs } from "../backoff.ts";
 import { Answers } from "./answers.ts";
 import { Announcer } from "./announcer.ts";
 import { Arrivals } from "./arrivals.ts";
+import { type ClosestOptions, findClosest, type LookupOptions } from "./closest.ts";
 import { OwnCoordinate, type Coordinate } from "./coordinate.ts";
 import type { DigestEntry } from "./digest.ts";
 import { FailureDetector } from "./failure-detector.ts";
@@ -20,7 +21,7 @@ import { distance, KEY_BITS, type MeshKey } from "./mesh-key.ts";
 import type { MeshService } from "./mesh-service.ts";
 import { type MeshLink, Neighbour } from "./neighbour.ts";
 import { BUCKET_DELAY_MS, type MeshContact, Openings, SIBLING_DELAY_MS } from "./openings.ts";
-import { ASK, readContacts, readKeys } from "./requests.ts";
+import { ASK, readKeys } from "./requests.ts";
 import type { Answer, RequestOptions } from "./requester.ts";
 import { Router } from "./router.ts";
 
@@ -59,12 +60,6 @@ export interface MeshHost {
   turnedAway?(others: Uint8Array): void;
 }
 
-/** The contacts of the peers closest to a key, and the answer that brought them. */
-interface Closest {
-  readonly contacts: readonly MeshContact[];
-  readonly answer: Answer;
-}
-
 const NOBODY = new Uint8Array(0);
 
 export class Mesh {
@@ -78,6 +73,7 @@ export class Mesh {
   readonly #failures: FailureDetector;
   readonly #announcer: Announcer;
   readonly #arrivals: Arrivals;
+  readonly #closest: ClosestOptions;
   #timers: Timer[] = [];
   /** Since this peer had no link. */
   #selfLookups = 0;
@@ -125,6 +121,10 @@ export class Mesh {
       send: (neighbour, message, what) => this.#sendBytes(neighbour, message, what),
       suspect: (neighbour) => this.#failures.suspect(neighbour),
     });
+    this.#closest = {
+      reach: () => this.reach,
+      request: (...request) => this.#router.request(...request),
+    };
     this.#merger = new Merger({
       own: host.key,
       clock: host.clock,
@@ -207,7 +207,7 @@ export class Mesh {
   expect(key: MeshKey, isNewcomer = false): void {
     if (this.has(key) || !this.#hasRoomFor(key, isNewcomer)) return;
     if (!this.#arrivals.expect(key, isNewcomer) || !isNewcomer) return;
-    this.#findClosest(key, [ASK.closest, true], (found) => this.#arrivals.placed(key, found?.contacts));
+    this.lookup(key, (found) => this.#arrivals.placed(key, found), { isNewcomer });
   }
 
   // --- links ---
@@ -273,9 +273,13 @@ export class Mesh {
 
   // --- requests ---
 
-  /** The contacts of the peers closest to a key, as the closest of them tells it; undefined when no answer came. */
-  lookup(target: MeshKey, done: (found: Closest | undefined) => void, options: RequestOptions = {}): void {
-    this.#findClosest(target, [ASK.closest], done, options);
+  /** The contacts of the peers closest to a key by rising distance; undefined when no answer came (closest.ts). */
+  lookup(
+    target: MeshKey,
+    done: (found: readonly MeshContact[] | undefined) => void,
+    options: LookupOptions = {},
+  ): void {
+    findClosest(this.#closest, target, options, done);
   }
 
   /** Carries a message to the peer of that key and its answer back. */
@@ -469,7 +473,7 @@ export class Mesh {
     if (through === undefined) return;
     const { key } = this.#host;
     if (!this.isReady) {
-      this.lookup(key, (found) => this.#meet(found?.contacts ?? []), { through });
+      this.lookup(key, (found) => this.#meet(found ?? []), { through });
       return;
     }
     // Nearly always there is nobody new, so the contacts are asked for only then.
@@ -477,20 +481,7 @@ export class Mesh {
       const isNew = (each: MeshKey): boolean =>
         each !== key && !this.has(each) && distance(each, key) < this.#table.siblingDistance;
       if (answer === undefined || !(readKeys(answer.body) ?? []).some(isNew)) return;
-      this.lookup(key, (found) => this.#meet(found?.contacts ?? []), { through });
-    });
-  }
-
-  #findClosest(
-    target: MeshKey,
-    question: readonly unknown[],
-    done: (found: Closest | undefined) => void,
-    options: RequestOptions = {},
-  ): void {
-    const isRight = (body: Uint8Array): boolean => readContacts(body) !== undefined;
-    this.#router.request(target, false, encode(question), { ...options, isRight }, (answer) => {
-      const contacts = answer === undefined ? undefined : readContacts(answer.body);
-      done(answer === undefined || contacts === undefined ? undefined : { contacts, answer });
+      this.lookup(key, (found) => this.#meet(found ?? []), { through });
     });
   }
 

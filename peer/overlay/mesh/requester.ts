@@ -3,10 +3,10 @@
  * answer ends them all. How a copy finds its way is the router's matter.
  */
 import type { Clock, Random, Timer } from "../../runtime.ts";
-import { BODY_BYTES_MAX, type Forward, type Reply } from "./mesh-messages.ts";
-import type { MeshKey } from "./mesh-key.ts";
+import { BODY_BYTES_MAX, DEAD_MAX, type Forward, type Reply } from "./mesh-messages.ts";
+import { distance, type MeshKey } from "./mesh-key.ts";
 import type { Neighbour } from "./neighbour.ts";
-import { UNBOUNDED } from "./next-hop.ts";
+import { type RouteChoice, UNBOUNDED } from "./next-hop.ts";
 
 const TTL_FIRST = 24;
 const BUDGET_MS = 4_000;
@@ -48,16 +48,23 @@ export interface RequestOptions {
   readonly open?: boolean;
   /** Whether an answer can be right. One that cannot be is a liar's, and another copy goes out at once. @default any is */
   isRight?(body: Uint8Array): boolean;
-  /** First hops of other requests for the same thing: others are taken where there are any, and added. */
-  readonly firstHops?: Set<MeshKey>;
+  /** Shared by requests for the same thing, so that they go by different peers. */
+  readonly apart?: Apart;
+}
+
+/** Peers that copies of a request go by, so that others are taken where there are any: one liar is not to answer them all. */
+export class Apart {
+  readonly first: Set<MeshKey> = new Set();
+  /** Those behind the first hops that these count on (next-hop.ts). */
+  readonly second: Set<MeshKey> = new Set();
 }
 
 export interface RequesterOptions {
   readonly own: MeshKey;
   readonly clock: Clock;
   readonly random: Random;
-  /** Takes a copy to its first hop, another than those to avoid where there is one. @returns that hop, if there was one */
-  start(copy: Forward, avoid: ReadonlySet<MeshKey>, through: Neighbour | undefined): Neighbour | undefined;
+  /** Takes a copy to its first hop, another than those to avoid where there is one. @returns that hop, if there was one, and what it counts on */
+  start(copy: Forward, avoid: ReadonlySet<MeshKey>, through: Neighbour | undefined): RouteChoice | undefined;
 }
 
 interface Copy {
@@ -74,7 +81,7 @@ interface OwnRequest {
   readonly open: boolean;
   readonly sentAtMs: number;
   readonly done: (answer: Answer | undefined) => void;
-  readonly firstHops: Set<MeshKey>;
+  readonly apart: Apart;
   isRight(body: Uint8Array): boolean;
   lies: number;
   readonly copies: Map<number, Copy>;
@@ -92,6 +99,7 @@ export class Requester {
   /** By the id of each of its copies. */
   readonly #requests = new Map<number, OwnRequest>();
   #rttMs = FIRST_RTT_MS;
+  #closed = false;
 
   constructor(options: RequesterOptions) {
     this.#options = options;
@@ -105,11 +113,11 @@ export class Requester {
     target: MeshKey,
     exact: boolean,
     body: Uint8Array,
-    { copies = 1, through, open = false, firstHops = new Set(), isRight = () => true }: RequestOptions,
+    { copies = 1, through, open = false, apart = new Apart(), isRight = () => true }: RequestOptions,
     done: (answer: Answer | undefined) => void,
   ): void {
     const { clock } = this.#options;
-    if (this.#requests.size >= REQUESTS_MAX || body.length > BODY_BYTES_MAX) {
+    if (this.#closed || this.#requests.size >= REQUESTS_MAX || body.length > BODY_BYTES_MAX) {
       done(undefined);
       return;
     }
@@ -120,7 +128,7 @@ export class Requester {
       open,
       sentAtMs: clock.monotonicMs(),
       done,
-      firstHops,
+      apart,
       isRight,
       lies: 0,
       copies: new Map(),
@@ -171,17 +179,19 @@ export class Requester {
     const request = this.#requests.get(mid);
     const copy = request?.copies.get(mid);
     if (request === undefined || copy === undefined) return;
-    request.firstHops.add(through.key);
+    request.apart.first.add(through.key);
     copy.through = through;
   }
 
   close(): void {
+    this.#closed = true;
     for (const request of new Set(this.#requests.values())) this.#finish(request, undefined);
   }
 
   #launch(request: OwnRequest, isFirst: boolean, through?: Neighbour): void {
     if (request.over) return; // The copy before was answered on the spot.
     const { own, clock, random } = this.#options;
+    const { apart } = request;
     const mid = Math.floor(random.unit() * MID_COUNT);
     const copy: Copy = { sentAtMs: clock.monotonicMs(), isFirst, through: undefined };
     request.copies.set(mid, copy);
@@ -199,11 +209,16 @@ export class Requester {
       origin: own,
       promise: UNBOUNDED,
       path: [],
-      dead: [],
+      dead: [...apart.second].slice(-DEAD_MAX),
       body: request.body,
     };
-    copy.through = this.#options.start(message, request.firstHops, through);
-    if (copy.through !== undefined) request.firstHops.add(copy.through.key);
+    const choice = this.#options.start(message, apart.first, through);
+    if (choice === undefined) return;
+    copy.through = choice.neighbour;
+    apart.first.add(choice.neighbour.key);
+    const second = distance(request.target, choice.promise);
+    const isKnown = choice.promise < UNBOUNDED && second !== choice.neighbour.key;
+    if (isKnown && !(request.exact && second === request.target)) apart.second.add(second);
   }
 
   #planRetry(request: OwnRequest): void {

@@ -146,8 +146,8 @@ export class Router {
 
   // --- forwarding ---
 
-  /** Takes a request one step on, or ends it here. @returns the first hop, if there was one */
-  #route(request: Forward, avoid?: ReadonlySet<MeshKey>, through?: Neighbour): Neighbour | undefined {
+  /** Takes a request one step on, or ends it here. @returns that step, if there was one */
+  #route(request: Forward, avoid?: ReadonlySet<MeshKey>, through?: Neighbour): RouteChoice | undefined {
     const { own, table } = this.#options;
     if (request.exact && request.target === own) {
       this.#serve(request, true);
@@ -173,7 +173,7 @@ export class Router {
    * Nobody promises more. A peer that is about to come is waited for; else the next best is looked for without the promise, then only plain
    * steps count, and then it ends here.
    */
-  #atMinimum(request: Forward): Neighbour | undefined {
+  #atMinimum(request: Forward): RouteChoice | undefined {
     const { own, table, arrivals } = this.#options;
     const neighbours = table.neighbours;
     const { target, path, exact } = request;
@@ -205,12 +205,13 @@ export class Router {
     return this.#send(stray, { ...request, greedy: false, promise: UNBOUNDED, strays: request.strays + 1 });
   }
 
-  /** @returns the neighbour that it goes to */
-  #send({ neighbour, promise }: RouteChoice, request: Forward): Neighbour {
+  /** @returns the choice */
+  #send(choice: RouteChoice, request: Forward): RouteChoice {
+    const { neighbour, promise } = choice;
     const { own, clock } = this.#options;
     if (this.#hops.size >= HOPS_PENDING_MAX) {
       this.dropped += 1;
-      return neighbour;
+      return choice;
     }
     const sent: Forward = { ...request, promise, path: [...request.path, own] };
     const timer = clock.setTimer(neighbour.timeoutMs, () => {
@@ -223,7 +224,7 @@ export class Router {
     neighbour.usedAtMs = clock.monotonicMs();
     this.#hops.set(request.mid, { neighbour, request, sentAtMs: neighbour.usedAtMs, timer });
     this.#options.send(neighbour, encodeMesh(sent), "forward");
-    return neighbour;
+    return choice;
   }
 
   #reroute({ neighbour, request, timer }: Hop): void {
@@ -234,7 +235,7 @@ export class Router {
     const dead = [...request.dead, neighbour.key].slice(-DEAD_MAX);
     const first = this.#route({ ...request, dead, promise: UNBOUNDED });
     if (isOwn && request.path.length === 0 && first !== undefined)
-      this.#requester.rerouted(request.mid, first);
+      this.#requester.rerouted(request.mid, first.neighbour);
   }
 
   #serve(request: Forward, ends: boolean): boolean {

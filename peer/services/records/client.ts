@@ -7,6 +7,7 @@
 import { equalBytes } from "../../../shared/bytes.ts";
 import type { Mesh } from "../../overlay/mesh/mesh.ts";
 import { distance, type MeshKey, meshKeyOf } from "../../overlay/mesh/mesh-key.ts";
+import { Apart } from "../../overlay/mesh/requester.ts";
 import type { Clock, Timer } from "../../runtime.ts";
 import type { RecordCheck } from "./check.ts";
 import { COPIES_ENOUGH } from "./holder.ts";
@@ -18,16 +19,19 @@ import { slotOfRecord, type Wanted } from "./shelf.ts";
 interface Plan {
   /** Where each way ends: at the key, and so far beside it, in parts of the distance over which this peer sees eight others. */
   readonly first: readonly number[];
-  /** These are tried when all others have failed, or take long. */
+  /** These are tried when others have failed, or take long. */
   readonly more: readonly number[];
 }
 
-const PUT_PLAN: Plan = { first: [0, 1 / 4], more: [1 / 2, 3 / 4] };
-const GET_PLAN: Plan = { first: [0, 1 / 4, 1 / 2], more: [3 / 4, 1 / 8] };
+const PUT_PLAN: Plan = { first: [0, 1 / 4, 1 / 2, 3 / 4], more: [1 / 8, 3 / 8] };
+const GET_PLAN: Plan = { first: [0, 1 / 4, 1 / 2], more: [3 / 4, 1 / 8, 3 / 8, 1] };
 const MORE_AFTER_MS = 700;
 /** When one has answered the others are given half as long again, and no less than this. */
 const QUORUM_MS_MIN = 100;
 const QUORUM_SHARE = 0.5;
+
+/** Ways that must say that a record is kept before the writer is told, for one may lead to a liar; unless all do, others are taken besides. */
+const CONFIRMATIONS = 2;
 
 export interface PutResult {
   /** `unanswered`: nobody said anything in time. */
@@ -51,17 +55,21 @@ export function putRecord(
   done: (result: PutResult) => void,
 ): void {
   const body = encodeRequest({ kind: "put", record, cas });
-  const firstHops = new Set<MeshKey>();
+  const apart = new Apart();
   let best: PutResult = { status: "unanswered", copies: 0, current: undefined };
+  let confirmed = 0;
+  let isTold = false;
+  // Few copies are all there can be where few peers are.
+  const isSmall = mesh.size < REPLICAS;
   const one = (result: PutResult | undefined): void => {
     if (ways.isOver) return;
     if (result !== undefined && isBetter(result, best)) best = result;
-    // Few copies are all there can be where few peers are.
-    const isEnough = best.status === "stored" && (best.copies >= COPIES_ENOUGH || mesh.size < REPLICAS);
-    if (ways.ended() || best.status === "stale" || isEnough) {
-      ways.stop();
-      done(best);
-    }
+    if (result?.status === "stored" && (result.copies >= COPIES_ENOUGH || isSmall)) confirmed += 1;
+    const isKept = confirmed === PUT_PLAN.first.length;
+    if (isKept || best.status === "stale" || ways.ended()) ways.stop();
+    if (isTold || !(ways.isOver || confirmed >= (isSmall ? 1 : CONFIRMATIONS))) return;
+    isTold = true;
+    done(best);
   };
   const take = (answer: RecordAnswer | undefined): void => {
     if (answer?.kind !== "put") one(undefined);
@@ -80,7 +88,7 @@ export function putRecord(
       wayTo(mesh, record.key, offset),
       body,
       (answer) => take(answer === undefined ? undefined : decodeAnswer(answer.body)),
-      { open: offset !== 0, firstHops, isRight: isAnswerTo("put") },
+      { open: offset !== 0, apart, isRight: isAnswerTo("put") },
     );
   });
   ways.start();
@@ -155,7 +163,7 @@ export function getRecords(
   done: (records: readonly KeyedRecord[]) => void,
 ): void {
   const body = encodeRequest({ kind: "get", key, wanted });
-  const firstHops = new Set<MeshKey>();
+  const apart = new Apart();
   const found = new Map<number, KeyedRecord>();
   const startedAtMs = clock.monotonicMs();
   let timer: Timer | undefined;
@@ -197,7 +205,7 @@ export function getRecords(
         const said = answer === undefined ? undefined : decodeAnswer(answer.body);
         take(said?.kind === "get" ? said.records : []);
       },
-      { open: offset !== 0 || wanted === "value", firstHops, isRight: isAnswerTo("get") },
+      { open: offset !== 0 || wanted === "value", apart, isRight: isAnswerTo("get") },
     );
   });
   ways.start();

@@ -4,6 +4,7 @@ import { seededRandom } from "../../../peer/adapters/sim/random.ts";
 import { SyncClock } from "../../../peer/adapters/sim/sync-clock.ts";
 import type { Forward, Reply } from "../../../peer/overlay/mesh/mesh-messages.ts";
 import { Neighbour } from "../../../peer/overlay/mesh/neighbour.ts";
+import { UNBOUNDED } from "../../../peer/overlay/mesh/next-hop.ts";
 import { type Answer, Requester, type RequestOptions } from "../../../peer/overlay/mesh/requester.ts";
 
 const OWN = 7;
@@ -30,7 +31,8 @@ function scripted(): {
     random: seededRandom("requester"),
     start: (copy, avoid) => {
       sent.push(copy);
-      return hops.find(({ key }) => !avoid.has(key));
+      const neighbour = hops.find(({ key }) => !avoid.has(key));
+      return neighbour === undefined ? undefined : { neighbour, promise: UNBOUNDED };
     },
   });
   return {

@@ -28,6 +28,8 @@ describe("lookups", () => {
     async () => {
       const { lookups, records } = await runExperiment({ ...SMALL, malicious: 0.2, records: 100 });
       expect(lookups.success).toBeGreaterThanOrEqual(0.99);
+      expect(lookups.closestEight).toBeGreaterThanOrEqual(0.99);
+      expect(records).toMatchObject({ count: 100, stored: 1 });
       expect(records.found).toBeGreaterThanOrEqual(0.99);
     },
   );

@@ -42,7 +42,7 @@ export interface PutResult {
 }
 
 export interface ClientOptions {
-  readonly mesh: Mesh;
+  readonly mesh: Pick<Mesh, "size" | "reach" | "ask">;
   readonly clock: Clock;
   readonly check: RecordCheck;
 }
@@ -146,7 +146,7 @@ class Ways {
 }
 
 /** The key itself, or a point so far beside it. */
-function wayTo(mesh: Mesh, key: Uint8Array, offset: number): MeshKey {
+function wayTo(mesh: ClientOptions["mesh"], key: Uint8Array, offset: number): MeshKey {
   return distance(meshKeyOf(key), Math.floor(mesh.reach * offset));
 }
 

@@ -4,8 +4,9 @@ import { seededRandom } from "../../../peer/adapters/sim/random.ts";
 import { SyncClock } from "../../../peer/adapters/sim/sync-clock.ts";
 import type { Forward, Reply } from "../../../peer/overlay/mesh/mesh-messages.ts";
 import { Neighbour } from "../../../peer/overlay/mesh/neighbour.ts";
+import { distance, type MeshKey } from "../../../peer/overlay/mesh/mesh-key.ts";
 import { UNBOUNDED } from "../../../peer/overlay/mesh/next-hop.ts";
-import { type Answer, Requester, type RequestOptions } from "../../../peer/overlay/mesh/requester.ts";
+import { type Answer, Apart, Requester, type RequestOptions } from "../../../peer/overlay/mesh/requester.ts";
 
 const OWN = 7;
 const TARGET = 99;
@@ -14,7 +15,8 @@ function neighbour(key: number): Neighbour {
   return new Neighbour({ key, contact: new Uint8Array(0), send: () => {}, close: () => {} }, 0);
 }
 
-function scripted(): {
+/** @param seconds whom each first hop counts on, in turn; without them none says */
+function scripted(seconds: readonly MeshKey[] = []): {
   readonly clock: SyncClock;
   readonly requester: Requester;
   readonly sent: Forward[];
@@ -32,7 +34,9 @@ function scripted(): {
     start: (copy, avoid) => {
       sent.push(copy);
       const neighbour = hops.find(({ key }) => !avoid.has(key));
-      return neighbour === undefined ? undefined : { neighbour, promise: UNBOUNDED };
+      const second = seconds[sent.length - 1];
+      const promise = second === undefined ? UNBOUNDED : distance(copy.target, second);
+      return neighbour === undefined ? undefined : { neighbour, promise };
     },
   });
   return {
@@ -119,6 +123,7 @@ test("silence ends a request after five seconds, and closing ends it at once", (
   const second = ask();
   requester.close();
   expect(second.answers).toEqual([undefined]);
+  expect(ask().answers).toEqual([undefined]);
 });
 
 test("an answer that cannot be right ends nothing: another first hop is asked at once, and the liar's is blamed", () => {
@@ -152,4 +157,14 @@ test("where one lies, others are still believed when they agree that nobody is t
   expect(sent).toHaveLength(5);
   answer(4, false);
   expect(answers).toEqual([undefined]);
+});
+
+test("requests for one thing go apart, by the first step and by the second, but never around the peer looked for", () => {
+  const { sent, hops, ask } = scripted([1_001, 1_002, TARGET, neighbour(4).key]);
+  const apart = new Apart();
+  for (let i = 0; i < 5; i++) ask({ apart });
+  expect([...apart.first]).toEqual(hops.slice(0, 5).map(({ key }) => key));
+  expect(sent.map(({ dead }) => dead)).toEqual([[], [1_001], [1_001, 1_002], [1_001, 1_002], [1_001, 1_002]]);
+  ask();
+  expect(sent.at(-1)?.dead).toEqual([]);
 });

@@ -1,6 +1,7 @@
 /**
- * What is to happen in virtual time: a heap, earliest first, and in order of coming among equals. Four children to a node and the times in
- * a column of their own: a simulation has hundreds of thousands of events waiting, and most of its time goes into memory far away.
+ * What is to happen in virtual time, earliest first, and in order of coming among equals. A calendar queue (Brown, CACM 1988): events wait
+ * unsorted in a list for each millisecond, which is sorted when its time has come. A heap of the millions that a large simulation has
+ * waiting spends its time in memory far away.
  */
 import type { Timer } from "../../runtime.ts";
 
@@ -8,8 +9,6 @@ export interface Due {
   readonly atMs: number;
   readonly callback: () => void;
 }
-
-const CHILDREN = 4;
 
 class Entry implements Due, Timer {
   readonly atMs: number;
@@ -35,8 +34,13 @@ class Entry implements Due, Timer {
 }
 
 export class EventQueue {
-  readonly #times: number[] = [];
-  readonly #entries: Entry[] = [];
+  readonly #days = new Map<number, Entry[]>();
+  /** The milliseconds that have a list: a binary heap. */
+  readonly #calendar: number[] = [];
+  /** Of the millisecond begun last, sorted, and how many of these are done. */
+  #today: Entry[] = [];
+  #done = 0;
+  #date = Number.NEGATIVE_INFINITY;
   readonly #waiting = { count: 0 };
   #nextSequence = 0;
 
@@ -45,70 +49,84 @@ export class EventQueue {
     return this.#waiting.count;
   }
 
+  /** @param atMs not before what was taken last */
   add(atMs: number, callback: () => void): Timer {
     const entry = new Entry(atMs, callback, this.#nextSequence++, this.#waiting);
-    this.#times.push(atMs);
-    this.#entries.push(entry);
-    this.#rise(entry);
+    const date = Math.floor(atMs);
+    const day = this.#days.get(date);
+    if (day !== undefined) day.push(entry);
+    else if (date <= this.#date) this.#today.splice(this.#placeToday(atMs), 0, entry);
+    else {
+      this.#days.set(date, [entry]);
+      this.#enter(date);
+    }
     return entry;
   }
 
   /** Removes and returns the earliest event when it is due by `untilMs`. */
   takeDue(untilMs: number): Due | undefined {
-    for (let first = this.#entries[0]; first !== undefined; first = this.#entries[0]) {
-      if (!first.isOver && first.atMs > untilMs) return undefined;
-      this.#removeFirst();
-      if (first.isOver) continue;
-      first.cancel();
-      return first;
+    for (;;) {
+      const first = this.#today[this.#done];
+      if (first === undefined) {
+        const date = this.#calendar[0];
+        if (date === undefined || date > untilMs) return undefined;
+        this.#begin(date);
+      } else if (!first.isOver && first.atMs > untilMs) return undefined;
+      else {
+        this.#done += 1;
+        if (first.isOver) continue;
+        first.cancel();
+        return first;
+      }
     }
-    return undefined;
   }
 
-  #removeFirst(): void {
-    this.#times.pop();
-    const last = this.#entries.pop() as Entry;
-    if (this.#entries.length > 0) this.#sink(last);
+  #begin(date: number): void {
+    const day = this.#days.get(date) as Entry[];
+    this.#days.delete(date);
+    this.#leave();
+    this.#date = date;
+    this.#done = 0;
+    this.#today = day.filter(({ isOver }) => !isOver);
+    this.#today.sort((a, b) => (a.atMs === b.atMs ? a.sequence - b.sequence : a.atMs < b.atMs ? -1 : 1));
   }
 
-  /** From the end to its place. */
-  #rise(entry: Entry): void {
-    let index = this.#entries.length - 1;
+  /** Behind all that happens no later. */
+  #placeToday(atMs: number): number {
+    let low = this.#done;
+    let high = this.#today.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#today[middle] as Entry).atMs <= atMs) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #enter(date: number): void {
+    const heap = this.#calendar;
+    let index = heap.length;
     while (index > 0) {
-      const parent = (index - 1) >> 2;
-      // Whoever came later stays behind its equals.
-      if ((this.#times[parent] as number) <= entry.atMs) break;
-      this.#put(index, this.#entries[parent] as Entry);
+      const parent = (index - 1) >> 1;
+      if ((heap[parent] as number) < date) break;
+      heap[index] = heap[parent] as number;
       index = parent;
     }
-    this.#put(index, entry);
+    heap[index] = date;
   }
 
-  /** From the top to its place. */
-  #sink(entry: Entry): void {
-    const { length } = this.#entries;
+  /** Takes the earliest out. */
+  #leave(): void {
+    const heap = this.#calendar;
+    const last = heap.pop() as number;
+    if (heap.length === 0) return;
     let index = 0;
-    for (let first = 1; first < length; first = CHILDREN * index + 1) {
-      const end = Math.min(first + CHILDREN, length);
-      let earliest = first;
-      for (let child = first + 1; child < end; child++) if (this.#isBefore(child, earliest)) earliest = child;
-      const earliestMs = this.#times[earliest] as number;
-      const other = this.#entries[earliest] as Entry;
-      if (earliestMs > entry.atMs || (earliestMs === entry.atMs && other.sequence > entry.sequence)) break;
-      this.#put(index, other);
-      index = earliest;
+    for (let child = 1; child < heap.length; child = 2 * index + 1) {
+      if (child + 1 < heap.length && (heap[child + 1] as number) < (heap[child] as number)) child += 1;
+      if ((heap[child] as number) >= last) break;
+      heap[index] = heap[child] as number;
+      index = child;
     }
-    this.#put(index, entry);
-  }
-
-  #isBefore(one: number, other: number): boolean {
-    const [oneMs, otherMs] = [this.#times[one] as number, this.#times[other] as number];
-    if (oneMs !== otherMs) return oneMs < otherMs;
-    return (this.#entries[one] as Entry).sequence < (this.#entries[other] as Entry).sequence;
-  }
-
-  #put(index: number, entry: Entry): void {
-    this.#times[index] = entry.atMs;
-    this.#entries[index] = entry;
+    heap[index] = last;
   }
 }

@@ -44,6 +44,14 @@ test.each([
   expect(running.stdout.events()).toMatchObject([{ event: "error", code: "usage/invalid" }]);
 });
 
+test("sim says what memory so many peers take instead of running out of it", async () => {
+  const running = start(["sim", "--nodes", "200000", "--json"]);
+  expect(await running.exitCode).toBe(2);
+  const [event] = running.stdout.events();
+  expect(event).toMatchObject({ event: "error", code: "usage/invalid" });
+  expect((event as { message: string }).message).toContain("NODE_OPTIONS=--max-old-space-size=24000");
+});
+
 test("sim can be stopped", async () => {
   const running = start(["sim", "--nodes", "100", "--seconds", "86400", "--json"]);
   running.stop();

@@ -8,6 +8,8 @@ import type { Command, CommandContext } from "./command.ts";
 const NODES_MAX = 200_000;
 /** What a peer takes at most, with what waits to be collected; measured at 10,000 to 100,000 peers. */
 const HEAP_BYTES_PER_PEER = 120_000;
+/** People are told how far it is after each ten simulated seconds, or after so much of their own time. */
+const NOTE_EVERY_MS = 30_000;
 const UNITS_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
 
 export const sim: Command = {
@@ -60,6 +62,7 @@ export const sim: Command = {
     const nodes = values.integer("nodes", { min: 10, max: NODES_MAX, default: 1_000 });
     requireHeap(nodes * HEAP_BYTES_PER_PEER);
     const startedMs = performance.now();
+    let notedMs = startedMs;
     output.note(`Building a network of ${nodes} peers …`);
     const result = await runExperiment({
       nodes,
@@ -76,7 +79,10 @@ export const sim: Command = {
       records: values.integer("records", { min: 0, max: 100_000, default: 200 }),
       pause: () => new Promise((resolve) => setTimeout(resolve, 0)),
       onProgress: (doneMs, totalMs) => {
-        if (doneMs % 10_000 === 0) output.note(`${doneMs / 1_000} of ${totalMs / 1_000} simulated seconds`);
+        const nowMs = performance.now();
+        if (doneMs % 10_000 !== 0 && nowMs - notedMs < NOTE_EVERY_MS) return;
+        notedMs = nowMs;
+        output.note(`${doneMs / 1_000} of ${totalMs / 1_000} simulated seconds`);
       },
       signal: context.signal,
     });

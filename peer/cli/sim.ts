@@ -62,7 +62,7 @@ export const sim: Command = {
     const nodes = values.integer("nodes", { min: 10, max: NODES_MAX, default: 1_000 });
     requireHeap(nodes * HEAP_BYTES_PER_PEER);
     const startedMs = performance.now();
-    let notedMs = startedMs;
+    let [notedTens, notedMs] = [0, startedMs];
     output.note(`Building a network of ${nodes} peers …`);
     const result = await runExperiment({
       nodes,
@@ -80,9 +80,10 @@ export const sim: Command = {
       pause: () => new Promise((resolve) => setTimeout(resolve, 0)),
       onProgress: (doneMs, totalMs) => {
         const nowMs = performance.now();
-        if (doneMs % 10_000 !== 0 && nowMs - notedMs < NOTE_EVERY_MS) return;
-        notedMs = nowMs;
-        output.note(`${doneMs / 1_000} of ${totalMs / 1_000} simulated seconds`);
+        const tens = Math.floor(doneMs / 10_000);
+        if (tens === notedTens && nowMs - notedMs < NOTE_EVERY_MS) return;
+        [notedTens, notedMs] = [tens, nowMs];
+        output.note(`${Math.floor(doneMs / 1_000)} of ${totalMs / 1_000} simulated seconds`);
       },
       signal: context.signal,
     });

@@ -18,10 +18,16 @@ export interface FindableFigures {
   readonly msP95: number;
 }
 
+interface Trial {
+  readonly found: boolean[];
+  /** It lived until all lookups of it were over, answers included. */
+  isWhole: boolean;
+}
+
 export class Findable {
   readonly #world: World;
   readonly #max: number;
-  readonly #trials: { readonly peer: SimPeer; readonly found: boolean[] }[] = [];
+  readonly #trials: Trial[] = [];
 
   /** @param max newcomers that are looked for */
   constructor(world: World, max: number) {
@@ -33,7 +39,9 @@ export class Findable {
   watch(peer: SimPeer): void {
     if (this.#trials.length === this.#max) return;
     const found: boolean[] = [];
-    this.#trials.push({ peer, found });
+    const trial: Trial = { found, isWhole: false };
+    this.#trials.push(trial);
+    this.#world.clock.setTimer(2 * UNTIL_MS, () => (trial.isWhole = peer.alive));
     for (let i = 0; i < UNTIL_MS / EVERY_MS; i++) {
       found.push(false);
       this.#world.clock.setTimer(i * EVERY_MS, () => this.#look(peer, (isFound) => (found[i] = isFound)));
@@ -41,8 +49,7 @@ export class Findable {
   }
 
   result(): FindableFigures {
-    const nowMs = this.#world.clock.monotonicMs();
-    const whole = this.#trials.filter(({ peer }) => peer.alive && nowMs - peer.bornAtMs > 2 * UNTIL_MS);
+    const whole = this.#trials.filter(({ isWhole }) => isWhole);
     const ms = whole.map(({ found }) => findableAtMs(found)).sort((a, b) => a - b);
     return {
       count: ms.length,

@@ -21,7 +21,7 @@ export interface ExperimentOptions {
   readonly churnMsMedian?: number | undefined;
   /** Share that dies at one instant, before the lookups. @default 0 */
   readonly kill?: number;
-  /** Share that acknowledges and drops. @default 0 */
+  /** Share that acknowledges requests and then abuses them (malice.ts). @default 0 */
   readonly malicious?: number;
   /** Share of packets lost on each link. @default 0 */
   readonly loss?: number;
@@ -60,7 +60,7 @@ const LOOKUP_END_MS = 6_000;
 /** All records are put in this time. */
 const PUT_MS = 16_000;
 const STEP_MS = 1_000;
-/** First hops of a lookup where some peers drop what they should forward. */
+/** Copies of a lookup where some peers abuse what they should forward. */
 const COPIES_AGAINST_LIARS = 3;
 
 /** @throws the signal's reason when aborted */

@@ -6,7 +6,7 @@ import { encode } from "../../../shared/codec.ts";
 import { distance, type MeshKey } from "./mesh-key.ts";
 import type { Neighbour } from "./neighbour.ts";
 import type { MeshContact } from "./openings.ts";
-import { type Answer, Apart, type RequestOptions } from "./requester.ts";
+import { type Answer, Apart, type Requester } from "./requester.ts";
 import { ASK, readContacts } from "./requests.ts";
 
 /**
@@ -20,16 +20,9 @@ const COPIES_MORE = 2;
 /** Copies go to points so far beside each other, in parts of that distance: all ways to one point end by the same peers, which may be liars. */
 const BESIDE = 0.125;
 
-export interface ClosestOptions {
+export interface ClosestOptions extends Pick<Requester, "request"> {
   /** Distance over which this peer sees eight others. */
   reach(): number;
-  request(
-    target: MeshKey,
-    exact: boolean,
-    body: Uint8Array,
-    options: RequestOptions,
-    done: (answer: Answer | undefined) => void,
-  ): void;
 }
 
 export interface LookupOptions {

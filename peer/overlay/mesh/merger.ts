@@ -15,7 +15,7 @@ import type { MeshKey } from "./mesh-key.ts";
 import type { Neighbour } from "./neighbour.ts";
 import type { MeshContact } from "./openings.ts";
 import { ASK, readKey, readKeys } from "./requests.ts";
-import type { Answer, RequestOptions } from "./requester.ts";
+import type { Requester } from "./requester.ts";
 
 /** Whoever has fewer links is a newcomer and no network. */
 const NETWORK_LINKS = 8;
@@ -31,18 +31,11 @@ const BETWEEN_MS = 30_000;
 /** Pairs and ways remembered. */
 const REMEMBERED_MAX = 32;
 
-export interface MergerOptions {
+export interface MergerOptions extends Pick<Requester, "request"> {
   readonly own: MeshKey;
   readonly clock: Clock;
   readonly random: Random;
   readonly table: LinkTable;
-  request(
-    target: MeshKey,
-    exact: boolean,
-    body: Uint8Array,
-    options: RequestOptions,
-    done: (answer: Answer | undefined) => void,
-  ): void;
   /** Asks a neighbour for the contact of one of its own; the answer comes to `told`. */
   ask(via: Neighbour, key: MeshKey): void;
   open(contact: MeshContact): void;

@@ -22,7 +22,7 @@ import type { MeshService } from "./mesh-service.ts";
 import { type MeshLink, Neighbour } from "./neighbour.ts";
 import { BUCKET_DELAY_MS, type MeshContact, Openings, SIBLING_DELAY_MS } from "./openings.ts";
 import { ASK, readKeys } from "./requests.ts";
-import type { Answer, RequestOptions } from "./requester.ts";
+import type { Answer, Requester, RequestOptions } from "./requester.ts";
 import { Router } from "./router.ts";
 
 /** Neighbours are looked over so often. */
@@ -121,17 +121,14 @@ export class Mesh {
       send: (neighbour, message, what) => this.#sendBytes(neighbour, message, what),
       suspect: (neighbour) => this.#failures.suspect(neighbour),
     });
-    this.#closest = {
-      reach: () => this.reach,
-      request: (...request) => this.#router.request(...request),
-    };
+    const request: Requester["request"] = (...asked) => this.#router.request(...asked);
+    this.#closest = { reach: () => this.reach, request };
     this.#merger = new Merger({
       own: host.key,
       clock: host.clock,
       random: host.random,
       table: this.#table,
-      request: (target, exact, body, options, done) =>
-        this.#router.request(target, exact, body, options, done),
+      request,
       ask: (via, key) => this.#send(via, { kind: "who", key }),
       open: (contact) => this.#openings.open(contact),
       deliver: (...message) => host.deliver(...message),

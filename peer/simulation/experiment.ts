@@ -140,13 +140,13 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
 
 /** Bytes that a peer sends in a second, by kind. */
 async function upkeepOf(world: World, pass: () => Promise<void>): Promise<ExperimentResult["upkeepByKind"]> {
-  const before = new Map(world.bytes);
+  const before = new Map([...world.bytes].map(([kind, { total }]) => [kind, total]));
   const startMs = world.clock.monotonicMs();
   await pass();
   const seconds = (world.clock.monotonicMs() - startMs) / 1_000;
   const byKind: { [kind in Traffic]?: number } = {};
   if (seconds === 0) return byKind;
-  for (const [kind, bytes] of world.bytes)
-    byKind[kind] = rounded((bytes - (before.get(kind) ?? 0)) / seconds / world.alive.length, 1);
+  for (const [kind, { total }] of world.bytes)
+    byKind[kind] = rounded((total - (before.get(kind) ?? 0)) / seconds / world.alive.length, 1);
   return byKind;
 }

@@ -89,7 +89,7 @@ export class World implements PipeWorld {
   readonly alive: SimPeer[] = [];
   readonly beacons: SimPeer[] = [];
   /** Bytes sent, framing included, by kind. */
-  readonly bytes: Map<Traffic, number> = new Map();
+  readonly bytes: Map<Traffic, { total: number }> = new Map();
   messages = 0;
   /** All messages through the edge, and those of them that newcomers cause. */
   edgeMessages = 0;
@@ -151,7 +151,10 @@ export class World implements PipeWorld {
       deliver: (body, from, answer) => answer(this.#answer(peer, body, from)),
       sent: (kind, bytes) => {
         this.messages += 1;
-        this.bytes.set(kind, (this.bytes.get(kind) ?? 0) + bytes + FRAMING_BYTES);
+        let sent = this.bytes.get(kind);
+        if (sent === undefined) this.bytes.set(kind, (sent = { total: 0 }));
+        // Changed in its place: a number past 31 bits in the map would be a new object each time.
+        sent.total += bytes + FRAMING_BYTES;
       },
       changed: () => this.#noteReady(peer),
     });

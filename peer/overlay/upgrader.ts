@@ -203,7 +203,8 @@ export class Upgrader {
     const watched = this.#watched.get(session);
     if (watched === undefined || this.#options.rtc === undefined) return;
     const { stripes, stop } = watched;
-    for (const link of [...stripes].slice(Math.max(0, session.stripesWanted - 1))) {
+    for (const link of [...stripes].toReversed()) {
+      if (session.stripes <= session.stripesWanted) break;
       stripes.delete(link);
       session.release(link);
     }

@@ -23,6 +23,9 @@ const STALL_ROUND_TRIPS = 8;
 /** Bytes under way from which on writes are gathered for a turn of the event loop. */
 const COMPANY_BYTES: number = 64 * 1024;
 
+/** An application that has so much under way is waiting for it. */
+const LIMITED_BYTES: number = 256 * 1024;
+
 /** The first wire version that knows `taken`, without which bulk is not spread over several links. */
 const TAKEN_VERSION = 2;
 
@@ -73,6 +76,11 @@ export class Delivery {
   /** Data may be spread over several links. */
   get isSpreadable(): boolean {
     return this.#options.version >= TAKEN_VERSION;
+  }
+
+  /** The paths are the limit: more waits than they take, or much is under way and holds up what follows. */
+  get isLimited(): boolean {
+    return this.#options.mux.hasOutput || this.#outbox.bytes >= LIMITED_BYTES;
   }
 
   /** Memory of what is under way, or came before its turn. */
@@ -195,6 +203,7 @@ export class Delivery {
   resend(nowMs: number): void {
     const { active } = this.#options.paths;
     this.#outbox.releaseOlderThan(nowMs - Math.max(STALL_MS, STALL_ROUND_TRIPS * (active?.rttMs ?? 0)));
+    this.pump();
   }
 
   /** Waits until it is idle, at most so long. */

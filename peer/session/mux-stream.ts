@@ -15,8 +15,8 @@ import type { Stream, StreamPriority } from "./contract.ts";
 
 /** Bytes a new stream may send unasked, each way; both sides count on it. */
 export const STREAM_WINDOW_BYTES: number = 256 * 1024;
-/** A window grows to this at most: 8 MiB fill 60 MB/s at 100 ms, with the queue that bulk makes for itself. */
-export const STREAM_WINDOW_BYTES_MAX: number = 8 * 1024 * 1024;
+/** A window grows to this at most: 8 MiB fill 60 MB/s at 100 ms on one connection, and on several what is early waits for what is late. */
+export const STREAM_WINDOW_BYTES_MAX: number = 16 * 1024 * 1024;
 /** Bytes written by the application and not yet in a frame; past that `write` waits. */
 export const STREAM_SEND_QUEUE_BYTES: number = 1024 * 1024;
 /** Half a window read faster than this many round trips means the window is what limits. */

@@ -27,6 +27,10 @@ const SEALING_MAX = 16;
 const URGENT_BYTES_MAX: number = 32 * 1024;
 const URGENT_FRAME_BYTES: number = 4 * 1024;
 
+/** A frame that is under way for so long would have been acknowledged by now on another path. */
+const LATE_ROUND_TRIPS = 1.5;
+const LATE_MS = 40;
+
 const BLOCK_BYTES = 16;
 
 interface Entry {
@@ -39,6 +43,8 @@ interface Entry {
   path: Path | undefined;
   flight: Flight | undefined;
   sentAtMs: number;
+  /** It went out again while the first sending was still under way. */
+  isRepeated: boolean;
 }
 
 export interface OutboxOptions {
@@ -109,7 +115,8 @@ export class Outbox {
         this.#send(again, path);
         continue;
       }
-      if (this.#bytes >= OUTBOX_BYTES_MAX || this.#sealing >= SEALING_MAX) return;
+      if (this.#bytes >= OUTBOX_BYTES_MAX) return this.#overtake(carriers);
+      if (this.#sealing >= SEALING_MAX) return;
       // What is urgent is small and does not wait for bulk to be acknowledged.
       const room = roomOf(carriers, path) - this.#sealingBytes;
       const urgentOnly = room <= 0;
@@ -118,8 +125,26 @@ export class Outbox {
         urgentOnly ? URGENT_FRAME_BYTES : wholeBlocks(Math.min(path.window.frameBytes(), DATA_BYTES_MAX)),
         urgentOnly,
       );
-      if (plaintext === undefined) return;
+      if (plaintext === undefined) return this.#overtake(carriers);
       this.#seal(plaintext, path);
+    }
+  }
+
+  /**
+   * Nothing new may be sent while there is room: what holds up the rest, on a path that has become slow, goes by the others too
+   * (opportunistic retransmission: Raiciu et al., NSDI 2012). Whichever comes second is dropped there.
+   */
+  #overtake(carriers: readonly Path[]): void {
+    let path = carriers.length < 2 ? undefined : pickCarrier(carriers, LINK_BUFFER_HIGH_BYTES);
+    const nowMs = this.#options.nowMs();
+    for (const entry of this.#entries) {
+      if (path === undefined) return;
+      const lateMs = nowMs - entry.sentAtMs - LATE_ROUND_TRIPS * (path.rttMsMin ?? 0) - LATE_MS;
+      if (lateMs < 0 || entry.path === path || entry.flight?.landed !== false) continue;
+      entry.flight.isOvertaken = true;
+      entry.isRepeated = true;
+      this.#send(entry, path);
+      path = pickCarrier(carriers, LINK_BUFFER_HIGH_BYTES);
     }
   }
 
@@ -132,8 +157,11 @@ export class Outbox {
       if (entry.seq >= next) break;
       count += 1;
       this.#bytes -= entry.bytes;
-      if (entry.path !== undefined && entry.flight !== undefined)
-        this.#landedBytes += entry.path.land(entry.flight, nowMs);
+      if (entry.path !== undefined && entry.flight !== undefined) {
+        // Which sending has arrived is not known then, so neither says how fast its path is (Karn and Partridge, SIGCOMM 1987).
+        if (entry.isRepeated) this.#landedBytes += entry.path.abandon(entry.flight);
+        else this.#landedBytes += entry.path.land(entry.flight, nowMs);
+      }
       for (const acknowledged of entry.acknowledged) acknowledged();
       if (entry.bytes >= GIVE_BACK_BYTES_MIN) for (const piece of entry.sealed ?? []) giveBack(piece);
     }
@@ -182,6 +210,7 @@ export class Outbox {
       path: undefined,
       flight: undefined,
       sentAtMs: 0,
+      isRepeated: false,
     };
     this.#entries.push(entry);
     this.#bytes += bytes;

@@ -52,6 +52,8 @@ export interface Flight {
   readonly mark: DeliveryMark;
   /** It has arrived, or is not waited for any more. */
   landed: boolean;
+  /** The same frame went by another path since, and counts there. */
+  isOvertaken: boolean;
 }
 
 export class Path {
@@ -128,7 +130,8 @@ export class Path {
   /** A data frame goes out. */
   depart(bytes: number, nowMs: number): Flight {
     this.#forgetLanded();
-    const flight = { bytes, mark: this.window.sent(bytes, this.rttMsMin, nowMs), landed: false };
+    const mark = this.window.sent(bytes, this.rttMsMin, nowMs);
+    const flight = { bytes, mark, landed: false, isOvertaken: false };
     this.#flights.push(flight);
     this.expectAnswer(nowMs);
     return flight;
@@ -139,14 +142,15 @@ export class Path {
     if (flight.landed) return 0;
     flight.landed = true;
     this.window.acknowledged(flight.bytes, flight.mark, nowMs, this.rttMsMin);
-    return flight.bytes;
+    return flight.isOvertaken ? 0 : flight.bytes;
   }
 
-  /** It is sent again elsewhere, or here. */
-  abandon(flight: Flight): void {
-    if (flight.landed) return;
+  /** It is not waited for any more, and says nothing about the path. @returns bytes that are news if it has arrived */
+  abandon(flight: Flight): number {
+    if (flight.landed) return 0;
     flight.landed = true;
     this.window.forgotten(flight.bytes);
+    return flight.bytes;
   }
 
   /**

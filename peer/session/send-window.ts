@@ -21,6 +21,10 @@ const FIRST_RTT_MS = 100;
  * a moment in which the processor was busy with others must not close the window of a long path.
  */
 const RATE_FADE = 0.9;
+/** A frame that took so many times as long as the rate had promised shows that the path has become slower, full window or not. */
+const LATE = 2;
+const LATE_MS_MIN = 30;
+const LATE_FADE = 0.7;
 const FRAME_BYTES_MIN: number = 4 * 1024;
 const FIRST_FRAME_BYTES: number = 16 * 1024;
 const ELAPSED_MS_MIN = 0.2;
@@ -31,6 +35,8 @@ export interface DeliveryMark {
   readonly deliveredAtMs: number;
   /** The window was full when the frame was sent, so the rate was the path's and not the application's. */
   readonly windowFull: boolean;
+  /** Later than this the path was slower than it was thought to be. */
+  readonly lateAtMs: number;
 }
 
 export class SendWindow {
@@ -73,10 +79,12 @@ export class SendWindow {
   sent(bytes: number, rttMsMin: number | undefined, nowMs: number): DeliveryMark {
     if (this.#inFlightBytes === 0) this.#deliveredAtMs = nowMs;
     this.#inFlightBytes += bytes;
+    const promisedMs = (rttMsMin ?? FIRST_RTT_MS) + this.queueMs();
     return {
       deliveredBytes: this.#deliveredBytes,
       deliveredAtMs: this.#deliveredAtMs,
       windowFull: this.#inFlightBytes >= this.bytes(rttMsMin) / 2,
+      lateAtMs: nowMs + LATE * promisedMs + LATE_MS_MIN,
     };
   }
 
@@ -87,10 +95,10 @@ export class SendWindow {
     this.#deliveredAtMs = nowMs;
     const elapsedMs = Math.max(nowMs - mark.deliveredAtMs, ELAPSED_MS_MIN);
     const bytesPerMs = (this.#deliveredBytes - mark.deliveredBytes) / elapsedMs;
-    const faded =
-      (this.#bytesPerMs ?? 0) *
-      (mark.windowFull ? RATE_FADE ** (rttMsMin > sinceMs ? sinceMs / rttMsMin : 1) : 1);
-    this.#bytesPerMs = Math.max(bytesPerMs, faded);
+    let kept = 1;
+    if (nowMs > mark.lateAtMs) kept = LATE_FADE;
+    else if (mark.windowFull) kept = RATE_FADE ** (rttMsMin > sinceMs ? sinceMs / rttMsMin : 1);
+    this.#bytesPerMs = Math.max(bytesPerMs, (this.#bytesPerMs ?? 0) * kept);
   }
 
   /** A frame will be sent again on another path. */

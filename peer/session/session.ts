@@ -444,7 +444,7 @@ export class PeerSession extends EventTarget implements Session {
     const wanted = this.#stripePlan.step({
       nowMs,
       landedBytes: this.#delivery.landedBytes,
-      isLimited: this.#mux.hasOutput,
+      isLimited: this.#delivery.isLimited,
       stripes: this.stripes,
       rttMs: active?.link.kind === "webrtc" ? active.rttMsMin : undefined,
     });

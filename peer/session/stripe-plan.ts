@@ -1,7 +1,9 @@
 /**
  * Over how many WebRTC connections a session spreads its bulk. One SCTP association is limited by loss: with 1 % of it and 50 ms no setting
- * gives more than 0.3 MB/s, and several add up. Whether loss, the line or the machine is the limit cannot be seen from above, so it is tried:
- * several times as many, kept only if the rate follows. Where the line is the limit that costs a few handshakes, more and more rarely.
+ * gives more than 0.3 MB/s, and several add up. Without any loss usrsctp (Node's) is cut to that now and then by itself: its retransmission
+ * timer starts anew only when nothing is under way, so it fires all the while, and what is older by then than the smoothed round trip counts
+ * as lost (`sctp_t3rxt_timer`). Whether that, the line or the machine is the limit cannot be seen from above, so it is tried: several times as
+ * many, kept only if the rate follows. Where the line is the limit that costs a few handshakes, more and more rarely.
  */
 
 /** Stripes of one session, the first included: bounds memory, sockets and the share of a line taken from others. */
@@ -10,10 +12,12 @@ export const STRIPES_MAX = 16;
 const STEP = 4;
 /** Rate that so many more must bring, or they are closed. */
 const GAIN_MIN = 1.5;
+/** A rest ends early when so small a share is left of the rate that it began with. */
+const FALLEN = 0.5;
 /** Nearer peers are limited by the machine. */
 const RTT_MS_MIN = 15;
-/** With as much under way loss is no limit (Mathis: one packet in 300,000). */
-const LARGE_WINDOW_BYTES: number = 1024 * 1024;
+/** With as much under way neither loss nor that timer is the limit. */
+const LARGE_WINDOW_BYTES: number = 3 * 1024 * 1024;
 const SAMPLE_MS_MIN = 1_000;
 const SAMPLE_ROUND_TRIPS = 16;
 /** Connections are made, or not, by then. */
@@ -41,7 +45,14 @@ type Phase =
   | { readonly name: "sampling"; readonly fromMs: number; readonly fromBytes: number }
   /** Waits until there are more. */
   | { readonly name: "opening"; readonly untilMs: number }
-  | { readonly name: "resting"; readonly untilMs: number };
+  /** Stays with what there is, as long as the rate holds that it had at the beginning. */
+  | {
+      readonly name: "resting";
+      readonly untilMs: number;
+      readonly rate: number;
+      readonly fromMs: number;
+      readonly fromBytes: number;
+    };
 
 export class StripePlan {
   #wanted = 1;
@@ -72,34 +83,43 @@ export class StripePlan {
 
   #advance(view: StripeView, rttMs: number): void {
     const { nowMs, landedBytes } = view;
-    const sampling: Phase = { name: "sampling", fromMs: nowMs, fromBytes: landedBytes };
+    const here = { fromMs: nowMs, fromBytes: landedBytes };
     const sampleMs = Math.max(SAMPLE_MS_MIN, SAMPLE_ROUND_TRIPS * rttMs);
     const phase = this.#phase;
     if (phase === undefined) {
-      if (view.isLimited) this.#phase = sampling;
-    } else if (phase.name === "resting") {
-      if (nowMs >= phase.untilMs) this.#phase = undefined;
+      if (view.isLimited) this.#phase = { name: "sampling", ...here };
     } else if (phase.name === "opening") {
-      if (view.stripes >= this.#wanted || nowMs >= phase.untilMs) this.#phase = sampling;
-    } else if (!view.isLimited && nowMs - this.#limitedAtMs > rttMs) {
+      if (view.stripes >= this.#wanted || nowMs >= phase.untilMs) this.#phase = { name: "sampling", ...here };
+    } else if (phase.name === "resting" && nowMs >= phase.untilMs) this.#phase = undefined;
+    else if (!view.isLimited && nowMs - this.#limitedAtMs > rttMs) {
       // The application was the limit; that says nothing.
-      this.#phase = undefined;
-    } else if (nowMs - phase.fromMs >= sampleMs)
-      this.#judge((landedBytes - phase.fromBytes) / (nowMs - phase.fromMs), view, rttMs);
+      this.#phase = phase.name === "resting" ? { ...phase, ...here } : undefined;
+    } else if (nowMs - phase.fromMs >= sampleMs) {
+      const rate = (landedBytes - phase.fromBytes) / (nowMs - phase.fromMs);
+      if (phase.name === "sampling") this.#judge(rate, view, rttMs);
+      else this.#phase = rate < phase.rate * FALLEN ? undefined : { ...phase, ...here };
+    }
   }
 
-  #judge(rate: number, { nowMs }: StripeView, rttMs: number): void {
+  #judge(rate: number, { nowMs, landedBytes }: StripeView, rttMs: number): void {
     const before = this.#before;
+    const rest = (forMs: number): Phase => ({
+      name: "resting",
+      untilMs: nowMs + forMs,
+      rate,
+      fromMs: nowMs,
+      fromBytes: landedBytes,
+    });
     if (before !== undefined && rate < before.rate * GAIN_MIN) {
       this.#wanted = before.wanted;
       this.#before = undefined;
-      this.#phase = { name: "resting", untilMs: nowMs + this.#retryMs };
+      this.#phase = rest(this.#retryMs);
       this.#retryMs = Math.min(2 * this.#retryMs, RETRY_MS_MAX);
       return;
     }
     const isWorthMore = rttMs >= RTT_MS_MIN && rate * rttMs < LARGE_WINDOW_BYTES;
     if (!isWorthMore || this.#wanted >= STRIPES_MAX) {
-      this.#phase = { name: "resting", untilMs: nowMs + RETRY_MS_FIRST };
+      this.#phase = rest(RETRY_MS_FIRST);
       this.#before = undefined;
       return;
     }

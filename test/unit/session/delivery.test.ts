@@ -25,6 +25,8 @@ class Side {
   readonly said: (readonly [Path, readonly ControlOperation[]])[] = [];
   readonly delivery: Delivery;
   active: Path | undefined;
+  /** Those that share the bulk with it. */
+  alike: Path[] = [];
   untold: Path[] = [];
 
   constructor(version = 2) {
@@ -69,7 +71,7 @@ class Side {
   }
 
   get carriers(): Path[] {
-    return this.active === undefined ? [] : [this.active];
+    return this.active === undefined ? [] : [this.active, ...this.alike];
   }
 
   watchClosely(): void {}
@@ -191,4 +193,41 @@ test("nothing is sent once it is closed", async () => {
   side.delivery.close();
   await side.write(1);
   expect(sent).toEqual([]);
+});
+
+test("what is late on one of two connections goes by the other, once, and counts once", async () => {
+  const [from, to] = [new Side(), new Side()];
+  const [first, second]: Uint8Array[][] = [[], []];
+  const [slow, quick] = [pathOf("webrtc", "usable", first), pathOf("webrtc", "usable", second)];
+  from.active = slow;
+  from.alike = [quick];
+  await from.write(1, 2);
+  expect([first!.length, second!.length]).toEqual([1, 1]);
+  from.delivery.taken(quick, 1);
+  await clock.advance(39);
+  from.delivery.resend(39);
+  expect(second).toHaveLength(1);
+  await clock.advance(2);
+  from.delivery.resend(41);
+  from.delivery.resend(41);
+  expect(second!.slice(1)).toEqual(first);
+  for (const frame of [...second!, ...first!]) to.delivery.receive(quick, frameOf(frame));
+  expect(to.input).toEqual([1, 2]);
+
+  expect(from.delivery.landedBytes).toBe(second![0]!.length);
+  expect(from.delivery.acknowledged(2)).toBe(true);
+  from.delivery.taken(slow, 1);
+  from.delivery.taken(quick, 2);
+  expect(from.delivery.landedBytes).toBe(first![0]!.length + second![0]!.length);
+  expect([slow.isCarrying, quick.isCarrying]).toEqual([false, false]);
+});
+
+test("on one connection nothing goes twice because it is late", async () => {
+  const side = new Side();
+  const sent: Uint8Array[] = [];
+  side.active = pathOf("webrtc", "usable", sent);
+  await side.write(1, 2);
+  await clock.advance(1_000);
+  side.delivery.resend(1_000);
+  expect(sent).toHaveLength(2);
 });

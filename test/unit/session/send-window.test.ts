@@ -128,3 +128,20 @@ test("frames that go again elsewhere are no longer in flight, and say nothing of
   expect(sender.window.inFlightBytes).toBe(0);
   expect(sender.windowBytes).toBe(before);
 });
+
+test("a frame that took far longer than the rate had promised closes the window, full or not", () => {
+  const sender = new Sender({ bytesPerMs: 1_000, rttMs: 50 });
+  sender.run(2_000);
+  while (sender.window.inFlightBytes > 0) sender.acknowledge();
+  const before = sender.windowBytes;
+  sender.pipe.bytesPerMs = 1;
+  sender.send(100);
+  sender.acknowledge();
+  expect(sender.windowBytes).toBeLessThan(0.71 * before);
+  sender.pipe.bytesPerMs = 1_000;
+  for (let i = 0; i < 10; i++) {
+    sender.send(100);
+    sender.acknowledge();
+  }
+  expect(sender.windowBytes).toBeGreaterThan(0.69 * before);
+});

@@ -57,8 +57,31 @@ test("four help and sixteen do not: four stay", () => {
 });
 
 test("a window that is large already is not limited by loss, and a near peer not at all", () => {
-  expect(new Line((stripes) => 25_000 * stripes).run(20).wanted).toEqual([]);
+  expect(new Line((stripes) => 70_000 * stripes).run(20).wanted).toEqual([]);
   expect(new Line((stripes) => 280 * stripes, 5).run(20).wanted).toEqual([]);
+});
+
+test("a rate that falls away is not waited out: more are opened within seconds", () => {
+  let each = 70_000;
+  const line = new Line((stripes) => each * stripes).run(20);
+  each = 1_000;
+  expect(line.run(5).wanted).toEqual([4, STRIPES_MAX]);
+});
+
+test("a line that becomes slower is tried once, and then not before it is half as slow again", () => {
+  let rate = 1_000;
+  const line = new Line(() => rate).run(5);
+  expect(line.wanted).toEqual([4, 1]);
+  rate = 400;
+  expect(line.run(10).wanted).toEqual([4, 1, 4, 1]);
+  rate = 250;
+  expect(line.run(10).wanted).toEqual([4, 1, 4, 1]);
+});
+
+test("an application that pauses while its connections rest has not lost its rate", () => {
+  const line = new Line((stripes) => 70_000 * stripes).run(20);
+  for (let i = 0; i < 20; i++) line.run(0.3).run(0.7, false);
+  expect(line.wanted).toEqual([]);
 });
 
 test("without bulk for ten seconds one is left, and bulk opens them again", () => {

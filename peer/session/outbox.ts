@@ -17,6 +17,7 @@ import type { AeadKey } from "../runtime.ts";
 import type { Plaintext } from "./mux.ts";
 import { type Flight, type Path, pickCarrier } from "./path.ts";
 import { nonceOf } from "./seal.ts";
+import { FAR_RTT_MS_MIN } from "./stripe-plan.ts";
 
 /** Bytes sealed and not acknowledged, over all paths. The receiver's reorder buffer is as large. */
 export const OUTBOX_BYTES_MAX: number = 16 * 1024 * 1024;
@@ -26,10 +27,6 @@ const SEALING_MAX = 16;
 /** What may be under way beyond a full window when it is urgent, and in one frame. */
 const URGENT_BYTES_MAX: number = 32 * 1024;
 const URGENT_FRAME_BYTES: number = 4 * 1024;
-
-/** A frame that is under way for so long would have been acknowledged by now on another path. */
-const LATE_ROUND_TRIPS = 1.5;
-const LATE_MS = 40;
 
 const BLOCK_BYTES = 16;
 
@@ -132,16 +129,17 @@ export class Outbox {
 
   /**
    * Nothing new may be sent while there is room: what holds up the rest, on a path that has become slow, goes by the others too
-   * (opportunistic retransmission: Raiciu et al., NSDI 2012). Whichever comes second is dropped there.
+   * (opportunistic retransmission: Raiciu et al., NSDI 2012). Whichever comes second is dropped there. Near peers are late because they are
+   * busy, and would be busier.
    */
   #overtake(carriers: readonly Path[]): void {
     let path = carriers.length < 2 ? undefined : pickCarrier(carriers, LINK_BUFFER_HIGH_BYTES);
     const nowMs = this.#options.nowMs();
     for (const entry of this.#entries) {
-      if (path === undefined) return;
-      const lateMs = nowMs - entry.sentAtMs - LATE_ROUND_TRIPS * (path.rttMsMin ?? 0) - LATE_MS;
-      if (lateMs < 0 || entry.path === path || entry.flight?.landed !== false) continue;
-      entry.flight.isOvertaken = true;
+      if (path === undefined || (path.rttMsMin ?? 0) < FAR_RTT_MS_MIN) return;
+      const { flight } = entry;
+      if (flight?.landed !== false || nowMs <= flight.mark.lateAtMs || entry.path === path) continue;
+      flight.isOvertaken = true;
       entry.isRepeated = true;
       this.#send(entry, path);
       path = pickCarrier(carriers, LINK_BUFFER_HIGH_BYTES);

@@ -15,7 +15,7 @@ const GAIN_MIN = 1.5;
 /** A rest ends early when so small a share is left of the rate that it began with. */
 const FALLEN = 0.5;
 /** Nearer peers are limited by the machine. */
-const RTT_MS_MIN = 15;
+export const FAR_RTT_MS_MIN = 15;
 /** With as much under way neither loss nor that timer is the limit. */
 const LARGE_WINDOW_BYTES: number = 3 * 1024 * 1024;
 const SAMPLE_MS_MIN = 1_000;
@@ -117,7 +117,7 @@ export class StripePlan {
       this.#retryMs = Math.min(2 * this.#retryMs, RETRY_MS_MAX);
       return;
     }
-    const isWorthMore = rttMs >= RTT_MS_MIN && rate * rttMs < LARGE_WINDOW_BYTES;
+    const isWorthMore = rttMs >= FAR_RTT_MS_MIN && rate * rttMs < LARGE_WINDOW_BYTES;
     if (!isWorthMore || this.#wanted >= STRIPES_MAX) {
       this.#phase = rest(RETRY_MS_FIRST);
       this.#before = undefined;

@@ -1,5 +1,5 @@
 /** Reliable delivery over paths that a test makes and breaks; what whole sessions do with it is in test/property/session. */
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { simAead } from "../../../peer/adapters/sim/aead.ts";
 import { SimClock } from "../../../peer/adapters/sim/clock.ts";
 import type { AeadKey } from "../../../peer/runtime.ts";
@@ -195,31 +195,46 @@ test("nothing is sent once it is closed", async () => {
   expect(sent).toEqual([]);
 });
 
-test("what is late on one of two connections goes by the other, once, and counts once", async () => {
-  const [from, to] = [new Side(), new Side()];
-  const [first, second]: Uint8Array[][] = [[], []];
-  const [slow, quick] = [pathOf("webrtc", "usable", first), pathOf("webrtc", "usable", second)];
-  from.active = slow;
-  from.alike = [quick];
-  await from.write(1, 2);
-  expect([first!.length, second!.length]).toEqual([1, 1]);
-  from.delivery.taken(quick, 1);
-  await clock.advance(39);
-  from.delivery.resend(39);
-  expect(second).toHaveLength(1);
-  await clock.advance(2);
-  from.delivery.resend(41);
-  from.delivery.resend(41);
-  expect(second!.slice(1)).toEqual(first);
-  for (const frame of [...second!, ...first!]) to.delivery.receive(quick, frameOf(frame));
-  expect(to.input).toEqual([1, 2]);
+describe("of two connections one is late", () => {
+  /** A frame on each, of which the second has arrived. */
+  const sides = async (rttMs: number) => {
+    const [from, to] = [new Side(), new Side()];
+    const [first, second]: [Uint8Array[], Uint8Array[]] = [[], []];
+    const [slow, quick] = [pathOf("webrtc", "usable", first), pathOf("webrtc", "usable", second)];
+    [slow.rttMsMin, quick.rttMsMin] = [rttMs, rttMs];
+    [from.active, from.alike] = [slow, [quick]];
+    await from.write(1, 2);
+    expect([first.length, second.length]).toEqual([1, 1]);
+    from.delivery.taken(quick, 1);
+    return { from, to, slow, quick, first, second };
+  };
 
-  expect(from.delivery.landedBytes).toBe(second![0]!.length);
-  expect(from.delivery.acknowledged(2)).toBe(true);
-  from.delivery.taken(slow, 1);
-  from.delivery.taken(quick, 2);
-  expect(from.delivery.landedBytes).toBe(first![0]!.length + second![0]!.length);
-  expect([slow.isCarrying, quick.isCarrying]).toEqual([false, false]);
+  test("what it holds goes by the other after twice the time, and counts once", async () => {
+    const { from, to, slow, quick, first, second } = await sides(50);
+    await clock.advance(130);
+    from.delivery.resend(130);
+    expect(second).toHaveLength(1);
+    await clock.advance(1);
+    from.delivery.resend(131);
+    from.delivery.resend(131);
+    expect(second.slice(1)).toEqual(first);
+    for (const frame of [...second, ...first]) to.delivery.receive(quick, frameOf(frame));
+    expect(to.input).toEqual([1, 2]);
+
+    expect(from.delivery.landedBytes).toBe(second[0]!.length);
+    expect(from.delivery.acknowledged(2)).toBe(true);
+    from.delivery.taken(slow, 1);
+    from.delivery.taken(quick, 2);
+    expect(from.delivery.landedBytes).toBe(first[0]!.length + second[0]!.length);
+    expect([slow.isCarrying, quick.isCarrying]).toEqual([false, false]);
+  });
+
+  test("a near peer is busy, and is not made busier", async () => {
+    const { from, second } = await sides(14);
+    await clock.advance(1_000);
+    from.delivery.resend(1_000);
+    expect(second).toHaveLength(1);
+  });
 });
 
 test("on one connection nothing goes twice because it is late", async () => {

@@ -28,6 +28,10 @@ const SEALING_MAX = 16;
 const URGENT_BYTES_MAX: number = 32 * 1024;
 const URGENT_FRAME_BYTES: number = 4 * 1024;
 
+/** A frame under way for so long would have arrived by now on a path with room, and been acknowledged. */
+const LATE_ROUND_TRIPS = 1.5;
+const LATE_MS = 40;
+
 const BLOCK_BYTES = 16;
 
 interface Entry {
@@ -77,6 +81,8 @@ export class Outbox {
   #sealing = 0;
   #sealingBytes = 0;
   #landedBytes = 0;
+  /** Paths on which late frames still take up the window, until the other side tells of them (`taken`). */
+  readonly #slow = new Set<Path>();
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -98,6 +104,8 @@ export class Outbox {
   /** Sends as much as the paths take now. @param carriers the one that carries the session first */
   pump(carriers: readonly Path[]): void {
     const first = carriers[0];
+    // With one path left it may never tell.
+    if (carriers.length === 1) this.#forgetSlow();
     while (first !== undefined) {
       // One died of the last frame, inside `send`: what it had waits again, and the session pumps it to those that are left.
       if (carriers.some(({ state }) => state === "dead")) return;
@@ -136,10 +144,12 @@ export class Outbox {
     let path = carriers.length < 2 ? undefined : pickCarrier(carriers, LINK_BUFFER_HIGH_BYTES);
     const nowMs = this.#options.nowMs();
     for (const entry of this.#entries) {
-      if (path === undefined || (path.rttMsMin ?? 0) < FAR_RTT_MS_MIN) return;
-      const { flight } = entry;
-      if (flight?.landed !== false || nowMs <= flight.mark.lateAtMs || entry.path === path) continue;
+      if (path?.rttMsMin === undefined || path.rttMsMin < FAR_RTT_MS_MIN) return;
+      const { path: slow, flight } = entry;
+      const lateMs = nowMs - entry.sentAtMs - LATE_ROUND_TRIPS * path.rttMsMin - LATE_MS;
+      if (slow === undefined || slow === path || flight?.landed !== false || lateMs < 0) continue;
       flight.isOvertaken = true;
+      this.#slow.add(slow);
       entry.isRepeated = true;
       this.#send(entry, path);
       path = pickCarrier(carriers, LINK_BUFFER_HIGH_BYTES);
@@ -167,6 +177,7 @@ export class Outbox {
       this.#entries.splice(0, count);
       this.#waiting = this.#waiting.filter((entry) => entry.seq >= next);
     }
+    if (this.isEmpty) this.#forgetSlow();
     return true;
   }
 
@@ -192,6 +203,11 @@ export class Outbox {
     this.#entries.length = 0;
     this.#waiting = [];
     this.#bytes = 0;
+  }
+
+  #forgetSlow(): void {
+    for (const path of this.#slow) path.forgetOvertaken();
+    this.#slow.clear();
   }
 
   #seal(plaintext: Plaintext, path: Path): void {

@@ -153,6 +153,11 @@ export class Path {
     return flight.bytes;
   }
 
+  /** What went by other paths since is not waited for any more. */
+  forgetOvertaken(): void {
+    for (const flight of this.#flights) if (flight.isOvertaken) this.abandon(flight);
+  }
+
   /**
    * The other side has taken so many frames from this link. More than were sent are taken for all of them: somebody between may have
    * repeated some, which must not end a session.

@@ -11,9 +11,9 @@ export const STRIPES_MAX = 16;
 /** Each try multiplies by this. */
 const STEP = 4;
 /** Rate that so many more must bring, or they are closed. */
-const GAIN_MIN = 1.5;
+const GAIN_MIN = 1.25;
 /** A rest ends early when so small a share is left of the rate that it began with. */
-const FALLEN = 0.5;
+const FALLEN = 0.7;
 /** Nearer peers are limited by the machine. */
 export const FAR_RTT_MS_MIN = 15;
 /** With as much under way neither loss nor that timer is the limit. */

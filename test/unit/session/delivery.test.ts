@@ -195,9 +195,11 @@ test("nothing is sent once it is closed", async () => {
   expect(sent).toEqual([]);
 });
 
+type Sides = { from: Side; to: Side; slow: Path; quick: Path; first: Uint8Array[]; second: Uint8Array[] };
+
 describe("of two connections one is late", () => {
   /** A frame on each, of which the second has arrived. */
-  const sides = async (rttMs: number) => {
+  const sides = async (rttMs: number): Promise<Sides> => {
     const [from, to] = [new Side(), new Side()];
     const [first, second]: [Uint8Array[], Uint8Array[]] = [[], []];
     const [slow, quick] = [pathOf("webrtc", "usable", first), pathOf("webrtc", "usable", second)];
@@ -209,14 +211,14 @@ describe("of two connections one is late", () => {
     return { from, to, slow, quick, first, second };
   };
 
-  test("what it holds goes by the other after twice the time, and counts once", async () => {
+  test("what it holds goes by the other after a round trip and a half and 40 ms, and counts once", async () => {
     const { from, to, slow, quick, first, second } = await sides(50);
-    await clock.advance(130);
-    from.delivery.resend(130);
+    await clock.advance(114);
+    from.delivery.resend(114);
     expect(second).toHaveLength(1);
     await clock.advance(1);
-    from.delivery.resend(131);
-    from.delivery.resend(131);
+    from.delivery.resend(115);
+    from.delivery.resend(115);
     expect(second.slice(1)).toEqual(first);
     for (const frame of [...second, ...first]) to.delivery.receive(quick, frameOf(frame));
     expect(to.input).toEqual([1, 2]);
@@ -227,6 +229,18 @@ describe("of two connections one is late", () => {
     from.delivery.taken(quick, 2);
     expect(from.delivery.landedBytes).toBe(first[0]!.length + second[0]!.length);
     expect([slow.isCarrying, quick.isCarrying]).toEqual([false, false]);
+  });
+
+  test.each([
+    ["all has arrived", ({ from }: Sides) => void from.delivery.acknowledged(2)],
+    ["the other connection is gone", ({ from }: Sides) => ((from.alike = []), from.delivery.pump())],
+  ])("what it holds takes up its window until %s", async (_, happens) => {
+    const all = await sides(50);
+    await clock.advance(115);
+    all.from.delivery.resend(115);
+    expect(all.slow.isCarrying).toBe(true);
+    happens(all);
+    expect(all.slow.isCarrying).toBe(false);
   });
 
   test("a near peer is busy, and is not made busier", async () => {

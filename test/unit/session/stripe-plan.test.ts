@@ -68,13 +68,13 @@ test("a rate that falls away is not waited out: more are opened within seconds",
   expect(line.run(5).wanted).toEqual([4, STRIPES_MAX]);
 });
 
-test("a line that becomes slower is tried once, and then not before it is half as slow again", () => {
+test("a line that becomes slower is tried once, and then not before it has lost a third more", () => {
   let rate = 1_000;
   const line = new Line(() => rate).run(5);
   expect(line.wanted).toEqual([4, 1]);
   rate = 400;
   expect(line.run(10).wanted).toEqual([4, 1, 4, 1]);
-  rate = 250;
+  rate = 300;
   expect(line.run(10).wanted).toEqual([4, 1, 4, 1]);
 });
 

@@ -199,7 +199,7 @@ export class Delivery {
     this.#outbox.release(path);
   }
 
-  /** What a living path has lost is sent again. */
+  /** What a living path has lost is sent again; what is late there may go by another now. */
   resend(nowMs: number): void {
     const { active } = this.#options.paths;
     this.#outbox.releaseOlderThan(nowMs - Math.max(STALL_MS, STALL_ROUND_TRIPS * (active?.rttMs ?? 0)));

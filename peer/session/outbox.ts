@@ -166,7 +166,7 @@ export class Outbox {
       count += 1;
       this.#bytes -= entry.bytes;
       if (entry.path !== undefined && entry.flight !== undefined) {
-        // Which sending has arrived is not known then, so neither says how fast its path is (Karn and Partridge, SIGCOMM 1987).
+        // Which sending has arrived is not known then, so none says how fast its path is (Karn and Partridge, SIGCOMM 1987).
         if (entry.isRepeated) this.#landedBytes += entry.path.abandon(entry.flight);
         else this.#landedBytes += entry.path.land(entry.flight, nowMs);
       }

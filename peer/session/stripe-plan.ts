@@ -40,19 +40,19 @@ export interface StripeView {
   readonly rttMs: number | undefined;
 }
 
+/** Where a measurement began. */
+interface Start {
+  readonly fromMs: number;
+  readonly fromBytes: number;
+}
+
 type Phase =
   /** Measures what there is. */
-  | { readonly name: "sampling"; readonly fromMs: number; readonly fromBytes: number }
+  | ({ readonly name: "sampling" } & Start)
   /** Waits until there are more. */
   | { readonly name: "opening"; readonly untilMs: number }
   /** Stays with what there is, as long as the rate holds that it had at the beginning. */
-  | {
-      readonly name: "resting";
-      readonly untilMs: number;
-      readonly rate: number;
-      readonly fromMs: number;
-      readonly fromBytes: number;
-    };
+  | ({ readonly name: "resting"; readonly untilMs: number; readonly rate: number } & Start);
 
 export class StripePlan {
   #wanted = 1;
@@ -83,7 +83,7 @@ export class StripePlan {
 
   #advance(view: StripeView, rttMs: number): void {
     const { nowMs, landedBytes } = view;
-    const here = { fromMs: nowMs, fromBytes: landedBytes };
+    const here: Start = { fromMs: nowMs, fromBytes: landedBytes };
     const sampleMs = Math.max(SAMPLE_MS_MIN, SAMPLE_ROUND_TRIPS * rttMs);
     const phase = this.#phase;
     if (phase === undefined) {
@@ -96,20 +96,15 @@ export class StripePlan {
       this.#phase = phase.name === "resting" ? { ...phase, ...here } : undefined;
     } else if (nowMs - phase.fromMs >= sampleMs) {
       const rate = (landedBytes - phase.fromBytes) / (nowMs - phase.fromMs);
-      if (phase.name === "sampling") this.#judge(rate, view, rttMs);
+      if (phase.name === "sampling") this.#judge(rate, here, rttMs);
       else this.#phase = rate < phase.rate * FALLEN ? undefined : { ...phase, ...here };
     }
   }
 
-  #judge(rate: number, { nowMs, landedBytes }: StripeView, rttMs: number): void {
+  #judge(rate: number, here: Start, rttMs: number): void {
+    const nowMs = here.fromMs;
     const before = this.#before;
-    const rest = (forMs: number): Phase => ({
-      name: "resting",
-      untilMs: nowMs + forMs,
-      rate,
-      fromMs: nowMs,
-      fromBytes: landedBytes,
-    });
+    const rest = (forMs: number): Phase => ({ name: "resting", untilMs: nowMs + forMs, rate, ...here });
     if (before !== undefined && rate < before.rate * GAIN_MIN) {
       this.#wanted = before.wanted;
       this.#before = undefined;

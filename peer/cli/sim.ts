@@ -1,13 +1,14 @@
 /** `sim`: thousands of peers in this process on a simulated clock, the very overlay code that real peers run, and its figures. */
 import process from "node:process";
-import { getHeapStatistics } from "node:v8";
 import { PeerloomError } from "../../shared/errors.ts";
-import { type ExperimentResult, runExperiment } from "../simulation/experiment.ts";
+import type { ExperimentOptions, ExperimentResult } from "../simulation/experiment.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { runInThread } from "./experiment-thread.ts";
 
 const NODES_MAX = 200_000;
 /** What a peer takes at most, with what waits to be collected; measured at 10,000 to 100,000 peers. */
 const HEAP_BYTES_PER_PEER = 120_000;
+const HEAP_BYTES_MIN = 512_000_000;
 /** People are told how far it is after each ten simulated seconds, or after so much of their own time. */
 const NOTE_EVERY_MS = 30_000;
 const UNITS_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
@@ -60,11 +61,9 @@ export const sim: Command = {
   run: async (context) => {
     const { values, output } = context;
     const nodes = values.integer("nodes", { min: 10, max: NODES_MAX, default: 1_000 });
-    requireHeap(nodes * HEAP_BYTES_PER_PEER);
     const startedMs = performance.now();
     let [notedTens, notedMs] = [0, startedMs];
-    output.note(`Building a network of ${nodes} peers …`);
-    const result = await runExperiment({
+    const experiment: ExperimentOptions = {
       nodes,
       seed: values.text("seed") ?? "1",
       links: values.integer("links", { min: 12, max: 96, default: 32 }),
@@ -77,7 +76,13 @@ export const sim: Command = {
       durationMs: values.integer("seconds", { min: 1, max: 86_400, default: 120 }) * 1_000,
       lookups: values.integer("lookups", { min: 1, max: 1_000_000, default: 2_000 }),
       records: values.integer("records", { min: 0, max: 100_000, default: 200 }),
-      pause: () => new Promise((resolve) => setTimeout(resolve, 0)),
+    };
+    const heapBytes = HEAP_BYTES_MIN + nodes * HEAP_BYTES_PER_PEER;
+    requireMemory(heapBytes);
+    output.note(`Building a network of ${nodes} peers …`);
+    const result = await runInThread(experiment, {
+      heapBytes,
+      signal: context.signal,
       onProgress: (doneMs, totalMs) => {
         const nowMs = performance.now();
         const tens = Math.floor(doneMs / 10_000);
@@ -85,7 +90,6 @@ export const sim: Command = {
         [notedTens, notedMs] = [tens, nowMs];
         output.note(`${Math.floor(doneMs / 1_000)} of ${totalMs / 1_000} simulated seconds`);
       },
-      signal: context.signal,
     });
     const seconds = Math.round((performance.now() - startedMs) / 100) / 10;
     const megabytes = Math.round(process.memoryUsage.rss() / 1e6);
@@ -97,14 +101,14 @@ export const sim: Command = {
   },
 };
 
-/** V8 ends the process when its heap is full, and says little to people. */
-function requireHeap(bytes: number): void {
+/** A machine without it swaps, or ends the process without a word. */
+function requireMemory(bytes: number): void {
   const megabytes = (count: number): number => Math.ceil(count / 1e6);
-  const limit = getHeapStatistics().heap_size_limit;
-  if (bytes <= limit) return;
+  const available = process.availableMemory();
+  if (bytes <= available) return;
   throw new PeerloomError(
     "usage/invalid",
-    `So many peers take up to ${megabytes(bytes)} MB, and this process may have ${megabytes(limit)} MB: set NODE_OPTIONS=--max-old-space-size=${megabytes(bytes)}.`,
+    `So many peers take up to ${megabytes(bytes)} MB of memory, and ${megabytes(available)} MB are free: ask for fewer --nodes.`,
   );
 }
 

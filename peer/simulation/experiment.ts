@@ -35,10 +35,8 @@ export interface ExperimentOptions {
   readonly lookups?: number;
   /** Put at the start, and read at the end. @default 200 */
   readonly records?: number;
-  /** Lets the host do other things, once a simulated second. */
-  pause?(): Promise<void>;
+  /** Called once a simulated second. */
   onProgress?(doneMs: number, totalMs: number): void;
-  readonly signal?: AbortSignal;
 }
 
 export interface ExperimentResult {
@@ -63,8 +61,8 @@ const STEP_MS = 1_000;
 /** Copies of a lookup where some peers abuse what they should forward. */
 const COPIES_AGAINST_LIARS = 3;
 
-/** @throws the signal's reason when aborted */
-export async function runExperiment(options: ExperimentOptions): Promise<ExperimentResult> {
+/** Takes minutes of its thread with thousands of peers. */
+export function runExperiment(options: ExperimentOptions): ExperimentResult {
   const {
     nodes,
     seed,
@@ -87,20 +85,18 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   const spanMs = kill > 0 ? 0 : durationMs;
   const totalMs = SETTLE_MS + PUT_MS + cutMs + spanMs + 2 * LOOKUP_END_MS;
   let doneMs = 0;
-  const advance = async (ms: number): Promise<void> => {
+  const advance = (ms: number): void => {
     for (const endMs = doneMs + ms; doneMs < endMs;) {
       const stepMs = Math.min(STEP_MS, endMs - doneMs);
       clock.advance(stepMs);
       doneMs += stepMs;
       options.onProgress?.(doneMs, totalMs);
-      await options.pause?.();
-      options.signal?.throwIfAborted();
     }
   };
-  await advance(SETTLE_MS);
+  advance(SETTLE_MS);
   const trial = new RecordTrial(world, records);
   trial.put(PUT_MS - LOOKUP_END_MS);
-  await advance(PUT_MS);
+  advance(PUT_MS);
   const joins = new Joins(world);
   if (churnMsMedian !== undefined) new Churn(world, churnMsMedian, nodes, joins).begin();
   if (kill > 0) massacre(world, kill);
@@ -108,16 +104,16 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   if (cutMs > 0) {
     const partition = new Partition(world);
     partition.begin();
-    await advance(cutMs);
-    mergedMs = await partition.heal(advance);
+    advance(cutMs);
+    mergedMs = partition.heal(advance);
   }
   // First what the network costs by itself, then the lookups, which would count as its upkeep.
-  const upkeepByKind = await upkeepOf(world, () => advance(spanMs / 2));
+  const upkeepByKind = upkeepOf(world, () => advance(spanMs / 2));
   joins.lookForNewcomers();
   const probe = new Lookups(world, lookups, spanMs / 2, malicious > 0 ? COPIES_AGAINST_LIARS : 1);
-  await advance(spanMs / 2 + LOOKUP_END_MS);
+  advance(spanMs / 2 + LOOKUP_END_MS);
   trial.get(0);
-  await advance(LOOKUP_END_MS);
+  advance(LOOKUP_END_MS);
   let linkCount = 0;
   for (const peer of world.alive) linkCount += peer.mesh.size;
   const steadyEdge = world.edgeMessages - world.joinMessages;
@@ -139,10 +135,10 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
 }
 
 /** Bytes that a peer sends in a second, by kind. */
-async function upkeepOf(world: World, pass: () => Promise<void>): Promise<ExperimentResult["upkeepByKind"]> {
+function upkeepOf(world: World, pass: () => void): ExperimentResult["upkeepByKind"] {
   const before = new Map([...world.bytes].map(([kind, { total }]) => [kind, total]));
   const startMs = world.clock.monotonicMs();
-  await pass();
+  pass();
   const seconds = (world.clock.monotonicMs() - startMs) / 1_000;
   const byKind: { [kind in Traffic]?: number } = {};
   if (seconds === 0) return byKind;

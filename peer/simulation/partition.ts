@@ -24,7 +24,7 @@ export class Partition {
   }
 
   /** @returns ms until a round of lookups across was begun of which all were answered; undefined when that took too long */
-  async heal(advance: (ms: number) => Promise<void>): Promise<number | undefined> {
+  heal(advance: (ms: number) => void): number | undefined {
     const { clock } = this.#world;
     this.#world.isCut = () => false;
     let introduced = 0;
@@ -37,13 +37,13 @@ export class Partition {
     const healedAtMs = clock.monotonicMs();
     while (clock.monotonicMs() - healedAtMs < GIVE_UP_MS) {
       const begunAtMs = clock.monotonicMs();
-      if (await this.#isOne(advance)) return begunAtMs - healedAtMs;
-      await advance(LOOK_EVERY_MS);
+      if (this.#isOne(advance)) return begunAtMs - healedAtMs;
+      advance(LOOK_EVERY_MS);
     }
     return undefined;
   }
 
-  async #isOne(advance: (ms: number) => Promise<void>): Promise<boolean> {
+  #isOne(advance: (ms: number) => void): boolean {
     let missing = 0;
     for (let i = 0; i < LOOKUPS; i++) {
       const [from, to] = [this.#pick(i % 2 === 0), this.#pick(i % 2 === 1)];
@@ -52,7 +52,7 @@ export class Partition {
         if (answer === undefined && from.alive && to.alive) missing += 1;
       });
     }
-    await advance(LOOKUP_MS);
+    advance(LOOKUP_MS);
     return missing === 0;
   }
 

@@ -1,0 +1,40 @@
+/** The thread that an experiment has: what it says, and how it ends. */
+import { expect, test } from "vitest";
+import { runInThread } from "../../../peer/cli/experiment-thread.ts";
+import { runExperiment } from "../../../peer/simulation/experiment.ts";
+
+const SMALL = { nodes: 40, seed: "a", durationMs: 1_000, lookups: 10, records: 5 } as const;
+const HEAP_BYTES = 512_000_000;
+
+test(
+  "an experiment in a thread has the figures of one here, and says how far it is",
+  { timeout: 60_000 },
+  async () => {
+    const seconds: number[] = [];
+    const { signal } = new AbortController();
+    const onProgress = (doneMs: number): void => void seconds.push(doneMs / 1_000);
+    const result = await runInThread(SMALL, { heapBytes: HEAP_BYTES, signal, onProgress });
+    expect(result).toEqual(runExperiment(SMALL));
+    expect(seconds.slice(0, 3)).toEqual([1, 2, 3]);
+  },
+);
+
+test(
+  "an experiment that is too large for its heap is refused, and the process lives on",
+  { timeout: 60_000 },
+  async () => {
+    const { signal } = new AbortController();
+    const experiment = { ...SMALL, nodes: 4_000 };
+    const running = runInThread(experiment, { heapBytes: 30_000_000, signal, onProgress: () => undefined });
+    await expect(running).rejects.toMatchObject({ code: "usage/invalid" });
+  },
+);
+
+test("an experiment that is no longer wanted ends at once, begun or not", { timeout: 60_000 }, async () => {
+  const stop = new AbortController();
+  const reason = new Error("enough");
+  const options = { heapBytes: HEAP_BYTES, signal: stop.signal, onProgress: () => stop.abort(reason) };
+  const endless = { ...SMALL, durationMs: 86_400_000 };
+  await expect(runInThread(endless, options)).rejects.toBe(reason);
+  await expect(runInThread(endless, options)).rejects.toBe(reason);
+});

@@ -42,6 +42,7 @@ export const get: Command = {
     const select = context.values.list("select");
     checkLimits(context.values);
     const target = context.values.text("output");
+    const defaults = placeOf(ticket);
     let path = "looking for a path";
     const onPath = (session: Session): void => {
       path = describePath(session.path);
@@ -49,7 +50,7 @@ export const get: Command = {
     context.output.note("Connecting …");
     const seed = context.values.flag("seed");
     const options = { seed, ...(select.length === 0 ? {} : { select }) };
-    await withPeer(context, { role: "any", onPath, defaults: placeOf(ticket) }, async (peer) => {
+    await withPeer(context, { role: "any", onPath, defaults }, async (peer) => {
       applyLimits(peer, context.values);
       const result = await download(peer.files.get(ticket, options), target, () => path, context);
       tellDone(result, context);

@@ -383,6 +383,13 @@ test.each([
   expect(stderr.text.trimEnd().split("\n")).toHaveLength(1);
 });
 
+test("a ticket that is none is the only thing that get speaks of", async () => {
+  const running = start(["get", "nonsense"], { data: await temporaryFolder() });
+  expect(await running.exitCode).toBe(1);
+  expect(running.stdout.text).toBe("");
+  expect(running.stderr.text).toMatch(/^peerloom: .*\(files\/ticket-invalid\)\n$/);
+});
+
 test("help names every command and option, exit 0", async () => {
   const overview = start(["help"]);
   expect(await overview.exitCode).toBe(0);

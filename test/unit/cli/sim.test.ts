@@ -46,8 +46,8 @@ test.each([
 });
 
 test("sim refuses more peers than there is memory for", async () => {
-  vi.spyOn(process, "availableMemory").mockReturnValue(2_000_000_000);
-  onTestFinished(() => vi.restoreAllMocks());
+  const available = vi.spyOn(process, "availableMemory").mockReturnValue(2_000_000_000);
+  onTestFinished(() => available.mockRestore());
   const running = start(["sim", "--nodes", "20000", "--json"]);
   expect(await running.exitCode).toBe(2);
   const [event] = running.stdout.events();

@@ -206,6 +206,7 @@ export class Outbox {
   }
 
   #forgetSlow(): void {
+    if (this.#slow.size === 0) return;
     for (const path of this.#slow) path.forgetOvertaken();
     this.#slow.clear();
   }

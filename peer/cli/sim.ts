@@ -88,7 +88,7 @@ export const sim: Command = {
         const tens = Math.floor(doneMs / 10_000);
         if (tens === notedTens && nowMs - notedMs < NOTE_EVERY_MS) return;
         [notedTens, notedMs] = [tens, nowMs];
-        output.note(`${Math.floor(doneMs / 1_000)} of ${totalMs / 1_000} simulated seconds`);
+        output.note(`${Math.floor(doneMs / 100) / 10} of ${totalMs / 1_000} simulated seconds`);
       },
     });
     const seconds = Math.round((performance.now() - startedMs) / 100) / 10;

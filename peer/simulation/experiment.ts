@@ -35,7 +35,7 @@ export interface ExperimentOptions {
   readonly lookups?: number;
   /** Put at the start, and read at the end. @default 200 */
   readonly records?: number;
-  /** Called once a simulated second. */
+  /** Called ten times a simulated second. */
   onProgress?(doneMs: number, totalMs: number): void;
 }
 
@@ -57,7 +57,7 @@ const SETTLE_MS = 20_000;
 const LOOKUP_END_MS = 6_000;
 /** All records are put in this time. */
 const PUT_MS = 16_000;
-const STEP_MS = 1_000;
+const STEP_MS = 100;
 /** Copies of a lookup where some peers abuse what they should forward. */
 const COPIES_AGAINST_LIARS = 3;
 

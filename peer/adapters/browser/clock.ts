@@ -1,5 +1,6 @@
 /** Time as a page has it. Hidden pages get their timers late; sessions forgive a clock that stood still. */
 import type { Clock } from "../../runtime.ts";
+import { sleepOn } from "../sleep.ts";
 
 const channel = new MessageChannel();
 const deferred: (() => void)[] = [];
@@ -16,19 +17,7 @@ export const browserClock: Clock = {
     const timer = setTimeout(callback, delayMs);
     return { cancel: () => clearTimeout(timer) };
   },
-  sleep: (delayMs, signal) =>
-    new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      const abort = (): void => {
-        clearTimeout(timer);
-        reject(signal?.reason as Error);
-      };
-      const timer = setTimeout(() => {
-        signal?.removeEventListener("abort", abort);
-        resolve();
-      }, delayMs);
-      signal?.addEventListener("abort", abort, { once: true });
-    }),
+  sleep: (delayMs, signal) => sleepOn(browserClock, delayMs, signal),
   // A timeout of zero is held back to 4 ms when nested; a message is not.
   defer(callback) {
     deferred.push(callback);

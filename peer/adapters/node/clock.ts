@@ -1,5 +1,6 @@
 /** Time as Node has it. Timers do not keep the process alive: sockets and the command line do. */
 import type { Clock } from "../../runtime.ts";
+import { sleepOn } from "../sleep.ts";
 
 export const nodeClock: Clock = {
   nowMs: () => Date.now(),
@@ -9,20 +10,7 @@ export const nodeClock: Clock = {
     timer.unref();
     return { cancel: () => clearTimeout(timer) };
   },
-  sleep: (delayMs, signal) =>
-    new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      const abort = (): void => {
-        clearTimeout(timer);
-        reject(signal?.reason as Error);
-      };
-      const timer = setTimeout(() => {
-        signal?.removeEventListener("abort", abort);
-        resolve();
-      }, delayMs);
-      timer.unref();
-      signal?.addEventListener("abort", abort, { once: true });
-    }),
+  sleep: (delayMs, signal) => sleepOn(nodeClock, delayMs, signal),
   defer(callback) {
     setImmediate(callback);
   },

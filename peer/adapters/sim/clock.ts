@@ -4,6 +4,7 @@
  * before time moves. Time never moves by itself: the test drives it.
  */
 import type { Clock, Timer } from "../../runtime.ts";
+import { sleepOn } from "../sleep.ts";
 import { EventQueue } from "./event-queue.ts";
 import { orderHostWork } from "./host-work.ts";
 
@@ -132,27 +133,4 @@ export class SimClock implements Clock {
     event.callback();
     return true;
   }
-}
-
-/** A clock's `sleep`, made of its timers. */
-export function sleepOn(
-  clock: Pick<Clock, "setTimer">,
-  delayMs: number,
-  signal?: AbortSignal,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted === true) {
-      reject(signal.reason as Error);
-      return;
-    }
-    const abort = (): void => {
-      timer.cancel();
-      reject(signal?.reason as Error);
-    };
-    const timer = clock.setTimer(delayMs, () => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    });
-    signal?.addEventListener("abort", abort, { once: true });
-  });
 }

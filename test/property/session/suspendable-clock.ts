@@ -2,7 +2,7 @@
  * A peer's clock that can be stopped, as SIGSTOP stops a process: time goes on, and what was due meanwhile is called when it
  * goes on too, late.
  */
-import { sleepOn } from "../../../peer/adapters/sim/clock.ts";
+import { sleepOn } from "../../../peer/adapters/sleep.ts";
 import type { Clock, Timer } from "../../../peer/runtime.ts";
 
 export class SuspendableClock implements Clock {

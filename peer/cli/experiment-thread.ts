@@ -7,8 +7,23 @@ import { PeerloomError } from "../../shared/errors.ts";
 import type { ExperimentOptions, ExperimentResult } from "../simulation/experiment.ts";
 import { isCheckout } from "./package-info.ts";
 
-/** Most messages are read within 100 simulated ms and then garbage. A young generation that holds them all spares the collector half of its work. */
-const YOUNG_GENERATION_MB = 384;
+/** What a peer takes at most, with what waits to be collected; measured at 10,000 to 100,000 peers. */
+const OLD_BYTES_PER_PEER = 130_000;
+const OLD_BYTES_MIN = 512_000_000;
+/**
+ * Of each half of the young generation. Messages are read within 100 simulated ms and then garbage; where they are all in there by then, none is moved
+ * among what stays, and the collector looks through that less often.
+ */
+const YOUNG_BYTES_PER_PEER = 12_500;
+const YOUNG_BYTES_MIN = 64_000_000;
+/** V8 counts two halves and objects too large for them. */
+const YOUNG_PARTS = 3;
+
+/** The parts of a thread's heap. */
+export interface Heap {
+  readonly oldBytes: number;
+  readonly youngBytes: number;
+}
 
 const PROGRAM = new URL(`./experiment-program.${isCheckout() ? "ts" : "js"}`, import.meta.url);
 
@@ -16,7 +31,7 @@ const PROGRAM = new URL(`./experiment-program.${isCheckout() ? "ts" : "js"}`, im
 export type PlainExperimentOptions = Omit<ExperimentOptions, "onProgress">;
 
 export interface ThreadOptions {
-  readonly heapBytes: number;
+  readonly heap: Heap;
   /** Ends the thread. */
   readonly signal: AbortSignal;
   onProgress(doneMs: number, totalMs: number): void;
@@ -27,17 +42,25 @@ export type Report =
   | { readonly progress: readonly [doneMs: number, totalMs: number] }
   | { readonly result: ExperimentResult };
 
+/** What an experiment with so many peers gets. */
+export function heapFor(nodes: number): Heap {
+  return {
+    oldBytes: OLD_BYTES_MIN + nodes * OLD_BYTES_PER_PEER,
+    youngBytes: YOUNG_PARTS * Math.max(YOUNG_BYTES_MIN, nodes * YOUNG_BYTES_PER_PEER),
+  };
+}
+
 /** @throws the signal's reason when aborted; PeerloomError `usage/invalid` when the heap was too small after all */
 export async function runInThread(
   experiment: PlainExperimentOptions,
-  { heapBytes, signal, onProgress }: ThreadOptions,
+  { heap, signal, onProgress }: ThreadOptions,
 ): Promise<ExperimentResult> {
   signal.throwIfAborted();
   const worker = new Worker(PROGRAM, {
     workerData: experiment,
     resourceLimits: {
-      maxOldGenerationSizeMb: Math.ceil(heapBytes / 2 ** 20),
-      maxYoungGenerationSizeMb: YOUNG_GENERATION_MB,
+      maxOldGenerationSizeMb: Math.ceil(heap.oldBytes / 2 ** 20),
+      maxYoungGenerationSizeMb: Math.ceil(heap.youngBytes / 2 ** 20),
     },
   });
   const { promise, resolve, reject } = Promise.withResolvers<ExperimentResult>();
@@ -45,7 +68,7 @@ export async function runInThread(
     if ("result" in report) resolve(report.result);
     else onProgress(...report.progress);
   });
-  worker.on("error", (error) => reject(explained(error, heapBytes)));
+  worker.on("error", (error) => reject(explained(error, heap)));
   worker.on("exit", (code) =>
     reject(new PeerloomError("internal/assertion", `The thread ended with ${code}.`)),
   );
@@ -59,11 +82,11 @@ export async function runInThread(
   }
 }
 
-function explained(error: Error, heapBytes: number): Error {
+function explained(error: Error, { oldBytes }: Heap): Error {
   if (!("code" in error && error.code === "ERR_WORKER_OUT_OF_MEMORY")) return error;
   return new PeerloomError(
     "usage/invalid",
-    `This experiment needs more than the ${Math.ceil(heapBytes / 1e6)} MB that so many peers usually take: ask for fewer --nodes, --links or --records.`,
+    `This experiment needs more than the ${Math.ceil(oldBytes / 1e6)} MB that so many peers usually take: ask for fewer --nodes, --links or --records.`,
     { cause: error },
   );
 }

@@ -3,12 +3,9 @@ import process from "node:process";
 import { PeerloomError } from "../../shared/errors.ts";
 import type { ExperimentOptions, ExperimentResult } from "../simulation/experiment.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { runInThread } from "./experiment-thread.ts";
+import { heapFor, runInThread } from "./experiment-thread.ts";
 
 const NODES_MAX = 200_000;
-/** What a peer takes at most, with what waits to be collected; measured at 10,000 to 100,000 peers. */
-const HEAP_BYTES_PER_PEER = 120_000;
-const HEAP_BYTES_MIN = 512_000_000;
 /** People are told how far it is after each ten simulated seconds, or after so much of their own time. */
 const NOTE_EVERY_MS = 30_000;
 const UNITS_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
@@ -77,11 +74,11 @@ export const sim: Command = {
       lookups: values.integer("lookups", { min: 1, max: 1_000_000, default: 2_000 }),
       records: values.integer("records", { min: 0, max: 100_000, default: 200 }),
     };
-    const heapBytes = HEAP_BYTES_MIN + nodes * HEAP_BYTES_PER_PEER;
-    requireMemory(heapBytes);
+    const heap = heapFor(nodes);
+    requireMemory(heap.oldBytes + heap.youngBytes);
     output.note(`Building a network of ${nodes} peers …`);
     const result = await runInThread(experiment, {
-      heapBytes,
+      heap,
       signal: context.signal,
       onProgress: (doneMs, totalMs) => {
         const nowMs = performance.now();

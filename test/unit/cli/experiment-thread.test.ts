@@ -1,10 +1,10 @@
 /** The thread that an experiment has: what it says, and how it ends. */
 import { expect, test } from "vitest";
-import { runInThread } from "../../../peer/cli/experiment-thread.ts";
+import { heapFor, runInThread } from "../../../peer/cli/experiment-thread.ts";
 import { runExperiment } from "../../../peer/simulation/experiment.ts";
 
 const SMALL = { nodes: 40, seed: "a", durationMs: 1_000, lookups: 10, records: 5 } as const;
-const HEAP_BYTES = 512_000_000;
+const HEAP = heapFor(SMALL.nodes);
 
 test(
   "an experiment in a thread has the figures of one here, and says how far it is",
@@ -13,7 +13,7 @@ test(
     const seconds: number[] = [];
     const { signal } = new AbortController();
     const onProgress = (doneMs: number): void => void seconds.push(doneMs / 1_000);
-    const result = await runInThread(SMALL, { heapBytes: HEAP_BYTES, signal, onProgress });
+    const result = await runInThread(SMALL, { heap: HEAP, signal, onProgress });
     expect(result).toEqual(runExperiment(SMALL));
     expect(seconds.slice(0, 3)).toEqual([0.1, 0.2, 0.3]);
   },
@@ -25,7 +25,8 @@ test(
   async () => {
     const { signal } = new AbortController();
     const experiment = { ...SMALL, nodes: 4_000 };
-    const running = runInThread(experiment, { heapBytes: 30_000_000, signal, onProgress: () => undefined });
+    const heap = { oldBytes: 30_000_000, youngBytes: 30_000_000 };
+    const running = runInThread(experiment, { heap, signal, onProgress: () => undefined });
     await expect(running).rejects.toMatchObject({ code: "usage/invalid" });
   },
 );
@@ -33,7 +34,7 @@ test(
 test("an experiment that is no longer wanted ends at once, begun or not", { timeout: 60_000 }, async () => {
   const stop = new AbortController();
   const reason = new Error("enough");
-  const options = { heapBytes: HEAP_BYTES, signal: stop.signal, onProgress: () => stop.abort(reason) };
+  const options = { heap: HEAP, signal: stop.signal, onProgress: () => stop.abort(reason) };
   const endless = { ...SMALL, durationMs: 86_400_000 };
   await expect(runInThread(endless, options)).rejects.toBe(reason);
   await expect(runInThread(endless, options)).rejects.toBe(reason);

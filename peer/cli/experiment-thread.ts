@@ -8,7 +8,7 @@ import type { ExperimentOptions, ExperimentResult } from "../simulation/experime
 import { isCheckout } from "./package-info.ts";
 
 /** What a peer takes at most, with what waits to be collected; measured at 10,000 to 100,000 peers. */
-const OLD_BYTES_PER_PEER = 130_000;
+const OLD_BYTES_PER_PEER = 175_000;
 const OLD_BYTES_MIN = 512_000_000;
 /**
  * Of each half of the young generation. Messages are read within 100 simulated ms and then garbage; where they are all in there by then, none is moved
@@ -16,6 +16,7 @@ const OLD_BYTES_MIN = 512_000_000;
  */
 const YOUNG_BYTES_PER_PEER = 12_500;
 const YOUNG_BYTES_MIN = 64_000_000;
+const YOUNG_BYTES_MAX = 256_000_000;
 /** V8 counts two halves and objects too large for them. */
 const YOUNG_PARTS = 3;
 
@@ -44,10 +45,8 @@ export type Report =
 
 /** What an experiment with so many peers gets. */
 export function heapFor(nodes: number): Heap {
-  return {
-    oldBytes: OLD_BYTES_MIN + nodes * OLD_BYTES_PER_PEER,
-    youngBytes: YOUNG_PARTS * Math.max(YOUNG_BYTES_MIN, nodes * YOUNG_BYTES_PER_PEER),
-  };
+  const half = Math.min(Math.max(YOUNG_BYTES_MIN, nodes * YOUNG_BYTES_PER_PEER), YOUNG_BYTES_MAX);
+  return { oldBytes: OLD_BYTES_MIN + nodes * OLD_BYTES_PER_PEER, youngBytes: YOUNG_PARTS * half };
 }
 
 /** @throws the signal's reason when aborted; PeerloomError `usage/invalid` when the heap was too small after all */

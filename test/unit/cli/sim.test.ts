@@ -52,7 +52,7 @@ test("sim refuses more peers than there is memory for", async () => {
   expect(await running.exitCode).toBe(2);
   const [event] = running.stdout.events();
   expect(event).toMatchObject({ event: "error", code: "usage/invalid" });
-  expect((event as { message: string }).message).toMatch(/3862 MB of memory, and 2000 MB are free/);
+  expect((event as { message: string }).message).toMatch(/4762 MB of memory, and 2000 MB are free/);
 });
 
 test("sim can be stopped in the middle of a simulated second", { timeout: 60_000 }, async () => {

@@ -27,7 +27,7 @@ test("sim prints its figures, and the same seed the same bytes", { timeout: 60_0
 test("sim tells people in words", { timeout: 60_000 }, async () => {
   const running = start(SMALL);
   expect(await running.exitCode).toBe(0);
-  expect(running.stdout.text).toMatch(/^Simulated in [\d.]+ s, in \d+ MB of memory\n60 peers with/);
+  expect(running.stdout.text).toMatch(/^Simulated in [\d.]+ s, in \d+ MB of memory at most\n60 peers with/);
   expect(running.stdout.text).toContain("100 % at the first try");
 });
 

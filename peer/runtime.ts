@@ -123,9 +123,6 @@ export interface ByteSocket {
   write(parts: readonly Uint8Array[]): void;
   /** Bytes taken and not yet given to the operating system. */
   readonly bufferedBytes: number;
-  /** Stops and starts the calls of `onData`. */
-  pause(): void;
-  resume(): void;
   close(): void;
   /** Drops everything unsent. */
   destroy(): void;

@@ -137,6 +137,7 @@ export const ERROR_CODES = [
   "data/unwritable",
   "usage/invalid",
   "aborted",
+  "simulation/stuck",
   "internal/assertion",
 ] as const;
 

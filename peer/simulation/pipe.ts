@@ -1,5 +1,6 @@
 /** One end of a simulated link: reliable and in order, as every real kind of link is. What a path loses, it delivers late. */
 import type { Random } from "../runtime.ts";
+import { lateByMs } from "../adapters/sim/loss.ts";
 import type { SyncClock } from "../adapters/sim/sync-clock.ts";
 import type { MeshKey } from "../overlay/mesh/mesh-key.ts";
 import type { MeshLink } from "../overlay/mesh/neighbour.ts";
@@ -7,8 +8,6 @@ import type { SimPeer } from "./world.ts";
 
 /** Of each message's time, at random. */
 const JITTER = 0.1;
-/** Nothing follows most messages, so their loss is noticed by the clock: a round trip and so much more, doubling (Linux' least RTO). */
-const RETRANSMIT_MS = 200;
 
 /** What a link needs of its world. */
 export interface PipeWorld {
@@ -70,11 +69,8 @@ export class Pipe implements MeshLink {
   #travel(arrive: () => void): void {
     const { clock, random, loss } = this.#world;
     const nowMs = clock.monotonicMs();
-    let takesMs = this.#oneWayMs * (1 + JITTER * (2 * random.unit() - 1));
-    if (loss > 0) {
-      for (let waitMs = RETRANSMIT_MS + 2 * this.#oneWayMs; random.unit() < loss; waitMs *= 2)
-        takesMs += waitMs;
-    }
+    const onTimeMs = this.#oneWayMs * (1 + JITTER * (2 * random.unit() - 1));
+    const takesMs = onTimeMs + lateByMs(random, loss, this.#oneWayMs);
     this.#lastMs = Math.max(this.#lastMs, nowMs + takesMs);
     clock.setTimer(this.#lastMs - nowMs, arrive);
   }

@@ -49,6 +49,8 @@ test("the tarball holds what it needs and no sources", async () => {
     "dist/peer/node.js",
     "dist/peer/node.d.ts",
     "dist/peer/browser.js",
+    "dist/peer/sim.js",
+    "dist/peer/sim.d.ts",
     "dist/peer/peerjs-node.js",
     "dist/peer/peerjs-node.d.ts",
     "dist/peer/peerjs-browser.js",
@@ -83,7 +85,17 @@ test("the installed package runs in Node and Deno, and its types are complete", 
 
   const program =
     'import { Peer } from "peerloom";\nimport { PeerJsDoor } from "peerloom/peerjs";\n' +
-    'for (const { open } of [Peer, PeerJsDoor]) if (typeof open !== "function") throw new Error("nothing opens");\n';
+    'import { simulate } from "peerloom/sim";\n' +
+    'for (const { open } of [Peer, PeerJsDoor]) if (typeof open !== "function") throw new Error("nothing opens");\n' +
+    "const echoed = await simulate({ seed: 1 }, async (network) => {\n" +
+    '  const [anna, ben] = [await network.open("anna"), await network.open("ben")];\n' +
+    '  ben.handle("echo/1", (stream) => stream.readable.pipeTo(stream.writable));\n' +
+    '  const stream = await (await anna.connect(ben.id)).open("echo/1");\n' +
+    "  const writer = stream.writable.getWriter();\n" +
+    "  await writer.write(Uint8Array.of(7));\n" +
+    "  return (await stream.readable.getReader().read()).value?.[0];\n" +
+    "});\n" +
+    'if (echoed !== 7) throw new Error("nothing was echoed");\n';
   await writeFile(join(installed, "program.ts"), program);
   await run(process.execPath, ["program.ts"], { cwd: installed, env });
   await run(join(BIN, "deno"), ["run", "-A", "program.ts"], { cwd: installed, env });

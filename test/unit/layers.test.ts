@@ -34,8 +34,8 @@ const AREAS: readonly Area[] = [
   { name: "peerjs", owns: /^peer\/peerjs\//, sees: below("services") },
   {
     name: "entries",
-    owns: /^peer\/(node|deno|browser|peerjs-node|peerjs-browser)\.ts$/,
-    sees: [...CORE, "peerjs", "adapters"],
+    owns: /^peer\/(node|deno|browser|sim|peerjs-node|peerjs-browser)\.ts$/,
+    sees: [...CORE, "peerjs", "adapters", "simulation"],
   },
   { name: "simulation", owns: /^peer\/simulation\//, sees: [...CORE, "adapters"] },
   {
@@ -121,6 +121,7 @@ test.each([
   ["peer/peerjs/door.ts", "../services/rpc/rpc.ts"],
   ["peer/services/rpc/rpc.ts", "../../peerjs/door.ts"],
   ["peer/api/peer.ts", "../peerjs/door.ts"],
+  ["peer/simulation/simulated-network.ts", "../node.ts"],
   ["edge/peerjs-room.ts", "../peer/peerjs/server-messages.ts"],
 ])("%s may not import %s", (file, specifier) => {
   expect(breach(file, specifier)).toContain(specifier);

@@ -133,8 +133,6 @@ function byteSocket(socket: Socket): ByteSocket {
     get bufferedBytes() {
       return socket.writableLength;
     },
-    pause: () => void socket.pause(),
-    resume: () => void socket.resume(),
     close: () => void socket.end(),
     destroy: () => void socket.destroy(),
     get onData() {

@@ -3,6 +3,7 @@
  * to finish every microtask and every WebCrypto call (host-work.ts), so that what a peer does at an instant is over
  * before time moves. Time never moves by itself: the test drives it.
  */
+import { PeerloomError } from "../../../shared/errors.ts";
 import type { Clock, Timer } from "../../runtime.ts";
 import { sleepOn } from "../sleep.ts";
 import { EventQueue } from "./event-queue.ts";
@@ -87,17 +88,17 @@ export class SimClock implements Clock {
     this.#nowMs = untilMs;
   }
 
-  /** Runs until nothing is left to happen. @throws Error when that takes more than `limitMs` of virtual time */
+  /** Runs until nothing is left to happen. @throws PeerloomError `simulation/stuck` when that takes more than `limitMs` of virtual time */
   async run(limitMs: number = RUN_MS_MAX): Promise<void> {
     const untilMs = this.#nowMs + limitMs;
     await this.settle();
     while (this.#step(untilMs)) await this.settle();
-    if (this.#events.size > 0) throw new Error(`Still busy after ${limitMs} ms of virtual time.`);
+    if (this.#events.size > 0) throw stuck(`Still busy after ${limitMs} ms of virtual time.`);
   }
 
   /**
    * Runs until the promise is settled, and no further.
-   * @throws Error when it is not after `limitMs` of virtual time, or can never be since nothing is left to happen
+   * @throws PeerloomError `simulation/stuck` when it is not after `limitMs` of virtual time, or can never be since nothing is left to happen
    */
   async runUntil<T>(promise: Promise<T>, limitMs: number = RUN_MS_MAX): Promise<T> {
     const untilMs = this.#nowMs + limitMs;
@@ -111,7 +112,7 @@ export class SimClock implements Clock {
       if (!this.#step(untilMs)) {
         const why =
           this.#events.size > 0 ? `after ${limitMs} ms of virtual time` : "and nothing is left to happen";
-        throw new Error(`What was waited for has not come ${why} (now ${this.#nowMs} ms).`);
+        throw stuck(`What was waited for has not come ${why} (now ${this.#nowMs} ms).`);
       }
       await this.settle();
     }
@@ -128,9 +129,13 @@ export class SimClock implements Clock {
     const event = this.#events.takeDue(untilMs);
     if (event === undefined) return false;
     this.#eventsAtOnce = event.atMs > this.#nowMs ? 0 : this.#eventsAtOnce + 1;
-    if (this.#eventsAtOnce > EVENTS_AT_ONCE_MAX) throw new Error(`Time stands still at ${this.#nowMs} ms.`);
+    if (this.#eventsAtOnce > EVENTS_AT_ONCE_MAX) throw stuck(`Time stands still at ${this.#nowMs} ms.`);
     this.#nowMs = event.atMs;
     event.callback();
     return true;
   }
+}
+
+function stuck(message: string): PeerloomError {
+  return new PeerloomError("simulation/stuck", message);
 }

@@ -22,7 +22,10 @@ export interface SimLinkOptions<Kind extends string> {
   readonly frameBytesMax: number;
   readonly unackedBytesMax: number;
   readonly binding: Uint8Array;
-  readonly bytesPerSecond: number;
+  /** `onDrain` tells of no more than this being unsent, after there was more. @default 256 KiB */
+  readonly bufferLowBytes?: number;
+  /** How long it takes until a frame of so many bytes has left, told when its turn has come. */
+  sendingMs(bytes: number): number;
   /** How long the next frame travels. */
   delayMs(): number;
   /** What arrives in place of a frame. */
@@ -41,6 +44,7 @@ export class SimLink<Kind extends string> {
   onDrain: () => void = () => {};
 
   readonly #options: SimLinkOptions<Kind>;
+  readonly #bufferLowBytes: number;
   #arriveAtOther: (what: Travelling) => void = () => {};
   #state: "open" | "closing" | "ended" = "open";
   /** The path does not lead anywhere any more. */
@@ -65,6 +69,7 @@ export class SimLink<Kind extends string> {
 
   constructor(options: SimLinkOptions<Kind>) {
     this.#options = options;
+    this.#bufferLowBytes = options.bufferLowBytes ?? BUFFER_LOW_BYTES;
     this.kind = options.kind;
     this.description = options.description;
     this.frameBytesMax = options.frameBytesMax;
@@ -83,7 +88,7 @@ export class SimLink<Kind extends string> {
     const frame = concatBytes(...parts);
     this.#queue.push(frame);
     this.#bufferedBytes += frame.length;
-    if (this.#bufferedBytes > BUFFER_LOW_BYTES) this.#wasLarge = true;
+    if (this.#bufferedBytes > this.#bufferLowBytes) this.#wasLarge = true;
     this.#planDeparture();
   }
 
@@ -166,8 +171,7 @@ export class SimLink<Kind extends string> {
   #planDeparture(): void {
     const next = this.#queue[0];
     if (next === undefined || this.#departure !== undefined || this.#paused || this.#lost) return;
-    const sendingMs = (next.length / this.#options.bytesPerSecond) * 1000;
-    this.#departure = this.#options.clock.schedule(sendingMs, () => {
+    this.#departure = this.#options.clock.schedule(this.#options.sendingMs(next.length), () => {
       this.#departure = undefined;
       this.#depart();
     });
@@ -185,7 +189,7 @@ export class SimLink<Kind extends string> {
     for (const carried of this.#options.carry(frame)) this.#travel({ frame: carried.slice() });
     this.#planDeparture();
     if (this.#state === "closing") this.#endWhenSent();
-    if (this.#state === "open" && this.#wasLarge && this.#bufferedBytes <= BUFFER_LOW_BYTES) {
+    if (this.#state === "open" && this.#wasLarge && this.#bufferedBytes <= this.#bufferLowBytes) {
       this.#wasLarge = false;
       this.onDrain();
     }

@@ -9,6 +9,8 @@ import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
 import type { Random } from "../../runtime.ts";
 import type { SimClock } from "./clock.ts";
 import { SimLink } from "./link-end.ts";
+import { lateByMs } from "./loss.ts";
+import type { SimUplink } from "./uplink.ts";
 
 /** Which way a frame goes. */
 export type Direction = "to-first" | "to-second";
@@ -32,7 +34,13 @@ export interface SimPathOptions<Kind extends string> {
   readonly jitterMs?: number;
   /** Each way. @default Infinity */
   readonly bytesPerSecond?: number;
+  /** What both ends send by, beside other paths, instead of `bytesPerSecond`; first's first. */
+  readonly uplinks?: readonly [SimUplink, SimUplink];
+  /** Share of packets that the path loses; it sends them again, so they come late, and what follows them waits. @default 0 */
+  readonly lossShare?: number;
   readonly frameBytesMax?: number;
+  /** As in SimLinkOptions. */
+  readonly bufferLowBytes?: number;
   /** @default 16 MiB */
   readonly unackedBytesMax?: number;
   /** What each end believes it is bound to; differing ones are a meddler's. @default empty on both */
@@ -65,7 +73,7 @@ const DIRECT_UNACKED_BYTES_MAX = 16 * 1024 * 1024;
  * const { first, second, cut } = simLinkPair({ clock, random, kind: "tcp", latencyMs: 20, bytesPerSecond: 1e6 });
  */
 export function simLinkPair<Kind extends string>(options: SimPathOptions<Kind>): SimLinkPair<Kind> {
-  const { clock, random, kind, jitterMs = 0, bytesPerSecond = Infinity, meddler } = options;
+  const { clock, random, kind, jitterMs = 0, lossShare = 0, bytesPerSecond = Infinity, meddler } = options;
   let { latencyMs = 10 } = options;
   const bindings = options.bindings ?? [new Uint8Array(0), new Uint8Array(0)];
   const end = (index: 0 | 1, direction: Direction): SimLink<Kind> =>
@@ -76,8 +84,9 @@ export function simLinkPair<Kind extends string>(options: SimPathOptions<Kind>):
       frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,
       unackedBytesMax: options.unackedBytesMax ?? DIRECT_UNACKED_BYTES_MAX,
       binding: bindings[index],
-      bytesPerSecond,
-      delayMs: () => latencyMs + jitterMs * random.unit(),
+      ...(options.bufferLowBytes === undefined ? {} : { bufferLowBytes: options.bufferLowBytes }),
+      sendingMs: (bytes) => options.uplinks?.[index].take(bytes) ?? (bytes / bytesPerSecond) * 1000,
+      delayMs: () => latencyMs + jitterMs * random.unit() + lateByMs(random, lossShare, latencyMs),
       carry: (frame) => (meddler === undefined ? [frame] : meddler(frame, direction)),
     });
   const first = end(0, "to-second");

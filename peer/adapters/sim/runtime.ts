@@ -1,17 +1,34 @@
-/** A simulated peer's host: virtual time, seeded randomness, memory. No sockets: the world hands links to sessions. */
+/** A simulated peer's host: virtual time, seeded randomness, memory. Sockets are the world's, which may hand links to sessions instead. */
 import { PeerloomError } from "../../../shared/errors.ts";
-import type { AeadProvider, Log, Runtime, StoredValue } from "../../runtime.ts";
+import type {
+  AeadProvider,
+  Clock,
+  HashProvider,
+  KeyValueStorage,
+  Log,
+  Runtime,
+  TcpHost,
+  WebRtcHost,
+} from "../../runtime.ts";
+import { memoryStorage } from "../memory-storage.ts";
 import { simAead } from "./aead.ts";
-import type { SimClock } from "./clock.ts";
 import { seededRandom } from "./random.ts";
 import { webCryptoHash } from "../web-crypto-hash.ts";
 
 export interface SimRuntimeOptions {
   /** Peers of one run need different ones, e.g. `${seed}/alice`. */
   readonly seed: number | string;
-  readonly clock: SimClock;
+  readonly clock: Clock;
   /** @default simAead(), which answers at once */
   readonly aead?: AeadProvider;
+  /** @default WebCrypto's */
+  readonly hash?: HashProvider;
+  /** @default none */
+  readonly tcp?: TcpHost;
+  /** @default none */
+  readonly webrtc?: WebRtcHost;
+  /** @default forgotten with the runtime */
+  readonly storage?: KeyValueStorage;
   /** @default silent */
   readonly log?: Log;
 }
@@ -21,30 +38,24 @@ export interface SimRuntimeOptions {
  * const clock = new SimClock();
  * const runtime = simRuntime({ seed: "7/alice", clock });
  */
-export function simRuntime({ seed, clock, aead = simAead(), log = SILENT }: SimRuntimeOptions): Runtime {
-  const stored = new Map<string, StoredValue>();
+export function simRuntime(options: SimRuntimeOptions): Runtime {
+  const { seed, clock, tcp, webrtc } = options;
+  const { aead = simAead(), hash = webCryptoHash, storage = memoryStorage(), log = SILENT } = options;
   return {
     name: "sim",
     clock,
     random: seededRandom(seed),
     aead,
-    hash: webCryptoHash,
-    tcp: undefined,
+    hash,
+    tcp,
     sockets: undefined,
     websocket: {
-      connect: () =>
-        Promise.reject(new PeerloomError("link/failed", "Simulated peers have no sockets. Use simLinkPair.")),
+      connect: () => Promise.reject(new PeerloomError("link/failed", "Simulated peers have no WebSockets.")),
     },
-    webrtc: undefined,
+    webrtc,
     udp: undefined,
     lan: undefined,
-    storage: {
-      get: (key) => Promise.resolve(stored.get(key)),
-      set(key, value) {
-        stored.set(key, value);
-        return Promise.resolve();
-      },
-    },
+    storage,
     files: undefined,
     log,
   };

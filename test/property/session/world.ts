@@ -8,7 +8,7 @@ import { SimClock } from "../../../peer/adapters/sim/clock.ts";
 import { type SimLinkPair, simLinkPair, type SimPathOptions } from "../../../peer/adapters/sim/link.ts";
 import { seededRandom, type SimRandom } from "../../../peer/adapters/sim/random.ts";
 import { simRuntime } from "../../../peer/adapters/sim/runtime.ts";
-import { SuspendableClock } from "./suspendable-clock.ts";
+import { SuspendableClock } from "../../../peer/adapters/sim/suspendable-clock.ts";
 import { webCryptoHash } from "../../../peer/adapters/web-crypto-hash.ts";
 import { type Identity, identityFromSeed } from "../../../peer/identity/identity.ts";
 import type { LinkKind } from "../../../peer/links/link.ts";

@@ -20,12 +20,6 @@ class FakeSocket implements ByteSocket {
   write(parts: readonly Uint8Array[]): void {
     this.writes.push(concatBytes(...parts));
   }
-  pause(): void {
-    this.calls.push("pause");
-  }
-  resume(): void {
-    this.calls.push("resume");
-  }
   close(): void {
     this.calls.push("close");
   }

@@ -1,9 +1,9 @@
 /**
  * A peer's clock that can be stopped, as SIGSTOP stops a process: time goes on, and what was due meanwhile is called when it
- * goes on too, late.
+ * goes on too, late. One that never goes on is a crash.
  */
-import { sleepOn } from "../../../peer/adapters/sleep.ts";
-import type { Clock, Timer } from "../../../peer/runtime.ts";
+import type { Clock, Timer } from "../../runtime.ts";
+import { sleepOn } from "../sleep.ts";
 
 export class SuspendableClock implements Clock {
   readonly #clock: Clock;
@@ -14,7 +14,7 @@ export class SuspendableClock implements Clock {
   }
 
   suspend(): void {
-    this.#due = new Set();
+    this.#due ??= new Set();
   }
 
   resume(): void {
@@ -50,6 +50,6 @@ export class SuspendableClock implements Clock {
   }
 
   defer(callback: () => void): void {
-    this.#clock.defer(callback);
+    this.setTimer(0, callback);
   }
 }

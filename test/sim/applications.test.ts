@@ -1,0 +1,152 @@
+/** Applications on a simulated network: whole peers, and time that goes by itself. */
+import { expect, test } from "vitest";
+import { type Peer, simulate, type SimNat, type SimulatedNetwork } from "../../peer/sim.ts";
+
+const NATS: readonly SimNat[] = ["none", "easy", "hard"];
+
+/** The first three take links; the others are behind NATs of every kind. */
+async function openMany(network: SimulatedNetwork, count: number): Promise<Peer[]> {
+  const peers: Peer[] = [];
+  for (let i = 0; i < count; i++) {
+    peers.push(await network.open(`peer ${i}`, { nat: i < 3 ? "none" : NATS[i % 3]! }));
+    await network.sleep(500);
+  }
+  await network.sleep(5_000);
+  return peers;
+}
+
+/** One message to all, some of which have just crashed; who heard it when. */
+function news(seed: number): Promise<string[]> {
+  return simulate({ seed, lossShare: 0.02 }, async (network) => {
+    const peers = await openMany(network, 12);
+    const topics = peers.map((peer) => peer.topic("news"));
+    await network.sleep(5_000);
+    for (const peer of peers.slice(8, 10)) network.crash(peer);
+    const sentMs = network.nowMs;
+    const heard = [1, 2, 3, 4, 5, 6, 7, 10, 11].map(async (i) => {
+      for await (const { value } of topics[i]!) return `${i} ${String(value)} ${network.nowMs - sentMs}`;
+      return "nothing";
+    });
+    await topics[0]!.publish("hello");
+    const lines = await Promise.all(heard);
+    return [...lines, ...peers.slice(0, 8).map((peer) => String(network.bytesSent(peer)))];
+  });
+}
+
+test("a message reaches all who live, and a seed repeats the run to the byte", async () => {
+  const [first, again, other] = [await news(1), await news(1), await news(2)];
+  expect(first.slice(0, 9).map((line) => line.split(" ")[1])).toEqual(Array(9).fill("hello"));
+  expect(again).toEqual(first);
+  expect(other).not.toEqual(first);
+});
+
+test("two behind hard NATs meet through others, and one that they let through is met directly", async () => {
+  await simulate({ seed: 3 }, async (network) => {
+    const [, , , , easy, hard, , , harder] = await openMany(network, 9);
+    const session = await hard!.connect(harder!.id);
+    expect(session.path.kind).toBe("overlay");
+    expect((await easy!.connect(hard!.id)).path).toMatchObject({ kind: "direct", transport: "webrtc" });
+    harder!.serve("calc/1", { add: (a: number, b: number) => a + b });
+    const calc = hard!.rpc<{ add: (a: number, b: number) => number }>(harder!.id, "calc/1");
+    expect(await calc.add(2, 3)).toBe(5);
+  });
+});
+
+test("what is kept before a cut is found on both sides of it, and both are one network afterwards", async () => {
+  await simulate({ seed: 4 }, async (network) => {
+    const peers = await openMany(network, 10);
+    const key = await peers[0]!.records.put("kept");
+    const [left, right] = [peers.slice(0, 5), peers.slice(5)];
+    network.split(left, right);
+    await network.sleep(120_000);
+    expect(await left[1]!.records.get(key)).toBe("kept");
+    expect(await right[1]!.records.get(key)).toBe("kept");
+    await expect(left[0]!.connect(right[4]!.id, { timeoutMs: 5_000 })).rejects.toMatchObject({
+      code: expect.stringMatching(/^(connect\/|peer\/not-found)/) as string,
+    });
+    network.heal();
+    await network.sleep(60_000);
+    expect((await left[0]!.connect(right[4]!.id)).path.kind).toBe("direct");
+  });
+});
+
+test("a stream goes on when the machine under it has slept for five minutes", async () => {
+  await simulate({ seed: 5 }, async (network) => {
+    const [anna, ben] = [await network.open("anna"), await network.open("ben", { nat: "easy" })];
+    ben.handle("echo/1", (stream) => stream.readable.pipeTo(stream.writable));
+    const stream = await (await anna.connect(ben.id)).open("echo/1");
+    const writer = stream.writable.getWriter();
+    const reader = stream.readable.getReader();
+    const echo = async (byte: number): Promise<number | undefined> => {
+      await writer.write(Uint8Array.of(byte));
+      return (await reader.read()).value?.[0];
+    };
+    expect(await echo(1)).toBe(1);
+    network.suspend(ben);
+    const later = echo(2);
+    await network.sleep(300_000);
+    network.resume(ben);
+    const wokenMs = network.nowMs;
+    expect(await later).toBe(2);
+    expect(network.nowMs - wokenMs).toBeLessThan(10_000);
+  });
+});
+
+test("a swarm is as fast as its uplinks, and a machine opened again is who it was", async () => {
+  await simulate({ seed: 6 }, async (network) => {
+    const uplinkBytesPerSecond = 1_000_000;
+    const source = await network.open("source", { uplinkBytesPerSecond });
+    const takers: Peer[] = [];
+    for (let i = 0; i < 3; i++) takers.push(await network.open(`taker ${i}`, { uplinkBytesPerSecond }));
+    const content = new Uint8Array(16 * 1024 * 1024).fill(7);
+    const share = await source.files.share(new Blob([content]), { name: "content" });
+    const startMs = network.nowMs;
+    const blobs = await Promise.all(takers.map((peer) => peer.files.get(share.ticket).blob()));
+    const leastMs = (content.length / uplinkBytesPerSecond) * 1_000;
+    for (const blob of blobs) expect(blob.size).toBe(content.length);
+    // Three copies by the source alone would take three times as long.
+    expect((network.nowMs - startMs) / leastMs).toBeLessThan(1.5);
+    network.crash(source);
+    expect((await network.open("source")).id).toBe(source.id);
+  });
+});
+
+test("an application that asks its host for the time gets the simulated one", async () => {
+  const before = { setTimeout, Date };
+  const ticks = await simulate({ seed: 7, globalTimers: true }, async () => {
+    const startMs = Date.now();
+    const seen: number[] = [];
+    const interval = setInterval(() => seen.push(Date.now() - startMs), 1_000);
+    await new Promise((resolve) => setTimeout(resolve, 3_500));
+    clearInterval(interval);
+    expect(new Date().getFullYear()).toBe(2026);
+    expect(new Date(0).getTime()).toBe(0);
+    expect(new Date()).toBeInstanceOf(Date);
+    await expect(simulate({ seed: 8, globalTimers: true }, () => Promise.resolve())).rejects.toMatchObject({
+      code: "usage/invalid",
+    });
+    return seen;
+  });
+  expect(ticks).toEqual([1_000, 2_000, 3_000]);
+  expect({ setTimeout, Date }).toEqual(before);
+});
+
+test("what a scenario throws is thrown, and one that waits for what cannot come is told so", async () => {
+  const failed = simulate({ seed: 9 }, async (network) => {
+    await network.open("anna");
+    throw new Error("the application failed");
+  });
+  await expect(failed).rejects.toThrow("the application failed");
+  const stuck = simulate({ seed: 9, limitMs: 60_000 }, async (network) => {
+    await network.open("anna");
+    await new Promise(() => {});
+  });
+  await expect(stuck).rejects.toMatchObject({ code: "simulation/stuck" });
+  const twice = simulate({ seed: 9 }, async (network) => {
+    const anna = await network.open("anna");
+    await expect(network.open("anna")).rejects.toMatchObject({ code: "usage/invalid" });
+    network.crash(anna);
+    network.suspend(anna);
+  });
+  await expect(twice).rejects.toMatchObject({ code: "usage/invalid" });
+});

@@ -64,6 +64,8 @@ export function connectionStream(connection: DataConnection): Stream {
     protocol: connection.label,
     readable,
     writable,
+    // A write's promise waits for that already.
+    departed: () => Promise.resolve(),
     reset,
     closed: connection.closed.then(() => {}),
   };

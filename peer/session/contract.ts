@@ -43,6 +43,8 @@ export interface Stream {
   readonly readable: ReadableStream<Uint8Array>;
   /** Writing waits while the other side does not read. Chunks are taken before the write's promise resolves. */
   readonly writable: WritableStream<Uint8Array>;
+  /** Resolves when all that was taken until now is on its way to the other side, or never will be: for whoever chooses late what to send next. */
+  departed(): Promise<void>;
   /** Ends both directions at once; the other side sees `code`. Twice is harmless. */
   reset(code?: ErrorCode): void;
   /** Resolves when both directions have ended, however they did. */

@@ -12,6 +12,7 @@ import { SuspendableClock } from "../adapters/sim/suspendable-clock.ts";
 import { simTcp } from "../adapters/sim/tcp.ts";
 import { SimWebRtc } from "../adapters/sim/webrtc.ts";
 import { memoryStorage } from "../adapters/memory-storage.ts";
+import { nodeAead } from "../adapters/node/aead.ts";
 import { nodeHash } from "../adapters/node/hash.ts";
 import { ALL_PARTS } from "../api/all-parts.ts";
 import type { PeerOptions } from "../api/options.ts";
@@ -145,6 +146,7 @@ export class SimulatedNetwork {
       clock,
       storage,
       // On the spot: WebCrypto's threads would be waited for thousands of times.
+      aead: nodeAead,
       hash: nodeHash,
       tcp: simTcp(this.#internet, machine, clock),
       webrtc: this.#webrtc.host({ machine, clock, random }),

@@ -24,7 +24,8 @@ function news(seed: number): Promise<string[]> {
     for (const peer of peers.slice(8, 10)) network.crash(peer);
     const sentMs = network.nowMs;
     const heard = [1, 2, 3, 4, 5, 6, 7, 10, 11].map(async (i) => {
-      for await (const { value } of topics[i]!) return `${i} ${String(value)} ${network.nowMs - sentMs}`;
+      for await (const { value } of topics[i]!)
+        return `${i} ${JSON.stringify(value)} ${network.nowMs - sentMs}`;
       return "nothing";
     });
     await topics[0]!.publish("hello");
@@ -35,7 +36,7 @@ function news(seed: number): Promise<string[]> {
 
 test("a message reaches all who live, and a seed repeats the run to the byte", async () => {
   const [first, again, other] = [await news(1), await news(1), await news(2)];
-  expect(first.slice(0, 9).map((line) => line.split(" ")[1])).toEqual(Array(9).fill("hello"));
+  expect(first.slice(0, 9).map((line) => line.split(" ")[1])).toEqual(Array(9).fill('"hello"'));
   expect(again).toEqual(first);
   expect(other).not.toEqual(first);
 });
@@ -98,14 +99,15 @@ test("a swarm is as fast as its uplinks, and a machine opened again is who it wa
     const source = await network.open("source", { uplinkBytesPerSecond });
     const takers: Peer[] = [];
     for (let i = 0; i < 3; i++) takers.push(await network.open(`taker ${i}`, { uplinkBytesPerSecond }));
-    const content = new Uint8Array(16 * 1024 * 1024).fill(7);
+    await network.sleep(5_000);
+    const content = new Uint8Array(32 * 1024 * 1024).fill(7);
     const share = await source.files.share(new Blob([content]), { name: "content" });
     const startMs = network.nowMs;
     const blobs = await Promise.all(takers.map((peer) => peer.files.get(share.ticket).blob()));
     const leastMs = (content.length / uplinkBytesPerSecond) * 1_000;
     for (const blob of blobs) expect(blob.size).toBe(content.length);
-    // Three copies by the source alone would take three times as long.
-    expect((network.nowMs - startMs) / leastMs).toBeLessThan(1.5);
+    // Three copies by the source alone would take three times as long; with all it chose early it took 1.25 times.
+    expect((network.nowMs - startMs) / leastMs).toBeLessThan(1.25);
     network.crash(source);
     expect((await network.open("source")).id).toBe(source.id);
   });

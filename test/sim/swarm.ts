@@ -4,6 +4,7 @@
  */
 import { SimClock } from "../../peer/adapters/sim/clock.ts";
 import { Bitfield } from "../../peer/services/files/bitfield.ts";
+import { GivenCounts } from "../../peer/services/files/given-counts.ts";
 import { Scheduler, type SourceState } from "../../peer/services/files/scheduler.ts";
 import { type Taker, Uplink } from "../../peer/services/files/uplink.ts";
 import { type PeerId, peerIdFromKey } from "../../shared/ids.ts";
@@ -42,7 +43,7 @@ class Member {
   readonly id: PeerId;
   readonly bits: Bitfield;
   readonly uplink: Uplink;
-  readonly given: number[];
+  readonly given: GivenCounts;
   readonly asked: { readonly member: Member; readonly connection: Connection }[] = [];
   readonly scheduler: Scheduler;
   readonly connections = new Map<SourceState, Connection>();
@@ -55,7 +56,7 @@ class Member {
     this.id = peerIdFromKey(new Uint8Array(32).fill(number + 1));
     this.#clock = clock;
     this.bits = bits;
-    this.given = Array.from({ length: bits.count }, () => 0);
+    this.given = new GivenCounts(bits.count);
     this.uplink = new Uplink(clock);
     this.uplink.limit(bytesPerSecond);
     this.scheduler = new Scheduler(Bitfield.full(bits.count), CHUNK_BYTES, unit);
@@ -137,20 +138,20 @@ class Connection implements Taker {
 
   due(): number | undefined {
     const index = this.#leastGiven();
-    return index === undefined ? undefined : this.#source.given[index];
+    return index === undefined ? undefined : this.#source.given.beyondLeast(index);
   }
 
   give(): { readonly bytes: number; readonly sent: Promise<void> } {
     const index = this.#leastGiven() as number;
     this.#wanted.delete(index);
-    this.#source.given[index] = (this.#source.given[index] as number) + 1;
+    this.#source.given.add(index);
     this.#source.gave += 1;
     this.#clock.setTimer(this.#delayMs, () => this.#getter.received(this, index));
     return { bytes: CHUNK_BYTES, sent: Promise.resolve() };
   }
 
   #leastGiven(): number | undefined {
-    const given = (index: number): number => this.#source.given[index] as number;
+    const given = (index: number): number => this.#source.given.beyondLeast(index);
     let least: number | undefined;
     for (const index of this.#wanted) if (least === undefined || given(index) < given(least)) least = index;
     return least;

@@ -4,6 +4,7 @@
  */
 import type { SwarmAccess } from "./access.ts";
 import { Bitfield } from "./bitfield.ts";
+import { GivenCounts } from "./given-counts.ts";
 import { Members } from "./members.ts";
 import { chunkCount } from "./merkle.ts";
 import type { PreparedShare } from "./share.ts";
@@ -28,8 +29,7 @@ export class Holding {
   readonly layer: Uint8Array;
   readonly bits: Bitfield;
   readonly members: Members = new Members();
-  /** How often each chunk was given. */
-  readonly given: Uint16Array;
+  readonly given: GivenCounts;
   readonly #bytes: number;
   readonly #chunkBytes: number;
   readonly #listeners = new Set<(index: number) => void>();
@@ -44,7 +44,7 @@ export class Holding {
     this.manifest = manifest;
     this.layer = layer;
     this.bits = bits;
-    this.given = new Uint16Array(bits.count);
+    this.given = new GivenCounts(bits.count);
     this.#bytes = bytes;
     this.#chunkBytes = chunkBytes;
     this.#read = read;

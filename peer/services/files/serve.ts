@@ -60,7 +60,7 @@ export async function serveStream(stream: Stream, session: Session, options: Ser
     const opening = await reader.next().finally(() => timer.cancel());
     if (opening === undefined) return;
     if (opening.type !== MESSAGE.open) throw violation("it begins by opening");
-    upload = await admit(opening, { writer, reader, session, options });
+    upload = await admit(opening, { stream, writer, reader, session, options });
     await upload.run();
     await writer.close();
   } catch (error) {
@@ -79,11 +79,13 @@ export async function serveStream(stream: Stream, session: Session, options: Ser
 async function admit(
   { body }: Message,
   {
+    stream,
     writer,
     reader,
     session: { peerId },
     options: { host, uplink, find, isBusy },
   }: {
+    readonly stream: Stream;
     readonly writer: WritableStreamDefaultWriter<Uint8Array>;
     readonly reader: MessageReader;
     readonly session: Session;
@@ -98,13 +100,14 @@ async function admit(
   if (isBusy) throw new PeerloomError("files/busy", "As many are served here as can be. Ask again later.");
   const ownProof = await holding.access.proof("giver", pair);
   const member = gives ? { id: peerId, addresses } : undefined;
-  return new Upload({ host, uplink, holding, writer, reader, peerId, member }, ownProof);
+  return new Upload({ host, uplink, holding, stream, writer, reader, peerId, member }, ownProof);
 }
 
 interface UploadOptions {
   readonly host: ServiceHost;
   readonly uplink: Uplink;
   readonly holding: Holding;
+  readonly stream: Pick<Stream, "departed">;
   readonly writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly reader: MessageReader;
   readonly peerId: PeerId;
@@ -170,14 +173,14 @@ class Upload implements Taker {
 
   due(): number | undefined {
     const index = this.#giving < GIVING_MAX ? this.#leastGiven() : undefined;
-    return index === undefined ? undefined : this.#options.holding.given[index];
+    return index === undefined ? undefined : this.#options.holding.given.beyondLeast(index);
   }
 
   give(): { readonly bytes: number; readonly sent: Promise<void> } {
     const { holding } = this.#options;
     const index = this.#leastGiven() as number;
     this.#wanted.delete(index);
-    holding.given[index] = (holding.given[index] as number) + 1;
+    holding.given.add(index);
     this.#giving += 1;
     const sent = this.#send(index)
       .catch((error: unknown) => this.#fail(toPeerloomError(error, "files/not-found", "Reading failed.")))
@@ -219,7 +222,7 @@ class Upload implements Taker {
     let least: number | undefined;
     let weighed = 0;
     for (const index of this.#wanted) {
-      if (least === undefined || (given[index] as number) < (given[least] as number)) least = index;
+      if (least === undefined || given.beyondLeast(index) < given.beyondLeast(least)) least = index;
       if (++weighed === REQUESTS_WEIGHED) break;
     }
     return least;
@@ -230,6 +233,8 @@ class Upload implements Taker {
     if (this.#closed) return;
     await this.#write(messageHead(MESSAGE.chunk, INDEX_BYTES + bytes.length), indexBody(index), bytes);
     giveBack(bytes);
+    // What waits in the stream cannot be called back when somebody else has given it meanwhile.
+    await this.#options.stream.departed();
   }
 
   #fail(error: PeerloomError): void {

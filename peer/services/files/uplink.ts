@@ -9,18 +9,29 @@ import { TokenBucket } from "./token-bucket.ts";
 
 /** Chunks being sent at once, to all getters. */
 export const UPLOADS_MAX = 4;
-/** A getter that reads slowly keeps others waiting so long, and no longer. */
+/** With so many under way only what was given least goes out besides: the rest is with others already, and who asks for the new comes soon. */
+const UPLOADS_AGAIN_MAX = 2;
+/** A getter that reads slowly keeps others waiting so long, or for twice what a chunk takes here as a rule, and no longer. */
 const TURN_MS_MAX = 250;
+const TURN_SHARE = 2;
+const TURN_SMOOTHING = 0.2;
+/** One that reads very slowly counts as if it took so many times as long as a rule. */
+const TURN_OUTLIER = 4;
 /** Turns in a row that a getter lets others pass. */
 const PASSES_MAX = 2;
 
 /** Somebody who is given chunks. */
 export interface Taker {
   readonly peerId: PeerId;
-  /** How often its next chunk was given before, to anybody; undefined: it wants nothing now. */
+  /** How often its next chunk was given before, to anybody, beyond the one that was given least; undefined: it wants nothing now. */
   due(): number | undefined;
   /** Begins to send that chunk. `sent` never rejects. */
   give(): { readonly bytes: number; readonly sent: Promise<void> };
+}
+
+interface Due {
+  readonly taker: Taker;
+  readonly given: number;
 }
 
 interface Waiting {
@@ -34,6 +45,8 @@ export class Uplink {
   /** In the order of their turns. */
   readonly #line = new Map<PeerId, Waiting>();
   #sending = 0;
+  /** What a chunk takes as a rule, ms: where the line is narrow, all do. */
+  #usualMs: number = TURN_MS_MAX / TURN_SHARE;
   #timer: Timer | undefined;
 
   constructor(clock: Clock) {
@@ -87,9 +100,9 @@ export class Uplink {
         });
         return;
       }
-      const taker = this.#next();
-      if (taker === undefined) return;
-      this.#turn(taker);
+      const next = this.#next();
+      if (next === undefined || (next.given > 0 && this.#sending >= UPLOADS_AGAIN_MAX)) return;
+      this.#turn(next.taker);
     }
   }
 
@@ -104,26 +117,29 @@ export class Uplink {
     const { bytes, sent } = taker.give();
     this.#bucket.take(bytes);
     this.#sending += 1;
+    const begunAtMs = this.#clock.monotonicMs();
     let isOver = false;
     const over = (): void => {
       if (isOver) return;
       isOver = true;
       this.#sending -= 1;
     };
-    const timer = this.#clock.setTimer(TURN_MS_MAX, () => {
+    const timer = this.#clock.setTimer(Math.max(TURN_MS_MAX, TURN_SHARE * this.#usualMs), () => {
       over();
       this.#pump();
     });
     void sent.then(() => {
       timer.cancel();
+      const tookMs = Math.min(this.#clock.monotonicMs() - begunAtMs, TURN_OUTLIER * this.#usualMs);
+      this.#usualMs += TURN_SMOOTHING * (tookMs - this.#usualMs);
       over();
       this.#pump();
     });
   }
 
   /** The first in line, unless somebody behind asks for something that was given less often. */
-  #next(): Taker | undefined {
-    let least: { readonly taker: Taker; readonly given: number } | undefined;
+  #next(): Due | undefined {
+    let least: Due | undefined;
     const passed: [PeerId, Waiting][] = [];
     for (const [peerId, waiting] of this.#line) {
       const candidate = leastGiven(waiting.takers);
@@ -141,7 +157,7 @@ export class Uplink {
       waiting.passes += 1;
       this.#toBack(peerId, waiting);
     }
-    return least?.taker;
+    return least;
   }
 
   #toBack(peerId: PeerId, waiting: Waiting): void {
@@ -150,8 +166,8 @@ export class Uplink {
   }
 }
 
-function leastGiven(takers: readonly Taker[]): { readonly taker: Taker; readonly given: number } | undefined {
-  let least: { readonly taker: Taker; readonly given: number } | undefined;
+function leastGiven(takers: readonly Taker[]): Due | undefined {
+  let least: Due | undefined;
   for (const taker of takers) {
     const given = taker.due();
     if (given !== undefined && (least === undefined || given < least.given)) least = { taker, given };

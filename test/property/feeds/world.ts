@@ -128,7 +128,7 @@ export class FeedWorld {
       resolve();
     };
     void Promise.all([there.ended, back.ended]).then(() => resolve());
-    const common = { id: 1, protocol, reset, closed: promise };
+    const common = { id: 1, protocol, reset, closed: promise, departed: () => Promise.resolve() };
     return [
       { ...common, readable: back.readable, writable: there.writable },
       { ...common, readable: there.readable, writable: back.writable },

@@ -50,6 +50,26 @@ test("a reader that never reads stops its writer at the window and the queue", (
     FEW,
   ));
 
+test("what was written has departed when the path has taken it, long after the stream has, or when the session is over", () =>
+  inWorld({ seed: 2 }, async (world) => {
+    await world.connect({ latencyMs: 20, bytesPerSecond: 1_000_000 });
+    world.bob.handlers.set("sink/1", async ({ readable }) => void (await readAll(readable)));
+    const session = world.sessionOf("alice")!;
+    const stream = await session.open("sink/1");
+    const writer = stream.writable.getWriter();
+    const startMs = world.clock.monotonicMs();
+    await world.until(writer.write(new Uint8Array(500_000)));
+    expect(world.clock.monotonicMs() - startMs).toBeLessThan(10);
+    await world.until(stream.departed());
+    expect(world.clock.monotonicMs() - startMs).toBeGreaterThan(300);
+    expect(world.clock.monotonicMs() - startMs).toBeLessThan(600);
+    await stream.departed();
+    await writer.write(new Uint8Array(500_000));
+    const departed = stream.departed();
+    stream.reset();
+    await world.until(departed, 1);
+  }));
+
 test("a reader that goes on lets its writer go on", () =>
   inWorld({ seed: 1 }, async (world) => {
     await world.connect({ latencyMs: 20, bytesPerSecond: 10_000_000 });

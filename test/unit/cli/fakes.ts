@@ -85,6 +85,7 @@ export class FakeSession extends EventTarget implements Session {
       protocol,
       readable: pipe.readable,
       writable: pipe.writable,
+      departed: () => Promise.resolve(),
       reset: () => undefined,
       closed: Promise.resolve(),
     });

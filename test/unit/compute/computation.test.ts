@@ -40,6 +40,7 @@ class WorkingSession extends FakeSession {
       protocol,
       readable: back.readable,
       writable: there.writable,
+      departed: () => Promise.resolve(),
       reset: (code = "stream/reset") => {
         const error = new PeerloomError(code, "The stream was reset.");
         writer.abort(error).catch(() => {});

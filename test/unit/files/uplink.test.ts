@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SimClock } from "../../../peer/adapters/sim/clock.ts";
+import { GivenCounts } from "../../../peer/services/files/given-counts.ts";
 import { TokenBucket } from "../../../peer/services/files/token-bucket.ts";
 import { type Taker, Uplink, UPLOADS_MAX } from "../../../peer/services/files/uplink.ts";
 import { type PeerId, peerIdFromKey } from "../../../shared/ids.ts";
@@ -65,6 +66,40 @@ describe("turns", () => {
     expect(log).not.toContain(9);
     await clock.advance(1_000);
     expect(log.filter((each) => each === 9)).toHaveLength(50);
+  });
+
+  test("where the line is narrow all take long, and no more is begun than where it is wide", async () => {
+    const clock = new SimClock();
+    const uplink = new Uplink(clock);
+    const log: number[] = [];
+    for (let i = 1; i <= UPLOADS_MAX + 1; i++) uplink.join(getter(clock, log, i, 1_000, 1_000).taker);
+    uplink.ready();
+    await clock.advance(20_000);
+    const before = log.length;
+    await clock.advance(20_000);
+    expect(log.length - before).toBe(20 * UPLOADS_MAX);
+  });
+
+  test("what others have already leaves room for what nobody has", async () => {
+    const clock = new SimClock();
+    const uplink = new Uplink(clock);
+    const log: number[] = [];
+    for (let i = 1; i <= 3; i++) uplink.join(getter(clock, log, i, 10, 100, 1).taker);
+    uplink.ready();
+    expect(log).toHaveLength(2);
+    uplink.join(getter(clock, log, 9, 10, 100, 0).taker);
+    uplink.ready();
+    expect(log.slice(2)).toEqual([9, 9]);
+  });
+
+  test("how often a chunk was given counts from the one that was given least", () => {
+    const given = new GivenCounts(3);
+    for (const index of [0, 0, 1]) given.add(index);
+    expect([0, 1, 2].map((index) => given.beyondLeast(index))).toEqual([2, 1, 0]);
+    given.add(2);
+    expect([0, 1, 2].map((index) => given.beyondLeast(index))).toEqual([1, 0, 0]);
+    for (const index of [1, 2]) given.add(index);
+    expect([0, 1, 2].map((index) => given.beyondLeast(index))).toEqual([0, 0, 0]);
   });
 
   test("who asks for what nobody was given goes first, but who waits is passed twice at most in a row", async () => {

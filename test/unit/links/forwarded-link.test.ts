@@ -31,6 +31,7 @@ function streamPair(): Ends {
     protocol: "forward/1",
     readable,
     writable,
+    departed: () => Promise.resolve(),
     reset,
     closed: Promise.resolve(),
   });

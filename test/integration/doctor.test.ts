@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { expect, onTestFinished, test } from "vitest";
 import { loadNodeWebRtc } from "../../peer/adapters/node/webrtc.ts";
 import { nodeRuntime } from "../../peer/adapters/node/runtime.ts";
+import { ALL_PARTS } from "../../peer/api/all-parts.ts";
 import { diagnoseOn, type DiagnoseOptions } from "../../peer/api/diagnosis/diagnose.ts";
 import type { Finding } from "../../peer/api/diagnosis/finding.ts";
 import { diagnose, networks, type PathAttempt } from "../../peer/node.ts";
@@ -59,7 +60,9 @@ test("a clock that is an hour behind", async () => {
   const runtime = nodeRuntime({ dataDir: undefined, webrtc: await loadNodeWebRtc() });
   const clock = { ...runtime.clock, nowMs: () => runtime.clock.nowMs() - 3_600_000 };
   const stun = [await stunServer()];
-  const { code, ok } = await all(diagnoseOn({ ...runtime, clock }, { ...noLan, edge: url, stun }));
+  const { code, ok } = await all(
+    diagnoseOn({ runtime: { ...runtime, clock }, parts: ALL_PARTS }, { ...noLan, edge: url, stun }),
+  );
   expect(ok).toMatchObject({ clock: false, udp: true });
   expect(code).toBe("clock-wrong");
 });

@@ -8,9 +8,9 @@ import { generateIdentity } from "../../identity/identity.ts";
 import { withDeadline } from "../../overlay/abort.ts";
 import type { Runtime } from "../../runtime.ts";
 import type { Stream } from "../../session/contract.ts";
-import { ALL_PARTS } from "../all-parts.ts";
+import type { PeerParts } from "../parts.ts";
 import { Peer } from "../peer.ts";
-import { type Check, check } from "./finding.ts";
+import { type Check, check, reasonOf } from "./finding.ts";
 
 const HEALTH_TIMEOUT_MS = 8_000;
 const HEALTH_REQUESTS = 3;
@@ -93,7 +93,12 @@ export async function checkChallenge(
 }
 
 /** Two passing peers of this process send each other a little through the edge's relay, in a network of their own. */
-export async function checkRelay(runtime: Runtime, edge: string, signal: AbortSignal): Promise<Check> {
+export async function checkRelay(
+  runtime: Runtime,
+  parts: PeerParts,
+  edge: string,
+  signal: AbortSignal,
+): Promise<Check> {
   const network = requireNetworkName(`doctor-${toHex(runtime.random.bytes(8))}`);
   const host = { ...runtime, storage: FORGETFUL };
   const open = async (within: AbortSignal): Promise<Peer> =>
@@ -101,7 +106,7 @@ export async function checkRelay(runtime: Runtime, edge: string, signal: AbortSi
       host,
       await generateIdentity(runtime.random),
       { edge, network, only: "relay", signal: within },
-      ALL_PARTS,
+      parts,
     );
   const peers: Peer[] = [];
   try {
@@ -133,14 +138,6 @@ export const FORGETFUL: Runtime["storage"] = {
   get: () => Promise.resolve(undefined),
   set: () => Promise.resolve(),
 };
-
-/** What is wrong, in a few words. */
-export function reasonOf(error: unknown): string {
-  if (error instanceof PeerloomError) return `${error.message} (${error.code})`;
-  if (!(error instanceof Error)) return String(error);
-  // fetch says "fetch failed" and keeps the reason behind it.
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
-}
 
 async function requestHealth(edge: string, signal: AbortSignal): Promise<void> {
   const response = await fetch(new URL("/health", edge), { signal, redirect: "error" });

@@ -6,6 +6,7 @@ const WELL: Facts = {
   edge: EDGE,
   relay: true,
   webrtc: true,
+  canListen: true,
   udp: true,
   mapping: "endpoint-independent",
   peer: undefined,

@@ -1,39 +1,18 @@
 /** A diagnosis against real edges and peers of this machine; the laboratory of natlab.test.ts has the networks that are broken. */
-import { createSocket } from "node:dgram";
-import { once } from "node:events";
 import { expect, onTestFinished, test } from "vitest";
 import { loadNodeWebRtc } from "../../peer/adapters/node/webrtc.ts";
 import { nodeRuntime } from "../../peer/adapters/node/runtime.ts";
 import { ALL_PARTS } from "../../peer/api/all-parts.ts";
 import { diagnoseOn, type DiagnoseOptions } from "../../peer/api/diagnosis/diagnose.ts";
-import type { Finding } from "../../peer/api/diagnosis/finding.ts";
 import { diagnose, networks, type PathAttempt } from "../../peer/node.ts";
-import { answerStun } from "../natlab/stun-responder.ts";
 import { temporaryFolder } from "./command.ts";
+import { all, startStunServer } from "./diagnoses.ts";
 import { codeOf, freePort, openEdge, openPeer, pathOf } from "./peers.ts";
 
 async function stunServer(): Promise<string> {
-  const socket = createSocket("udp4");
-  socket.on("message", (message, from) => {
-    const answer = answerStun(message, from);
-    if (answer !== undefined) socket.send(answer, from.port, from.address);
-  });
-  socket.bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  onTestFinished(() => void socket.close());
-  return `127.0.0.1:${socket.address().port}`;
-}
-
-async function all(
-  findings: AsyncIterable<Finding>,
-): Promise<{ code: string; ok: Record<string, boolean | null> }> {
-  const ok: Record<string, boolean | null> = {};
-  let code = "";
-  for await (const finding of findings) {
-    if (finding.kind === "check") ok[finding.name] = finding.ok;
-    else code = finding.code;
-  }
-  return { code, ok };
+  const { place, close } = await startStunServer();
+  onTestFinished(close);
+  return place;
 }
 
 const noLan = { lan: false } as const satisfies DiagnoseOptions;

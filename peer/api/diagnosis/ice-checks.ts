@@ -36,8 +36,7 @@ export async function checkByIce(
   servers: readonly StunServer[],
   signal: AbortSignal,
 ): Promise<NetworkFacts> {
-  if (servers.length === 0)
-    return unknownNetwork("no STUN server is known: the edge names none, and none was given");
+  if (servers.length === 0) return unknownNetwork("no STUN server is known that could be asked");
   const asked = servers.slice(0, SERVERS_MAX);
   const [together, ...alone] = await Promise.all([
     gather(runtime, webrtc, asked, signal),

@@ -84,6 +84,18 @@ test("one peer of a network by invite: looked for by who is let in, and who is n
   expect((await all(diagnose(options))).code).toBe("network-refuses");
 });
 
+test("an edge of private networks only is well, and strangers are told no more of it", async () => {
+  const { url } = await openEdge(0, { NETWORKS: "private" });
+  const network = { network: "doctor", secret: "correct horse battery staple", edge: url };
+  const peer = await openPeer({ ...network, listen: "127.0.0.1:0" });
+  const options = { ...noLan, edge: url, stun: [await stunServer()] };
+  const { code, ok } = await all(diagnose(options));
+  expect(ok).toMatchObject({ edge: true, websocket: true, clock: null, relay: null });
+  expect(code).toBe("ok");
+  expect((await all(diagnose({ ...options, ...network, to: peer.id }))).code).toBe("ok");
+  expect((await all(diagnose({ ...options, to: peer.id }))).code).toBe("network-refuses");
+});
+
 test("a peer without WebRTC is the cause, not the network", async () => {
   const { url } = await openEdge();
   const stun = [await stunServer()];

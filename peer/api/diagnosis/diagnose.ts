@@ -81,8 +81,11 @@ async function* lookAround(
   facts.udp = network.udp;
   facts.mapping = network.mapping;
   if (canJoin && edge !== undefined) {
-    const relay = await checkRelay(runtime, parts, edge, signal);
-    facts.relay = relay.ok === true;
+    const relay =
+      facts.edge?.isPrivate === true
+        ? check("relay", null, "unknown: the edge relays for members only")
+        : await checkRelay(runtime, parts, edge, signal);
+    facts.relay = relay.ok ?? undefined;
     yield relay;
   }
   if (target !== undefined && (canJoin || edge === undefined)) {
@@ -113,10 +116,12 @@ async function* lookAtEdge(
 ): AsyncGenerator<Finding, Facts["edge"]> {
   const health = await checkEdge(runtime, edge, signal);
   yield health.check;
-  if (health.rttMs === undefined) return { answers: false, socketOpened: false, skewMs: undefined };
+  if (health.rttMs === undefined)
+    return { answers: false, socketOpened: false, isPrivate: false, skewMs: undefined };
   const challenge = await checkChallenge(runtime, { edge, network, rttMs: health.rttMs }, signal);
   yield* challenge.checks;
-  return { answers: true, socketOpened: challenge.socketOpened, skewMs: challenge.skewMs };
+  const { socketOpened, isPrivate, skewMs } = challenge;
+  return { answers: true, socketOpened, isPrivate, skewMs };
 }
 
 /** Datagram sockets tell more than an ICE agent does. */

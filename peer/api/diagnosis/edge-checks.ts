@@ -49,6 +49,8 @@ export async function checkEdge(runtime: Runtime, edge: string, signal: AbortSig
 export interface Challenge {
   readonly checks: readonly Check[];
   readonly socketOpened: boolean;
+  /** It talks to members of private networks, and to nobody else. */
+  readonly isPrivate: boolean;
   /** Undefined when no challenge came. Positive: this machine is ahead. */
   readonly skewMs: number | undefined;
 }
@@ -60,6 +62,7 @@ export async function checkChallenge(
   signal: AbortSignal,
 ): Promise<Challenge> {
   let socketOpened = false;
+  let isPrivate = false;
   try {
     const skewMs = await withDeadline(runtime.clock, CHALLENGE_TIMEOUT_MS, signal, async (within) => {
       const url = `${edge.replace(/^http/, "ws")}/v1/net/${network}/join`;
@@ -71,6 +74,7 @@ export async function checkChallenge(
         const nowMs = runtime.clock.nowMs();
         try {
           const message = decodeFromRendezvous(bytes);
+          isPrivate = message.kind === "error" && message.code === "network/not-allowed";
           if (message.kind === "challenge") resolve(nowMs - message.timeMs - rttMs / 2);
           else gone("the edge did not begin with a challenge");
         } catch (error) {
@@ -83,12 +87,19 @@ export async function checkChallenge(
     });
     return {
       socketOpened,
+      isPrivate,
       skewMs,
       checks: [check("websocket", true, "the rendezvous answers"), clockCheck(skewMs)],
     };
   } catch (error) {
     signal.throwIfAborted();
-    return { socketOpened, skewMs: undefined, checks: [check("websocket", false, reasonOf(error))] };
+    const checks = isPrivate
+      ? [
+          check("websocket", true, "the rendezvous answers, and takes members of private networks only"),
+          check("clock", null, "unknown: the edge tells its time to members only"),
+        ]
+      : [check("websocket", false, reasonOf(error))];
+    return { socketOpened, isPrivate, skewMs: undefined, checks };
   }
 }
 

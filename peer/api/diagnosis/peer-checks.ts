@@ -53,14 +53,17 @@ export async function checkPeer(
     const reached = stood ? "a session stood already" : `reached in ${connectMs.toFixed(0)} ms`;
     return {
       code: kind === "direct" ? "ok" : codeOf(why),
-      checks: [check("peer", true, `${reached}, now ${path}`), ...attemptChecks(attempts, session, stood)],
+      checks: [
+        check("peer", true, `${reached}, now ${path}`),
+        ...attemptChecks(host, attempts, session, stood),
+      ],
     };
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof PeerloomError && ASKED_WRONGLY.has(error.code)) throw error;
     return {
       code: failureOf(error),
-      checks: [check("peer", false, reasonOf(error)), ...attemptChecks(attempts)],
+      checks: [check("peer", false, reasonOf(error)), ...attemptChecks(host, attempts)],
     };
   } finally {
     peer?.removeEventListener("attempt", watch);
@@ -133,16 +136,23 @@ function failureOf(error: unknown): VerdictCode {
 }
 
 /** One check for each kind of path there is. `stood`: there was a session before anybody looked. */
-function attemptChecks(attempts: readonly PathAttempt[], session?: Session, stood = false): Check[] {
+function attemptChecks(
+  { runtime }: DiagnosisHost,
+  attempts: readonly PathAttempt[],
+  session?: Session,
+  stood = false,
+): Check[] {
   if (stood && attempts.length === 0)
     return [check("path", null, "what was tried for it before is not told again"), ...relayCheck(session)];
-  return [addressCheck(attempts), ...candidateChecks(attempts), ...relayCheck(session)];
+  return [addressCheck(runtime, attempts), ...candidateChecks(attempts), ...relayCheck(session)];
 }
 
-function addressCheck(attempts: readonly PathAttempt[]): Check {
+function addressCheck({ tcp }: Runtime, attempts: readonly PathAttempt[]): Check {
   const dialled = new Map<string, PeerloomError | undefined>();
   for (const each of attempts) if (each.transport === "address") dialled.set(each.address, each.error);
-  if (dialled.size === 0) return check("path: address", null, "it listens on no address that was told");
+  const none =
+    tcp === undefined ? "none was told that a page can dial" : "it listens on no address that was told";
+  if (dialled.size === 0) return check("path: address", null, none);
   const detail = [...dialled]
     .map(([address, error]) => `${address}: ${error?.message ?? "connected"}`)
     .join(" ");

@@ -6,7 +6,13 @@ import type { Verdict, VerdictCode } from "./finding.ts";
 export interface Facts {
   /** Undefined: none was named. */
   readonly edge:
-    | { readonly answers: boolean; readonly socketOpened: boolean; readonly skewMs: number | undefined }
+    | {
+        readonly answers: boolean;
+        readonly socketOpened: boolean;
+        /** It talks to members of private networks only, who are not looked for here. */
+        readonly isPrivate: boolean;
+        readonly skewMs: number | undefined;
+      }
     | undefined;
   readonly relay: boolean | undefined;
   readonly webrtc: boolean;
@@ -28,7 +34,7 @@ export function verdict(facts: Facts): Verdict {
 function causeOf({ edge, relay, webrtc, udp, mapping, peer }: Facts): VerdictCode {
   if (edge !== undefined && !edge.answers) return "edge-unreachable";
   if (edge !== undefined && !edge.socketOpened) return "websocket-blocked";
-  if (edge !== undefined && edge.skewMs === undefined) return "edge-refuses";
+  if (edge !== undefined && edge.skewMs === undefined && !edge.isPrivate) return "edge-refuses";
   if (edge?.skewMs !== undefined && Math.abs(edge.skewMs) > CLOCK_SKEW_MS_MAX) return "clock-wrong";
   // Who asked for one peer wants to know about that one; the rest is in the checks.
   if (peer !== undefined) return peer;

@@ -12,7 +12,7 @@ input.to { flex: 1 1 12rem; min-width: 0; max-width: 36rem; background: var(--we
 .state { margin: 0.5rem 0; }
 .state:empty { display: none; }
 .checks { list-style: none; margin: 0.5rem 0; padding: 0; font-size: 0.9rem; }
-.checks li { display: grid; grid-template-columns: 1.3rem 12.5rem 1fr; gap: 0 0.6rem; align-items: baseline; padding: 0.3rem 0; border-bottom: 1px solid var(--line); }
+.checks li { display: grid; grid-template-columns: 1.3rem 13.5rem 1fr; gap: 0 0.6rem; align-items: baseline; padding: 0.3rem 0; border-bottom: 1px solid var(--line); }
 .checks .name { font-weight: 600; }
 .checks .detail { overflow-wrap: anywhere; color: var(--soft); }
 .mark { color: var(--tone); font-weight: 700; text-align: center; }

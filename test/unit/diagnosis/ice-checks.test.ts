@@ -229,14 +229,21 @@ test.each<[string, FakeBrowser, readonly string[], Expected]>([
 ])("%s", (_, browser, hosts, expected) => check(browser, hosts, expected));
 
 test("four servers are asked at most, together and alone", async () => {
+  const hosts = [A, B, C, "192.0.2.13", "192.0.2.14"];
   const browser = new FakeBrowser([HIDDEN], { [A]: [SEEN], [B]: [SEEN] });
-  await check(browser, [A, B, A, B, C], {
+  await check(browser, hosts, {
     udp: true,
     mapping: "endpoint-independent",
     ipv6: null,
     details: "STUN sees",
   });
   expect(browser.connections.length).toBe(5);
+});
+
+test("a server that is named twice is one", async () => {
+  const browser = new FakeBrowser([HIDDEN], { [A]: [SEEN] });
+  await check(browser, [A, A], { udp: true, mapping: "unknown", ipv6: null, details: "nat: unknown" });
+  expect(browser.connections.length).toBe(2);
 });
 
 test("a browser that refuses to open a connection is named as the reason", () => {

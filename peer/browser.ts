@@ -1,9 +1,17 @@
 /** peerloom for web pages: the peer, and the browser as its host. */
 import { browserRuntime } from "./adapters/browser/runtime.ts";
 import { servedBy } from "./adapters/browser/served-by.ts";
+import type { DiagnoseOptions } from "./api/diagnosis/diagnose.ts";
+import type { Finding } from "./api/diagnosis/finding.ts";
 import type { PeerOptions } from "./api/options.ts";
 import type { Networks } from "./api/parts.ts";
-import { loadAllParts, networksOnDemand, PARTS_ON_DEMAND, privateNetworks } from "./api/parts-on-demand.ts";
+import {
+  diagnosis,
+  loadAllParts,
+  networksOnDemand,
+  PARTS_ON_DEMAND,
+  privateNetworks,
+} from "./api/parts-on-demand.ts";
 import { Peer as CorePeer } from "./api/peer.ts";
 import { generateIdentity } from "./identity/identity.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
@@ -37,10 +45,7 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
    */
   async open(options = {}) {
     const runtime = browserRuntime(servedBy());
-    const invite =
-      options.invite === undefined ? undefined : (await privateNetworks()).parseInvite(options.invite);
-    const edge = options.edge === undefined ? (invite?.edge ?? servedBy()) : options.edge;
-    const network = invite?.network ?? options.network;
+    const { edge, network } = await placeOf(options);
     const turn = options.identity === "fresh" ? undefined : await Turn.take(edge, network);
     try {
       const identity =
@@ -65,10 +70,47 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
   },
 };
 
+/** The edge and the network that are meant. @throws PeerloomError `network/invite-invalid`, `edge/unreachable` */
+async function placeOf({ edge, network, invite }: PeerOptions): Promise<{
+  readonly edge: string | null;
+  readonly network: string | undefined;
+}> {
+  const invited = invite === undefined ? undefined : (await privateNetworks()).parseInvite(invite);
+  return {
+    edge: edge === undefined ? (invited?.edge ?? servedBy()) : edge,
+    network: invited?.network ?? network,
+  };
+}
+
 /** The private networks that this origin holds, or a storage of the page's own: makes networks and invites. */
 export function networks({ storage }: { readonly storage?: KeyValueStorage } = {}): Networks {
   const runtime = browserRuntime(servedBy());
   return networksOnDemand(runtime, storage ?? runtime.storage);
+}
+
+export interface BrowserDiagnoseOptions extends Omit<DiagnoseOptions, "listen" | "mapPorts" | "lan"> {
+  /**
+   * A peer of this page that goes to the peer `to`, and stays: needed in a network by invite, where an invite counts each identity. What it
+   * tried before is not told. @default a passing one
+   */
+  readonly peer?: Peer;
+}
+
+/**
+ * Looks at what of this page's way to others works: checks as they are done, then one verdict. It opens passing peers of its own, and ends by
+ * itself, in the worst case after about a minute. A page has no UDP sockets, so UDP, IPv6 and NAT are read from ICE candidates (RFC 8445, RFC
+ * 8839; two STUN servers tell of the NAT, RFC 5780 §4.3, four are asked at most), and what the browser hides is told as unknown.
+ * @throws PeerloomError `usage/invalid`, `id/invalid`, `network/invalid-name`, `network/invite-invalid`, `edge/unreachable` (its code is not
+ *   loaded yet and cannot be: see `preload`), `aborted`
+ * @example
+ * import { diagnose } from "https://edge.example/peer.js";
+ * for await (const finding of diagnose()) console.log(finding);
+ */
+export async function* diagnose(options: BrowserDiagnoseOptions = {}): AsyncGenerator<Finding, void> {
+  const { peer: looker, ...asked } = options;
+  const [{ diagnoseOn }, { edge }] = await Promise.all([diagnosis(), placeOf(asked)]);
+  const runtime = browserRuntime(servedBy());
+  yield* diagnoseOn({ runtime, parts: PARTS_ON_DEMAND, looker }, { ...asked, edge });
 }
 
 /**

@@ -4,8 +4,8 @@ import { loadNodeWebRtc } from "./adapters/node/webrtc.ts";
 import { folderStorage } from "./adapters/node/storage.ts";
 import { nodeRuntime } from "./adapters/node/runtime.ts";
 import { type DiagnoseOptions, diagnoseOn } from "./api/diagnosis/diagnose.ts";
-import type { Looker } from "./api/diagnosis/peer-checks.ts";
 import type { Finding } from "./api/diagnosis/finding.ts";
+import type { Looker } from "./api/diagnosis/host.ts";
 import { ALL_PARTS } from "./api/all-parts.ts";
 import { Networks } from "./api/networks.ts";
 import type { PeerOptions } from "./api/options.ts";
@@ -81,7 +81,8 @@ export async function* diagnose(options: NodeDiagnoseOptions = {}): AsyncGenerat
   const { dataDir, networksDir = dataDir, ...asked } = options;
   const edge = edgeOf(asked);
   const runtime = nodeRuntime({ dataDir: undefined, webrtc: await loadNodeWebRtc() });
-  yield* diagnoseOn(runtime, { ...asked, edge }, await lookerOf(dataDir, networksDir));
+  const looker = await lookerOf(dataDir, networksDir);
+  yield* diagnoseOn({ runtime, parts: ALL_PARTS, looker }, { ...asked, edge });
 }
 
 async function lookerOf(

@@ -9,6 +9,7 @@ import { Records } from "../services/records/records.ts";
 import { Rpc } from "../services/rpc/rpc.ts";
 import { Search } from "../services/search/search.ts";
 import { Topics } from "../services/topics/topics.ts";
+import { checkByDatagrams, checkGateway } from "./diagnosis/datagram-checks.ts";
 import { openLan } from "./lan.ts";
 import { Listening } from "./listening.ts";
 import { openPrivateNetwork } from "./private-network.ts";
@@ -28,6 +29,8 @@ export const ALL_PARTS: PeerParts = {
       const probe = new NatProbe(runtime, iceServers);
       return () => probe.mapping();
     },
+    checkByDatagrams,
+    checkGateway,
   },
 };
 

@@ -26,6 +26,7 @@ const LOADS = {
   rpc: () => import("../services/rpc/rpc.ts"),
   search: () => import("../services/search/search.ts"),
   topics: () => import("../services/topics/topics.ts"),
+  diagnosis: () => import("./diagnosis/diagnose.ts"),
 } as const;
 
 /**
@@ -39,6 +40,11 @@ export async function loadAllParts(): Promise<void> {
 /** What reads an invite, and opens the network that it is for. @throws PeerloomError `edge/unreachable` */
 export function privateNetworks(): Promise<typeof import("./private-network.ts")> {
   return loaded(LOADS.privateNetwork());
+}
+
+/** What finds out why peers do not meet. @throws PeerloomError `edge/unreachable` */
+export function diagnosis(): Promise<typeof import("./diagnosis/diagnose.ts")> {
+  return loaded(LOADS.diagnosis());
 }
 
 /** @throws PeerloomError `edge/unreachable` when it is used and cannot be loaded */

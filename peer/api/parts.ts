@@ -7,6 +7,8 @@ import type { LanDiscovery } from "../overlay/lan-discovery.ts";
 import type { Mapping } from "../overlay/nat-probe.ts";
 import type { DialTcp } from "../overlay/connector.ts";
 import type { IceServer, Runtime } from "../runtime.ts";
+import type { UdpHost } from "../runtime-udp.ts";
+import type { StunServer } from "../links/stun.ts";
 import type { Compute, MapOptions } from "../services/compute/compute.ts";
 import type { Computation as ComputationClass } from "../services/compute/computation.ts";
 import type { TaskInputs } from "../services/compute/input-reader.ts";
@@ -23,6 +25,8 @@ import type { Session, StreamHandler } from "../session/contract.ts";
 import type { Topic as TopicClass } from "../services/topics/topic.ts";
 import type { TopicOptions } from "../services/topics/topic-options.ts";
 import type { Topics } from "../services/topics/topics.ts";
+import type { Check } from "./diagnosis/finding.ts";
+import type { NetworkFacts } from "./diagnosis/network-checks.ts";
 import type { LanContext } from "./lan.ts";
 import type { Listening, ListeningContext } from "./listening.ts";
 import type { OpenPrivateNetwork } from "./network-access.ts";
@@ -49,6 +53,15 @@ export interface SocketParts {
   lan(context: LanContext): LanDiscovery | undefined;
   /** How a NAT in front of this machine maps. Never rejects. */
   natMapping(runtime: Runtime, iceServers: () => Promise<readonly IceServer[]>): () => Promise<Mapping>;
+  /** What a diagnosis learns by asking STUN servers itself. @throws PeerloomError `aborted` */
+  checkByDatagrams(
+    runtime: Runtime,
+    udp: UdpHost,
+    servers: readonly StunServer[],
+    signal: AbortSignal,
+  ): Promise<NetworkFacts>;
+  /** What a diagnosis learns of the gateway. Never rejects. */
+  checkGateway(runtime: Runtime, signal: AbortSignal): Promise<Check>;
 }
 
 export interface ServicesContext {

@@ -44,6 +44,11 @@ export function parseStunUrl(url: string): StunServer | undefined {
   return host === undefined || port < 1 || port > 65_535 ? undefined : { host, port };
 }
 
+/** The `stun:` URL of a server (RFC 7064). */
+export function formatStunUrl({ host, port }: StunServer): string {
+  return `stun:${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
 /** Asks a server over a socket that nobody else listens on. Undefined when no answer came. @throws PeerloomError `link/failed` */
 export async function askStun(
   socket: UdpSocket,

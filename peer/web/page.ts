@@ -37,7 +37,9 @@ setInterval(() => {
 }, LOOK_EVERY_MS);
 // The elements open the peer of the network that they name, so it is named before, and nothing is shared in another meanwhile.
 if (link !== undefined) network = await enterByLink(link);
-for (const element of document.querySelectorAll("peerloom-share, peerloom-chat, peerloom-status"))
+for (const element of document.querySelectorAll(
+  "peerloom-share, peerloom-chat, peerloom-status, peerloom-doctor",
+))
   element.setAttribute("network", network);
 fill("[data-network]", network);
 showNetwork(network);

@@ -204,8 +204,9 @@ describe("what the edge tells of itself", () => {
   const difference = (before: Map<string, number>, after: Map<string, number>, name: string): number =>
     (after.get(name) ?? 0) - (before.get(name) ?? 0);
 
-  test("health", async () => {
+  test("health, to any page", async () => {
     const response = await exports.default.fetch(`${ORIGIN}/health`);
+    expect(response.headers.get("access-control-allow-origin")).toBe("*");
     expect([response.status, await response.json()]).toEqual([
       200,
       {

@@ -1,38 +1,18 @@
 /** A diagnosis against real edges and peers of this machine; the laboratory of natlab.test.ts has the networks that are broken. */
-import { createSocket } from "node:dgram";
-import { once } from "node:events";
 import { expect, onTestFinished, test } from "vitest";
 import { loadNodeWebRtc } from "../../peer/adapters/node/webrtc.ts";
 import { nodeRuntime } from "../../peer/adapters/node/runtime.ts";
+import { ALL_PARTS } from "../../peer/api/all-parts.ts";
 import { diagnoseOn, type DiagnoseOptions } from "../../peer/api/diagnosis/diagnose.ts";
-import type { Finding } from "../../peer/api/diagnosis/finding.ts";
 import { diagnose, networks, type PathAttempt } from "../../peer/node.ts";
-import { answerStun } from "../natlab/stun-responder.ts";
 import { temporaryFolder } from "./command.ts";
+import { all, startStunServer } from "./diagnoses.ts";
 import { codeOf, freePort, openEdge, openPeer, pathOf } from "./peers.ts";
 
 async function stunServer(): Promise<string> {
-  const socket = createSocket("udp4");
-  socket.on("message", (message, from) => {
-    const answer = answerStun(message, from);
-    if (answer !== undefined) socket.send(answer, from.port, from.address);
-  });
-  socket.bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  onTestFinished(() => void socket.close());
-  return `127.0.0.1:${socket.address().port}`;
-}
-
-async function all(
-  findings: AsyncIterable<Finding>,
-): Promise<{ code: string; ok: Record<string, boolean | null> }> {
-  const ok: Record<string, boolean | null> = {};
-  let code = "";
-  for await (const finding of findings) {
-    if (finding.kind === "check") ok[finding.name] = finding.ok;
-    else code = finding.code;
-  }
-  return { code, ok };
+  const { place, close } = await startStunServer();
+  onTestFinished(close);
+  return place;
 }
 
 const noLan = { lan: false } as const satisfies DiagnoseOptions;
@@ -59,7 +39,9 @@ test("a clock that is an hour behind", async () => {
   const runtime = nodeRuntime({ dataDir: undefined, webrtc: await loadNodeWebRtc() });
   const clock = { ...runtime.clock, nowMs: () => runtime.clock.nowMs() - 3_600_000 };
   const stun = [await stunServer()];
-  const { code, ok } = await all(diagnoseOn({ ...runtime, clock }, { ...noLan, edge: url, stun }));
+  const { code, ok } = await all(
+    diagnoseOn({ runtime: { ...runtime, clock }, parts: ALL_PARTS }, { ...noLan, edge: url, stun }),
+  );
   expect(ok).toMatchObject({ clock: false, udp: true });
   expect(code).toBe("clock-wrong");
 });
@@ -100,6 +82,18 @@ test("one peer of a network by invite: looked for by who is let in, and who is n
   // The invite is for one.
   expect((await all(diagnose({ ...options, networksDir: invited }))).code).toBe("network-refuses");
   expect((await all(diagnose(options))).code).toBe("network-refuses");
+});
+
+test("an edge of private networks only is well, and strangers are told no more of it", async () => {
+  const { url } = await openEdge(0, { NETWORKS: "private" });
+  const network = { network: "doctor", secret: "correct horse battery staple", edge: url };
+  const peer = await openPeer({ ...network, listen: "127.0.0.1:0" });
+  const options = { ...noLan, edge: url, stun: [await stunServer()] };
+  const { code, ok } = await all(diagnose(options));
+  expect(ok).toMatchObject({ edge: true, websocket: true, clock: null, relay: null });
+  expect(code).toBe("ok");
+  expect((await all(diagnose({ ...options, ...network, to: peer.id }))).code).toBe("ok");
+  expect((await all(diagnose({ ...options, to: peer.id }))).code).toBe("network-refuses");
 });
 
 test("a peer without WebRTC is the cause, not the network", async () => {

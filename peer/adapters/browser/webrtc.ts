@@ -99,12 +99,18 @@ class BrowserRtcConnection implements RtcConnection {
   }
 
   describe(): string {
-    return "webrtc";
+    const chosen = this.#chosen();
+    return chosen === undefined ? "webrtc" : `webrtc ${chosen.type} ${chosen.address}:${chosen.port}`;
   }
 
   remoteHost(): string | undefined {
+    return this.#chosen()?.address ?? undefined;
+  }
+
+  /** The other end of the chosen pair. */
+  #chosen(): RTCIceCandidate | undefined {
     // Not in every browser, whatever the types say.
-    return this.#peer.sctp?.transport.iceTransport.getSelectedCandidatePair?.()?.remote?.address ?? undefined;
+    return this.#peer.sctp?.transport.iceTransport.getSelectedCandidatePair?.()?.remote ?? undefined;
   }
 
   close(waitMs: number = CLOSE_WAIT_MS): void {

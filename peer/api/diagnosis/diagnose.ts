@@ -16,9 +16,11 @@ import type { Runtime } from "../../runtime.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { PeerOptions } from "../options.ts";
 import { checkChallenge, checkEdge, checkRelay } from "./edge-checks.ts";
-import type { Finding } from "./finding.ts";
-import { checkGateway, checkNetwork, checkWebRtc } from "./network-checks.ts";
-import { checkPeer, type Looker } from "./peer-checks.ts";
+import { type Check, check, type Finding } from "./finding.ts";
+import type { DiagnosisHost } from "./host.ts";
+import { checkByIce } from "./ice-checks.ts";
+import { checkWebRtc, GATEWAY_CHECK, type NetworkFacts, unknownNetwork } from "./network-checks.ts";
+import { checkPeer } from "./peer-checks.ts";
 import { type Facts, verdict } from "./verdict.ts";
 
 export interface DiagnoseOptions extends Pick<
@@ -35,20 +37,18 @@ export interface DiagnoseOptions extends Pick<
 
 /**
  * Checks, as they are done, and then one verdict.
- * @param looker goes to the peer that is asked for. @default a passing identity that knows no network
  * @throws PeerloomError `usage/invalid`, `id/invalid`, `network/invalid-name`, `network/invite-invalid`, `aborted`
  */
 export async function* diagnoseOn(
-  runtime: Runtime,
+  host: DiagnosisHost,
   options: DiagnoseOptions,
-  looker?: Looker,
 ): AsyncGenerator<Finding, void> {
   const { signal = new AbortController().signal } = options;
   // A gateway that speaks nothing is silent: that is waited for beside all the rest.
   const over = new AbortController();
-  const gateway = checkGateway(runtime, AbortSignal.any([signal, over.signal]));
+  const gateway = lookAtGateway(host, AbortSignal.any([signal, over.signal]));
   try {
-    const facts = yield* lookAround(runtime, { ...options, signal }, looker);
+    const facts = yield* lookAround(host, { ...options, signal });
     yield await gateway;
     yield verdict(facts);
   } finally {
@@ -58,22 +58,22 @@ export async function* diagnoseOn(
 }
 
 async function* lookAround(
-  runtime: Runtime,
+  host: DiagnosisHost,
   options: DiagnoseOptions & { readonly signal: AbortSignal },
-  looker: Looker | undefined,
 ): AsyncGenerator<Finding, Facts> {
+  const { runtime, parts } = host;
   const { stun, to, signal, ...peerOptions } = options;
   const target = to === undefined ? undefined : requirePeerId(to);
   const servers = stun?.map(requireStunServer);
   const edge = options.edge ?? undefined;
   const webrtc = checkWebRtc(runtime);
   yield webrtc;
-  const facts = { ...NOTHING_KNOWN, webrtc: webrtc.ok === true };
+  const facts = { ...NOTHING_KNOWN, webrtc: webrtc.ok === true, canListen: runtime.tcp !== undefined };
   if (edge !== undefined) facts.edge = yield* lookAtEdge(runtime, edge, openNetworkOf(options), signal);
   const canJoin = facts.edge !== undefined && verdict({ ...facts, webrtc: true }).code === "ok";
   const fromEdge = facts.edge?.answers === true && edge !== undefined;
-  const network = await checkNetwork(
-    runtime,
+  const network = await lookAtNetwork(
+    host,
     servers ?? (fromEdge ? stunServersOf(await new IceServers(runtime, edge).get()) : []),
     signal,
   );
@@ -81,12 +81,15 @@ async function* lookAround(
   facts.udp = network.udp;
   facts.mapping = network.mapping;
   if (canJoin && edge !== undefined) {
-    const relay = await checkRelay(runtime, edge, signal);
-    facts.relay = relay.ok === true;
+    const relay =
+      facts.edge?.isPrivate === true
+        ? check("relay", null, "unknown: the edge relays for members only")
+        : await checkRelay(runtime, parts, edge, signal);
+    facts.relay = relay.ok ?? undefined;
     yield relay;
   }
   if (target !== undefined && (canJoin || edge === undefined)) {
-    const peer = await checkPeer(runtime, target, { options: peerOptions, looker }, signal);
+    const peer = await checkPeer(host, target, peerOptions, signal);
     facts.peer = peer.code;
     yield* peer.checks;
   }
@@ -99,6 +102,7 @@ const NOTHING_KNOWN: Mutable<Facts> = {
   edge: undefined,
   relay: undefined,
   webrtc: false,
+  canListen: false,
   udp: undefined,
   mapping: "unknown",
   peer: undefined,
@@ -112,10 +116,31 @@ async function* lookAtEdge(
 ): AsyncGenerator<Finding, Facts["edge"]> {
   const health = await checkEdge(runtime, edge, signal);
   yield health.check;
-  if (health.rttMs === undefined) return { answers: false, socketOpened: false, skewMs: undefined };
+  if (health.rttMs === undefined)
+    return { answers: false, socketOpened: false, isPrivate: false, skewMs: undefined };
   const challenge = await checkChallenge(runtime, { edge, network, rttMs: health.rttMs }, signal);
   yield* challenge.checks;
-  return { answers: true, socketOpened: challenge.socketOpened, skewMs: challenge.skewMs };
+  const { socketOpened, isPrivate, skewMs } = challenge;
+  return { answers: true, socketOpened, isPrivate, skewMs };
+}
+
+/** Datagram sockets tell more than an ICE agent does. */
+function lookAtNetwork(
+  { runtime, parts: { sockets } }: DiagnosisHost,
+  servers: readonly StunServer[],
+  signal: AbortSignal,
+): Promise<NetworkFacts> {
+  const { udp, webrtc } = runtime;
+  if (udp !== undefined && sockets !== undefined)
+    return sockets.checkByDatagrams(runtime, udp, servers, signal);
+  if (webrtc !== undefined) return checkByIce(runtime, webrtc, servers, signal);
+  return Promise.resolve(unknownNetwork("there is neither a UDP socket nor WebRTC to learn it from"));
+}
+
+function lookAtGateway({ runtime, parts: { sockets } }: DiagnosisHost, signal: AbortSignal): Promise<Check> {
+  if (runtime.udp !== undefined && sockets !== undefined) return sockets.checkGateway(runtime, signal);
+  const none = "there are no UDP sockets here to ask the gateway by, as a page has none";
+  return Promise.resolve(check(GATEWAY_CHECK, null, none));
 }
 
 /** Where the edge's challenge is looked at: a private network's challenges members only, and the name beside a secret is not for the edge. */

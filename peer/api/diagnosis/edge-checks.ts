@@ -8,9 +8,9 @@ import { generateIdentity } from "../../identity/identity.ts";
 import { withDeadline } from "../../overlay/abort.ts";
 import type { Runtime } from "../../runtime.ts";
 import type { Stream } from "../../session/contract.ts";
-import { ALL_PARTS } from "../all-parts.ts";
+import type { PeerParts } from "../parts.ts";
 import { Peer } from "../peer.ts";
-import { type Check, check } from "./finding.ts";
+import { type Check, check, reasonOf } from "./finding.ts";
 
 const HEALTH_TIMEOUT_MS = 8_000;
 const HEALTH_REQUESTS = 3;
@@ -49,6 +49,8 @@ export async function checkEdge(runtime: Runtime, edge: string, signal: AbortSig
 export interface Challenge {
   readonly checks: readonly Check[];
   readonly socketOpened: boolean;
+  /** It talks to members of private networks, and to nobody else. */
+  readonly isPrivate: boolean;
   /** Undefined when no challenge came. Positive: this machine is ahead. */
   readonly skewMs: number | undefined;
 }
@@ -60,6 +62,7 @@ export async function checkChallenge(
   signal: AbortSignal,
 ): Promise<Challenge> {
   let socketOpened = false;
+  let isPrivate = false;
   try {
     const skewMs = await withDeadline(runtime.clock, CHALLENGE_TIMEOUT_MS, signal, async (within) => {
       const url = `${edge.replace(/^http/, "ws")}/v1/net/${network}/join`;
@@ -71,6 +74,7 @@ export async function checkChallenge(
         const nowMs = runtime.clock.nowMs();
         try {
           const message = decodeFromRendezvous(bytes);
+          isPrivate = message.kind === "error" && message.code === "network/not-allowed";
           if (message.kind === "challenge") resolve(nowMs - message.timeMs - rttMs / 2);
           else gone("the edge did not begin with a challenge");
         } catch (error) {
@@ -83,17 +87,29 @@ export async function checkChallenge(
     });
     return {
       socketOpened,
+      isPrivate,
       skewMs,
       checks: [check("websocket", true, "the rendezvous answers"), clockCheck(skewMs)],
     };
   } catch (error) {
     signal.throwIfAborted();
-    return { socketOpened, skewMs: undefined, checks: [check("websocket", false, reasonOf(error))] };
+    const checks = isPrivate
+      ? [
+          check("websocket", true, "the rendezvous answers, and takes members of private networks only"),
+          check("clock", null, "unknown: the edge tells its time to members only"),
+        ]
+      : [check("websocket", false, reasonOf(error))];
+    return { socketOpened, isPrivate, skewMs: undefined, checks };
   }
 }
 
 /** Two passing peers of this process send each other a little through the edge's relay, in a network of their own. */
-export async function checkRelay(runtime: Runtime, edge: string, signal: AbortSignal): Promise<Check> {
+export async function checkRelay(
+  runtime: Runtime,
+  parts: PeerParts,
+  edge: string,
+  signal: AbortSignal,
+): Promise<Check> {
   const network = requireNetworkName(`doctor-${toHex(runtime.random.bytes(8))}`);
   const host = { ...runtime, storage: FORGETFUL };
   const open = async (within: AbortSignal): Promise<Peer> =>
@@ -101,7 +117,7 @@ export async function checkRelay(runtime: Runtime, edge: string, signal: AbortSi
       host,
       await generateIdentity(runtime.random),
       { edge, network, only: "relay", signal: within },
-      ALL_PARTS,
+      parts,
     );
   const peers: Peer[] = [];
   try {
@@ -133,14 +149,6 @@ export const FORGETFUL: Runtime["storage"] = {
   get: () => Promise.resolve(undefined),
   set: () => Promise.resolve(),
 };
-
-/** What is wrong, in a few words. */
-export function reasonOf(error: unknown): string {
-  if (error instanceof PeerloomError) return `${error.message} (${error.code})`;
-  if (!(error instanceof Error)) return String(error);
-  // fetch says "fetch failed" and keeps the reason behind it.
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
-}
 
 async function requestHealth(edge: string, signal: AbortSignal): Promise<void> {
   const response = await fetch(new URL("/health", edge), { signal, redirect: "error" });

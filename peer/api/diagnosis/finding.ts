@@ -1,4 +1,5 @@
 /** What a diagnosis says: one check after the other, then the verdict. */
+import { PeerloomError } from "../../../shared/errors.ts";
 import type { IceFailure } from "../../links/candidates.ts";
 
 /** One thing that was looked at. */
@@ -41,4 +42,12 @@ export type Finding = Check | Verdict;
 
 export function check(name: string, ok: boolean | null, detail: string): Check {
   return { kind: "check", name, ok, detail };
+}
+
+/** What is wrong, in a few words. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof PeerloomError) return `${error.message} (${error.code})`;
+  if (!(error instanceof Error)) return String(error);
+  // fetch says "fetch failed" and keeps the reason behind it.
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }

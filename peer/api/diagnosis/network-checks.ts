@@ -1,20 +1,10 @@
 /**
- * Checks of this machine's way to the internet: whether STUN answers, over which address family, how a NAT in between maps, and whether the gateway
- * maps ports.
+ * What is told of this machine's way to the internet, however it was learnt: whether STUN answers, over which address family, and how a NAT in between
+ * maps. Datagram sockets tell it (datagram-checks.ts), and where there are none, ICE (ice-checks.ts).
  */
-import { toPeerloomError } from "../../../shared/errors.ts";
-import { isPublicAddress } from "../../links/candidates.ts";
-import { findMappers } from "../../links/port-mapping/find-mappers.ts";
-import { NONCE_BYTES } from "../../links/port-mapping/mapper.ts";
-import type { StunServer } from "../../links/stun.ts";
-import { withDeadline } from "../../overlay/abort.ts";
-import { type Mapping, probeNat, type StunAnswers } from "../../overlay/nat-probe.ts";
+import type { Mapping } from "../../overlay/nat-probe.ts";
 import type { Runtime } from "../../runtime.ts";
-import { reasonOf } from "./edge-checks.ts";
 import { type Check, check } from "./finding.ts";
-
-/** A gateway is one hop away; UPnP's may take a second before it answers (UPnP Device Architecture 1.1 §1.3.2, MX). */
-const GATEWAY_TIMEOUT_MS = 2_000;
 
 export interface NetworkFacts {
   /** Undefined: it could not be found out. */
@@ -23,73 +13,41 @@ export interface NetworkFacts {
   readonly checks: readonly Check[];
 }
 
-export async function checkNetwork(
-  runtime: Runtime,
-  servers: readonly StunServer[],
-  signal: AbortSignal,
-): Promise<NetworkFacts> {
-  const { udp } = runtime;
-  if (udp === undefined) return unknown("this runtime has no UDP sockets");
-  if (servers.length === 0) return unknown("no STUN server is known: give --stun HOST:PORT");
-  const { ipv4, ipv6, mapping } = await probeNat(runtime, udp, servers);
-  signal.throwIfAborted();
-  const mapped = [...ipv4.mapped, ...ipv6.mapped];
-  const seen = [...new Set(mapped.map(({ address, port }) => `${address} port ${port}`))].join(", ");
-  const why = [...new Set([...ipv4.failures, ...ipv6.failures])].join("; ");
-  const answers = mapped.length > 0;
-  return {
-    udp: answers,
-    mapping,
-    checks: [
-      check("udp", answers, answers ? `STUN sees ${seen}` : `no STUN server answers: ${why}`),
-      ipv6Check(ipv6, udp.addresses()),
-      natCheck(mapping),
-    ],
-  };
-}
+/** The check that asks the gateway. */
+export const GATEWAY_CHECK = "port mapping";
 
-/** Whether the gateway maps ports, and by what; nothing is mapped for it. Never rejects, and takes two seconds at most. */
-export async function checkGateway(runtime: Runtime, signal: AbortSignal): Promise<Check> {
-  const name = "port mapping";
-  if (runtime.udp === undefined) return check(name, null, "this runtime has no UDP sockets");
-  try {
-    return await withDeadline(runtime.clock, GATEWAY_TIMEOUT_MS, signal, async (within) => {
-      const anybody = { listenHost: "0.0.0.0", nonce: runtime.random.bytes(NONCE_BYTES) };
-      for await (const { gateway, protocol } of findMappers(runtime, anybody, within))
-        return check(
-          name,
-          true,
-          `the gateway ${gateway} speaks ${protocol}: --map-ports with --listen asks it`,
-        );
-      return check(name, false, "no gateway is known to this machine");
-    });
-  } catch (error) {
-    const { code } = toPeerloomError(error, "link/failed", "");
-    const silent = "the gateway speaks neither PCP, NAT-PMP nor UPnP-IGD with this machine";
-    return check(name, false, code === "link/timeout" ? silent : reasonOf(error));
-  }
+/** Where nothing could be asked. */
+export function unknownNetwork(why: string): NetworkFacts {
+  const checks = ["udp", "ipv6", "nat"].map((name) => check(name, null, why));
+  return { udp: undefined, mapping: "unknown", checks };
 }
 
 /** Two peers that cannot dial each other need it. */
-export function checkWebRtc(runtime: Runtime): Check {
-  return runtime.webrtc === undefined
-    ? check("webrtc", false, "not there: npm install node-datachannel (Deno needs --allow-ffi)")
-    : check("webrtc", true, "there");
+export function checkWebRtc({ webrtc, tcp }: Pick<Runtime, "webrtc" | "tcp">): Check {
+  if (webrtc !== undefined) return check("webrtc", true, "there");
+  const missing =
+    tcp === undefined
+      ? "not there: this browser has it switched off, or this is no page but a worker"
+      : "not there: npm install node-datachannel (Deno needs --allow-ffi)";
+  return check("webrtc", false, missing);
 }
 
-function ipv6Check({ mapped }: StunAnswers, own: readonly string[]): Check {
-  const [first] = mapped;
-  if (first !== undefined) return check("ipv6", true, `STUN sees ${first.address}`);
-  const addresses = own.filter((address) => address.includes(":") && isPublicAddress(address));
-  if (addresses.length === 0) return check("ipv6", false, "this machine has no public IPv6 address");
-  return check(
-    "ipv6",
-    null,
-    `this machine has ${addresses.join(", ")}, but no STUN server answered over IPv6`,
-  );
+/**
+ * @param mapped where servers see this machine
+ * @param failures why there is nothing of the others
+ */
+export function udpCheck(
+  mapped: readonly { readonly address: string; readonly port: number }[],
+  failures: readonly string[],
+): Check {
+  if (mapped.length === 0)
+    return check("udp", false, `no STUN server answers: ${[...new Set(failures)].join("; ")}`);
+  const seen = new Set(mapped.map(({ address, port }) => `${address} port ${port}`));
+  return check("udp", true, `STUN sees ${[...seen].join(", ")}`);
 }
 
-function natCheck(mapping: Mapping): Check {
+/** @param why it is unknown, if it is */
+export function natCheck(mapping: Mapping, why = "two STUN servers must answer to compare"): Check {
   switch (mapping) {
     case "none":
       return check("nat", true, "none: the internet sees this machine's own address");
@@ -102,11 +60,6 @@ function natCheck(mapping: Mapping): Check {
         "another mapping for each destination (symmetric): UDP gets through to few others",
       );
     case "unknown":
-      return check("nat", null, "unknown: two STUN servers must answer to compare");
+      return check("nat", null, `unknown: ${why}`);
   }
-}
-
-function unknown(why: string): NetworkFacts {
-  const checks = ["udp", "ipv6", "nat"].map((name) => check(name, null, why));
-  return { udp: undefined, mapping: "unknown", checks };
 }

@@ -1,28 +1,21 @@
 /** Checks of the way to one other peer: it is connected to, and every kind of path that was tried is shown with what became of it. */
 import { type ErrorCode, PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
-import { generateIdentity, type Identity } from "../../identity/identity.ts";
+import { generateIdentity } from "../../identity/identity.ts";
 import type { IceCandidate } from "../../links/candidates.ts";
 import type { PathAttempt } from "../../overlay/path-attempt.ts";
-import type { KeyValueStorage, Runtime } from "../../runtime.ts";
+import type { Runtime } from "../../runtime.ts";
 import type { Session } from "../../session/contract.ts";
-import { ALL_PARTS } from "../all-parts.ts";
 import type { PeerOptions } from "../options.ts";
 import { Peer } from "../peer.ts";
-import { FORGETFUL, reasonOf } from "./edge-checks.ts";
-import { type Check, check, type VerdictCode } from "./finding.ts";
+import type { DiagnosisHost } from "./host.ts";
+import { FORGETFUL } from "./edge-checks.ts";
+import { type Check, check, reasonOf, type VerdictCode } from "./finding.ts";
 
 /** A path that can be direct is, or has been explained, by then: a negotiation takes 10 s. */
 const SETTLE_TIMEOUT_MS = 14_000;
 /** Attempts shown; past that the oldest are forgotten. */
 const ATTEMPTS_MAX = 32;
-
-/** Who looks for the other peer: in a network by invite, one that is let in. */
-export interface Looker {
-  readonly identity: Identity;
-  /** Keeps what is known of private networks. */
-  readonly storage: KeyValueStorage;
-}
 
 export interface PeerFacts {
   readonly code: VerdictCode;
@@ -34,36 +27,35 @@ export interface PeerFacts {
  * @throws PeerloomError `usage/invalid`, `network/invalid-name`, `network/invite-invalid`, `aborted`
  */
 export async function checkPeer(
-  runtime: Runtime,
+  host: DiagnosisHost,
   to: PeerId,
-  { options, looker }: { readonly options: PeerOptions; readonly looker: Looker | undefined },
+  options: PeerOptions,
   signal: AbortSignal,
 ): Promise<PeerFacts> {
+  const { clock } = host.runtime;
   const attempts: PathAttempt[] = [];
-  const host = { ...runtime, storage: FORGETFUL };
+  const watch = (event: Event): void => {
+    const attempt = (event as CustomEvent<PathAttempt>).detail;
+    if (attempt.peerId === to) attempts.push(attempt);
+    if (attempts.length > ATTEMPTS_MAX) attempts.shift();
+  };
   let peer: Peer | undefined;
   try {
-    const { identity, storage } = looker ?? {
-      identity: await generateIdentity(runtime.random),
-      storage: FORGETFUL,
-    };
-    peer = await Peer.openOn(host, identity, { ...options, signal }, ALL_PARTS, storage);
-    peer.addEventListener("attempt", (event) => {
-      const attempt = (event as CustomEvent<PathAttempt>).detail;
-      if (attempt.peerId === to) attempts.push(attempt);
-      if (attempts.length > ATTEMPTS_MAX) attempts.shift();
-    });
-    const startMs = runtime.clock.monotonicMs();
+    peer = host.looker instanceof Peer ? host.looker : await openLooker(host, options, signal);
+    peer.addEventListener("attempt", watch);
+    const stood = peer.sessions().some(({ peerId }) => peerId === to);
+    const startMs = clock.monotonicMs();
     const session = await peer.connect(to, { signal });
-    const connectMs = runtime.clock.monotonicMs() - startMs;
-    await settled(runtime, session, signal);
+    const connectMs = clock.monotonicMs() - startMs;
+    await settled(host.runtime, session, signal);
     const { kind, transport, why } = session.path;
     const path = kind === "direct" ? `directly (${transport})` : `through the ${kind} (${why})`;
+    const reached = stood ? "a session stood already" : `reached in ${connectMs.toFixed(0)} ms`;
     return {
       code: kind === "direct" ? "ok" : codeOf(why),
       checks: [
-        check("peer", true, `reached in ${connectMs.toFixed(0)} ms, now ${path}`),
-        ...attemptChecks(attempts, session),
+        check("peer", true, `${reached}, now ${path}`),
+        ...attemptChecks(host, attempts, session, stood),
       ],
     };
   } catch (error) {
@@ -71,11 +63,25 @@ export async function checkPeer(
     if (error instanceof PeerloomError && ASKED_WRONGLY.has(error.code)) throw error;
     return {
       code: failureOf(error),
-      checks: [check("peer", false, reasonOf(error)), ...attemptChecks(attempts)],
+      checks: [check("peer", false, reasonOf(error)), ...attemptChecks(host, attempts)],
     };
   } finally {
-    await peer?.close();
+    peer?.removeEventListener("attempt", watch);
+    if (peer !== host.looker) await peer?.close();
   }
+}
+
+async function openLooker(
+  { runtime, parts, looker }: DiagnosisHost,
+  options: PeerOptions,
+  signal: AbortSignal,
+): Promise<Peer> {
+  const passing = { ...runtime, storage: FORGETFUL };
+  const { identity, storage } =
+    looker instanceof Peer || looker === undefined
+      ? { identity: await generateIdentity(runtime.random), storage: FORGETFUL }
+      : looker;
+  return Peer.openOn(passing, identity, { ...options, signal }, parts, storage);
 }
 
 /** Resolves when the path is direct or why it is not is known, and at the latest after a while. */
@@ -129,15 +135,24 @@ function failureOf(error: unknown): VerdictCode {
   return code === "edge/unreachable" ? "edge-unreachable" : "peer-unreachable";
 }
 
-/** One check for each kind of path there is. */
-function attemptChecks(attempts: readonly PathAttempt[], session?: Session): Check[] {
-  return [addressCheck(attempts), ...candidateChecks(attempts), ...relayCheck(session)];
+/** One check for each kind of path there is. `stood`: there was a session before anybody looked. */
+function attemptChecks(
+  { runtime }: DiagnosisHost,
+  attempts: readonly PathAttempt[],
+  session?: Session,
+  stood = false,
+): Check[] {
+  if (stood && attempts.length === 0)
+    return [check("path", null, "what was tried for it before is not told again"), ...relayCheck(session)];
+  return [addressCheck(runtime, attempts), ...candidateChecks(attempts), ...relayCheck(session)];
 }
 
-function addressCheck(attempts: readonly PathAttempt[]): Check {
+function addressCheck({ tcp }: Runtime, attempts: readonly PathAttempt[]): Check {
   const dialled = new Map<string, PeerloomError | undefined>();
   for (const each of attempts) if (each.transport === "address") dialled.set(each.address, each.error);
-  if (dialled.size === 0) return check("path: address", null, "it listens on no address that was told");
+  const none =
+    tcp === undefined ? "none was told that a page can dial" : "it listens on no address that was told";
+  if (dialled.size === 0) return check("path: address", null, none);
   const detail = [...dialled]
     .map(([address, error]) => `${address}: ${error?.message ?? "connected"}`)
     .join(" ");
@@ -157,12 +172,13 @@ function candidateChecks(attempts: readonly PathAttempt[]): Check[] {
   const { failure, candidates, description } = last;
   return KINDS.map(({ kind, name, without }) => {
     const list = (side: readonly IceCandidate[]): string =>
-      side.flatMap((each) => (each.kind === kind ? [`${each.address} port ${each.port}`] : [])).join(", ") ||
-      "none";
+      side.flatMap((each) => (each.kind === kind ? [placeOf(each)] : [])).join(", ") || "none";
     const [here, there] = [list(candidates.local), list(candidates.remote)];
     if (here === "none" && there === "none") return check(name, null, without);
-    const isChosen = failure === undefined && chosenKind(description) === kind;
-    const outcome = isChosen ? "connected" : (failure ?? "another was better");
+    const chosen = chosenKind(description);
+    const isChosen = failure === undefined && chosen === kind;
+    const other = chosen === undefined ? "one of all these connected" : "another was better";
+    const outcome = isChosen ? "connected" : (failure ?? other);
     return check(
       name,
       failure === undefined ? isChosen || null : false,
@@ -171,9 +187,17 @@ function candidateChecks(attempts: readonly PathAttempt[]): Check[] {
   });
 }
 
-/** A peer-reflexive address is one that STUN would have shown too, had the other side been asked. */
-function chosenKind(description: string): string {
-  const kind = /^webrtc (\w+)/.exec(description)?.[1] ?? "";
+/** Browsers hide their own addresses behind names of no meaning. */
+function placeOf({ address, port }: IceCandidate): string {
+  return `${address.endsWith(".local") ? "a hidden address" : address} port ${port}`;
+}
+
+/**
+ * Undefined where the host does not tell. A peer-reflexive address is one that STUN would have shown too, had the other side been
+ * asked.
+ */
+function chosenKind(description: string): string | undefined {
+  const kind = /^webrtc (\w+)/.exec(description)?.[1];
   return kind === "prflx" ? "srflx" : kind;
 }
 

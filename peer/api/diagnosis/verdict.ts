@@ -6,10 +6,18 @@ import type { Verdict, VerdictCode } from "./finding.ts";
 export interface Facts {
   /** Undefined: none was named. */
   readonly edge:
-    | { readonly answers: boolean; readonly socketOpened: boolean; readonly skewMs: number | undefined }
+    | {
+        readonly answers: boolean;
+        readonly socketOpened: boolean;
+        /** It talks to members of private networks only, who are not looked for here. */
+        readonly isPrivate: boolean;
+        readonly skewMs: number | undefined;
+      }
     | undefined;
   readonly relay: boolean | undefined;
   readonly webrtc: boolean;
+  /** Others can dial such a host; the others are pages. */
+  readonly canListen: boolean;
   /** Undefined: it could not be found out. */
   readonly udp: boolean | undefined;
   readonly mapping: Mapping;
@@ -19,13 +27,14 @@ export interface Facts {
 
 export function verdict(facts: Facts): Verdict {
   const code = causeOf(facts);
-  return { kind: "verdict", code, advice: ADVICE[code] };
+  const advice = (facts.canListen ? undefined : PAGE_ADVICE[code]) ?? ADVICE[code];
+  return { kind: "verdict", code, advice };
 }
 
 function causeOf({ edge, relay, webrtc, udp, mapping, peer }: Facts): VerdictCode {
   if (edge !== undefined && !edge.answers) return "edge-unreachable";
   if (edge !== undefined && !edge.socketOpened) return "websocket-blocked";
-  if (edge !== undefined && edge.skewMs === undefined) return "edge-refuses";
+  if (edge !== undefined && edge.skewMs === undefined && !edge.isPrivate) return "edge-refuses";
   if (edge?.skewMs !== undefined && Math.abs(edge.skewMs) > CLOCK_SKEW_MS_MAX) return "clock-wrong";
   // Who asked for one peer wants to know about that one; the rest is in the checks.
   if (peer !== undefined) return peer;
@@ -73,4 +82,22 @@ const ADVICE: { readonly [code in VerdictCode]: string } = {
     "A NAT gives every destination another port (symmetric), so paths to most others are relayed. Use IPv6, --listen on a port that the router forwards (--map-ports asks it to), or give the edge a TURN server.",
   "ice-failed":
     "Both sides have public addresses and yet do not meet: a firewall drops what comes in. Have one side --listen on a port that is open.",
+};
+
+/** In a page, where other words than at a command line help. */
+const PAGE_ADVICE: { readonly [code in VerdictCode]?: string } = {
+  "no-edge":
+    "No edge was named and no STUN server, so there is nothing to ask. Name an edge, or STUN servers (options `edge` and `stun`).",
+  "edge-unreachable":
+    "The edge does not answer. Check its URL, open EDGE/health in another tab, and check this device's network, proxy and extensions.",
+  "webrtc-unavailable":
+    "WebRTC is missing here or there. In a browser a setting, an extension or a policy has switched it off: switch it on; a peer in a terminal needs node-datachannel. Until then everything is relayed.",
+  "network-refuses":
+    "That private network does not let in who looks; the checks say why. Open the network's link or an invite that is good now, and run this again.",
+  "udp-blocked":
+    "UDP does not get through on one side, so paths are relayed. Try without VPN and extensions that keep WebRTC back, or in another network; whoever runs this one can let UDP out.",
+  "symmetric-nat":
+    "A NAT gives every destination another port (symmetric), so paths to most others are relayed. Use IPv6 or another network, or give the edge a TURN server.",
+  "ice-failed":
+    "Both sides have public addresses and yet do not meet: a firewall drops what comes in. Let UDP in on one side, or give the edge a TURN server.",
 };

@@ -2,10 +2,11 @@
  * The peers of a page: one for each network, whoever of its elements needs it first. They are opened when they are needed, opened again
  * when they end by themselves, and closed with the page.
  */
-import { type NetworkOptions, Peer, preload } from "../../browser.ts";
+import { diagnose, type Finding, type NetworkOptions, Peer, preload } from "../../browser.ts";
 import { privateNetworks } from "../../api/parts-on-demand.ts";
-import { DEFAULT_NETWORK, requireNetworkName } from "../../../shared/ids.ts";
+import { DEFAULT_NETWORK, networkKindOf, requireNetworkName } from "../../../shared/ids.ts";
 import { jittered } from "./jittered.ts";
+import { messageOf } from "./message-of.ts";
 
 /** Named or not, it is one edge. */
 const SERVED_BY = new URL(import.meta.url).origin;
@@ -41,10 +42,7 @@ export function pagePeer(network: string, edge?: string): Promise<Peer> {
   const name = `${where ?? ""} ${network}`;
   const standing = peers.get(name);
   if (standing !== undefined) return standing;
-  const opening = Peer.open({
-    ...(entries.get(network) ?? { network }),
-    ...(where !== undefined && { edge: where }),
-  });
+  const opening = Peer.open(placeOf(network, where));
   peers.set(name, opening);
   const forget = (): void => {
     if (peers.get(name) === opening) peers.delete(name);
@@ -55,6 +53,34 @@ export function pagePeer(network: string, edge?: string): Promise<Peer> {
     preload().catch(() => {});
   }, forget);
   return opening;
+}
+
+/**
+ * What of the page's way to others works, in a network. To a peer of one by invite the page's own peer goes, since an invite counts each identity.
+ * @param edge as of `pagePeer`
+ * @throws PeerloomError as `diagnose`
+ */
+export async function* diagnosePage(
+  network: string,
+  edge: string | undefined,
+  { to, signal }: { readonly to?: string; readonly signal: AbortSignal },
+): AsyncGenerator<Finding, void> {
+  const options = { ...placeOf(network, edge), signal };
+  if (to === undefined) return yield* diagnose(options);
+  if (networkKindOf(requireNetworkName(network)) !== "invite") return yield* diagnose({ ...options, to });
+  let peer: Peer;
+  try {
+    peer = await pagePeer(network, edge);
+  } catch (error) {
+    yield { kind: "check", name: "peer", ok: null, detail: `not looked for: ${messageOf(error)}` };
+    return yield* diagnose(options);
+  }
+  yield* diagnose({ ...options, to, peer });
+}
+
+/** @param edge undefined: the one that served these elements, or that an invite names */
+function placeOf(network: string, edge: string | undefined): NetworkOptions & { readonly edge?: string } {
+  return { ...(entries.get(network) ?? { network }), ...(edge !== undefined && { edge }) };
 }
 
 /** Follows the page's peer in a network, through all that ends it. @returns follows no longer */

@@ -39,7 +39,13 @@ test("the core is loaded in a few requests, and each capability is a part of its
     expect(parts).toContain(`services/${name}.ts`);
   expect(parts).toContain("api/weave.ts");
   expect(parts).toContain("api/private-network.ts");
+  expect(parts).toContain("api/diagnosis/diagnose.ts");
   expect(parts.filter((name) => /ports|lan-|tcp|nat-probe/.test(name))).toEqual([]);
+});
+
+test("nothing that asks a gateway travels to a page, which has no sockets for it", async () => {
+  for (const name of await readdir(join(folder, "web")))
+    expect(await readFile(join(folder, "web", name), "utf8")).not.toContain("M-SEARCH");
 });
 
 test("no code is made from text at run time", async () => {

@@ -32,6 +32,9 @@ export interface Plaintext {
   readonly acknowledged: (() => void)[];
 }
 
+/** Streams that have carried nothing for so long are open, and not in use: nobody waits for the next byte from one moment to the next. */
+export const STREAMS_QUIET_MS = 10_000;
+
 export interface MuxOptions {
   readonly role: "dialler" | "acceptor";
   /** There is something to send. */
@@ -61,6 +64,7 @@ export class Mux implements StreamOwner {
   #ownOpen = 0;
   #remoteOpen = 0;
   #grown = 0;
+  #usedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: MuxOptions) {
     this.#options = options;
@@ -71,6 +75,11 @@ export class Mux implements StreamOwner {
 
   get streamCount(): number {
     return this.#streams.size;
+  }
+
+  /** Streams are open, and one has lately been opened or carried something. */
+  get isInUse(): boolean {
+    return this.#streams.size > 0 && this.nowMs() - this.#usedAtMs < STREAMS_QUIET_MS;
   }
 
   /** Memory of what was written and not sent, and of what came and was not read. */
@@ -94,6 +103,7 @@ export class Mux implements StreamOwner {
     this.#ownOpen += 1;
     const stream = new MuxStream({ id, protocol, priority, owner: this });
     this.#streams.set(id, stream);
+    this.#usedAtMs = this.nowMs();
     this.#queueControl({ kind: "open", id, protocol, priority });
     return stream;
   }
@@ -220,6 +230,7 @@ export class Mux implements StreamOwner {
     const alone = waiting.size === 0;
     const turnBytes = this.#cutShort?.stream === stream ? this.#cutShort.bytesLeft : TURN_BYTES;
     if (stream.priority !== "interactive") this.#cutShort = undefined;
+    this.#usedAtMs = this.nowMs();
     const length = Math.min(stream.sendable, room - BYTES_HEAD_BYTES, alone ? room : turnBytes);
     let used = 0;
     if (length > 0) {
@@ -248,6 +259,7 @@ export class Mux implements StreamOwner {
   #receiveFrame(frame: StreamFrame): void {
     if (frame.kind === "signal") return this.#options.onSignal(frame.bytes);
     if (frame.kind === "overlay") return this.#options.onOverlay(frame.bytes);
+    this.#usedAtMs = this.nowMs();
     if (frame.kind === "open") return this.#receiveOpen(frame);
     const stream = this.#streams.get(frame.id);
     if (stream === undefined) {

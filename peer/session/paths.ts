@@ -40,7 +40,7 @@ export interface PathsOwner {
   note(event: string, path: Path, fields: Readonly<Record<string, unknown>>): void;
   /** Looked again: `best` carries the session now, or nothing does. */
   chose(best: Path | undefined, before: Path | undefined): void;
-  /** Something is under way or open, so paths are watched closely. */
+  /** Something is under way, or may be any moment, so paths are watched closely. */
   isBusy(): boolean;
   /** Bulk is to be spread over several connections. */
   isStriped(): boolean;

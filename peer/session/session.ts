@@ -92,7 +92,7 @@ export class PeerSession extends EventTarget implements Session {
         this.#runtime.log.debug(event, { peer: short(this.peerId), transport: path.link.kind, ...fields }),
       chose: (best, before) => this.#pathChosen(best, before),
       isStriped: () => this.#stripePlan.wanted > 1,
-      isBusy: () => !this.#delivery.isIdle || this.#mux.streamCount > 0,
+      isBusy: () => !this.#delivery.isIdle || this.#mux.isInUse,
       watched: (nowMs, stoodStillMs) => {
         if (this.pathlessSinceMs !== undefined) this.#outlive(nowMs, stoodStillMs);
         this.#delivery.resend(nowMs);

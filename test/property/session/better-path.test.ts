@@ -3,15 +3,24 @@ import { expect, test } from "vitest";
 import { readAll, writeAll } from "./traffic.ts";
 import { inWorld, type LinkInWorld, type World } from "./world.ts";
 
-/** A TCP path of 40 ms and another one; a stream is open, so that the paths are watched. @returns the moves as they come */
+const USED_EVERY_MS = 5_000;
+
+/** A TCP path of 40 ms and another one; a stream is in use, so that the paths are watched. @returns the moves as they come */
 async function twoPaths(
   world: World,
   otherKind: "webrtc" | "relay",
 ): Promise<{ tcp: LinkInWorld; moves: string[] }> {
   const { link: tcp, alice } = await world.connect({ kind: "tcp", latencyMs: 20 });
   await world.until(world.link({ kind: otherKind, latencyMs: 25 }).connected);
-  world.bob.handlers.set("hold/1", (stream) => stream.closed);
-  await alice.open("hold/1");
+  world.bob.handlers.set("hold/1", async ({ readable }) => void (await readAll(readable)));
+  const writer = (await alice.open("hold/1")).writable.getWriter();
+  const use = async (): Promise<void> => {
+    for (;;) {
+      await writer.write(Uint8Array.of(0));
+      await world.clock.sleep(USED_EVERY_MS);
+    }
+  };
+  void use().catch(() => {}); // Until the world ends.
   await world.clock.advance(3_000);
   expect(alice.path.transport).toBe("tcp");
   const moves: string[] = [];

@@ -1,5 +1,6 @@
 /** A direct path that falls silent under a transfer while a relay stands: how soon bytes flow again, and when the path is gone back to. */
 import { expect, test } from "vitest";
+import { STREAMS_QUIET_MS } from "../../../peer/session/mux.ts";
 import { inWorld, type LinkInWorld, type Wire, type World } from "./world.ts";
 
 const DIRECT: Wire = { kind: "webrtc", latencyMs: 10 };
@@ -55,6 +56,34 @@ test("what is heard from there does not bring it back while what is sent there d
     await world.clock.advance(200);
     expect(moves).toEqual(["relay", "webrtc"]);
     expect(longestGapMs(world, cameAtMs, killedAtMs)).toBeLessThan(800);
+  }));
+
+test("a stream that nobody uses costs hardly a frame, and the first byte after a long silence finds the path that lives", () =>
+  inWorld({ seed: 55 }, async (world) => {
+    let frames = 0;
+    const count = (frame: Uint8Array): Uint8Array[] => {
+      frames += 1;
+      return [frame];
+    };
+    const { alice } = await world.connect({ kind: "relay", latencyMs: 15 });
+    const direct = world.link({ ...DIRECT, meddler: count });
+    await world.until(direct.connected);
+    const arrived = Promise.withResolvers<void>();
+    world.bob.handlers.set("rare/1", async ({ readable }) => {
+      for await (const _ of readable) arrived.resolve();
+    });
+    const writer = (await alice.open("rare/1")).writable.getWriter();
+    await world.clock.advance(STREAMS_QUIET_MS + 1_000);
+    frames = 0;
+    await world.clock.advance(120_000);
+    // A ping and its answer each twenty seconds, where a stream in use has them each second.
+    expect(frames).toBeGreaterThanOrEqual(8);
+    expect(frames).toBeLessThanOrEqual(16);
+    direct.pause();
+    const writtenAtMs = world.clock.monotonicMs();
+    await writer.write(PIECE);
+    await world.until(arrived.promise);
+    expect(world.clock.monotonicMs() - writtenAtMs).toBeLessThan(1_500);
   }));
 
 test("what was spread over several that go the same way is not waited for on any of them", () =>

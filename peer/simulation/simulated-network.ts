@@ -3,6 +3,7 @@
  * randomness and network are simulated, so that a day passes in minutes and a seed repeats a run. There is no edge: the network is pure.
  */
 import { PeerloomError } from "../../shared/errors.ts";
+import { DEFAULT_NETWORK } from "../../shared/ids.ts";
 import { SimClock } from "../adapters/sim/clock.ts";
 import { setGlobalTimers } from "../adapters/sim/global-timers.ts";
 import { SimInternet, type SimMachine, type SimNat } from "../adapters/sim/internet.ts";
@@ -15,8 +16,10 @@ import { memoryStorage } from "../adapters/memory-storage.ts";
 import { nodeAead } from "../adapters/node/aead.ts";
 import { nodeHash } from "../adapters/node/hash.ts";
 import { ALL_PARTS } from "../api/all-parts.ts";
+import { Networks } from "../api/networks.ts";
 import type { PeerOptions } from "../api/options.ts";
 import { Peer } from "../api/peer.ts";
+import { parseInvite } from "../identity/invites.ts";
 import { loadOrCreateIdentity } from "../identity/identity-store.ts";
 import type { Clock, KeyValueStorage } from "../runtime.ts";
 import { LatencySpace, type Position } from "./latency.ts";
@@ -39,7 +42,7 @@ export interface SimulationOptions {
 
 export interface SimulatedPeerOptions extends Pick<
   PeerOptions,
-  "network" | "secret" | "overlay" | "forward" | "uploadLimit" | "downloadLimit"
+  "network" | "secret" | "invite" | "overlay" | "forward" | "uploadLimit" | "downloadLimit"
 > {
   /** Never through other peers. @default any way */
   readonly only?: "direct";
@@ -51,21 +54,27 @@ export interface SimulatedPeerOptions extends Pick<
   readonly bootstrap?: readonly Peer[];
 }
 
-/** A machine keeps its address, place, NAT and storage when its peer is opened again. */
+/** A machine keeps its address, place and NAT when its peer is opened again. */
 interface Machine {
   readonly machine: SimMachine;
   readonly place: Position;
-  readonly storage: KeyValueStorage;
   starts: number;
+  isRunning: boolean;
+}
+
+/** What stays when a machine is off; it may be looked at before the machine is there. */
+interface Disk {
+  readonly storage: KeyValueStorage;
+  readonly networks: Networks;
 }
 
 interface Running {
   readonly peer: Peer;
-  readonly name: string;
   readonly machine: SimMachine;
   readonly clock: SuspendableClock;
   /** Peers of one network, as far as their options tell. */
   readonly network: string;
+  over(): void;
 }
 
 const BOOTSTRAPS_MAX = 3;
@@ -85,6 +94,8 @@ export class SimulatedNetwork {
   readonly #webrtc: SimWebRtc;
   readonly #space: LatencySpace;
   readonly #machines = new Map<string, Machine>();
+  /** By the machine's name. */
+  readonly #disks = new Map<string, Disk>();
   readonly #places = new Map<SimMachine, Position>();
   readonly #running = new Map<Peer, Running>();
 
@@ -130,12 +141,21 @@ export class SimulatedNetwork {
    * @throws PeerloomError `usage/invalid` when it runs already, and what `Peer.open` throws
    */
   async open(name: string, options: SimulatedPeerOptions = {}): Promise<Peer> {
-    if ([...this.#running.values()].some((each) => each.name === name))
-      throw new PeerloomError("usage/invalid", `"${name.slice(0, 100)}" runs already.`);
-    const { nat, uplinkBytesPerSecond, bootstrap, ...asked } = options;
-    const network = `${asked.network ?? ""} ${asked.secret ?? ""}`;
-    const known = this.#machineOf(name, nat, uplinkBytesPerSecond);
-    const { machine, storage } = known;
+    const known = this.#machineOf(name, options);
+    if (known.isRunning) throw new PeerloomError("usage/invalid", `"${name.slice(0, 100)}" runs already.`);
+    known.isRunning = true;
+    try {
+      return await this.#start(name, known, options);
+    } catch (error) {
+      known.isRunning = false;
+      throw error;
+    }
+  }
+
+  async #start(name: string, known: Machine, options: SimulatedPeerOptions): Promise<Peer> {
+    const { nat: _nat, uplinkBytesPerSecond: _uplink, bootstrap, ...asked } = options;
+    const network = networkOf(asked);
+    const { machine } = known;
     machine.isStill = false;
     known.starts += 1;
     const seed = `${this.#seed}/${name}/${known.starts}`;
@@ -144,7 +164,7 @@ export class SimulatedNetwork {
     const runtime = simRuntime({
       seed,
       clock,
-      storage,
+      storage: this.#diskOf(name).storage,
       // On the spot: WebCrypto's threads would be waited for thousands of times.
       aead: nodeAead,
       hash: nodeHash,
@@ -164,19 +184,28 @@ export class SimulatedNetwork {
       },
       ALL_PARTS,
     );
-    this.#running.set(peer, { peer, name, machine, clock, network });
-    peer.addEventListener("close", () => this.#running.delete(peer), { once: true });
+    const over = (): void => {
+      known.isRunning = false;
+      this.#running.delete(peer);
+    };
+    this.#running.set(peer, { peer, machine, clock, network, over });
+    peer.addEventListener("close", over, { once: true });
     if (first.length > 0) await this.#linked(peer);
     return peer;
   }
 
+  /** The private networks that the machine of that name owns or was invited to: makes networks and invites. */
+  networks(name: string): Networks {
+    return this.#diskOf(name).networks;
+  }
+
   /** A machine loses its power: the peer does nothing more, and nobody is told. */
   crash(peer: Peer): void {
-    const { machine, clock } = this.#require(peer);
+    const { machine, clock, over } = this.#require(peer);
     clock.suspend();
     machine.isStill = true;
     this.#internet.lose(machine);
-    this.#running.delete(peer);
+    over();
   }
 
   /** A machine sleeps: its peer stands still, and nothing gets in or out. */
@@ -238,19 +267,30 @@ export class SimulatedNetwork {
   }
 
   /** @throws PeerloomError `usage/invalid` */
-  #machineOf(name: string, nat: SimNat = "none", bytesPerSecond = UPLINK_BYTES_PER_SECOND): Machine {
+  #machineOf(name: string, { nat = "none", uplinkBytesPerSecond }: SimulatedPeerOptions): Machine {
     const known = this.#machines.get(name);
     if (known !== undefined) return known;
+    const bytesPerSecond = uplinkBytesPerSecond ?? UPLINK_BYTES_PER_SECOND;
     if (!(bytesPerSecond > 0))
       throw new PeerloomError("usage/invalid", "uplinkBytesPerSecond must be a number above 0.");
     const made: Machine = {
       machine: this.#internet.add({ nat, bytesPerSecond }),
       place: this.#space.place(),
-      storage: memoryStorage(),
       starts: 0,
+      isRunning: false,
     };
     this.#machines.set(name, made);
     this.#places.set(made.machine, made.place);
+    return made;
+  }
+
+  #diskOf(name: string): Disk {
+    const known = this.#disks.get(name);
+    if (known !== undefined) return known;
+    const storage = memoryStorage();
+    const random = seededRandom(`${this.#seed}/${name}/networks`);
+    const made: Disk = { storage, networks: new Networks({ clock: this.#time, random }, storage) };
+    this.#disks.set(name, made);
     return made;
   }
 
@@ -277,6 +317,12 @@ export class SimulatedNetwork {
       throw new PeerloomError("usage/invalid", "That peer does not run in this simulation.");
     return running;
   }
+}
+
+/** Peers of one network have the same. @throws PeerloomError `network/invite-invalid` */
+function networkOf({ network, secret, invite }: Pick<PeerOptions, "network" | "secret" | "invite">): string {
+  const named = invite === undefined ? network : parseInvite(invite).network;
+  return `${named ?? DEFAULT_NETWORK} ${secret ?? ""}`;
 }
 
 function addressOf(peer: Peer): string[] {

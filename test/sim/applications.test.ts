@@ -113,6 +113,23 @@ test("a swarm is as fast as its uplinks, and a machine opened again is who it wa
   });
 });
 
+test("a private network lets in who was invited, until the owner bans it", async () => {
+  await simulate({ seed: 10 }, async (network) => {
+    const own = network.networks("owner");
+    const name = await own.create();
+    const owner = await network.open("owner", { network: name });
+    const { url } = await own.invite(name, { uses: 1 });
+    const guest = await network.open("guest", { invite: url, nat: "easy" });
+    expect((await owner.connect(guest.id)).path.kind).toBe("direct");
+    await expect(network.open("stranger", { network: name })).rejects.toMatchObject({
+      code: "network/not-member",
+    });
+    await owner.membership.ban(guest.id);
+    await network.sleep(5_000);
+    expect(owner.sessions()).toEqual([]);
+  });
+});
+
 test("an application that asks its host for the time gets the simulated one", async () => {
   const before = { setTimeout, Date };
   const ticks = await simulate({ seed: 7, globalTimers: true }, async () => {

@@ -35,7 +35,7 @@ const REQUESTS_WAITING_MAX = 1024;
 /** Of those, how many are weighed for what was given least. */
 const REQUESTS_WEIGHED = 16;
 /** Chunks read or written at once for one getter: the next is read while the last is written. */
-const GIVING_MAX = 2;
+const GIVING_MAX = 3;
 /** New chunks are told together. */
 const HAVE_EVERY_MS = 50;
 /** A getter that opens a stream says what it wants within this time. */

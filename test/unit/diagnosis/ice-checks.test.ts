@@ -5,9 +5,9 @@ import { simRuntime } from "../../../peer/adapters/sim/runtime.ts";
 import { diagnoseOn } from "../../../peer/api/diagnosis/diagnose.ts";
 import { checkByIce } from "../../../peer/api/diagnosis/ice-checks.ts";
 import { PARTS_ON_DEMAND } from "../../../peer/api/parts-on-demand.ts";
-import type { RtcConnection, WebRtcHost } from "../../../peer/runtime.ts";
+import type { WebRtcHost } from "../../../peer/runtime.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
-import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
+import { FakeRtcConnection } from "../links/fake-rtc-connection.ts";
 
 const [A, B, C] = ["192.0.2.10", "192.0.2.11", "192.0.2.12"] as const;
 const HIDDEN = "candidate:1 1 udp 2113937151 cd3a96d4-737f-4af6-91d5-8baa5c4a3a77.local 5000 typ host";
@@ -15,35 +15,9 @@ const host = (address: string): string => `candidate:1 1 udp 2113937151 ${addres
 const seen = (address: string, port: number, networkId = 1): string =>
   `candidate:2 1 udp 1677729535 ${address} ${port} typ srflx raddr 0.0.0.0 rport 0 network-id ${networkId}`;
 
-class FakeConnection implements RtcConnection {
-  onOpen: () => void = () => {};
-  onMessage: RtcConnection["onMessage"] = () => {};
-  onText: RtcConnection["onText"] = () => {};
-  onDrain: () => void = () => {};
-  onClose: (error: PeerloomError | undefined) => void = () => {};
-  readonly bufferedBytes = 0;
-  readonly messageBytesMax = FRAME_BYTES_MAX;
-  isDestroyed = false;
-  accept(): void {}
-  send(): void {}
-  sendText(): void {}
-  fingerprints(): { local: string; remote: string } {
-    return { local: "aa", remote: "bb" };
-  }
-  describe(): string {
-    return "webrtc";
-  }
-  remoteHost(): undefined {}
-  close(): void {}
-  destroy(): void {
-    this.isDestroyed = true;
-    this.onClose(undefined);
-  }
-}
-
 /** A browser: its own candidates, and what each server that answers shows. Like browsers it tells nothing twice, and waits for who is silent. */
 class FakeBrowser implements WebRtcHost {
-  readonly connections: FakeConnection[] = [];
+  readonly connections: FakeRtcConnection[] = [];
   readonly #own: readonly string[];
   readonly #shown: Readonly<Record<string, readonly string[]>>;
 
@@ -52,8 +26,8 @@ class FakeBrowser implements WebRtcHost {
     this.#shown = shown;
   }
 
-  open({ iceServers, onSignal, onGathered }: Parameters<WebRtcHost["open"]>[0]): FakeConnection {
-    const connection = new FakeConnection();
+  open({ iceServers, onSignal, onGathered }: Parameters<WebRtcHost["open"]>[0]): FakeRtcConnection {
+    const connection = new FakeRtcConnection();
     this.connections.push(connection);
     queueMicrotask(() => {
       const answers = iceServers.flatMap(({ urls }) =>

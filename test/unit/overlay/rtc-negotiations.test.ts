@@ -5,43 +5,20 @@ import { GATHER_MS } from "../../../peer/links/signal-batches.ts";
 import type { SignalMessage } from "../../../peer/links/signaller.ts";
 import type { Mapping } from "../../../peer/overlay/nat-probe.ts";
 import { RtcNegotiations } from "../../../peer/overlay/rtc-negotiations.ts";
-import type { RtcConnection, WebRtcHost } from "../../../peer/runtime.ts";
+import type { WebRtcHost } from "../../../peer/runtime.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { requirePeerId } from "../../../shared/ids.ts";
-import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
+import { FakeRtcConnection } from "../links/fake-rtc-connection.ts";
 
 const OTHER = requirePeerId(`${"b".repeat(51)}a`);
 const HOST = "candidate:1 1 UDP 2114977791 192.168.1.2 5000 typ host";
 const SEEN_HERE = "candidate:2 1 UDP 1678769919 203.0.113.1 5000 typ srflx raddr 0.0.0.0 rport 0";
 const SEEN_THERE = "candidate:2 1 UDP 1678769919 198.51.100.1 5000 typ srflx raddr 0.0.0.0 rport 0";
 
-/** A connection that gathers one address that STUN saw, and opens when it is told to. */
-class FakeConnection implements RtcConnection {
-  onOpen: () => void = () => {};
-  onMessage: RtcConnection["onMessage"] = () => {};
-  onText: RtcConnection["onText"] = () => {};
-  onDrain: () => void = () => {};
-  onClose: (error: PeerloomError | undefined) => void = () => {};
-  readonly bufferedBytes = 0;
-  readonly messageBytesMax = FRAME_BYTES_MAX;
-  accept(): void {}
-  send(): void {}
-  sendText(): void {}
-  fingerprints(): { local: string; remote: string } {
-    return { local: "aa", remote: "bb" };
-  }
-  describe(): string {
-    return "webrtc srflx 198.51.100.1:5000";
-  }
-  remoteHost(): undefined {}
-  close(): void {}
-  destroy(): void {}
-}
-
 interface Negotiated {
   readonly rtc: RtcNegotiations;
   readonly clock: SimClock;
-  readonly connection: FakeConnection;
+  readonly connection: FakeRtcConnection;
   /** What the other side was sent. */
   readonly sent: SignalMessage[];
   /** What became of it, as it was told. */
@@ -54,7 +31,7 @@ interface Negotiated {
 async function negotiate(remote: readonly string[], mapping: Mapping = "unknown"): Promise<Negotiated> {
   const clock = new SimClock();
   onTestFinished(() => clock.close());
-  const connection = new FakeConnection();
+  const connection = new FakeRtcConnection("webrtc srflx 198.51.100.1:5000");
   const host: WebRtcHost = {
     open: ({ onSignal }) => {
       queueMicrotask(() => {

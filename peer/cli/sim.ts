@@ -1,9 +1,9 @@
-/** `sim`: thousands of peers in this process on a simulated clock, the very overlay code that real peers run, and its figures. */
+/** `sim`: thousands of peers in one process on a simulated clock, the very overlay code that real peers run, and its figures. */
 import process from "node:process";
 import { PeerloomError } from "../../shared/errors.ts";
 import type { ExperimentOptions, ExperimentResult } from "../simulation/experiment.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { heapFor, runInThread } from "./experiment-thread.ts";
+import { heapFor, runInProcess } from "./experiment-process.ts";
 
 const NODES_MAX = 200_000;
 /** People are told how far it is after each ten simulated seconds, or after so much of their own time. */
@@ -60,7 +60,6 @@ export const sim: Command = {
     const nodes = values.integer("nodes", { min: 10, max: NODES_MAX, default: 1_000 });
     const startedMs = performance.now();
     let [notedTens, notedMs] = [0, startedMs];
-    let residentBytes = 0;
     const experiment: ExperimentOptions = {
       nodes,
       seed: values.text("seed") ?? "1",
@@ -78,11 +77,10 @@ export const sim: Command = {
     const heap = heapFor(nodes);
     requireMemory(heap.oldBytes + heap.youngBytes);
     output.note(`Building a network of ${nodes} peers …`);
-    const result = await runInThread(experiment, {
+    const { result, residentBytes } = await runInProcess(experiment, {
       heap,
       signal: context.signal,
       onProgress: (doneMs, totalMs) => {
-        residentBytes = Math.max(residentBytes, process.memoryUsage.rss());
         const nowMs = performance.now();
         const tens = Math.floor(doneMs / 10_000);
         if (tens === notedTens && nowMs - notedMs < NOTE_EVERY_MS) return;

@@ -12,6 +12,9 @@ export class ByteQueue {
   #ring: Uint8Array = new Uint8Array(0);
   #start = 0;
   #length = 0;
+  #takenBytes = 0;
+  /** Whom to tell, by rising `atBytes` taken. */
+  readonly #departures: { readonly atBytes: number; readonly resolve: () => void }[] = [];
 
   /** @param capacityMax bytes at most; memory grows by doubling up to it */
   constructor(capacityMax: number) {
@@ -20,6 +23,13 @@ export class ByteQueue {
 
   get length(): number {
     return this.#length;
+  }
+
+  /** Resolves when all that is in it now was taken, or dropped. */
+  departed(): Promise<void> {
+    if (this.#length === 0) return Promise.resolve();
+    const atBytes = this.#takenBytes + this.#length;
+    return new Promise((resolve) => this.#departures.push({ atBytes, resolve }));
   }
 
   /** Copies as much as there is room for. @returns how many bytes were taken */
@@ -43,6 +53,9 @@ export class ByteQueue {
     const views = [this.#ring.subarray(this.#start, this.#start + untilWrap)];
     if (untilWrap < count) views.push(this.#ring.subarray(0, count - untilWrap));
     this.#length -= count;
+    this.#takenBytes += count;
+    while ((this.#departures[0]?.atBytes ?? Number.POSITIVE_INFINITY) <= this.#takenBytes)
+      this.#departures.shift()?.resolve();
     // Beginning again at zero keeps the next frames in one piece.
     this.#start = this.#length === 0 ? 0 : (this.#start + count) % this.#ring.length;
     return views;
@@ -53,6 +66,7 @@ export class ByteQueue {
     this.#ring = new Uint8Array(0);
     this.#start = 0;
     this.#length = 0;
+    for (const { resolve } of this.#departures.splice(0)) resolve();
   }
 
   #reserve(needed: number): void {

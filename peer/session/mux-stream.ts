@@ -58,10 +58,6 @@ export class MuxStream implements Stream {
   readonly #queue = new ByteQueue(STREAM_SEND_QUEUE_BYTES);
   #sendCredit: number = STREAM_WINDOW_BYTES;
   #writeWaiter: (() => void) | undefined;
-  #takenBytes = 0;
-  #departedBytes = 0;
-  /** By rising `atBytes`. */
-  #departures: { readonly atBytes: number; readonly resolve: () => void }[] = [];
   #endAcknowledged: (() => void) | undefined;
   #writer!: WritableStreamDefaultController;
 
@@ -117,8 +113,7 @@ export class MuxStream implements Stream {
   }
 
   departed(): Promise<void> {
-    if (this.#queue.length === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#departures.push({ atBytes: this.#takenBytes, resolve }));
+    return this.#queue.departed();
   }
 
   reset(code: ErrorCode = "stream/reset"): void {
@@ -144,9 +139,6 @@ export class MuxStream implements Stream {
     const count = Math.min(bytesMax, this.sendable);
     this.#sendCredit -= count;
     const views = this.#queue.take(count);
-    this.#departedBytes += count;
-    while ((this.#departures[0]?.atBytes ?? Number.POSITIVE_INFINITY) <= this.#departedBytes)
-      this.#departures.shift()?.resolve();
     const waiter = this.#writeWaiter;
     this.#writeWaiter = undefined;
     // A promise's continuation runs after the caller has sealed the views.
@@ -268,9 +260,7 @@ export class MuxStream implements Stream {
     while (offset < chunk.length) {
       if (this.#sending !== "open")
         throw this.#error ?? new PeerloomError("stream/cancelled", "The stream is closed.");
-      const count = this.#queue.write(chunk.subarray(offset));
-      this.#takenBytes += count;
-      offset += count;
+      offset += this.#queue.write(chunk.subarray(offset));
       if (this.sendable > 0) this.#owner.ready(this);
       if (offset < chunk.length) {
         await new Promise<void>((resolve) => {
@@ -301,7 +291,6 @@ export class MuxStream implements Stream {
     this.#writeWaiter?.();
     this.#writeWaiter = undefined;
     this.#endAcknowledged?.();
-    for (const { resolve } of this.#departures.splice(0)) resolve();
   }
 
   #pull(): Promise<void> | void {

@@ -57,7 +57,6 @@ export interface SimulatedPeerOptions extends Pick<
 /** A machine keeps its address, place and NAT when its peer is opened again. */
 interface Machine {
   readonly machine: SimMachine;
-  readonly place: Position;
   starts: number;
   isRunning: boolean;
 }
@@ -205,6 +204,7 @@ export class SimulatedNetwork {
     clock.suspend();
     machine.isStill = true;
     this.#internet.lose(machine);
+    this.#webrtc.lose(machine);
     over();
   }
 
@@ -275,12 +275,11 @@ export class SimulatedNetwork {
       throw new PeerloomError("usage/invalid", "uplinkBytesPerSecond must be a number above 0.");
     const made: Machine = {
       machine: this.#internet.add({ nat, bytesPerSecond }),
-      place: this.#space.place(),
       starts: 0,
       isRunning: false,
     };
     this.#machines.set(name, made);
-    this.#places.set(made.machine, made.place);
+    this.#places.set(made.machine, this.#space.place());
     return made;
   }
 

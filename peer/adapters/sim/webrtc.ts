@@ -45,6 +45,12 @@ export class SimWebRtc {
       open: (options) => new SimRtcConnection(this.#internet, this.#connections, owner, options),
     };
   }
+
+  /** A machine is gone without a word, and the process that runs there next knows nothing of its connections. */
+  lose(machine: SimMachine): void {
+    for (const connection of this.#connections.values())
+      if (connection.owner.machine === machine) connection.lose();
+  }
 }
 
 class SimRtcConnection implements RtcConnection {
@@ -129,6 +135,12 @@ class SimRtcConnection implements RtcConnection {
     this.#isClosing = true;
     if (this.#end === undefined) this.#finish(undefined);
     else this.#end.destroy();
+  }
+
+  /** Whoever is there is told nothing, and nobody is answered any more. */
+  lose(): void {
+    this.#isOver = true;
+    this.#connections.delete(this.token);
   }
 
   /** Tells the description and the one candidate there is, after the events that wait already. */

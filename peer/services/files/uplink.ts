@@ -102,6 +102,10 @@ export class Uplink {
       }
       const next = this.#next();
       if (next === undefined || (next.given > 0 && this.#sending >= UPLOADS_AGAIN_MAX)) return;
+      for (const [peerId, waiting] of next.passed) {
+        waiting.passes += 1;
+        this.#toBack(peerId, waiting);
+      }
       this.#turn(next.taker);
     }
   }
@@ -138,7 +142,7 @@ export class Uplink {
   }
 
   /** The first in line, unless somebody behind asks for something that was given less often. */
-  #next(): Due | undefined {
+  #next(): (Due & { readonly passed: readonly [PeerId, Waiting][] }) | undefined {
     let least: Due | undefined;
     const passed: [PeerId, Waiting][] = [];
     for (const [peerId, waiting] of this.#line) {
@@ -152,12 +156,9 @@ export class Uplink {
       least = candidate;
       passed.push([peerId, waiting]);
     }
-    for (const [peerId, waiting] of passed) {
-      if (least === undefined || waiting.takers.includes(least.taker)) continue;
-      waiting.passes += 1;
-      this.#toBack(peerId, waiting);
-    }
-    return least;
+    if (least === undefined) return undefined;
+    const { taker, given } = least;
+    return { taker, given, passed: passed.filter(([, { takers }]) => !takers.includes(taker)) };
   }
 
   #toBack(peerId: PeerId, waiting: Waiting): void {

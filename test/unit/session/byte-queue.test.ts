@@ -106,3 +106,23 @@ test("after a clear it is empty and works as new", () => {
 test("half a byte is our own mistake", () => {
   expect(outcomeOf(() => new ByteQueue(10).take(0.5))).toBe("internal/assertion");
 });
+
+test("what was in it has departed when it was taken or dropped, and not before", async () => {
+  const queue = new ByteQueue(100);
+  await queue.departed();
+  const told: string[] = [];
+  const note = (name: string): void => void queue.departed().then(() => told.push(name));
+  queue.write(new Uint8Array(10));
+  note("ten");
+  queue.write(new Uint8Array(10));
+  note("twenty");
+  queue.take(9);
+  await Promise.resolve();
+  expect(told).toEqual([]);
+  queue.take(1);
+  await Promise.resolve();
+  expect(told).toEqual(["ten"]);
+  queue.clear();
+  await Promise.resolve();
+  expect(told).toEqual(["ten", "twenty"]);
+});

@@ -29,12 +29,12 @@ class Stage {
     lossShare: 0,
     oneWayMs: () => ONE_WAY_MS,
   });
-  readonly #webrtc = new SimWebRtc(this.internet);
+  readonly webrtc = new SimWebRtc(this.internet);
 
   host(name: string, nat: SimNat = "none", bytesPerSecond = 10_000_000): Host {
     const { clock } = this;
     const machine = this.internet.add({ nat, bytesPerSecond });
-    const webrtc = this.#webrtc.host({ machine, clock, random: seededRandom(name) });
+    const webrtc = this.webrtc.host({ machine, clock, random: seededRandom(name) });
     const tcp = simTcp(this.internet, machine, clock);
     return { machine, runtime: simRuntime({ seed: name, clock, tcp, webrtc }) };
   }
@@ -138,6 +138,14 @@ test("a machine that is lost leaves silence, and its port to the next who listen
   await stage.clock.advance(60_000);
   expect(closes).toEqual([]);
   expect(far.machine.ports.size).toBe(0);
+});
+
+test("a negotiation dies with its machine, though another process runs there at once", async () => {
+  const stage = openStage();
+  const [near, far] = [stage.host("a"), stage.host("b")];
+  const pair = stage.webrtcPair(near, far);
+  stage.clock.schedule(3 * ONE_WAY_MS, () => stage.webrtc.lose(far.machine));
+  await expect(pair).rejects.toMatchObject({ code: "link/timeout" });
 });
 
 test("all paths of a machine share what it sends by", async () => {

@@ -9,6 +9,7 @@ import { FRAME_BYTES_MAX } from "../../shared/limits.ts";
 import type { Clock, IceServer, Random, RtcConnection, RtcSignal, WebRtcHost } from "../runtime.ts";
 import { BaseLink } from "./base-link.ts";
 import { candidatesOf, type IceCandidate, type IceCandidates } from "./candidates.ts";
+import { CheckedAddresses } from "./checked-addresses.ts";
 import type { Link } from "./link.ts";
 import { SignalBatches, signalsOf } from "./signal-batches.ts";
 import type { RtcBatch } from "./signaller.ts";
@@ -69,6 +70,7 @@ export async function withFreshConnections<T>(
 export function negotiateWebRtc(options: NegotiationOptions): WebRtcNegotiation {
   const { host, role, iceServers, clock, signal } = options;
   let accepted = 0;
+  const checked = new CheckedAddresses();
   const [local, remote]: [IceCandidate[], IceCandidate[]] = [[], []];
   const batches = new SignalBatches(clock, (batch) => options.send(batch));
   const connection = host.open({
@@ -120,11 +122,15 @@ export function negotiateWebRtc(options: NegotiationOptions): WebRtcNegotiation 
     link,
     candidates: { local, remote },
     accept(batch) {
-      for (const each of signalsOf(batch)) {
+      const signals = signalsOf(batch);
+      for (const each of signals)
+        checked.said(each.kind === "candidate" ? each.candidate.length : each.sdp.length);
+      for (const each of signals) {
         accepted += 1;
         if (accepted > SIGNALS_MAX) return;
         note(remote, each);
-        connection.accept(each);
+        if (each.kind !== "candidate" || candidatesOf(each).some((one) => checked.admits(one)))
+          connection.accept(each);
       }
     },
   };

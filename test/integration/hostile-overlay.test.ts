@@ -2,35 +2,15 @@
 import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import type { Peer, Session } from "../../peer/node.ts";
-import { encodeMesh, type Forward, type MeshMessage } from "../../peer/overlay/mesh/mesh-messages.ts";
+import { encodeMesh, type MeshMessage } from "../../peer/overlay/mesh/mesh-messages.ts";
 import type { PeerSession } from "../../peer/session/session.ts";
 import { encodeNote, encodeRequest } from "../../peer/services/records/protocol.ts";
 import type { KeyedRecord } from "../../peer/services/records/record.ts";
 import { encode } from "../../shared/codec.ts";
+import { aForward, aPlace } from "./hostile-messages.ts";
 import { bootstrapOf, checkEcho, linkedTo, openPeer } from "./peers.ts";
 
-const place = { x: 0, y: 0, height: 1 };
 const bytes = (count: number): Uint8Array => Uint8Array.from(randomBytes(count));
-
-function forward(change: Partial<Forward>): Forward {
-  return {
-    kind: "forward",
-    mid: Math.floor(Math.random() * 2 ** 52),
-    target: 5,
-    exact: false,
-    greedy: false,
-    open: true,
-    strays: 0,
-    ttl: 24,
-    budgetMs: 4_000,
-    origin: 1,
-    promise: 2 ** 52,
-    path: [1],
-    dead: [],
-    body: bytes(100),
-    ...change,
-  };
-}
 
 /** Signed by nobody, of an hour ago, or of a key that is not its own. */
 function forgeries(): KeyedRecord[] {
@@ -47,15 +27,15 @@ function forgeries(): KeyedRecord[] {
 function nonsense(): MeshMessage[] {
   const records = forgeries();
   return [
-    forward({ path: [] }),
-    forward({ path: [7, 8, 9] }),
-    forward({ ttl: 0 }),
-    forward({ budgetMs: 0 }),
-    forward({ mid: 1 }),
-    forward({ mid: 1 }),
-    forward({ path: Array.from({ length: 24 }, (_, i) => i) }),
+    aForward({ path: [] }),
+    aForward({ path: [7, 8, 9] }),
+    aForward({ ttl: 0 }),
+    aForward({ budgetMs: 0 }),
+    aForward({ mid: 1 }),
+    aForward({ mid: 1 }),
+    aForward({ path: Array.from({ length: 24 }, (_, i) => i) }),
     ...records.map((record) =>
-      forward({ body: encode([3, encodeRequest({ kind: "put", record, cas: undefined })]) }),
+      aForward({ body: encode([3, encodeRequest({ kind: "put", record, cas: undefined })]) }),
     ),
     ...records.map((record): MeshMessage => ({
       kind: "note",
@@ -64,9 +44,9 @@ function nonsense(): MeshMessage[] {
     { kind: "note", body: bytes(50) },
     { kind: "reply", mid: 3, origin: 1, path: [2, 3], hops: 2, found: true, body: bytes(10) },
     { kind: "ack", mids: [1, 2, 3] },
-    { kind: "pong", id: 99, place, error: 1 },
+    { kind: "pong", id: 99, place: aPlace, error: 1 },
     { kind: "contact", key: 9, contact: bytes(10) },
-    { kind: "delta", place, entries: [{ key: 4, rttMs: 1, ...place }], gone: [1, 2] },
+    { kind: "delta", place: aPlace, entries: [{ key: 4, rttMs: 1, ...aPlace }], gone: [1, 2] },
   ];
 }
 

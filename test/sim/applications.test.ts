@@ -113,6 +113,22 @@ test("a swarm is as fast as its uplinks, and a machine opened again is who it wa
   });
 });
 
+test("a download goes on when the machine under it has slept for five minutes", async () => {
+  await simulate({ seed: 11 }, async (network) => {
+    const source = await network.open("source", { uplinkBytesPerSecond: 1_000_000 });
+    const taker = await network.open("taker", { nat: "easy" });
+    const { ticket } = await source.files.share(new Blob([new Uint8Array(16_000_000)]), { name: "content" });
+    const copy = taker.files.get(ticket).blob();
+    await network.sleep(5_000);
+    network.suspend(taker);
+    await network.sleep(300_000);
+    network.resume(taker);
+    const wokenMs = network.nowMs;
+    expect((await copy).size).toBe(16_000_000);
+    expect(network.nowMs - wokenMs).toBeLessThan(30_000);
+  });
+});
+
 test("a private network lets in who was invited, until the owner bans it", async () => {
   await simulate({ seed: 10 }, async (network) => {
     const own = network.networks("owner");

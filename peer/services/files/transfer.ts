@@ -4,6 +4,7 @@
  */
 import { PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
+import { SLEPT_MS } from "../../overlay/wake-watch.ts";
 import type { Timer } from "../../runtime.ts";
 import type { ServiceHost } from "../host.ts";
 import { type SwarmAccess, swarmAccess } from "./access.ts";
@@ -20,7 +21,7 @@ import type { Store } from "./store.ts";
 import type { Ticket, TicketProvider } from "./ticket.ts";
 import type { TokenBucket } from "./token-bucket.ts";
 
-/** Nothing new for so long, from anybody: the download fails. What is on disk stays. */
+/** Nothing new for so long, from anybody, while this peer was awake: the download fails. What is on disk stays. */
 const PATIENCE_MS = 60_000;
 /** Sources at work at once; more make a swarm hardly faster. */
 const SOURCES_MAX = 16;
@@ -86,7 +87,9 @@ export class Transfer {
   #open = 0;
   #timer: Timer | undefined;
   #startedAtMs = 0;
-  #progressAtMs = 0;
+  #tickedAtMs = 0;
+  /** Since something new came; time asleep does not count. */
+  #waitedMs = 0;
   #bannedAtMs: number;
   #isSaid = false;
   #reason: PeerloomError | undefined;
@@ -116,7 +119,7 @@ export class Transfer {
     const { host, records } = this.#swarm;
     const { ticket, stop } = this.#options;
     const { clock } = host.runtime;
-    this.#startedAtMs = this.#progressAtMs = clock.monotonicMs();
+    this.#startedAtMs = this.#tickedAtMs = clock.monotonicMs();
     const onStop = (): void => this.#fail(toPeerloomError(stop.signal.reason, "aborted", "It was stopped."));
     stop.signal.addEventListener("abort", onStop, { once: true });
     try {
@@ -340,7 +343,7 @@ export class Transfer {
   #stored({ scheduler, selection, holding, store }: Plan, index: number): void {
     if (!scheduler.done(index)) return;
     this.storedBytes += selection.bytesOf(index);
-    this.#progressAtMs = this.#swarm.host.runtime.clock.monotonicMs();
+    this.#waitedMs = 0;
     if (store.holds(index)) holding?.add(index);
     this.#options.onProgress();
     if (scheduler.isComplete) this.#end.resolve();
@@ -355,6 +358,8 @@ export class Transfer {
   #tick(): void {
     const { clock } = this.#swarm.host.runtime;
     const nowMs = clock.monotonicMs();
+    this.#waitedMs += Math.min(nowMs - this.#tickedAtMs, SLEPT_MS);
+    this.#tickedAtMs = nowMs;
     this.#timer = clock.setTimer(TICK_MS, () => this.#tick());
     this.#fill();
     this.#pumpAll();
@@ -365,7 +370,7 @@ export class Transfer {
     const runningMs = nowMs - this.#startedAtMs;
     if (runningMs > 0 && this.#open < SOURCES_ENOUGH) this.#search?.need();
     if (runningMs > SAY_AFTER_MS && (this.#plan?.holding?.bits.size ?? 0) > 0) this.#say();
-    if (nowMs - this.#progressAtMs > PATIENCE_MS) this.#fail(this.#noSource());
+    if (this.#waitedMs > PATIENCE_MS) this.#fail(this.#noSource());
   }
 
   #say(): void {

@@ -7,6 +7,7 @@ import { type ErrorCode, PeerloomError, toPeerloomError } from "../../../shared/
 import type { PeerId } from "../../../shared/ids.ts";
 import type { Timer } from "../../runtime.ts";
 import type { ServiceHost } from "../host.ts";
+import { Patience } from "../patience.ts";
 import type { Records } from "../records/records.ts";
 import { standstill, taskFailed, workersDisagree } from "./failures.ts";
 import { InputReader, type TaskInputs } from "./input-reader.ts";
@@ -83,6 +84,7 @@ export class Computation extends EventTarget implements AsyncIterable<TaskResult
   readonly #results: TaskResult[] = [];
   readonly #contributors = new Set<PeerId>();
   readonly #stop = new AbortController();
+  readonly #patience: Patience;
   #search: WorkerSearch | undefined;
   #tick: Timer | undefined;
   #given = 0;
@@ -93,13 +95,13 @@ export class Computation extends EventTarget implements AsyncIterable<TaskResult
   #isFed = false;
   #hasBegun = false;
   #error: PeerloomError | undefined;
-  #aliveAtMs = 0;
   #changed: PromiseWithResolvers<void> = Promise.withResolvers();
 
   constructor(parts: ComputationParts) {
     super();
     this.#parts = parts;
     this.#scheduler = new Scheduler(parts.redundancy);
+    this.#patience = new Patience(parts.host.runtime.clock);
   }
 
   /** Peers whose answers were taken. */
@@ -165,7 +167,7 @@ export class Computation extends EventTarget implements AsyncIterable<TaskResult
     try {
       const job = await this.#parts.prepare();
       if (this.#stop.signal.aborted) return;
-      this.#alive();
+      this.#patience.reset();
       const search = new WorkerSearch({
         host,
         records,
@@ -262,7 +264,7 @@ export class Computation extends EventTarget implements AsyncIterable<TaskResult
         else worker.send(index, input);
       }
     }
-    if (this.#scheduler.isRunning) this.#alive();
+    if (this.#scheduler.isRunning) this.#patience.reset();
     this.#change();
   }
 
@@ -314,15 +316,10 @@ export class Computation extends EventTarget implements AsyncIterable<TaskResult
     });
   }
 
-  #alive(): void {
-    this.#aliveAtMs = this.#parts.host.runtime.clock.monotonicMs();
-  }
-
   #checkStandstill(): void {
-    const { host, patienceMs, redundancy } = this.#parts;
-    if (this.#scheduler.open === 0) this.#alive();
-    const standstillMs = host.runtime.clock.monotonicMs() - this.#aliveAtMs;
-    if (standstillMs < patienceMs) return;
+    const { patienceMs, redundancy } = this.#parts;
+    if (this.#scheduler.open === 0) this.#patience.reset();
+    if (this.#patience.waitedMs < patienceMs) return;
     this.fail(standstill(this.#scheduler.workers, redundancy.agree, this.#search?.lastRefusal));
   }
 

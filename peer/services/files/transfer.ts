@@ -4,9 +4,9 @@
  */
 import { PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
-import { SLEPT_MS } from "../../overlay/wake-watch.ts";
 import type { Timer } from "../../runtime.ts";
 import type { ServiceHost } from "../host.ts";
+import { Patience } from "../patience.ts";
 import { type SwarmAccess, swarmAccess } from "./access.ts";
 import { Bitfield } from "./bitfield.ts";
 import { type Candidate, Candidates, isPassing, type Origin } from "./candidates.ts";
@@ -86,10 +86,8 @@ export class Transfer {
   #opening = 0;
   #open = 0;
   #timer: Timer | undefined;
+  readonly #patience: Patience;
   #startedAtMs = 0;
-  #tickedAtMs = 0;
-  /** Since something new came; time asleep does not count. */
-  #waitedMs = 0;
   #bannedAtMs: number;
   #isSaid = false;
   #reason: PeerloomError | undefined;
@@ -100,6 +98,7 @@ export class Transfer {
     this.#swarm = swarm;
     this.#options = options;
     this.#candidates = new Candidates(host.id, () => host.runtime.random.unit());
+    this.#patience = new Patience(host.runtime.clock);
     this.#bannedAtMs = host.runtime.clock.monotonicMs();
     this.#end.promise.catch(() => {});
   }
@@ -119,7 +118,8 @@ export class Transfer {
     const { host, records } = this.#swarm;
     const { ticket, stop } = this.#options;
     const { clock } = host.runtime;
-    this.#startedAtMs = this.#tickedAtMs = clock.monotonicMs();
+    this.#startedAtMs = clock.monotonicMs();
+    this.#patience.reset();
     const onStop = (): void => this.#fail(toPeerloomError(stop.signal.reason, "aborted", "It was stopped."));
     stop.signal.addEventListener("abort", onStop, { once: true });
     try {
@@ -343,7 +343,7 @@ export class Transfer {
   #stored({ scheduler, selection, holding, store }: Plan, index: number): void {
     if (!scheduler.done(index)) return;
     this.storedBytes += selection.bytesOf(index);
-    this.#waitedMs = 0;
+    this.#patience.reset();
     if (store.holds(index)) holding?.add(index);
     this.#options.onProgress();
     if (scheduler.isComplete) this.#end.resolve();
@@ -358,8 +358,6 @@ export class Transfer {
   #tick(): void {
     const { clock } = this.#swarm.host.runtime;
     const nowMs = clock.monotonicMs();
-    this.#waitedMs += Math.min(nowMs - this.#tickedAtMs, SLEPT_MS);
-    this.#tickedAtMs = nowMs;
     this.#timer = clock.setTimer(TICK_MS, () => this.#tick());
     this.#fill();
     this.#pumpAll();
@@ -370,7 +368,7 @@ export class Transfer {
     const runningMs = nowMs - this.#startedAtMs;
     if (runningMs > 0 && this.#open < SOURCES_ENOUGH) this.#search?.need();
     if (runningMs > SAY_AFTER_MS && (this.#plan?.holding?.bits.size ?? 0) > 0) this.#say();
-    if (this.#waitedMs > PATIENCE_MS) this.#fail(this.#noSource());
+    if (this.#patience.waitedMs > PATIENCE_MS) this.#fail(this.#noSource());
   }
 
   #say(): void {

@@ -13,6 +13,7 @@ import { SuspendableClock } from "../adapters/sim/suspendable-clock.ts";
 import { simTcp } from "../adapters/sim/tcp.ts";
 import { SimWebRtc } from "../adapters/sim/webrtc.ts";
 import { memoryStorage } from "../adapters/memory-storage.ts";
+import { storageLogs } from "../adapters/storage-logs.ts";
 import { nodeAead } from "../adapters/node/aead.ts";
 import { nodeHash } from "../adapters/node/hash.ts";
 import { ALL_PARTS } from "../api/all-parts.ts";
@@ -160,10 +161,12 @@ export class SimulatedNetwork {
     const seed = `${this.#seed}/${name}/${known.starts}`;
     const clock = new SuspendableClock(this.#time);
     const random = seededRandom(`${seed}/webrtc`);
+    const { storage } = this.#diskOf(name);
     const runtime = simRuntime({
       seed,
       clock,
-      storage: this.#diskOf(name).storage,
+      storage,
+      logs: storageLogs(storage),
       // On the spot: WebCrypto's threads would be waited for thousands of times.
       aead: nodeAead,
       hash: nodeHash,

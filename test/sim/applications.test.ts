@@ -129,6 +129,18 @@ test("a download goes on when the machine under it has slept for five minutes", 
   });
 });
 
+test("what a feed's writer has appended is there when its machine is switched on again", async () => {
+  await simulate({ seed: 12 }, async (network) => {
+    const alone = await network.open("writer");
+    await (await alone.feeds.open("diary")).append("nobody else has seen this");
+    network.crash(alone);
+    const again = await network.open("writer");
+    const feed = await again.feeds.open("diary");
+    expect(feed.length).toBe(1);
+    expect((await feed.append("nor this")).seq).toBe(1);
+  });
+});
+
 test("a private network lets in who was invited, until the owner bans it", async () => {
   await simulate({ seed: 10 }, async (network) => {
     const own = network.networks("owner");

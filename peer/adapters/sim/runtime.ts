@@ -6,6 +6,7 @@ import type {
   HashProvider,
   KeyValueStorage,
   Log,
+  LogHost,
   Runtime,
   TcpHost,
   WebRtcHost,
@@ -29,6 +30,8 @@ export interface SimRuntimeOptions {
   readonly webrtc?: WebRtcHost;
   /** @default forgotten with the runtime */
   readonly storage?: KeyValueStorage;
+  /** @default none */
+  readonly logs?: LogHost;
   /** @default silent */
   readonly log?: Log;
 }
@@ -39,7 +42,7 @@ export interface SimRuntimeOptions {
  * const runtime = simRuntime({ seed: "7/alice", clock });
  */
 export function simRuntime(options: SimRuntimeOptions): Runtime {
-  const { seed, clock, tcp, webrtc } = options;
+  const { seed, clock, tcp, webrtc, logs } = options;
   const { aead = simAead(), hash = webCryptoHash, storage = memoryStorage(), log = SILENT } = options;
   return {
     name: "sim",
@@ -56,6 +59,7 @@ export function simRuntime(options: SimRuntimeOptions): Runtime {
     udp: undefined,
     lan: undefined,
     storage,
+    logs,
     files: undefined,
     log,
   };

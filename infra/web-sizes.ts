@@ -11,7 +11,7 @@ import type { Metafile } from "esbuild";
  */
 export const WEB_BUDGET: { readonly coreGzipBytesMax: number; readonly allGzipBytesMax: number } = {
   coreGzipBytesMax: 61 * 1024,
-  allGzipBytesMax: 175 * 1024,
+  allGzipBytesMax: 176 * 1024,
 };
 
 export interface PartSize {

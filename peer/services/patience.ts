@@ -19,7 +19,7 @@ export class Patience {
   }
 
   /** To be looked at more often than every `SLEPT_MS`: of a longer time between two looks no more than that counts. */
-  get waitedMs(): number {
+  waitedMs(): number {
     const nowMs = this.#clock.monotonicMs();
     this.#waitedMs += Math.min(nowMs - this.#lookedAtMs, SLEPT_MS);
     this.#lookedAtMs = nowMs;

@@ -319,7 +319,7 @@ export class Computation extends EventTarget implements AsyncIterable<TaskResult
   #checkStandstill(): void {
     const { patienceMs, redundancy } = this.#parts;
     if (this.#scheduler.open === 0) this.#patience.reset();
-    if (this.#patience.waitedMs < patienceMs) return;
+    if (this.#patience.waitedMs() < patienceMs) return;
     this.fail(standstill(this.#scheduler.workers, redundancy.agree, this.#search?.lastRefusal));
   }
 

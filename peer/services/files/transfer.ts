@@ -72,6 +72,7 @@ export class Transfer {
   readonly #swarm: SwarmHost;
   readonly #options: TransferOptions;
   readonly #candidates: Candidates;
+  readonly #patience: Patience;
   /** Ends fetching alone. */
   readonly #fetching = new AbortController();
   readonly #end = Promise.withResolvers<void>();
@@ -86,7 +87,6 @@ export class Transfer {
   #opening = 0;
   #open = 0;
   #timer: Timer | undefined;
-  readonly #patience: Patience;
   #startedAtMs = 0;
   #bannedAtMs: number;
   #isSaid = false;
@@ -368,7 +368,7 @@ export class Transfer {
     const runningMs = nowMs - this.#startedAtMs;
     if (runningMs > 0 && this.#open < SOURCES_ENOUGH) this.#search?.need();
     if (runningMs > SAY_AFTER_MS && (this.#plan?.holding?.bits.size ?? 0) > 0) this.#say();
-    if (this.#patience.waitedMs > PATIENCE_MS) this.#fail(this.#noSource());
+    if (this.#patience.waitedMs() > PATIENCE_MS) this.#fail(this.#noSource());
   }
 
   #say(): void {

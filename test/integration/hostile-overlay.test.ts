@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import type { Peer, Session } from "../../peer/node.ts";
 import { encodeMesh, type MeshMessage } from "../../peer/overlay/mesh/mesh-messages.ts";
+import { ASK } from "../../peer/overlay/mesh/requests.ts";
 import type { PeerSession } from "../../peer/session/session.ts";
 import { encodeNote, encodeRequest } from "../../peer/services/records/protocol.ts";
 import type { KeyedRecord } from "../../peer/services/records/record.ts";
@@ -35,7 +36,7 @@ function nonsense(): MeshMessage[] {
     aForward({ mid: 1 }),
     aForward({ path: Array.from({ length: 24 }, (_, i) => i) }),
     ...records.map((record) =>
-      aForward({ body: encode([3, encodeRequest({ kind: "put", record, cas: undefined })]) }),
+      aForward({ body: encode([ASK.service, encodeRequest({ kind: "put", record, cas: undefined })]) }),
     ),
     ...records.map((record): MeshMessage => ({
       kind: "note",

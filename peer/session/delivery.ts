@@ -60,7 +60,7 @@ export class Delivery {
     this.#outbox = new Outbox({
       key: keys.sendData,
       nowMs: () => clock.monotonicMs(),
-      take: (bytesMax, urgentOnly) => mux.take(bytesMax, urgentOnly),
+      take: (bytesMax, urgentOnly, linkBytesMax) => mux.take(bytesMax, urgentOnly, linkBytesMax),
       wake: () => this.pumpSoon(),
       failed: (error) => options.failed(error),
     });

@@ -65,6 +65,7 @@ export class Mux implements StreamOwner {
   #remoteOpen = 0;
   #grown = 0;
   #usedAtMs = Number.NEGATIVE_INFINITY;
+  #failed = false;
 
   constructor(options: MuxOptions) {
     this.#options = options;
@@ -123,20 +124,23 @@ export class Mux implements StreamOwner {
   }
 
   /**
-   * The next plaintext of at most `bytesMax`, or undefined when nothing waits. Its views hold until the caller returns to
-   * the event loop.
+   * The next plaintext, or undefined when nothing waits. Its views hold until the caller returns to the event loop.
+   * @param bytesMax of all but a control frame that is larger, which goes alone
    * @param urgentOnly control and interactive streams alone
+   * @param linkBytesMax what the link takes: a control frame above it waits for another one
    */
-  take(bytesMax: number, urgentOnly: boolean): Plaintext | undefined {
+  take(bytesMax: number, urgentOnly: boolean, linkBytesMax: number): Plaintext | undefined {
     const parts: Uint8Array[] = [];
     const acknowledged: (() => void)[] = [];
     let room = bytesMax;
-    while (this.#control.length > 0 && (this.#control[0] as Uint8Array).length <= room) {
-      const frame = this.#control.shift() as Uint8Array;
+    for (let frame = this.#control[0]; frame !== undefined; frame = this.#control[0]) {
+      if (frame.length > (parts.length === 0 ? linkBytesMax : room)) break;
       parts.push(frame);
       room -= frame.length;
+      this.#control.shift();
     }
-    while (room > BYTES_HEAD_BYTES) {
+    // Nothing passes control that is left: a stream's bytes would overtake its opening.
+    while (room > BYTES_HEAD_BYTES && this.#control.length === 0) {
       const stream = urgentOnly ? first(this.#waiting.interactive) : this.#nextStream();
       if (stream === undefined) break;
       room -= this.#takeFrom(stream, room, parts, acknowledged);
@@ -151,6 +155,7 @@ export class Mux implements StreamOwner {
 
   /** Every stream ends with this error. */
   fail(error: PeerloomError): void {
+    this.#failed = true;
     for (const stream of [...this.#streams.values()]) stream.endWith(error);
     this.#control.length = 0;
   }
@@ -257,6 +262,8 @@ export class Mux implements StreamOwner {
   // --- receiving ---
 
   #receiveFrame(frame: StreamFrame): void {
+    // Hosts that open in the background may still be at it.
+    if (this.#failed) return;
     if (frame.kind === "signal") return this.#options.onSignal(frame.bytes);
     if (frame.kind === "overlay") return this.#options.onOverlay(frame.bytes);
     this.#usedAtMs = this.nowMs();

@@ -51,8 +51,8 @@ interface Entry {
 export interface OutboxOptions {
   readonly key: AeadKey;
   nowMs(): number;
-  /** The next plaintext, or undefined. */
-  take(bytesMax: number, urgentOnly: boolean): Plaintext | undefined;
+  /** The next plaintext, or undefined: see `Mux.take`. */
+  take(bytesMax: number, urgentOnly: boolean, linkBytesMax: number): Plaintext | undefined;
   /** Sealing in the background failed or has made room: pump again. */
   wake(): void;
   failed(error: unknown): void;
@@ -129,6 +129,7 @@ export class Outbox {
       const plaintext = this.#options.take(
         urgentOnly ? URGENT_FRAME_BYTES : wholeBlocks(Math.min(path.window.frameBytes(), DATA_BYTES_MAX)),
         urgentOnly,
+        path.window.frameBytesMax,
       );
       if (plaintext === undefined) return this.#overtake(carriers);
       this.#seal(plaintext, path);

@@ -41,7 +41,8 @@ export interface DeliveryMark {
 
 export class SendWindow {
   readonly #bytesMax: number;
-  readonly #frameBytesMax: number;
+  /** A plaintext's, as the link takes it. */
+  readonly frameBytesMax: number;
   #inFlightBytes = 0;
   #deliveredBytes = 0;
   #deliveredAtMs = 0;
@@ -49,7 +50,7 @@ export class SendWindow {
 
   constructor(limits: { readonly bytesMax: number; readonly frameBytesMax: number }) {
     this.#bytesMax = limits.bytesMax;
-    this.#frameBytesMax = limits.frameBytesMax;
+    this.frameBytesMax = limits.frameBytesMax;
   }
 
   get inFlightBytes(): number {
@@ -67,8 +68,8 @@ export class SendWindow {
 
   /** A frame's plaintext: at most what the path delivers in a short time, so that others get their turn. */
   frameBytes(): number {
-    if (this.#bytesPerMs === undefined) return Math.min(this.#frameBytesMax, FIRST_FRAME_BYTES);
-    return Math.min(Math.max(Math.floor(this.#bytesPerMs * FRAME_MS), FRAME_BYTES_MIN), this.#frameBytesMax);
+    if (this.#bytesPerMs === undefined) return Math.min(this.frameBytesMax, FIRST_FRAME_BYTES);
+    return Math.min(Math.max(Math.floor(this.#bytesPerMs * FRAME_MS), FRAME_BYTES_MIN), this.frameBytesMax);
   }
 
   /** How long a frame sent now waits behind those before it. */

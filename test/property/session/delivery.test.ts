@@ -5,6 +5,7 @@
 import fc from "fast-check";
 import { test } from "vitest";
 import type { Noticed } from "../../../peer/adapters/sim/link.ts";
+import { SESSION_SIGNAL_BYTES_MAX } from "../../../peer/session/stream-frames.ts";
 import { type Accident, type Flow, play, type Script } from "./script.ts";
 import type { PeerName, Wire } from "./world.ts";
 
@@ -40,6 +41,12 @@ const accident: fc.Arbitrary<Accident> = fc.oneof(
   fc.record({ ...when, kind: fc.constant("pause" as const), forMs: fc.integer({ min: 1, max: 8_000 }) }),
   fc.record({ ...when, kind: fc.constantFrom("close", "destroy"), by: fc.constantFrom("first", "second") }),
   fc.record({ ...when, kind: fc.constant("add" as const), wire }),
+  fc.record({
+    ...when,
+    kind: fc.constant("signal" as const),
+    by: peerName,
+    bytes: fc.integer({ min: 1, max: SESSION_SIGNAL_BYTES_MAX }),
+  }),
 );
 const script: fc.Arbitrary<Script> = fc.record({
   seed: fc.nat(),

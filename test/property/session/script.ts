@@ -21,6 +21,8 @@ export type Accident = { readonly afterMs: number; readonly link: number } & (
   | { readonly kind: "pause"; readonly forMs: number }
   | { readonly kind: "close" | "destroy"; readonly by: "first" | "second" }
   | { readonly kind: "add"; readonly wire: Wire }
+  /** A message beside the streams; they and the openings of streams share a queue. */
+  | { readonly kind: "signal"; readonly by: PeerName; readonly bytes: number }
 );
 
 export interface Script {
@@ -44,9 +46,23 @@ export function play({ seed, sealingMsMax, wires, flows, accidents, relinkMs }: 
     for (const more of wires.slice(1)) world.link(more);
     relinkWhenAlone(world, relinkMs);
     const running = flows.map((each, index) => run(world, each, `flow/${index}`));
-    for (const each of accidents) world.clock.schedule(each.afterMs, () => happen(world, each));
+    const signals = { alice: [] as string[], bob: [] as string[] };
+    for (const each of accidents) {
+      world.clock.schedule(each.afterMs, () => {
+        if (each.kind === "signal") signals[each.by].push(signal(world, each));
+        else happen(world, each);
+      });
+    }
     const outcomes = await world.until(Promise.all(running), TRANSFER_MS_MAX);
     expect(outcomes.filter((outcome) => outcome !== undefined)).toEqual([]);
+    const heard = ({ told }: { readonly told: readonly string[] }): string[] =>
+      told.filter((each) => each.startsWith("signal"));
+    await world.untilTrue(
+      () =>
+        heard(world.alice).length >= signals.bob.length && heard(world.bob).length >= signals.alice.length,
+    );
+    expect(heard(world.alice)).toEqual(signals.bob);
+    expect(heard(world.bob)).toEqual(signals.alice);
     expect([...world.alice.told, ...world.bob.told]).not.toContain("end");
   });
 }
@@ -65,7 +81,13 @@ function relinkWhenAlone(world: World, afterMs: number): void {
   }
 }
 
-function happen(world: World, accident: Accident): void {
+/** @returns what the other side will have been told */
+function signal(world: World, { by, bytes }: { readonly by: PeerName; readonly bytes: number }): string {
+  world.sessionOf(by)?.sendSignal(new Uint8Array(bytes));
+  return `signal ${bytes}`;
+}
+
+function happen(world: World, accident: Exclude<Accident, { readonly kind: "signal" }>): void {
   const link = world.links[accident.link];
   if (accident.kind === "add") world.link(accident.wire);
   else if (link === undefined) return;

@@ -2,7 +2,7 @@
  * One stream of a session: Web streams towards the application, credit and a bounded queue towards the mux. The
  * receiver grants bytes; the window it grants doubles while the reader keeps up, so that a long path is filled.
  */
-import { bufferSource, giveBack } from "../../shared/bytes.ts";
+import { bufferSource } from "../../shared/bytes.ts";
 import {
   assert,
   type ErrorCode,
@@ -12,6 +12,7 @@ import {
 } from "../../shared/errors.ts";
 import { ByteQueue } from "./byte-queue.ts";
 import type { Stream, StreamPriority } from "./contract.ts";
+import { ReceiveQueue } from "./receive-queue.ts";
 
 /** Bytes a new stream may send unasked, each way; both sides count on it. */
 export const STREAM_WINDOW_BYTES: number = 256 * 1024;
@@ -62,8 +63,7 @@ export class MuxStream implements Stream {
   #writer!: WritableStreamDefaultController;
 
   #receiving: Receiving = "open";
-  readonly #received: Uint8Array[] = [];
-  #receivedBytes = 0;
+  readonly #received = new ReceiveQueue();
   /** What comes behind the last byte instead of an orderly end. */
   #endError: PeerloomError | undefined;
   #window: number = STREAM_WINDOW_BYTES;
@@ -189,9 +189,7 @@ export class MuxStream implements Stream {
       );
     }
     this.#receiveCredit -= bytes.length;
-    // Reading takes memory over whole: only what is most of its frame's can have it, and a few bytes must not keep it.
-    this.#received.push(bytes.length * 2 > bytes.buffer.byteLength ? bytes : bytes.slice());
-    this.#receivedBytes += bytes.length;
+    this.#received.push(bytes);
     this.#wakeReader();
   }
 
@@ -199,7 +197,7 @@ export class MuxStream implements Stream {
     if (this.#receiving !== "open") return;
     this.#receiving = "ending";
     this.#wakeReader();
-    if (this.#receivedBytes === 0) this.#closeReadable();
+    if (this.#received.length === 0) this.#closeReadable();
   }
 
   receiveReset(code: string): void {
@@ -231,7 +229,7 @@ export class MuxStream implements Stream {
     this.#abandonSending(error);
     if (this.#receiving !== "ended") {
       this.#receiving = "ended";
-      this.#received.length = 0;
+      this.#received.clear();
       this.#reader.error(error);
       this.#wakeReader();
     }
@@ -245,7 +243,7 @@ export class MuxStream implements Stream {
 
   /** Bytes that wait here, to be sent or to be read. */
   get heldBytes(): number {
-    return this.#queue.length + this.#receivedBytes;
+    return this.#queue.length + this.#received.length;
   }
 
   get #over(): boolean {
@@ -305,9 +303,8 @@ export class MuxStream implements Stream {
 
   #deliver(): void {
     const count = this.#handOut();
-    this.#receivedBytes -= count;
     if (this.#receiving === "ending") {
-      if (this.#receivedBytes === 0) this.#closeReadable();
+      if (this.#received.length === 0) this.#closeReadable();
     } else if (this.#receiving === "open") {
       this.#readUngranted += count;
       if (this.#readUngranted >= this.#window / 2) this.#grant();
@@ -325,20 +322,7 @@ export class MuxStream implements Stream {
       this.#reader.enqueue(bufferSource(bytes));
       return count;
     }
-    const target = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-    let filled = 0;
-    while (filled < target.length) {
-      const bytes = this.#received[0];
-      if (bytes === undefined) break;
-      const count = Math.min(bytes.length, target.length - filled);
-      target.set(bytes.subarray(0, count), filled);
-      filled += count;
-      if (count < bytes.length) this.#received[0] = bytes.subarray(count);
-      else {
-        this.#received.shift();
-        giveBack(new Uint8Array(bytes.buffer));
-      }
-    }
+    const filled = this.#received.fill(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
     request?.respond(filled);
     return filled;
   }
@@ -366,7 +350,7 @@ export class MuxStream implements Stream {
     if (this.#receiving === "ended") return;
     const wasOpen = this.#receiving === "open";
     this.#receiving = "ended";
-    this.#received.length = 0;
+    this.#received.clear();
     if (wasOpen) this.#owner.sendStop(this);
     this.#checkFinished();
   }

@@ -106,6 +106,20 @@ test("a byte does not pin the whole frame that it came in", () =>
     expect((await bufferBytes()) - before).toBeLessThan(16 * 1024 * 1024);
   }));
 
+test("bytes that come one in a frame take little more memory than they are", () =>
+  inWorld({ seed: 6 }, async (world) => {
+    const hostile = await impostor(world);
+    await hostile.data(open(1));
+    const [frames, each] = [16, STREAM_WINDOW_BYTES / 16];
+    const one = concatBytes(bytesHead(1, 1), Uint8Array.of(7));
+    const many = concatBytes(...Array.from({ length: each }, () => one));
+    const before = heapBytes() + (await bufferBytes());
+    for (let i = 0; i < frames; i++) await hostile.data(many);
+    await world.clock.advance(1_000);
+    expect(hostile.bob.heldBytes).toBe(STREAM_WINDOW_BYTES);
+    expect(heapBytes() + (await bufferBytes()) - before).toBeLessThan(8 * STREAM_WINDOW_BYTES);
+  }));
+
 test("pings without end are not answered without end", () =>
   inWorld({ seed: 5 }, async (world) => {
     const hostile = await impostor(world, { bytesPerSecond: 10_000 });

@@ -1,7 +1,7 @@
 /**
- * What stops a command: SIGINT and SIGTERM, the death of the launcher that started it, and, for servers, a standard
- * output that nobody reads any more. The first asks politely; a second signal, or a clean-up that hangs, ends the
- * process at once.
+ * What stops a command: SIGINT, SIGTERM and SIGHUP (its terminal is gone), the death of the launcher that started it, and,
+ * for servers, a standard output that nobody reads any more. The first asks politely; a second signal, or a clean-up that
+ * hangs, ends the process at once.
  */
 import process from "node:process";
 import { PeerloomError } from "../../shared/errors.ts";
@@ -44,7 +44,7 @@ export function processSignals(): CliSignals {
   return {
     begin: (begun) => {
       command = begun;
-      for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, stop);
+      for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, stop);
       process.on("disconnect", () => (begun.serves ? stop() : process.exit(EXIT_INTERRUPTED)));
       process.channel?.unref();
       if (readerGone) onReaderGone();

@@ -269,6 +269,7 @@ describe("nothing is left", () => {
   /** Half of a start is waiting, for workerd among others. */
   const LANES = 5;
   const ROUNDS = 10;
+  const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
   /** Starts a command fifty times and stops it, with an empty temporary folder: whatever stays there is of its making. */
   async function startsAndStops(
@@ -281,7 +282,7 @@ describe("nothing is left", () => {
         const command = new Command(wordsOf(lane), { environment });
         const ready = await command.wait("ready");
         const pids = [command.pid, ...(await descendants(command.pid))];
-        expect(await command.stop(round % 2 === 0 ? "SIGTERM" : "SIGINT")).toBe(0);
+        expect(await command.stop(SIGNALS[round % SIGNALS.length])).toBe(0);
         await expect.poll(() => pids.filter(isRunning), { timeout: 5000 }).toEqual([]);
         await afterwards(ready);
       }

@@ -226,7 +226,12 @@ export class PeerSession extends EventTarget implements Session {
     }
     const stream = this.#mux.open(protocol, priority);
     if (this.pathlessSinceMs !== undefined) this.#options.onPathless(this);
-    signal?.addEventListener("abort", () => stream.reset("aborted"), { once: true });
+    if (signal !== undefined) {
+      const reset = (): void => stream.reset("aborted");
+      signal.addEventListener("abort", reset, { once: true });
+      // One signal may be given to many streams, and would keep them all.
+      void stream.closed.then(() => signal.removeEventListener("abort", reset));
+    }
     return stream;
   }
 

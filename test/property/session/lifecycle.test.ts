@@ -1,4 +1,5 @@
 /** How sessions and streams begin and end: crossing dials, half-close, reset, close, resumption and its end. */
+import { getEventListeners } from "node:events";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { RESUME_MS } from "../../../peer/session/resumption.ts";
@@ -77,6 +78,21 @@ test("a reset carries its code to both directions of the other side", () =>
     ),
     FEW,
   ));
+
+test("a signal that outlives its streams does not keep them", () =>
+  inWorld({ seed: 4 }, async (world) => {
+    await world.connect();
+    world.bob.handlers.set("brief/1", (stream) => stream.closed);
+    const { signal } = new AbortController();
+    const streams: Stream[] = [];
+    for (let i = 0; i < 3; i++)
+      streams.push(await world.until(world.sessionOf("alice")!.open("brief/1", { signal })));
+    expect(getEventListeners(signal, "abort")).toHaveLength(3);
+    for (const stream of streams) stream.reset();
+    await world.until(Promise.all(streams.map((stream) => stream.closed)));
+    await world.clock.settle();
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+  }));
 
 test("cancelling a readable stops its writer and leaves the other direction open", () =>
   inWorld({ seed: 3 }, async (world) => {

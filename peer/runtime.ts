@@ -44,8 +44,8 @@ export interface LifecycleHost {
 export interface LifecycleEvents {
   /** It may have stood still, or the network is another one: what was open may be dead. */
   back(): void;
-  /** It is put away, to come back later or never; what is open now is cut then, or keeps it from coming back. */
-  away(): void;
+  /** It is put away, and what is open now is cut, or would keep it from coming back. @param isOver it will not come back */
+  away(isOver: boolean): void;
 }
 
 export interface Clock {

@@ -32,7 +32,7 @@ export class Lifecycle {
   constructor(options: LifecycleOptions) {
     const { clock, lifecycle } = options.runtime;
     this.#options = options;
-    this.#unwatch = lifecycle?.watch({ back: () => this.#back(false), away: () => this.#away() });
+    this.#unwatch = lifecycle?.watch({ back: () => this.#back(false), away: (isOver) => this.#away(isOver) });
     this.#wakes = new WakeWatch(clock, () => this.#back(true));
   }
 
@@ -69,12 +69,15 @@ export class Lifecycle {
     }
   }
 
-  /** The program is put away: it may come back with all its sessions, but not while anything is open. */
-  #away(): void {
+  /** The program is put away: it may come back with all its sessions, but not while anything is open. Or it is over. */
+  #away(isOver: boolean): void {
     const { connector, rendezvous, rtc, sessions } = this.#options;
     connector.pause();
     rendezvous?.pause();
     rtc?.close();
-    for (const session of sessions.all()) session.park();
+    for (const session of sessions.all()) {
+      if (isOver) session.leave();
+      else session.park();
+    }
   }
 }

@@ -114,6 +114,9 @@ export class PeerSession extends EventTarget implements Session {
       blame: (path, error) => this.#blame(path, error),
       failed: (error) => this.end(toPeerloomError(error, "session/closed", "Sealing failed.")),
     });
+    // A host that can be closed all at once tells of it.
+    if (options.runtime.lifecycle !== undefined)
+      this.#control.prepareFarewell("session/closed").catch(() => {});
     if (!this.#proved) {
       // Its first link may die before the proof arrives; the dialler then comes with another.
       this.#proofTimer = clock.setTimer(2 * PROVE_TIMEOUT_MS, () => {
@@ -258,6 +261,12 @@ export class PeerSession extends EventTarget implements Session {
     if (this.#paths.active !== undefined) this.#control.send(this.#paths.active, [{ kind: "bye", code }]);
     await this.#control.sent;
     this.end(new PeerloomError(code, `The session with ${short(this.peerId)} was closed here.`));
+  }
+
+  /** Ends it because the program is closed, and there is no time: the other side is told if that can be done at once. */
+  leave(): void {
+    if (this.#paths.active !== undefined) this.#control.farewell(this.#paths.active);
+    this.end(new PeerloomError("session/closed", "This program was closed."));
   }
 
   /** Ends the session at once; streams see `error`. */

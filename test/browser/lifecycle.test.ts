@@ -140,3 +140,16 @@ browserTest.for(["relay", "direct"] as const)(
     await page.close();
   },
 );
+
+browserTest.for(["relay", "direct"] as const)("a page that is closed says goodbye, %s only", async (only) => {
+  const page = await openPage(only);
+  const id = await page.evaluate(() => peer.id);
+  const session = await node.connect(id);
+  const closed = new Promise<string>((resolve) =>
+    session.addEventListener("close", (event) => resolve((event as CustomEvent<string>).detail), {
+      once: true,
+    }),
+  );
+  await page.close();
+  expect(await closed).toBe("session/closed");
+});

@@ -25,6 +25,7 @@ function sessionOf(name: string, kind: "direct" | "none"): PeerSession {
     path: { kind, transport: "none", why: "", rttMs: undefined, description: name },
     check: (how) => void calls.push(`check ${name}${how?.slept === true ? " slept" : ""}`),
     park: call(`park ${name}`),
+    leave: call(`leave ${name}`),
   };
   return session as PeerSession;
 }
@@ -71,10 +72,17 @@ const RESUMED = [
 
 test("put away it closes what is open and keeps its sessions; taken back it looks for all of it", () => {
   const lifecycle = lifecycleOf();
-  host.away();
+  host.away(false);
   expect(calls.splice(0)).toEqual(["connector pause", "rendezvous pause", "rtc close", "park a", "park b"]);
   host.back();
   expect(calls).toEqual([...RESUMED, "reentry hurry", "check a", "wake a", "check b", "wake b"]);
+  lifecycle.stop();
+});
+
+test("put away for good it takes its leave of everybody", () => {
+  const lifecycle = lifecycleOf();
+  host.away(true);
+  expect(calls).toEqual(["connector pause", "rendezvous pause", "rtc close", "leave a", "leave b"]);
   lifecycle.stop();
 });
 

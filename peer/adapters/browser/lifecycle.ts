@@ -37,9 +37,9 @@ function watchPage(events: LifecycleEvents): () => void {
   // A page with an open connection is not kept; what it was cut from is made again when it comes back.
   addEventListener(
     "pagehide",
-    () => {
+    ({ persisted }) => {
       isAway = true;
-      events.away();
+      events.away(!persisted);
     },
     { signal },
   );

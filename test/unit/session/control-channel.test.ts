@@ -84,3 +84,20 @@ test("nothing is heard on a dead path, nor once it is closed", async () => {
   channel.receive(pathOf("tcp"), frameOf(sent[0]!));
   expect(heard).toEqual([]);
 });
+
+test("the last word was sealed ahead and goes out at once", async () => {
+  const key = await keyOf(true, 1);
+  const [from, to] = [endOf(key), endOf(key)];
+  const sent: Uint8Array[] = [];
+  const path = pathOf("tcp", "usable", sent);
+  const prepared = from.channel.prepareFarewell("session/closed");
+  from.channel.farewell(path);
+  expect(sent).toEqual([]);
+  await clock.advance(50);
+  await prepared;
+  from.channel.farewell(path);
+  expect(sent).toHaveLength(1);
+  to.channel.receive(path, frameOf(sent[0]!));
+  await clock.advance(50);
+  expect(to.heard).toEqual([{ kind: "bye", code: "session/closed" }]);
+});

@@ -275,6 +275,8 @@ export interface RtcConnection {
   describe(): string;
   /** IP address of the other end in that pair; undefined where the host does not tell. */
   remoteHost(): string | undefined;
+  /** A TURN server stands between the two of that pair, as far as the host tells. */
+  isTurned(): boolean;
   /** Gives what was sent so long to arrive; ends sooner when the other side has closed too. @default 1_000 */
   close(waitMs?: number): void;
   /** At once, also while it closes. Drops everything unsent. */

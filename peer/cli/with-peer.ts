@@ -89,9 +89,10 @@ export function untilStopped(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** `direct (tcp)`, `relay through the edge`, for people. */
+/** `direct (tcp)`, `relayed by the edge (udp-blocked)`, for people. */
 export function describePath(path: PathInfo): string {
   if (path.kind === "none") return "no path";
+  if (path.why === "turn") return `relayed by a TURN server (${path.transport})`;
   if (path.kind === "direct") return `direct (${path.transport})`;
   if (path.kind === "overlay") return `through other peers (${path.why})`;
   return `relayed by the edge (${path.why})`;

@@ -21,6 +21,8 @@ export interface Link {
   readonly description: string;
   /** It carries a few frames until a link like it stands: whatever else there is goes first. */
   readonly isStopgap?: boolean;
+  /** A TURN server (RFC 8656) passes it on: nobody's edge, and yet somebody's bill. */
+  readonly isTurned?: boolean;
   /** IP address of the far end as the network shows it; undefined where something is in between or the host does not tell. */
   readonly remoteHost?: string | undefined;
   /** The longest frame, bytes; at most `FRAME_BYTES_MAX`. */

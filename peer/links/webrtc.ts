@@ -151,6 +151,7 @@ async function webrtcLink(connection: RtcConnection): Promise<Link> {
 }
 
 class WebRtcLink extends BaseLink {
+  readonly isTurned: boolean;
   readonly #connection: RtcConnection;
   #closing = false;
 
@@ -161,6 +162,7 @@ class WebRtcLink extends BaseLink {
       remoteHost: connection.remoteHost(),
       binding,
     });
+    this.isTurned = connection.isTurned();
     this.#connection = connection;
     connection.onMessage = (bytes) => {
       if (bytes.length <= FRAME_BYTES_MAX) this.receiveFrame(bytes);

@@ -9,7 +9,7 @@ import type { LinkKind, PathKind } from "../links/link.ts";
 export interface PathInfo {
   readonly kind: PathKind | "none";
   readonly transport: LinkKind | "none";
-  /** `direct`, or why it is not: `direct-pending`, `only-relay`, `webrtc-unavailable`, an `IceFailure` (`udp-blocked`, `symmetric-nat`, …), `lost` */
+  /** `direct`, `turn` (past the edge, and through a TURN server), or why it is not: `direct-pending`, `only-relay`, `webrtc-unavailable`, an `IceFailure` (`udp-blocked`, `symmetric-nat`, …), `lost` */
   readonly why: string;
   /** Smoothed round trip of this path; undefined before the first measurement. */
   readonly rttMs: number | undefined;

@@ -152,7 +152,7 @@ export class PeerSession extends EventTarget implements Session {
     return {
       kind,
       transport: path.link.kind,
-      why: kind === "direct" ? "direct" : this.#whyNotDirect,
+      why: kind !== "direct" ? this.#whyNotDirect : path.link.isTurned === true ? "turn" : "direct",
       rttMs: path.rttMs,
       description: path.link.description,
     };

@@ -76,7 +76,7 @@ test.skipIf(noTurn !== undefined)("two symmetric NATs meet by TURN", async () =>
   onTestFinished(() => lab.close());
   const [cell] = cellsNamed(["symmetric/symmetric"], { turn: true });
   if (cell === undefined) throw new Error("no such cell");
-  expect(await runCell(lab, cell)).toMatchObject({ path: "direct", transport: "webrtc" });
+  expect(await runCell(lab, cell)).toMatchObject({ ok: true, transport: "webrtc", why: "turn" });
 });
 
 const noLine = impossible ?? whyNoLine();

@@ -137,13 +137,14 @@ function special(name: Special, turn: boolean): Cell {
     case "no-hairpin":
       return {
         name,
-        expected: turn ? DIRECT : { path: "relay", why: "no-hairpin" },
+        expected: turn ? TURNED : { path: "relay", why: "no-hairpin" },
         build: (lab) => lab.behindOneRouter({ hairpin: false }),
       };
   }
 }
 
 const DIRECT: Expectation = { path: "direct", why: "direct" };
+const TURNED: Expectation = { path: "direct", why: "turn" };
 
 /** What a pair can have at best: RFC 5128 for UDP, TCP where one side listens, and TURN, which is WebRTC to the session as any other. */
 export function theory(
@@ -157,7 +158,8 @@ export function theory(
   if (a.out !== "all" || b.out !== "all") return { path: "relay", why: "udp-blocked" };
   if (a.ipv6 && b.ipv6) return DIRECT;
   if (!(a.ipv4 && b.ipv4)) return { path: "relay", why: "no-common-family" };
-  return turn || punches(a, b) ? DIRECT : { path: "relay", why: "symmetric-nat" };
+  if (punches(a, b)) return DIRECT;
+  return turn ? TURNED : { path: "relay", why: "symmetric-nat" };
 }
 
 /** A symmetric mapping is reached only where nobody asks for the port it comes from. */

@@ -99,18 +99,22 @@ class BrowserRtcConnection implements RtcConnection {
   }
 
   describe(): string {
-    const chosen = this.#chosen();
+    const chosen = this.#chosen()?.remote;
     return chosen === undefined ? "webrtc" : `webrtc ${chosen.type} ${chosen.address}:${chosen.port}`;
   }
 
   remoteHost(): string | undefined {
-    return this.#chosen()?.address ?? undefined;
+    return this.#chosen()?.remote?.address ?? undefined;
   }
 
-  /** The other end of the chosen pair. */
-  #chosen(): RTCIceCandidate | undefined {
+  isTurned(): boolean {
+    const pair = this.#chosen();
+    return pair?.local?.type === "relay" || pair?.remote?.type === "relay";
+  }
+
+  #chosen(): RTCIceCandidatePair | undefined {
     // Not in every browser, whatever the types say.
-    return this.#peer.sctp?.transport.iceTransport.getSelectedCandidatePair?.()?.remote ?? undefined;
+    return this.#peer.sctp?.transport.iceTransport.getSelectedCandidatePair?.() ?? undefined;
   }
 
   close(waitMs: number = CLOSE_WAIT_MS): void {

@@ -170,6 +170,11 @@ class NodeRtcConnection implements RtcConnection {
     return this.#peer.getSelectedCandidatePair()?.remote.address;
   }
 
+  isTurned(): boolean {
+    const pair = this.#peer.getSelectedCandidatePair();
+    return pair?.local.type === "relay" || pair?.remote.type === "relay";
+  }
+
   close(waitMs: number = CLOSE_WAIT_MS): void {
     if (this.#over || this.#closing) return;
     this.#closing = true;

@@ -124,6 +124,10 @@ class SimRtcConnection implements RtcConnection {
     return this.#other?.owner.machine.address;
   }
 
+  isTurned(): boolean {
+    return false;
+  }
+
   close(): void {
     if (this.#isClosing || this.#isOver) return;
     this.#isClosing = true;

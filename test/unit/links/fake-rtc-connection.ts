@@ -28,6 +28,9 @@ export class FakeRtcConnection implements RtcConnection {
     return this.#description;
   }
   remoteHost(): undefined {}
+  isTurned(): boolean {
+    return false;
+  }
   close(): void {}
   destroy(): void {
     this.isDestroyed = true;

@@ -90,6 +90,9 @@ export class FakeRtc implements RtcConnection {
   }
 
   remoteHost(): undefined {}
+  isTurned(): boolean {
+    return false;
+  }
 
   close(): void {
     this.ended ||= "closed";

@@ -19,6 +19,8 @@ export interface IceCandidate {
 export interface IceCandidates {
   readonly local: readonly IceCandidate[];
   readonly remote: readonly IceCandidate[];
+  /** Of the other side's, those that were not given to the agent. */
+  readonly untried?: readonly IceCandidate[];
 }
 
 /**
@@ -93,7 +95,7 @@ export function isSymmetric(candidates: readonly IceCandidate[]): boolean {
   return false;
 }
 
-function familyOf({ address }: IceCandidate): "IPv4" | "IPv6" {
+export function familyOf({ address }: IceCandidate): "IPv4" | "IPv6" {
   return address.includes(":") ? "IPv6" : "IPv4";
 }
 

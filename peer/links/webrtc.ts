@@ -6,7 +6,7 @@
 import { concatBytes, sha256, utf8 } from "../../shared/bytes.ts";
 import { PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../shared/limits.ts";
-import type { Clock, IceServer, Random, RtcConnection, RtcSignal, WebRtcHost } from "../runtime.ts";
+import type { Clock, IceServer, Random, RtcConnection, WebRtcHost } from "../runtime.ts";
 import { BaseLink } from "./base-link.ts";
 import { candidatesOf, type IceCandidate, type IceCandidates } from "./candidates.ts";
 import { CheckedAddresses } from "./checked-addresses.ts";
@@ -71,13 +71,13 @@ export function negotiateWebRtc(options: NegotiationOptions): WebRtcNegotiation 
   const { host, role, iceServers, clock, signal } = options;
   let accepted = 0;
   const checked = new CheckedAddresses();
-  const [local, remote]: [IceCandidate[], IceCandidate[]] = [[], []];
+  const [local, remote, untried]: [IceCandidate[], IceCandidate[], IceCandidate[]] = [[], [], []];
   const batches = new SignalBatches(clock, (batch) => options.send(batch));
   const connection = host.open({
     role,
     iceServers,
     onSignal: (each) => {
-      note(local, each);
+      note(local, candidatesOf(each));
       batches.add(each);
     },
     onGathered: () => batches.gathered(),
@@ -120,7 +120,7 @@ export function negotiateWebRtc(options: NegotiationOptions): WebRtcNegotiation 
   });
   return {
     link,
-    candidates: { local, remote },
+    candidates: { local, remote, untried },
     accept(batch) {
       const signals = signalsOf(batch);
       for (const each of signals)
@@ -128,16 +128,17 @@ export function negotiateWebRtc(options: NegotiationOptions): WebRtcNegotiation 
       for (const each of signals) {
         accepted += 1;
         if (accepted > SIGNALS_MAX) return;
-        note(remote, each);
-        if (each.kind !== "candidate" || candidatesOf(each).some((one) => checked.admits(one)))
-          connection.accept(each);
+        const named = candidatesOf(each);
+        note(remote, named);
+        if (each.kind !== "candidate" || named.some((one) => checked.admits(one))) connection.accept(each);
+        else note(untried, named);
       }
     },
   };
 }
 
-function note(known: IceCandidate[], signal: RtcSignal): void {
-  known.push(...candidatesOf(signal).slice(0, CANDIDATES_MAX - known.length));
+function note(known: IceCandidate[], candidates: readonly IceCandidate[]): void {
+  known.push(...candidates.slice(0, CANDIDATES_MAX - known.length));
 }
 
 async function webrtcLink(connection: RtcConnection): Promise<Link> {

@@ -10,10 +10,13 @@ import type { PeerOptions } from "../options.ts";
 import { Peer } from "../peer.ts";
 import type { DiagnosisHost } from "./host.ts";
 import { FORGETFUL } from "./edge-checks.ts";
+import { isAt, type CandidatePair, candidatePairs, isHidden } from "./candidate-pairs.ts";
 import { type Check, check, reasonOf, type VerdictCode } from "./finding.ts";
 
 /** A path that can be direct is, or has been explained, by then: a negotiation takes 10 s. */
 const SETTLE_TIMEOUT_MS = 14_000;
+/** Pairs of candidates shown. */
+const PAIRS_MAX = 24;
 /** Attempts shown; past that the oldest are forgotten. */
 const ATTEMPTS_MAX = 32;
 
@@ -170,12 +173,13 @@ function candidateChecks(attempts: readonly PathAttempt[]): Check[] {
   const last = negotiations.findLast(({ failure }) => failure === undefined) ?? negotiations.at(-1);
   if (last === undefined) return [check("path: webrtc", null, "nothing was negotiated")];
   const { failure, candidates, description } = last;
-  return KINDS.map(({ kind, name, without }) => {
+  const [, place] = /^webrtc \w+ (\S+)$/.exec(description) ?? [];
+  const chosen = candidates.remote.find((each) => isAt(each, place))?.kind ?? chosenKind(description);
+  const kinds = KINDS.map(({ kind, name, without }) => {
     const list = (side: readonly IceCandidate[]): string =>
       side.flatMap((each) => (each.kind === kind ? [placeOf(each)] : [])).join(", ") || "none";
     const [here, there] = [list(candidates.local), list(candidates.remote)];
     if (here === "none" && there === "none") return check(name, null, without);
-    const chosen = chosenKind(description);
     const isChosen = failure === undefined && chosen === kind;
     const other = chosen === undefined ? "one of all these connected" : "another was better";
     const outcome = isChosen ? "connected" : (failure ?? other);
@@ -185,17 +189,25 @@ function candidateChecks(attempts: readonly PathAttempt[]): Check[] {
       `here ${here}; there ${there}: ${outcome}`,
     );
   });
+  const pairs = candidatePairs({ failure, candidates, chosen: place });
+  return [...kinds, ...pairChecks(pairs, failure !== undefined)];
 }
 
-/** Browsers hide their own addresses behind names of no meaning. */
-function placeOf({ address, port }: IceCandidate): string {
-  return `${address.endsWith(".local") ? "a hidden address" : address} port ${port}`;
+function pairChecks(pairs: readonly CandidatePair[], hasFailed: boolean): Check[] {
+  if (pairs.length === 0) return [check("pairs", null, "no candidate here fits one there")];
+  const checks = pairs.slice(0, PAIRS_MAX).map(({ here, there, isConnected, outcome }, index) => {
+    const detail = `${here.kind} ${placeOf(here)} to ${there.kind} ${placeOf(there)}: ${outcome}`;
+    return check(`pair ${index + 1}`, isConnected || (hasFailed ? false : null), detail);
+  });
+  const more = pairs.length - PAIRS_MAX;
+  return more > 0 ? [...checks, check("pairs", null, `and ${more} more like them`)] : checks;
 }
 
-/**
- * Undefined where the host does not tell. A peer-reflexive address is one that STUN would have shown too, had the other side been
- * asked.
- */
+function placeOf(candidate: IceCandidate): string {
+  return `${isHidden(candidate) ? "a hidden address" : candidate.address} port ${candidate.port}`;
+}
+
+/** Undefined where the host does not tell. A peer-reflexive address that was not offered is one that STUN would have shown, had it been asked. */
 function chosenKind(description: string): string | undefined {
   const kind = /^webrtc (\w+)/.exec(description)?.[1];
   return kind === "prflx" ? "srflx" : kind;

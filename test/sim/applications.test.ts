@@ -158,6 +158,26 @@ test("a private network lets in who was invited, until the owner bans it", async
   });
 });
 
+test("bans that are made at once are all in force", async () => {
+  await simulate({ seed: 11 }, async (network) => {
+    const own = network.networks("owner");
+    const name = await own.create();
+    const owner = await network.open("owner", { network: name });
+    const guests: string[] = [];
+    for (const guest of ["one", "two", "three"]) {
+      const { url } = await own.invite(name, { uses: 1 });
+      const peer = await network.open(guest, { invite: url, nat: "easy" });
+      guests.push(peer.id);
+      await owner.connect(peer.id);
+    }
+    const receipts = await Promise.all(guests.map((id) => owner.membership.ban(id)));
+    expect(receipts.map(({ number }) => number)).toEqual([1, 2, 3]);
+    expect(owner.membership.banned).toEqual(guests.toSorted());
+    await network.sleep(5_000);
+    expect(owner.sessions()).toEqual([]);
+  });
+});
+
 test("an application that asks its host for the time gets the simulated one", async () => {
   const before = { setTimeout, Date };
   const ticks = await simulate({ seed: 7, globalTimers: true }, async () => {

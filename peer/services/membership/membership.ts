@@ -33,6 +33,8 @@ export class Membership implements AnyMembership {
   readonly #options: MembershipOptions;
   readonly #lists: BanLists | undefined;
   #keeping: Promise<void> | undefined;
+  /** Changes of the list are made one after the other: two that begin with the same one would have the same number, and one of them be nothing new. */
+  #changing: Promise<unknown> = Promise.resolve();
 
   constructor(options: MembershipOptions) {
     this.#options = options;
@@ -116,9 +118,20 @@ export class Membership implements AnyMembership {
   }
 
   async #change(edit: (keys: Set<PeerId>) => void, signal?: AbortSignal): Promise<BanReceipt> {
-    const { authority, network, keys: store, host } = this.#options;
+    const { host } = this.#options;
     const lists = this.#lists;
     if (lists === undefined || !this.isOwner) throw notOwner();
+    const changing = this.#changing.then(() => this.#write(lists, edit));
+    this.#changing = changing.catch(() => {}); // told to whom it concerns
+    const number = await changing;
+    const within = signal ?? new AbortController().signal;
+    await host.isLinked(within);
+    return { number, ...(await lists.spread(within)) };
+  }
+
+  /** @returns the number of the new list, which is in force here */
+  async #write(lists: BanLists, edit: (keys: Set<PeerId>) => void): Promise<number> {
+    const { authority, network, keys: store } = this.#options;
     // Another process of the owner may have written a later list.
     const kept = await store.bans(network);
     if (kept !== undefined) await lists.adopt(kept);
@@ -132,9 +145,6 @@ export class Membership implements AnyMembership {
     }
     const list: BanList = { network, number: lists.list.number + 1, keys };
     const body = encodeBans(list);
-    await lists.adopt(encodeSignedBans(body, await authority.key.sign(bansClaim(body))));
-    const within = signal ?? new AbortController().signal;
-    await host.isLinked(within);
-    return { number: list.number, ...(await lists.spread(within)) };
+    return lists.adopt(encodeSignedBans(body, await authority.key.sign(bansClaim(body))));
   }
 }

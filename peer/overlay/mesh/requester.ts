@@ -236,6 +236,8 @@ export class Requester {
 
   /** Somebody says that nobody has the key. Others are asked at once, and believed when they agree. */
   #denied(request: OwnRequest, mid: number): void {
+    // Said again it is nothing new: or one reply would send two copies, as often as somebody likes.
+    if (request.denied.has(mid)) return;
     request.denied.add(mid);
     if (request.denied.size === 1) for (let i = 0; i < COPIES_AFTER_DENIAL; i++) this.#launch(request, false);
     if (request.denied.size < request.copies.size || request.over) return;

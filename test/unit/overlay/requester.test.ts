@@ -168,3 +168,11 @@ test("requests for one thing go apart, by the first step and by the second, but 
   ask();
   expect(sent.at(-1)?.dead).toEqual([]);
 });
+
+test("a denial that is repeated sends nothing more", () => {
+  const { sent, ask, answer } = scripted();
+  const { answers } = ask();
+  for (let i = 0; i < 300; i++) answer(0, false);
+  expect(sent).toHaveLength(3);
+  expect(answers).toEqual([]);
+});

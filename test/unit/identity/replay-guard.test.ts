@@ -1,6 +1,6 @@
 /** Nothing passes twice, not even by a flood or a clock that is set back. */
 import { expect, test } from "vitest";
-import { REPLAY_REMEMBERED_MAX, ReplayGuard } from "../../../peer/identity/replay-guard.ts";
+import { REPLAY_AHEAD_MS, REPLAY_REMEMBERED_MAX, ReplayGuard } from "../../../peer/identity/replay-guard.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { CLOCK_SKEW_MS_MAX } from "../../../shared/limits.ts";
 
@@ -35,7 +35,8 @@ test("freshness ends at the allowed skew exactly, on both sides", () => {
 test("a flood forgets the oldest, which is stale then and not new again", () => {
   const guard = new ReplayGuard();
   expect(take(guard, "early", NOW_MS - 1000)).toBe("taken");
-  for (let i = 0; i < REPLAY_REMEMBERED_MAX; i++) expect(take(guard, `flood ${i}`, NOW_MS + i)).toBe("taken");
+  for (let i = 0; i < REPLAY_REMEMBERED_MAX; i++)
+    expect(take(guard, `flood ${i}`, NOW_MS + i / 4)).toBe("taken");
   expect(guard.remembered).toBe(REPLAY_REMEMBERED_MAX);
   expect(take(guard, "early", NOW_MS - 1000)).toBe("signal/stale");
   expect(take(guard, "flood 0", NOW_MS)).toBe("signal/replayed");
@@ -50,4 +51,19 @@ test("what is past its freshness makes room first, and stays stale when the cloc
   expect(take(guard, "new", laterMs, laterMs)).toBe("taken");
   expect(guard.remembered).toBe(1);
   expect(take(guard, "old 0", NOW_MS, NOW_MS)).toBe("signal/stale");
+});
+
+test("a flood that is dated ahead keeps out what is dated ahead, and nothing else; none of it passes twice", () => {
+  const guard = new ReplayGuard();
+  const aheadMs = NOW_MS + CLOCK_SKEW_MS_MAX - 1_000;
+  for (let i = 0; i < REPLAY_REMEMBERED_MAX; i++)
+    expect(take(guard, `flood ${i}`, aheadMs + (i % 1_000))).toBe("taken");
+  expect(take(guard, "honest", NOW_MS)).toBe("taken");
+  expect(take(guard, "a little ahead", NOW_MS + REPLAY_AHEAD_MS)).toBe("taken");
+  expect(take(guard, "far ahead", NOW_MS + REPLAY_AHEAD_MS + 1)).toBe("signal/stale");
+  const laterMs = NOW_MS + CLOCK_SKEW_MS_MAX;
+  for (let i = 0; i < REPLAY_REMEMBERED_MAX; i++) take(guard, `now ${i}`, laterMs, laterMs);
+  expect(take(guard, "flood 0", aheadMs, laterMs)).toBe("signal/replayed");
+  const pastMs = aheadMs + CLOCK_SKEW_MS_MAX + 1_001;
+  expect(take(guard, "far ahead again", pastMs + CLOCK_SKEW_MS_MAX, pastMs)).toBe("taken");
 });

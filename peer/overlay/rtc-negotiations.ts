@@ -12,7 +12,7 @@ import type { Mapping } from "./nat-probe.ts";
 import { negotiateWebRtc, type WebRtcNegotiation, withFreshConnections } from "../links/webrtc.ts";
 import type { IceServer, Runtime, WebRtcHost } from "../runtime.ts";
 
-/** Negotiations under way at once, own and others'; a stranger's past that are refused. */
+/** Negotiations under way at once that this side began, and as many that others did; past either more are refused. */
 const NEGOTIATIONS_MAX = 64;
 /** Of one other peer: its old and its new attempt. */
 const NEGOTIATIONS_PER_PEER_MAX = 4;
@@ -44,8 +44,11 @@ export interface RtcNegotiationsOptions {
   mapping(): Promise<Mapping>;
 }
 
+type Role = "offerer" | "answerer";
+
 interface Running {
   readonly peerId: PeerId;
+  readonly role: Role;
   readonly negotiation: Promise<WebRtcNegotiation>;
   readonly stop: AbortController;
   /** The other side has said something. */
@@ -69,7 +72,7 @@ export class RtcNegotiations {
    * @throws PeerloomError `link/timeout`, `link/failed`, `link/too-many`, `aborted`
    */
   async offer(peerId: PeerId, send: SendSignal, signal: AbortSignal): Promise<Link> {
-    if (this.#running.size >= NEGOTIATIONS_MAX) {
+    if (this.#count("offerer") >= NEGOTIATIONS_MAX) {
       throw new PeerloomError("link/too-many", "Too many WebRTC connections are being negotiated.");
     }
     const { runtime } = this.#options;
@@ -124,7 +127,7 @@ export class RtcNegotiations {
 
   async #run(
     peerId: PeerId,
-    role: "offerer" | "answerer",
+    role: Role,
     connectionId: Uint8Array,
     send: SendSignal,
     signal: AbortSignal | undefined,
@@ -144,7 +147,7 @@ export class RtcNegotiations {
         send: (rtc) => send({ kind: "rtc", connectionId, signal: rtc }),
       }),
     );
-    const running: Running = { peerId, negotiation, stop, isAnswered: false };
+    const running: Running = { peerId, role, negotiation, stop, isAnswered: false };
     this.#running.set(key, running);
     if (first !== undefined) this.#pass(running, first);
     try {
@@ -203,6 +206,12 @@ export class RtcNegotiations {
   #hasRoomFor(from: PeerId): boolean {
     let own = 0;
     for (const { peerId } of this.#running.values()) if (peerId === from) own += 1;
-    return own < NEGOTIATIONS_PER_PEER_MAX && this.#running.size < NEGOTIATIONS_MAX;
+    return own < NEGOTIATIONS_PER_PEER_MAX && this.#count("answerer") < NEGOTIATIONS_MAX;
+  }
+
+  #count(role: Role): number {
+    let count = 0;
+    for (const one of this.#running.values()) if (one.role === role) count += 1;
+    return count;
   }
 }

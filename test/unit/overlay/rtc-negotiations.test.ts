@@ -111,3 +111,20 @@ test("one that opens has no failure", async () => {
   expect(await clock.runUntil(end)).toBe("open");
   expect(outcomes).toEqual([undefined]);
 });
+
+test("strangers' offers do not take the place of our own", async () => {
+  const { rtc, clock } = await negotiate([SEEN_THERE]);
+  const refused: string[] = [];
+  for (let i = 0; i < 80; i++) {
+    const stranger = requirePeerId(
+      `${"c".repeat(49)}${"abcdefghij"[i % 10]}${"abcdefghij"[Math.floor(i / 10)]}a`,
+    );
+    const id = Uint8Array.of(9, 9, 9, 9, 9, 9, 9, i);
+    rtc.receive(stranger, id, { kind: "offer", sdp: "v=0\r\n" }, () => {});
+  }
+  rtc
+    .offer(OTHER, () => {}, new AbortController().signal)
+    .catch((error: unknown) => refused.push(error instanceof PeerloomError ? error.code : String(error)));
+  await clock.advance(100);
+  expect(refused).toEqual([]);
+});

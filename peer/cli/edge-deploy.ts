@@ -1,5 +1,5 @@
 /**
- * `edge deploy`: puts the same Worker on one's own Cloudflare account. It settles name, networks and budget, by options or by asking, writes
+ * `edge deploy`: puts the same Worker on one's own Cloudflare account. It settles name, networks, plan and budget, by options or by asking, writes
  * them into wrangler.toml, and has `wrangler deploy` do the rest, which asks for the login; what follows `--` goes to wrangler as it is. The edge
  * gets an admin token with it, and the operator the link by which the edge's page `/admin` opens.
  */
@@ -11,13 +11,15 @@ import { ADMIN_TOKEN_VARIABLE, adminToken, adminUrl } from "./admin-token.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { dataFolderPath } from "./data-folder.ts";
 import { edgeFolder } from "./edge-folder.ts";
-import { type EdgeSettings, readSettings, writeSettings } from "./edge-settings.ts";
+import { type EdgeSettings, type Plan, readSettings, writeSettings } from "./edge-settings.ts";
 import { isCheckout, packageRoot } from "./package-info.ts";
 import { runWrangler } from "./wrangler.ts";
 
 /** Cloudflare's rule for a Worker's name. */
 const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const UNITS_MAX = 1_000_000_000_000;
+/** Below this no allowance of Cloudflare's free plan ends first: 100,000 requests to objects a day, or as many to the Worker at two units each. */
+const FREE_PLAN_UNITS = 100_000;
 /** Of wrangler. */
 const SECRETS_OPTION = "--secrets-file";
 
@@ -30,6 +32,11 @@ export const edgeDeploy: Command = {
   options: {
     name: { type: "string", value: "NAME", help: "the Worker's name; default: peerloom-edge" },
     networks: { type: "string", value: "all|private", help: "which networks it serves; default: all" },
+    plan: {
+      type: "string",
+      value: "free|paid",
+      help: "your plan at Cloudflare; default: as the edge has it, free",
+    },
     "daily-units": {
       type: "string",
       value: "N",
@@ -49,7 +56,8 @@ export const edgeDeploy: Command = {
     const settings = await settle(readSettings(toml), context);
     const written = writeSettings(toml, settings);
     const config = dryRun ? join(folder, `wrangler.dry-run-${process.pid}.toml`) : path;
-    const { name, vars } = readSettings(written);
+    const { name, plan, vars } = readSettings(written);
+    if (plan === "free" && !(Number(vars["BUDGET_UNITS"]) <= FREE_PLAN_UNITS)) output.note(FREE_PLAN_FIRST);
     // Whoever hands wrangler a file of secrets says all of them.
     const setsToken = !dryRun && !context.rest.some((word) => word.split("=", 1)[0] === SECRETS_OPTION);
     const tokenFile = join(kept, `admin-token.${name}`);
@@ -79,6 +87,8 @@ export const edgeDeploy: Command = {
   },
 };
 
+const FREE_PLAN_FIRST = `The free plan ends at 100,000 requests a day with errors, before this budget does. --daily-units ${FREE_PLAN_UNITS} stays below; --plan paid has no such end.`;
+
 /** What was typed, else what is answered, else what the file has. Only what was decided is written. */
 async function settle(current: EdgeSettings, context: CommandContext): Promise<EdgeSettings> {
   const { values, host, options, signal } = context;
@@ -97,11 +107,14 @@ async function settle(current: EdgeSettings, context: CommandContext): Promise<E
   const networks = await decide("networks", "Which networks may use it, all or private?", NETWORKS);
   if (networks !== "all" && networks !== "private")
     throw usage(`--networks takes all or private, not "${networks}".`);
+  const plan = await decide("plan", "Your plan at Cloudflare, free or paid?", current.plan);
+  if (!isPlan(plan)) throw usage(`--plan takes free or paid, not "${plan}".`);
   const units = await decide("daily-units", "Budget: units a day ($0.15 a million)?", BUDGET_UNITS);
   if (units !== "" && !(/^\d{1,13}$/.test(units) && Number(units) >= 1 && Number(units) <= UNITS_MAX))
     throw usage(`--daily-units takes a whole number from 1 to ${UNITS_MAX}, not "${units}".`);
   return {
     name,
+    plan,
     vars: {
       ...(networks === NETWORKS ? {} : { NETWORKS: networks }),
       ...(units === BUDGET_UNITS ? {} : { BUDGET_UNITS: units }),
@@ -114,6 +127,10 @@ export function nextStep(url: string, networks: string | undefined): string {
   return networks === "private"
     ? `It serves private networks only. Make one: peerloom network create   Let people in: peerloom invite --edge ${url}`
     : `Use it with: peerloom up --edge ${url}`;
+}
+
+function isPlan(text: string): text is Plan {
+  return text === "free" || text === "paid";
 }
 
 function usage(message: string): PeerloomError {

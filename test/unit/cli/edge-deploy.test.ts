@@ -13,6 +13,7 @@ describe("wrong settings are refused before anything is built", () => {
     ["--name My_Edge", "no name of a Worker"],
     ["--name=-x", "no name of a Worker"],
     ["--networks some", "all or private"],
+    ["--plan gold", "free or paid"],
     ["--daily-units many", "whole number"],
     ["--daily-units 0", "whole number"],
   ])("%s", async (words, why) => {
@@ -38,6 +39,40 @@ describe("wrong settings are refused before anything is built", () => {
     expect(running.stderr.text).toContain('not "nobody"');
   });
 });
+
+describe("the free plan", () => {
+  const deploy = async (...words: string[]): Promise<{ config: string; stderr: string }> => {
+    const data = await temporaryFolder();
+    const [program, seen] = [join(data, "stand-in.mjs"), join(data, "seen.toml")];
+    await writeFile(program, COPY_CONFIGURATION);
+    const running = start(["edge", "deploy", "--dry-run", ...words], {
+      data,
+      environment: { SEEN: seen },
+      wranglerPath: () => program,
+    });
+    expect(await running.exitCode).toBe(0);
+    return { config: await readFile(seen, "utf8"), stderr: running.stderr.text };
+  };
+
+  test("is what is deployed for by default, and told to end before the budget does", async () => {
+    const { config, stderr } = await deploy();
+    expect(readSettings(config).plan).toBe("free");
+    expect(stderr).toContain("100,000 requests a day");
+    expect((await deploy("--daily-units", "100000")).stderr).not.toContain("100,000");
+  });
+
+  test("is left by saying so", async () => {
+    const { config, stderr } = await deploy("--plan", "paid");
+    expect(config).toMatch(/^\[limits\]\ncpu_ms = 1000$/m);
+    expect(stderr).not.toContain("100,000");
+  });
+});
+
+/** Keeps the configuration that it was to deploy. */
+const COPY_CONFIGURATION = `
+import { copyFileSync } from "node:fs";
+copyFileSync(process.argv[process.argv.indexOf("--config") + 1], process.env.SEEN);
+`;
 
 /** Writes down how it was called and what it was handed, and reports an address. */
 const STAND_IN = `
@@ -147,7 +182,7 @@ test("an edge of private networks only says how one comes to one", () => {
 
 describe("an installed package's folder", () => {
   const shippedToml = (tag: string): string =>
-    `# ${tag}\nname = "peerloom-edge"\nmain = "worker.js"\n\n[vars]\n# NETWORKS = "all" # who\nSTUN_URLS = "stun:a"\n`;
+    `# ${tag}\nname = "peerloom-edge"\nmain = "worker.js"\n\n# [limits]\n# cpu_ms = 1000\n\n[vars]\n# NETWORKS = "all" # who\nSTUN_URLS = "stun:a"\n`;
 
   async function dist(tag: string): Promise<string> {
     const folder = await temporaryFolder();
@@ -167,7 +202,7 @@ describe("an installed package's folder", () => {
 
     await edgeFolder(folder, note, first);
     expect(await readFile(path, "utf8")).toBe(shippedToml("one"));
-    const settings = { name: "mine", vars: { NETWORKS: "private" } };
+    const settings = { name: "mine", plan: "paid", vars: { NETWORKS: "private" } } as const;
     const own = `${writeSettings(await readFile(path, "utf8"), settings)}# my own remark\n`;
     await writeFile(path, own);
 
@@ -177,7 +212,8 @@ describe("an installed package's folder", () => {
     await edgeFolder(folder, note, second);
     const taken = await readFile(path, "utf8");
     expect(taken).toContain("# two");
-    expect(readSettings(taken)).toEqual({ name: "mine", vars: { NETWORKS: "private", STUN_URLS: "stun:a" } });
+    const vars = { NETWORKS: "private", STUN_URLS: "stun:a" };
+    expect(readSettings(taken)).toEqual({ name: "mine", plan: "paid", vars });
     expect(await readFile(join(folder, "wrangler.before.toml"), "utf8")).toBe(own);
     expect(notes).toHaveLength(1);
     expect(await readdir(join(folder, "web"))).toEqual(["two.js"]);

@@ -30,6 +30,45 @@ test("the shipped file: name and variables change in their places, every comment
   expect(writeSettings(written, { name: "my-edge", vars })).toBe(written);
 });
 
+/** What Cloudflare takes on the free plan; `--dry-run` does not know, and only a deploy would tell. */
+const FREE_TABLES = [
+  "assets",
+  "build",
+  "durable_objects.bindings",
+  "migrations",
+  "observability",
+  "ratelimits",
+  "vars",
+];
+const FREE_KEYS = [
+  "name",
+  "main",
+  "compatibility_date",
+  "compatibility_flags",
+  "workers_dev",
+  "send_metrics",
+];
+
+test("the shipped file has nothing in force that needs the paid plan", () => {
+  const tables = [...shipped.matchAll(/^\[\[?([\w.]+)\]\]?/gm)].map(([, name]) => name);
+  expect(new Set(tables)).toEqual(new Set(FREE_TABLES));
+  const top = shipped.slice(0, shipped.search(/^\[/m));
+  expect([...top.matchAll(/^(\w+) = /gm)].map(([, key]) => key)).toEqual(FREE_KEYS);
+  expect(shipped).not.toMatch(/^new_classes/m); // objects without SQLite
+  expect(readSettings(shipped).plan).toBe("free");
+});
+
+test("the plan puts the limits in force and takes them out again, and says nothing of the rest", () => {
+  const paid = writeSettings(shipped, { name: "peerloom-edge", plan: "paid", vars: {} });
+  expect(difference(shipped, paid)).toEqual({
+    gone: ["# [limits]", "# cpu_ms = 1000"],
+    come: ["[limits]", "cpu_ms = 1000"],
+  });
+  expect(readSettings(paid).plan).toBe("paid");
+  expect(writeSettings(paid, { name: "peerloom-edge", vars: {} })).toBe(paid);
+  expect(writeSettings(paid, { name: "peerloom-edge", plan: "free", vars: {} })).toBe(shipped);
+});
+
 test("a variable of another table of the same name is not touched", () => {
   const toml = 'name = "a"\n[other]\nX = "1"\n[vars]\nX = "2" # why\n[[more]]\nname = "b"\nX = "3"\n';
   expect(writeSettings(toml, { name: "c", vars: { X: "9" } })).toBe(

@@ -111,6 +111,8 @@ export class Admission {
       this.#core.putOut(socket, kept);
       return;
     }
+    const back = hearsBudget ? await this.#returnPass(join.id, network) : "";
+    if (members.state(socket) === undefined) return;
     this.#core.retire(join.id);
     const known = members.beacons();
     const beacons = pickBeacons(known.length >= BEACONS_MAX ? known : members.all(), key, randomUnit);
@@ -139,7 +141,8 @@ export class Admission {
     const list = pass && book.signed;
     if (list !== undefined) this.#core.send(socket, { kind: "bans", list });
     this.#core.counted(joined, "joins");
-    if (hearsBudget) await this.#tellBudget(socket, joined);
+    // With `joined`, not after it: what the peer asks for first it asks for with its pass.
+    if (hearsBudget) this.#tellBudget(socket, back);
     if (others.any) await others.retire(network, shard, join.id);
   }
 
@@ -159,13 +162,16 @@ export class Admission {
     return env.RENDEZVOUS.getByName(rendezvousName(network, 0)).useInvites(pass.counted, joining);
   }
 
-  /** The pass lets this member in again while newcomers are refused. */
-  async #tellBudget(socket: WebSocket, { id, network }: Joined): Promise<void> {
-    const { env, meter } = this.#core;
+  /** Lets this member in again while newcomers are refused, and shows that it is in. */
+  async #returnPass(member: PeerId, network: NetworkName): Promise<string> {
+    return mintReturnPass(member, network, Date.now() + RETURN_PASS_TTL_MS, await ticketKey(this.#core.env));
+  }
+
+  #tellBudget(socket: WebSocket, pass: string): void {
+    const { meter } = this.#core;
     const nowMs = Date.now();
-    const pass = await mintReturnPass(id, network, nowMs + RETURN_PASS_TTL_MS, await ticketKey(env));
-    const stage = meter.stage(nowMs);
-    this.#core.send(socket, { kind: "budget", stage, leftMs: meter.leftMs(nowMs), pass });
+    const [stage, leftMs] = [meter.stage(nowMs), meter.leftMs(nowMs)];
+    this.#core.send(socket, { kind: "budget", stage, leftMs, pass });
   }
 }
 

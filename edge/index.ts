@@ -14,7 +14,7 @@ import { ticketKey } from "./edge-keys.ts";
 import type { Env } from "./env.ts";
 import { health } from "./health.ts";
 import { CORS_HEADERS, errorResponse } from "./http-errors.ts";
-import { iceServers, TURN_TTL_SECONDS } from "./ice.ts";
+import { ice } from "./ice-routes.ts";
 import { logFailure } from "./log.ts";
 import { prometheusText } from "./metrics.ts";
 import { peerjs } from "./peerjs-routes.ts";
@@ -34,9 +34,6 @@ export { RelayChannel } from "./relay-channel.ts";
 export { Rendezvous } from "./rendezvous.ts";
 export { SearchIndex } from "./search-index.ts";
 export { EdgeTally } from "./tally.ts";
-
-/** Seconds that peers may keep ICE servers without TURN credentials. */
-const ICE_KEEP_SECONDS = 3_600;
 
 const app: Hono<{ Bindings: Env }> = new Hono();
 
@@ -60,18 +57,6 @@ app.get("/metrics", async ({ env, req }) => {
     "cache-control": "no-store",
   };
   return new Response(prometheusText(totals, refusals()), { headers });
-});
-
-app.get("/v1/ice", async ({ env, req }) => {
-  countServed();
-  if (!(await isAllowed(env, "ice", req.raw)))
-    return refuse("edge/rate-limited", "Too many requests from this address. Keep the answer.");
-  const servers = await iceServers(env, { nowMs: Date.now(), fetch: (url, init) => fetch(url, init) });
-  const ttlSeconds = servers.some(({ credential }) => credential !== undefined)
-    ? TURN_TTL_SECONDS / 2
-    : ICE_KEEP_SECONDS;
-  const headers = { ...CORS_HEADERS, "cache-control": `private, max-age=${ttlSeconds}` };
-  return Response.json({ iceServers: servers, ttlSeconds }, { headers });
 });
 
 app.get("/v1/net/:network/join", async ({ env, req }) => {
@@ -130,6 +115,7 @@ app.get("/v1/relay/:channel", async ({ env, req }) => {
 });
 
 app.route("/", cost);
+app.route("/", ice);
 app.route("/", peerjs);
 app.route("/", search);
 app.route("/", admin);

@@ -194,7 +194,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       this.#introducer = new Introducer({ runtime, identity, network, rendezvous: this.#rendezvous });
     }
     if (runtime.webrtc !== undefined && options.webrtc && policy !== "relay") {
-      const fromEdge = edge === undefined ? undefined : new IceServers(runtime, edge);
+      const fromEdge = edge === undefined ? undefined : new IceServers(runtime, edge, this.#rendezvous);
       const iceServers = async (): Promise<readonly IceServer[]> =>
         options.iceServers ?? (await fromEdge?.get()) ?? [];
       this.#rtc = new RtcNegotiations({

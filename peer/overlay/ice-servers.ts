@@ -5,31 +5,45 @@
 import type { IceServer, Runtime } from "../runtime.ts";
 
 const FETCH_TIMEOUT_MS = 3_000;
-/** TURN credentials live for hours; half a short one is still this long. */
+/** TURN credentials live for an hour. */
 const KEEP_MS = 600_000;
 const SERVERS_MAX = 8;
 const URLS_MAX = 8;
 const RESPONSE_CHARACTERS_MAX = 16_384;
 
+/** Who asks: an edge gives TURN to its members alone. */
+export interface IceMember {
+  readonly network: string;
+  /** What the edge gave when it let this peer in last; "" before. */
+  readonly back: string;
+  /** What shows it, as a query. */
+  proof(): Promise<string>;
+}
+
 export class IceServers {
   readonly #runtime: Runtime;
   readonly #edge: string;
-  #known: { readonly servers: Promise<readonly IceServer[]>; readonly untilMs: number } | undefined;
+  readonly #member: IceMember | undefined;
+  #known:
+    | { readonly servers: Promise<readonly IceServer[]>; readonly untilMs: number; readonly back: string }
+    | undefined;
 
-  constructor(runtime: Runtime, edge: string) {
+  constructor(runtime: Runtime, edge: string, member?: IceMember) {
     this.#runtime = runtime;
     this.#edge = edge;
+    this.#member = member;
   }
 
   get(): Promise<readonly IceServer[]> {
     const nowMs = this.#runtime.clock.monotonicMs();
-    if (this.#known === undefined || this.#known.untilMs < nowMs) {
+    const back = this.#member?.back ?? "";
+    if (this.#known === undefined || this.#known.untilMs < nowMs || this.#known.back !== back) {
       const servers = this.#fetch().catch((error: unknown) => {
         this.#runtime.log.debug("no ice servers", { error: String(error) });
         this.#known = undefined;
         return [];
       });
-      this.#known = { servers, untilMs: nowMs + KEEP_MS };
+      this.#known = { servers, untilMs: nowMs + KEEP_MS, back };
     }
     return this.#known.servers;
   }
@@ -38,7 +52,8 @@ export class IceServers {
     const stop = new AbortController();
     const timer = this.#runtime.clock.setTimer(FETCH_TIMEOUT_MS, () => stop.abort());
     try {
-      const response = await fetch(new URL("/v1/ice", this.#edge), { signal: stop.signal });
+      const query = this.#member && `?network=${this.#member.network}&${await this.#member.proof()}`;
+      const response = await fetch(new URL(`/v1/ice${query ?? ""}`, this.#edge), { signal: stop.signal });
       const text = await response.text();
       if (!response.ok || text.length > RESPONSE_CHARACTERS_MAX) return [];
       return parseIceServers(JSON.parse(text));

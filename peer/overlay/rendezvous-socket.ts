@@ -13,7 +13,6 @@ import {
   joinClaim,
   type ToRendezvous,
 } from "../../shared/messages.ts";
-import { PASS_QUERY } from "../../shared/pass.ts";
 import { commonVersion, VERSION_QUERY } from "../../shared/wire-version.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { MessageSocket, Runtime, Timer } from "../runtime.ts";
@@ -38,10 +37,8 @@ export interface RendezvousSocketOptions {
   /** The edge's origin as it is dialled. */
   readonly origin: string;
   readonly beacon: boolean;
-  /** What the edge gave when it last let this peer in, or "". */
-  readonly back: string;
-  /** Of a private network: what this edge is shown. */
-  readonly pass?: ((origin: string) => Promise<string>) | undefined;
+  /** What this edge is shown, as a query. */
+  proof(): Promise<string>;
   addresses(): readonly string[];
   /** How far the edge has withdrawn; also before the join. */
   onBudget(budget: BudgetMessage): void;
@@ -108,12 +105,14 @@ export class RendezvousSocket {
 
   async #dial(): Promise<void> {
     if (this.#phase !== "dialling") return;
-    const { runtime, network, origin, pass, back } = this.#options;
-    let url = `${origin.replace(/^http/, "ws")}/v1/net/${network}/join?${VERSION_QUERY}=${WIRE_VERSION}&back=${back}`;
+    const { runtime, network, origin } = this.#options;
+    const url = `${origin.replace(/^http/, "ws")}/v1/net/${network}/join?${VERSION_QUERY}=${WIRE_VERSION}`;
     let socket: MessageSocket;
     try {
-      if (pass !== undefined) url += `&${PASS_QUERY}=${await pass(origin)}`;
-      socket = await runtime.websocket.connect(url, this.#dialling.signal);
+      socket = await runtime.websocket.connect(
+        `${url}&${await this.#options.proof()}`,
+        this.#dialling.signal,
+      );
     } catch (cause) {
       this.#end(isEdgeError(cause) ? cause : this.#unreachable("cannot be reached", cause));
       return;

@@ -7,6 +7,7 @@ import { isAtLeast, type Stage } from "../../shared/budget.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import type { ChannelId, NetworkName, PeerId } from "../../shared/ids.ts";
 import type { Contact, FromRendezvous } from "../../shared/messages.ts";
+import { PASS_QUERY } from "../../shared/pass.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Runtime } from "../runtime.ts";
 import { abortError, untilAborted } from "./abort.ts";
@@ -39,6 +40,9 @@ export interface RendezvousOptions {
 export class Rendezvous {
   /** Origin of the edge as it is dialled. */
   readonly edge: string;
+  readonly network: NetworkName;
+  /** Given by the edge at each join: lets this peer in again while newcomers are refused. "" before. */
+  back = "";
   readonly #options: RendezvousOptions;
   readonly #requests: RendezvousRequests;
   readonly #demand: DialOnDemand;
@@ -50,8 +54,6 @@ export class Rendezvous {
   #running: Promise<void> | undefined;
   /** Why the last socket ended, until the next one joins. */
   #lastError: PeerloomError | undefined;
-  /** Lets this peer in again while newcomers are refused. */
-  #back = "";
   /** How far the edge has withdrawn, and until when. */
   #budget: { readonly stage: Stage; readonly untilMs: number } = { stage: "open", untilMs: 0 };
   /** Told at the last join. */
@@ -81,6 +83,7 @@ export class Rendezvous {
       throw new PeerloomError("usage/invalid", "The edge is not a URL such as https://edge.example.");
     }
     this.edge = url.origin;
+    this.network = options.network;
     this.#requests = new RendezvousRequests(options.runtime.clock);
     this.#demand = new DialOnDemand(options.runtime);
   }
@@ -92,6 +95,12 @@ export class Rendezvous {
   /** How far the edge has withdrawn, as it said last. */
   get stage(): Stage {
     return this.#closedMs > 0 ? this.#budget.stage : "open";
+  }
+
+  /** What this peer shows its edge, as a query: what it was given when it was last let in, and in a private network that it is a member. */
+  async proof(): Promise<string> {
+    const { pass } = this.#options;
+    return `back=${this.back}${pass === undefined ? "" : `&${PASS_QUERY}=${await pass(this.edge)}`}`;
   }
 
   /** ms for which nothing has been asked or heard. */
@@ -272,20 +281,19 @@ export class Rendezvous {
   }
 
   #newSocket(): RendezvousSocket {
-    const { runtime, identity, network, pass, beacon = true } = this.#options;
+    const { runtime, identity, network, beacon = true } = this.#options;
     const socket = new RendezvousSocket({
       runtime,
       identity,
       network,
       origin: this.edge,
       beacon,
-      back: this.#back,
+      proof: () => this.proof(),
       onBudget: ({ stage, leftMs, pass: back }) => {
         this.#budget = { stage, untilMs: runtime.clock.monotonicMs() + leftMs };
-        if (back !== "") this.#back = back;
+        if (back !== "") this.back = back;
         if (stage !== "open") runtime.log.debug("edge withdraws", { edge: this.edge, stage });
       },
-      pass,
       addresses: () => this.#options.addresses(),
       onJoined: (welcome) => {
         const attempt = this.#state.phase === "joining" ? this.#state.attempt : 0;

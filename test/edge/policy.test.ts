@@ -10,8 +10,9 @@ import type { Member } from "../../edge/members.ts";
 import { passOf } from "../../edge/passes.ts";
 import { addressPrefix } from "../../edge/policy.ts";
 import { TokenBucket } from "../../edge/token-bucket.ts";
+import { type PeerId, peerIdFromKey } from "../../shared/ids.ts";
 import { BEACONS_MAX, JOIN_TIMEOUT_MS, WIRE_VERSION, WIRE_VERSION_OLDEST } from "../../shared/limits.ts";
-import { Ear, freshNetwork, ORIGIN, request, sleepRendezvous, TestPeer } from "./harness.ts";
+import { Ear, freshNetwork, makeIdentity, ORIGIN, request, sleepRendezvous, TestPeer } from "./harness.ts";
 
 describe("address prefixes", () => {
   const prefixes: Record<string, string | undefined> = {
@@ -105,6 +106,7 @@ describe("sockets that never join", () => {
 
 describe("ICE", () => {
   const vars = (some: Partial<Env>): Env => some as Env;
+  const ana = peerIdFromKey(new Uint8Array(32).fill(1));
   const noFetch = (): Promise<Response> => Promise.reject(new Error("nobody is asked"));
 
   test("coturn's credentials are HMAC-SHA1 of the user name, in base64", async () => {
@@ -121,19 +123,32 @@ describe("ICE", () => {
       TURN_URLS: "turn:c:3478",
       TURN_SECRET: "north",
     });
-    const servers = await iceServers(some, { nowMs: 1_000_000, fetch: noFetch });
+    const servers = await iceServers(some, { nowMs: 1_000_000, fetch: noFetch }, ana);
     expect(servers).toMatchObject([
       { urls: ["stun:a:3478", "stun:b:3478"] },
       {
         urls: ["turn:c:3478"],
-        username: "87400:peerloom",
+        username: expect.stringMatching(/^4600:[0-9a-f]{16}$/),
         credential: expect.stringMatching(/^[A-Za-z0-9+/]{27}=$/),
       },
     ]);
-    expect(await iceServers(vars({ TURN_URLS: "turn:c:3478" }), { nowMs: 0, fetch: noFetch })).toEqual([]);
+    const half = vars({ TURN_URLS: "turn:c:3478" });
+    expect(await iceServers(half, { nowMs: 0, fetch: noFetch }, ana)).toEqual([]);
   });
 
-  test("Cloudflare is asked once for half a lifetime, and port 53 is dropped", async () => {
+  test("coturn, which counts by name, sees each member under one of its own, and its id under none", async () => {
+    const some = vars({ TURN_URLS: "turn:c:3478", TURN_SECRET: "north" });
+    const userOf = async (member: PeerId): Promise<string> => {
+      const [server] = await iceServers(some, { nowMs: 0, fetch: noFetch }, member);
+      return server?.username ?? "";
+    };
+    const [bob, again] = [(await makeIdentity()).id, await userOf(ana)];
+    expect(await userOf(ana)).toBe(again);
+    expect(await userOf(bob)).not.toBe(again);
+    expect(again).not.toContain(ana.slice(0, 16));
+  });
+
+  test("Cloudflare is asked once in a quarter of a lifetime, and port 53 is dropped", async () => {
     const asked: { url: string; init: RequestInit }[] = [];
     const answer: { iceServers: IceServer[] } = {
       iceServers: [
@@ -154,17 +169,17 @@ describe("ICE", () => {
       { urls: ["stun:stun.cloudflare.com:3478"] },
       { urls: ["turns:turn.cloudflare.com:443?transport=tcp"], username: "u", credential: "c" },
     ];
-    expect(await iceServers(some, { nowMs: 0, fetch })).toEqual(expected);
-    expect(await iceServers(some, { nowMs: 43_000_000, fetch })).toEqual(expected);
+    expect(await iceServers(some, { nowMs: 0, fetch }, ana)).toEqual(expected);
+    expect(await iceServers(some, { nowMs: 899_000, fetch }, ana)).toEqual(expected);
     expect(asked.map(({ url }) => url)).toEqual([
       "https://rtc.live.cloudflare.com/v1/turn/keys/key-one/credentials/generate-ice-servers",
     ]);
     expect(asked[0]?.init).toMatchObject({
       method: "POST",
-      body: '{"ttl":86400}',
+      body: '{"ttl":3600}',
       headers: { authorization: "Bearer token" },
     });
-    await iceServers(some, { nowMs: 43_200_001, fetch });
+    await iceServers(some, { nowMs: 900_001, fetch }, ana);
     expect(asked).toHaveLength(2);
   });
 
@@ -176,7 +191,7 @@ describe("ICE", () => {
     };
     const some = vars({ STUN_URLS: "stun:a:3478", TURN_KEY_ID: "key-two", TURN_KEY_API_TOKEN: "token" });
     for (const nowMs of [0, 1_000, 31_000])
-      expect(await iceServers(some, { nowMs, fetch })).toEqual([{ urls: ["stun:a:3478"] }]);
+      expect(await iceServers(some, { nowMs, fetch }, ana)).toEqual([{ urls: ["stun:a:3478"] }]);
     expect(asked).toBe(2);
   });
 

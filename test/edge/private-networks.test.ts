@@ -4,8 +4,10 @@ import { listDurableObjectIds, runInDurableObject } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
 import { forgetBans } from "../../edge/ban-cache.ts";
 import { ticketKey } from "../../edge/edge-keys.ts";
+import { ice } from "../../edge/ice-routes.ts";
 import { NetworkBook } from "../../edge/network-book.ts";
 import { MEMBER_HEADER } from "../../edge/passes.ts";
+import { mintReturnPass } from "../../edge/return-pass.ts";
 import { mintTicket } from "../../edge/tickets.ts";
 import { bansClaim, encodeBans, encodeSignedBans } from "../../shared/bans.ts";
 import { toBase64Url, utf8 } from "../../shared/bytes.ts";
@@ -257,6 +259,49 @@ test("members meet, signal and relay; who may not relay is told, and goes on", a
   expect(await poor.expect("error")).toMatchObject({ request: 7, code: "network/not-allowed" });
   poor.send({ kind: "signal", request: 8, to: full.id, sealed: SEALED });
   expect(await full.expect("signal")).toMatchObject({ from: poor.id });
+});
+
+describe("TURN", () => {
+  const TURN = "turn:turn.example:3478";
+
+  /** What may pass no other door: the pass of an earlier join, together with what proves the membership now. */
+  async function isGivenTurn(network: NetworkName, who: PeerId, pass: string): Promise<boolean> {
+    const back = await mintReturnPass(who, network, Date.now() + 60_000, await ticketKey(env));
+    const query = new URLSearchParams({ network, back, pass }).toString();
+    const response = await ice.request(
+      `${ORIGIN}/v1/ice?${query}`,
+      {},
+      { ...env, TURN_URLS: TURN, TURN_SECRET: "north" },
+    );
+    return (await response.text()).includes(TURN);
+  }
+
+  test("goes to members that may relay, and to nobody else", async () => {
+    const net = await OwnedNetwork.make();
+    const { who: outsider, passes } = await stranger(net);
+    for (const pass of Object.values(passes))
+      expect(await isGivenTurn(net.network, outsider.id, pass)).toBe(false);
+    const [member, other] = [await makeIdentity(), await makeIdentity()];
+    const granted = async (grant: Partial<Grant>): Promise<boolean> =>
+      isGivenTurn(net.network, member.id, await net.pass(member, await net.chain({ who: member, ...grant })));
+    expect(await granted({})).toBe(true);
+    expect(await granted({ abilities: ABILITY.publish })).toBe(false);
+    // No TURN server counts for the edge.
+    expect(await granted({ relayBytesPerDay: 2 ** 20 })).toBe(false);
+    const pass = await net.pass(member, await net.chain({ who: member }));
+    expect(await isGivenTurn(net.network, other.id, pass)).toBe(false);
+  });
+
+  test("ends with a ban", async () => {
+    const net = await OwnedNetwork.make();
+    const [member, stays] = [await net.member(), await net.member()];
+    const pass = await net.pass(member.identity, await net.chain({ who: member.identity }));
+    expect(await isGivenTurn(net.network, member.id, pass)).toBe(true);
+    stays.send({ kind: "bans", list: await net.bans([member.id]) });
+    await stays.expect("bans");
+    forgetBans(net.network);
+    expect(await isGivenTurn(net.network, member.id, pass)).toBe(false);
+  });
 });
 
 describe("a relay quota", () => {

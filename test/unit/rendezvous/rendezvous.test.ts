@@ -109,6 +109,16 @@ test("joins with a signature over nonce, origin, network and time, and learns th
   await rendezvous.waitUntilJoined(never);
 });
 
+test("shows beside its socket what it showed at the join, and what it was given since", async () => {
+  const pass = (origin: string): Promise<string> => Promise.resolve(`member-of-${new URL(origin).host}`);
+  const { socket, rendezvous } = await setUpJoined({ pass });
+  expect(socket.url).toMatch(/&back=&pass=member-of-edge\.example$/);
+  expect(rendezvous.back).toBe("");
+  socket.say({ kind: "budget", stage: "open", leftMs: 1_000, pass: "return-pass" });
+  socket.say({ kind: "budget", stage: "relay-slow", leftMs: 1_000, pass: "" });
+  expect(await rendezvous.proof()).toBe("back=return-pass&pass=member-of-edge.example");
+});
+
 test("an http edge is dialled by ws, and the origin is signed without path", () => {
   const { rendezvous } = setUp({ edge: "http://127.0.0.1:8787/x?y#z" });
   expect(rendezvous.edge).toBe("http://127.0.0.1:8787");

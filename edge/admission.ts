@@ -129,6 +129,8 @@ export class Admission {
       ...(pass !== undefined && { pass: { ...pass, counted: [] } }),
     };
     members.join(socket, joined, Date.now());
+    // Before `joined`: what the peer asks for then it asks for with its pass.
+    if (hearsBudget) this.#tellBudget(socket, back);
     this.#core.send(socket, {
       kind: "joined",
       beacons: beacons.map(contactOf),
@@ -141,8 +143,6 @@ export class Admission {
     const list = pass && book.signed;
     if (list !== undefined) this.#core.send(socket, { kind: "bans", list });
     this.#core.counted(joined, "joins");
-    // With `joined`, not after it: what the peer asks for first it asks for with its pass.
-    if (hearsBudget) this.#tellBudget(socket, back);
     if (others.any) await others.retire(network, shard, join.id);
   }
 

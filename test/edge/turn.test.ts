@@ -43,8 +43,9 @@ async function ask(query: Readonly<Record<string, string>> = {}, over: Partial<E
 async function enter(network: NetworkName): Promise<string> {
   const peer = await TestPeer.meet(new Ear(await request(`/v1/net/${network}/join?back=`)), network);
   await peer.join();
+  const { pass } = await peer.expect("budget");
   await peer.expect("joined");
-  return (await peer.expect("budget")).pass;
+  return pass;
 }
 
 test("a member is given TURN for an hour, and no cache keeps it", async () => {

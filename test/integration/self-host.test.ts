@@ -1,9 +1,11 @@
 /** The self-host files as they are shipped: each is checked, and workerd is really started from them, with peers that relay. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
+import process from "node:process";
+import { DatabaseSync } from "node:sqlite";
 import type { Readable } from "node:stream";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
@@ -37,19 +39,27 @@ async function layOut(): Promise<string> {
     bundleStandalone().then((text) => writeFile(join(dist, "standalone.js"), text)),
     bundleWeb(join(dist, "web")),
     cp(FILES, join(dist, "self-host"), { recursive: true }),
-    mkdir(join(dist, "state")),
   ]);
   return dist;
 }
 
+/** What the Dockerfile copies of a `dist` that an operator has filled in, and no more. */
+async function image(dist: string): Promise<string> {
+  const copy = await temporaryFolder();
+  for (const [, words = ""] of dockerfile.matchAll(/^COPY (.*)$/gm)) {
+    const target = join(copy, relative("/opt/peerloom/dist", words.split(" ").at(-1) ?? ""));
+    for (const source of words.split(" ").slice(0, -1)) {
+      const isFolder = (await stat(join(dist, source))).isDirectory();
+      await cp(join(dist, source), isFolder ? target : join(target, basename(source)), { recursive: true });
+    }
+  }
+  return copy;
+}
+
 /** The unit's own command line, with this machine's paths. */
-function commandOf(dist: string): string[] {
+function commandOf(dist: string, state: string): string[] {
   const line = /^ExecStart=(.*)$/m.exec(unit)?.[1] ?? "";
-  const [, ...words] = line
-    .replaceAll("/opt/peerloom/dist", dist)
-    .replace("/var/lib/peerloom", join(dist, "state"))
-    .split(" ");
-  return words;
+  return line.replaceAll("/opt/peerloom/dist", dist).replace("/var/lib/peerloom", state).split(" ");
 }
 
 interface Running {
@@ -57,11 +67,15 @@ interface Running {
   readonly child: ChildProcess;
 }
 
-async function serve(dist: string, environment: Readonly<Record<string, string>> = {}): Promise<Running> {
-  const words = [...commandOf(dist), "--socket-addr=http=127.0.0.1:0", "--control-fd=3"];
-  const child = spawn(WORKERD, words, {
+async function serve(
+  dist: string,
+  state: string,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Running> {
+  const [program = "", ...words] = commandOf(dist, state);
+  const child = spawn(program, [...words, "--socket-addr=http=127.0.0.1:0", "--control-fd=3"], {
     cwd: dist,
-    env: { DESCRIPTORS_MAX: "4096", ...environment },
+    env: { PATH: `${dirname(WORKERD)}:${process.env["PATH"]}`, DESCRIPTORS_MAX: "4096", ...environment },
     stdio: ["ignore", "ignore", "inherit", "pipe"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
@@ -71,9 +85,9 @@ async function serve(dist: string, environment: Readonly<Record<string, string>>
   return { url: `http://127.0.0.1:${port}`, child };
 }
 
-test("workerd starts from the unit's command line: page, health, two peers that relay, state over a restart", async () => {
-  const dist = await layOut();
-  const first = await serve(dist, { STUN_URLS: "stun:stun.example:3478" });
+test("workerd starts from the unit's command line and the image's files: page, health, two peers that relay, state over a restart", async () => {
+  const [dist, state] = [await image(await layOut()), await temporaryFolder()];
+  const first = await serve(dist, state, { STUN_URLS: "stun:stun.example:3478" });
   expect(await (await fetch(`${first.url}/health`)).json()).toMatchObject({ ok: true });
   const page = await fetch(`${first.url}/`);
   expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
@@ -102,9 +116,51 @@ test("workerd starts from the unit's command line: page, health, two peers that 
   const ended = once(first.child, "exit");
   first.child.kill("SIGTERM");
   await ended;
-  const second = await serve(dist);
+  const objects = async (kind: string): Promise<number> =>
+    (await readdir(join(state, `peerloom-${kind}`))).filter((name) => /^[0-9a-f]{64}\.sqlite$/.test(name))
+      .length;
+  // One was used, one asked for its health.
+  expect([await objects("relay"), await objects("rendezvous")]).toEqual([2, 2]);
+  const second = await serve(dist, state);
+  expect([await objects("relay"), await objects("rendezvous")]).toEqual([0, 0]);
   const metrics = await (await fetch(`${second.url}/metrics`)).text();
   expect(Number(/^peerloom_joins_total (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(0);
+});
+
+test("what nothing is stored in is swept out before workerd starts, and all else is kept", async () => {
+  const state = await temporaryFolder();
+  const folder = join(state, "peerloom-rendezvous");
+  await mkdir(folder);
+  const database = (name: string, storing: boolean): void => {
+    const file = new DatabaseSync(join(folder, name));
+    file.exec("PRAGMA journal_mode = WAL; PRAGMA user_version = 1;");
+    if (storing) file.exec("CREATE TABLE bans (list BLOB)");
+    file.close();
+  };
+  database("nothing.sqlite", false);
+  database("something.sqlite", true);
+  // Killed: what it stored is in its log alone.
+  database("killed.sqlite", false);
+  await writeFile(join(folder, "killed.sqlite-wal"), "a frame");
+  const programs = await temporaryFolder();
+  await writeFile(join(programs, "workerd"), "#!/bin/sh\n", { mode: 0o755 });
+  const [program = "", ...words] = commandOf(dirname(FILES), state);
+  await run(program, words, { env: { PATH: `${programs}:${process.env["PATH"]}` } });
+  expect(new Set(await readdir(folder))).toEqual(
+    new Set(["something.sqlite", "killed.sqlite", "killed.sqlite-wal"]),
+  );
+});
+
+test("no image holds what an operator filled in", async () => {
+  const dist = await layOut();
+  await writeFile(join(dist, "self-host", "edge.env"), "TURN_SECRET=nobody-may-know\n");
+  const copy = await image(dist);
+  const files = (await readdir(copy, { recursive: true, withFileTypes: true })).filter((entry) =>
+    entry.isFile(),
+  );
+  expect(files.map(({ name }) => name)).toContain("workerd.capnp");
+  for (const { name, parentPath } of files)
+    expect(await readFile(join(parentPath, name), "utf8")).not.toContain("nobody-may-know");
 });
 
 describe("the files agree", () => {
@@ -161,10 +217,7 @@ describe("the files agree", () => {
     expect(dockerfile).toContain(`workerd@${version} `);
     expect(await read("README.md")).toContain(`workerd-linux-64@${version}`);
     const words = JSON.parse(/^ENTRYPOINT (\[.*\])$/m.exec(dockerfile)?.[1] ?? "[]") as string[];
-    const ofUnit = (/^ExecStart=(.*)$/m.exec(unit)?.[1] ?? "")
-      .replace("/usr/local/bin/", "")
-      .replace("/var/lib/peerloom", "/state");
-    expect(words.join(" ")).toBe(ofUnit);
+    expect(words).toEqual(commandOf("/opt/peerloom/dist", "/state"));
   });
 });
 
@@ -212,7 +265,7 @@ test.for(["peerloom-edge.service", "peerloom-turn.service"])("systemd accepts %s
   const folder = await temporaryFolder();
   const path = join(folder, name);
   // The binary must exist, or it is complained of.
-  await writeFile(path, (await read(name)).replace("/usr/local/bin/workerd", WORKERD));
+  await writeFile(path, await read(name));
   try {
     const { stdout, stderr } = await run("systemd-analyze", ["verify", "--man=no", path]);
     expect(`${stdout}${stderr}`).toBe("");

@@ -32,6 +32,11 @@ export class AddressBans {
     return ban === undefined ? 0 : Math.max(0, ban.untilMs - nowMs);
   }
 
+  /** Prefixes that are banned. */
+  count(nowMs: number): number {
+    return [...this.#bans.values()].filter(({ untilMs }) => untilMs > nowMs).length;
+  }
+
   /** Another offence. One of a prefix that is banned already, by sockets that were open, changes nothing. */
   add(prefix: string, nowMs: number): void {
     const ban = this.#bans.get(prefix);

@@ -23,9 +23,17 @@ export const STAGE_HEADER = "x-peerloom-stage";
 export const BAN_HEADER = "x-peerloom-ban";
 const CLOSE_TRY_LATER = 1013;
 
+/** The day's account as an isolate knows it. */
+export interface Spending {
+  readonly stage: Stage;
+  readonly units: number;
+  readonly limit: number;
+}
+
 export const bans: AddressBans = new AddressBans();
 
 let all: Stage = "open";
+let spending: Omit<Spending, "stage"> | undefined;
 let untilMs = 0;
 let askedMs = Number.NEGATIVE_INFINITY;
 let asking: Promise<void> | undefined;
@@ -45,6 +53,13 @@ export async function stageOf(env: Env, network: string): Promise<Stage> {
   if (nowMs >= untilMs) return "open";
   const own = networks.get(network) ?? "open";
   return isAtLeast(own, all) ? own : all;
+}
+
+/** For `/metrics`: asks as seldom as others do. Undefined while the ledger has never answered. */
+export async function spendingNow(env: Env): Promise<Spending | undefined> {
+  await stageOf(env, "");
+  await asking;
+  return spending && { stage: Date.now() < untilMs ? all : "open", ...spending };
 }
 
 /** ms for which a stage holds. */
@@ -76,6 +91,7 @@ async function ask(env: Env): Promise<void> {
   try {
     const stages = await env.LEDGER.getByName("edge").stages(told.served, told.refused);
     all = stages.all;
+    spending = { units: stages.units, limit: stages.limit };
     untilMs = Date.now() + stages.leftMs;
     networks.clear();
     for (const { network, stage } of stages.networks) networks.set(network, stage);

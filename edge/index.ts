@@ -8,7 +8,17 @@ import { parseChannelId, parseNetworkName } from "../shared/ids.ts";
 import { admin } from "./admin-routes.ts";
 import { serveAsset } from "./assets.ts";
 import { cost } from "./cost-routes.ts";
-import { BANNED, bans, countServed, learn, OVER_BUDGET, refuseJoin, stageLeftMs, stageOf } from "./door.ts";
+import {
+  BANNED,
+  bans,
+  countServed,
+  learn,
+  OVER_BUDGET,
+  refuseJoin,
+  spendingNow,
+  stageLeftMs,
+  stageOf,
+} from "./door.ts";
 import { hasRoom, NO_ROOM } from "./descriptors.ts";
 import { ticketKey } from "./edge-keys.ts";
 import type { Env } from "./env.ts";
@@ -56,7 +66,12 @@ app.get("/metrics", async ({ env, req }) => {
     "content-type": "text/plain; version=0.0.4; charset=utf-8",
     "cache-control": "no-store",
   };
-  return new Response(prometheusText(totals, refusals()), { headers });
+  const facts = {
+    refused: refusals(),
+    bannedPrefixes: bans.count(Date.now()),
+    spending: await spendingNow(env),
+  };
+  return new Response(prometheusText(totals, facts), { headers });
 });
 
 app.get("/v1/net/:network/join", async ({ env, req }) => {

@@ -28,6 +28,9 @@ export const EDGE_ITSELF = "(edge)";
 /** What a Worker isolate needs to know. */
 export interface Stages {
   readonly all: Stage;
+  /** Spent and lent today, and the day's limit. */
+  readonly units: number;
+  readonly limit: number;
   /** Of networks that are further than all are. */
   readonly networks: readonly { readonly network: string; readonly stage: Stage }[];
   readonly leftMs: number;
@@ -79,6 +82,8 @@ export class EdgeLedger extends DurableObject<Env> {
     this.#saveIfDue(nowMs);
     return {
       all,
+      units: this.#book.total,
+      limit: this.#limits.total,
       networks: networks.map(({ name, stage }) => ({ network: name, stage })),
       leftMs: this.#book.leftMs(nowMs),
     };

@@ -3,8 +3,10 @@
  * woken them anyway: at their first event, then at most once in ten seconds, and when their last socket closes. An object that
  * falls asleep in between forgets the rest, so the figures are a floor. Counting itself costs an addition.
  */
+import { STAGES } from "../shared/budget.ts";
 import type { ErrorCode } from "../shared/errors.ts";
 import { WIRE_VERSION, WIRE_VERSION_OLDEST } from "../shared/limits.ts";
+import type { Spending } from "./door.ts";
 import type { Env } from "./env.ts";
 import { log } from "./log.ts";
 
@@ -32,6 +34,22 @@ const OTHERS = {
   peerloom_refused_total: { type: "counter", label: "code", help: "Requests refused by this isolate." },
   peerloom_open_sockets: { type: "gauge", label: "object", help: "Open WebSockets." },
   peerloom_members: { type: "gauge", label: undefined, help: "Peers joined now." },
+  peerloom_budget_units: {
+    type: "gauge",
+    label: undefined,
+    help: "Units spent and lent since midnight UTC.",
+  },
+  peerloom_budget_limit_units: { type: "gauge", label: undefined, help: "Units that a day may cost." },
+  peerloom_budget_stage: {
+    type: "gauge",
+    label: undefined,
+    help: "How far the edge has withdrawn: 0 open, 1 relay slow, 2 relay off, 3 members only, 4 closed.",
+  },
+  peerloom_banned_prefixes: {
+    type: "gauge",
+    label: undefined,
+    help: "Address prefixes that this isolate keeps out.",
+  },
   peerloom_wire_version: {
     type: "gauge",
     label: "end",
@@ -107,11 +125,17 @@ export interface Totals {
   readonly members: number;
 }
 
-/**
- * Prometheus text.
- * @param refused refusals of this Worker isolate alone, by code: telling an object of each would let an attacker spend money
- */
-export function prometheusText({ counts, sockets, members }: Totals, refused: Counts): string {
+/** What the Worker's isolate that answers knows by itself. */
+export interface IsolateFacts {
+  /** Refusals by code: telling an object of each would let an attacker spend money. */
+  readonly refused: Counts;
+  readonly bannedPrefixes: number;
+  readonly spending: Spending | undefined;
+}
+
+/** Prometheus text. */
+export function prometheusText({ counts, sockets, members }: Totals, facts: IsolateFacts): string {
+  const { refused, bannedPrefixes, spending } = facts;
   const lines: string[] = [];
   for (const [name, help] of Object.entries(COUNTERS))
     lines.push(...series(`peerloom_${name}_total`, "counter", help, [["", counts[name] ?? 0]]));
@@ -123,6 +147,10 @@ export function prometheusText({ counts, sockets, members }: Totals, refused: Co
     peerloom_refused_total: Object.entries(refused),
     peerloom_open_sockets: Object.entries(sockets),
     peerloom_members: [["", members]],
+    peerloom_budget_units: spending === undefined ? [] : [["", Math.round(spending.units)]],
+    peerloom_budget_limit_units: spending === undefined ? [] : [["", spending.limit]],
+    peerloom_budget_stage: spending === undefined ? [] : [["", STAGES.indexOf(spending.stage)]],
+    peerloom_banned_prefixes: [["", bannedPrefixes]],
     peerloom_wire_version: [
       ["oldest", WIRE_VERSION_OLDEST],
       ["newest", WIRE_VERSION],

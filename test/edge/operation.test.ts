@@ -3,12 +3,17 @@ import { describe, expect, test } from "vitest";
 import { examine } from "../../edge/health.ts";
 import { Counters, prometheusText } from "../../edge/metrics.ts";
 import dashboard from "../../infra/grafana.json" with { type: "json" };
+import alerts from "../../infra/alerts.yaml?raw";
 import operating from "../../infra/OPERATING.md?raw";
 
 /** With a sample of everything that has labels. */
 const text = prometheusText(
   { counts: { "errors:wire/malformed": 2, joins: 3 }, sockets: { rendezvous: 1 }, members: 1 },
-  { "edge/rate-limited": 4 },
+  {
+    refused: { "edge/rate-limited": 4 },
+    bannedPrefixes: 2,
+    spending: { stage: "relay-off", units: 760.4, limit: 1_000 },
+  },
 );
 const series = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => ({ name, type }));
 
@@ -33,6 +38,8 @@ describe("metrics", () => {
     for (const line of samples) expect([line, names.has(/^\w+/.exec(line)?.[0] ?? "")]).toEqual([line, true]);
     expect(samples).toContain('peerloom_errors_total{code="wire/malformed"} 2');
     expect(samples).toContain("peerloom_joins_total 3");
+    expect(samples).toContain("peerloom_budget_units 760");
+    expect(samples).toContain("peerloom_budget_stage 2");
   });
 
   test("the dashboard draws series that exist, all of them, each where its label does", () => {
@@ -43,6 +50,21 @@ describe("metrics", () => {
       const [, label, name] = /by \((\w+)\) .*?(peerloom_\w+)/.exec(query) ?? [];
       if (label !== undefined) expect(text).toContain(`${name}{${label}=`);
     }
+  });
+
+  test("alerts look at series that exist, the budget's among them", () => {
+    const rules = [...alerts.matchAll(/^ {6}- alert: (\w+)\n {8}expr: (.+)$/gm)];
+    expect(rules).toHaveLength(alerts.match(/alert:/g)?.length ?? 0);
+    const names = series.map(({ name }) => name);
+    const used = rules.flatMap(([, , expr = ""]) => expr.match(/peerloom_\w+/g) ?? []);
+    for (const name of used) expect(names).toContain(name);
+    expect(used).toEqual(
+      expect.arrayContaining([
+        "peerloom_budget_units",
+        "peerloom_budget_limit_units",
+        "peerloom_budget_stage",
+      ]),
+    );
   });
 
   test("what an object counts first is that it woke", () => {

@@ -298,6 +298,13 @@ describe("what the edge tells of itself", () => {
       1,
     );
   });
+
+  test("what of the day's budget is spent, without a request more than others cause", async () => {
+    const now = await metrics();
+    expect(now.get("peerloom_budget_limit_units")).toBe(Number(env.BUDGET_UNITS));
+    expect(now.get("peerloom_budget_units")).toBeGreaterThan(0);
+    expect([now.get("peerloom_budget_stage"), now.get("peerloom_banned_prefixes")]).toEqual([0, 0]);
+  });
 });
 
 test("an edge for private networks keeps open ones out", async () => {

@@ -28,7 +28,8 @@ await vendor();
 await writeFile(join(dist, "worker.js"), await bundleWorker());
 await writeFile(join(dist, "standalone.js"), await bundleStandalone());
 await cp(join(root, "infra", "self-host"), join(dist, "self-host"), { recursive: true });
-await copyFile(join(root, "infra", "grafana.json"), join(dist, "grafana.json"));
+for (const name of ["OPERATING.md", "grafana.json", "alerts.yaml"])
+  await copyFile(join(root, "infra", name), join(dist, name));
 await bundleWeb(join(dist, "web"));
 await writeWorkerConfiguration();
 

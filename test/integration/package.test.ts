@@ -57,6 +57,12 @@ test("the tarball holds what it needs and no sources", async () => {
     "dist/web/peerjs.js",
     "dist/worker.js",
     "dist/wrangler.toml",
+    "dist/OPERATING.md",
+    "dist/grafana.json",
+    "dist/alerts.yaml",
+    "dist/self-host/README.md",
+    "dist/self-host/edge.sh",
+    "dist/self-host/turn.sh",
   ]) {
     expect(files).toContain(`package/${name}`);
   }

@@ -205,9 +205,6 @@ describe("the files agree", () => {
     expect(caddy).toContain(`{$EDGE_UPSTREAM:${address}}`);
     expect(caddy).toContain("header_up CF-Connecting-IP {remote_host}");
     expect(dockerfile).toContain(`http://${address}/health`);
-    expect(caddy.match(/[{}]/g)?.filter((brace) => brace === "{").length).toBe(
-      caddy.match(/[{}]/g)?.filter((brace) => brace === "}").length,
-    );
   });
 
   test("the image has the workerd that the tests have, and starts it as the unit does", async () => {
@@ -255,22 +252,72 @@ test("compose.yaml is sound: known keys, pinned images, volumes and files that e
       else expect(Object.keys(volumes)).toContain(source);
     }
   }
+  // What the shell of `--env-file edge.env` puts in must be in that file.
+  for (const [, name] of (await read("compose.yaml")).matchAll(/\$\{?(\w+)/g))
+    expect(variables).toMatch(new RegExp(`^${name}=`, "m"));
   const edge = services["edge"];
   if (edge === undefined) throw new Error("compose.yaml has no edge");
   const { context, dockerfile: path } = edge["build"] as { context: string; dockerfile: string };
   expect([context, path]).toEqual(["..", "self-host/Dockerfile"]);
 });
 
-test.for(["peerloom-edge.service", "peerloom-turn.service"])("systemd accepts %s", async (name, { skip }) => {
-  const folder = await temporaryFolder();
-  const path = join(folder, name);
-  // The binary must exist, or it is complained of.
-  await writeFile(path, await read(name));
+/** Directives of Caddy that are used here, by the block they stand in; another one is a slip of the pen until it is added. */
+const CADDY: Readonly<Record<string, readonly string[]>> = {
+  "": ["{$DOMAIN}"],
+  "{$DOMAIN}": ["encode", "reverse_proxy"],
+  encode: ["match"],
+  reverse_proxy: ["header_up", "stream_close_delay"],
+};
+
+test("the Caddyfile has known directives in their blocks, and every block ends", () => {
+  const blocks = [""];
+  for (const line of caddy.split("\n").map((text) => text.trim())) {
+    if (line === "" || line.startsWith("#")) continue;
+    if (line === "}") blocks.pop();
+    else {
+      const [directive = ""] = line.split(" ");
+      expect(CADDY[blocks.at(-1) ?? "beyond the end"]).toContain(directive);
+      if (line.endsWith(" {")) blocks.push(directive);
+    }
+  }
+  expect(blocks).toEqual([""]);
+});
+
+/** Runs a tool that need not be here. `missing` says by its answer that it is not. */
+async function withTool(
+  words: readonly [string, ...string[]],
+  skip: (why: string) => void,
+  missing: RegExp = /^$/,
+): Promise<string> {
+  const [program, ...rest] = words;
   try {
-    const { stdout, stderr } = await run("systemd-analyze", ["verify", "--man=no", path]);
-    expect(`${stdout}${stderr}`).toBe("");
+    const { stdout, stderr } = await run(program, rest, {
+      env: { ...process.env, DOMAIN: "p2p.example.com" },
+    });
+    return `${stdout}${stderr}`;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") skip("systemd-analyze is not here");
+    const { code, stderr = "" } = error as NodeJS.ErrnoException & { readonly stderr?: string };
+    if (code === "ENOENT" || missing.test(stderr)) skip(`${program} ${rest[0]} is not here`);
     throw error;
   }
+}
+
+test("caddy accepts the Caddyfile", async ({ skip }) => {
+  await withTool(["caddy", "validate", "--adapter", "caddyfile", "--config", join(FILES, "Caddyfile")], skip);
+});
+
+test("docker compose accepts compose.yaml", async ({ skip }) => {
+  const folder = await temporaryFolder();
+  await cp(FILES, folder, { recursive: true });
+  const file = join(folder, "edge.env");
+  await writeFile(file, variables.replace(/^TURN_SECRET=$/m, "TURN_SECRET=secret"));
+  const compose = ["compose", "--env-file", file, "--file", join(folder, "compose.yaml")];
+  const noCompose = /unknown command|not a docker command|unknown flag/;
+  await withTool(["docker", ...compose, "config", "--quiet"], skip, noCompose);
+});
+
+test.for(["peerloom-edge.service", "peerloom-turn.service"])("systemd accepts %s", async (name, { skip }) => {
+  const path = join(await temporaryFolder(), name);
+  await writeFile(path, await read(name));
+  expect(await withTool(["systemd-analyze", "verify", "--man=no", path], skip)).toBe("");
 });

@@ -59,7 +59,7 @@ export interface Env {
 
   /** STUN URLs, separated by spaces or commas. */
   readonly STUN_URLS?: string;
-  /** TURN URLs of a coturn with `use-auth-secret`, and that secret. */
+  /** TURN URLs of a coturn with `use-auth-secret`, and that secret. Members alone are told, as of Cloudflare's. */
   readonly TURN_URLS?: string;
   readonly TURN_SECRET?: string;
   /** A TURN key of Cloudflare Realtime, and its token. */

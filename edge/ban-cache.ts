@@ -3,6 +3,8 @@
  * for a few seconds, so that a flood of requests is one request to an object. A ban therefore takes that long to reach every isolate; in the
  * rendezvous itself it holds at once.
  */
+import { type Credential, refusalOf } from "../shared/credential.ts";
+import type { ErrorCode } from "../shared/errors.ts";
 import { type NetworkName, networkKindOf, type PeerId } from "../shared/ids.ts";
 import type { Env } from "./env.ts";
 import { rendezvousName } from "./shards.ts";
@@ -20,7 +22,7 @@ interface Kept {
 const kept = new Map<NetworkName, Kept>();
 
 /** Keys that the network's owner has banned. */
-export function bansOf(env: Env, network: NetworkName): Promise<ReadonlySet<PeerId>> {
+function bansOf(env: Env, network: NetworkName): Promise<ReadonlySet<PeerId>> {
   if (networkKindOf(network) !== "invite") return Promise.resolve(new Set());
   const nowMs = Date.now();
   const known = kept.get(network);
@@ -33,10 +35,16 @@ export function bansOf(env: Env, network: NetworkName): Promise<ReadonlySet<Peer
   return keys;
 }
 
-/** Whether one of these is banned in its network. */
-export async function isBannedNow(env: Env, network: NetworkName, ids: readonly PeerId[]): Promise<boolean> {
+/** Why a membership is not good now, or undefined. What has ended is refused without asking anybody. */
+export async function refusalNow(
+  env: Env,
+  network: NetworkName,
+  membership: Pick<Credential, "expiresMs" | "keys">,
+): Promise<ErrorCode | undefined> {
+  const nowMs = Date.now();
+  if (membership.expiresMs <= nowMs) return "network/expired";
   const bans = await bansOf(env, network);
-  return ids.some((id) => bans.has(id));
+  return refusalOf(membership, nowMs, (key) => bans.has(key));
 }
 
 /** A new list has come: this isolate knows it at once. */

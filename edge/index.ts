@@ -30,7 +30,7 @@ import { prometheusText } from "./metrics.ts";
 import { peerjs } from "./peerjs-routes.ts";
 import { BACK_HEADER, BACK_QUERY, holderOfReturnPass } from "./return-pass.ts";
 import { addressPrefix, clientAddress, isAllowed, shardCount } from "./policy.ts";
-import { isBannedNow } from "./ban-cache.ts";
+import { refusalNow } from "./ban-cache.ts";
 import { encodeMember, MEMBER_HEADER, passOf, PrivateRefusal } from "./passes.ts";
 import { isUpgrade, refusals, refuse, refuseSocket, refuseUntil } from "./refusals.ts";
 import { search } from "./search-routes.ts";
@@ -119,7 +119,8 @@ app.get("/v1/relay/:channel", async ({ env, req }) => {
   if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
   if (!(await isGenuine(text, await ticketKey(env))))
     return refuse("edge/ticket-invalid", "This edge did not make the ticket.");
-  if (await isBannedNow(env, ticket.network, [ticket.peer])) return refuseSocket("network/banned");
+  const refusal = ticket.membership && (await refusalNow(env, ticket.network, ticket.membership));
+  if (refusal !== undefined) return refuseSocket(refusal);
   if (isAtLeast(await stageOf(env, ticket.network), "relay-off"))
     return refuseUntil(
       "edge/relay-off",

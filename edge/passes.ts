@@ -10,14 +10,13 @@ import {
   ABILITY,
   checkCredential,
   type Credential,
-  refusalOf,
   REFUSAL_TEXT,
 } from "../shared/credential.ts";
 import { type ErrorCode, PeerloomError } from "../shared/errors.ts";
 import { type NetworkName, networkKindOf, type PeerId, publicKeyOf } from "../shared/ids.ts";
 import { CLOCK_SKEW_MS_MAX } from "../shared/limits.ts";
 import { decodePass, PASS_HEADER, PASS_QUERY, passClaim } from "../shared/pass.ts";
-import { bansOf } from "./ban-cache.ts";
+import { refusalNow } from "./ban-cache.ts";
 import type { Env } from "./env.ts";
 import { acceptedOrigins } from "./policy.ts";
 import { verifySignature } from "./verify.ts";
@@ -79,9 +78,7 @@ export async function passOf(
     if (error instanceof PeerloomError) return new PrivateRefusal("network/not-member");
     throw error;
   }
-  if (credential.expiresMs <= Date.now()) return new PrivateRefusal("network/expired");
-  const bans = await bansOf(env, network);
-  const refusal = refusalOf(credential, Date.now(), (key) => bans.has(key));
+  const refusal = await refusalNow(env, network, credential);
   return refusal === undefined ? credential : new PrivateRefusal(refusal);
 }
 

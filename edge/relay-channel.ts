@@ -6,7 +6,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { isAtLeast, type Stage } from "../shared/budget.ts";
 import type { ErrorCode } from "../shared/errors.ts";
-import { type NetworkName, networkKindOf, type PeerId } from "../shared/ids.ts";
+import type { NetworkName } from "../shared/ids.ts";
 import {
   FRAME_BYTES_MAX,
   PING_TEXT,
@@ -14,19 +14,19 @@ import {
   RELAY_PENDING_BYTES_MAX,
   RELAY_SLOW_BYTES_PER_SECOND,
 } from "../shared/limits.ts";
-import { isBannedNow } from "./ban-cache.ts";
+import { refusalNow } from "./ban-cache.ts";
+import { ChannelSide } from "./channel-side.ts";
 import { closedResponse } from "./door.ts";
 import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
 import { Meter } from "./meter.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
-import { type CreditState, paceOf, RelayCredit } from "./relay-credit.ts";
+import { paceOf } from "./relay-credit.ts";
 import { RelayQuota } from "./relay-quota.ts";
 import { rendezvousName } from "./shards.ts";
 import { closeSocket } from "./sockets.ts";
 import { Stubborn } from "./stubborn.ts";
-import { readTicket, type RelaySide } from "./tickets.ts";
-import type { TokenBucket } from "./token-bucket.ts";
+import { readTicket, type RelayMembership } from "./tickets.ts";
 
 /** Close codes of a relay socket; the reason is the error code. WIRE.md has the table. */
 const CLOSE = {
@@ -46,43 +46,8 @@ const UNKNOWN_NETWORK = "(relay)";
 /** Frames held for the other side; with the bytes' bound, so that empty-handed flooding ends too. */
 const PENDING_FRAMES_MAX = 256;
 
-/** What survives sleep, in the socket's attachment. */
-interface Attachment extends CreditState {
-  readonly side: RelaySide;
-  readonly channel: string;
-  readonly network: NetworkName;
-  readonly member?: PrivateMember;
-  /** Where its member has a quota. */
-  readonly quota?: { readonly bytes: number; readonly left: number };
-  /** Frames of this side are in memory, waiting for the other side. After a sleep they are gone. */
-  readonly holding: boolean;
-}
-
-/** Whom the side is of, in a network whose owner may ban it. */
-interface PrivateMember {
-  readonly network: NetworkName;
-  readonly peer: PeerId;
-}
-
-interface Side {
-  readonly side: RelaySide;
-  readonly channel: string;
-  readonly network: NetworkName;
-  /** Its pace, while the edge saves; undefined before. */
-  pace: TokenBucket | undefined;
-  readonly member: PrivateMember | undefined;
-  /** Undefined where the member may relay any number of bytes. */
-  readonly quota: RelayQuota | undefined;
-  readonly socket: WebSocket;
-  /** Of what is sent *to* this side. */
-  readonly credit: RelayCredit;
-  /** Frames *from* this side that wait for the other. */
-  readonly pending: ArrayBuffer[];
-  pendingBytes: number;
-}
-
 export class RelayChannel extends DurableObject<Env> {
-  readonly #sides: [Side | undefined, Side | undefined] = [undefined, undefined];
+  readonly #sides: [ChannelSide | undefined, ChannelSide | undefined] = [undefined, undefined];
   readonly #counters = new Counters();
   // Plain fields, because every frame passes here.
   #frames = 0;
@@ -115,9 +80,7 @@ export class RelayChannel extends DurableObject<Env> {
     this.#network = ticket.network;
     this.#meter.upgrade(ticket.network, nowMs);
     if (this.#meter.stage(nowMs) === "closed") return closedResponse(this.#meter.leftMs(nowMs));
-    const { network, peer, quotaBytes } = ticket;
-    const member = networkKindOf(network) === "invite" ? { network, peer } : undefined;
-    const quota = member && quotaBytes !== undefined ? this.#quotaOf(member, quotaBytes, 0) : undefined;
+    const quota = this.#quotaOf(ticket.network, ticket.membership, 0);
     await quota?.open();
     const old = this.#sides[ticket.side];
     if (old !== undefined) {
@@ -126,21 +89,9 @@ export class RelayChannel extends DurableObject<Env> {
     }
     const { 0: client, 1: socket } = new WebSocketPair();
     this.ctx.acceptWebSocket(socket);
-    const credit = new RelayCredit({ sent: 0, acked: 0 });
-    const side: Side = {
-      side: ticket.side,
-      channel: ticket.channel,
-      network,
-      pace: undefined,
-      member,
-      quota,
-      socket,
-      credit,
-      pending: [],
-      pendingBytes: 0,
-    };
+    const side = new ChannelSide(socket, { ...ticket, sent: 0, acked: 0 }, quota);
     this.#sides[ticket.side] = side;
-    this.#save(side);
+    side.keep();
     this.#pair();
     return new Response(null, { status: 101, webSocket: client });
   }
@@ -213,7 +164,7 @@ export class RelayChannel extends DurableObject<Env> {
   }
 
   /** The sender is told, and held to twice of it; what is under way already may arrive. */
-  #slow(side: Side): void {
+  #slow(side: ChannelSide): void {
     const { socket } = side;
     side.pace = paceOf(Date.now());
     try {
@@ -223,7 +174,7 @@ export class RelayChannel extends DurableObject<Env> {
     }
   }
 
-  #pass(from: Side, to: Side, message: ArrayBuffer, bytes: number): void {
+  #pass(from: ChannelSide, to: ChannelSide, message: ArrayBuffer, bytes: number): void {
     if (!this.#spendQuota(from, bytes) || !this.#spendQuota(to, bytes)) return;
     if (!to.credit.spend(bytes)) {
       this.#fail(from, CLOSE.overCredit, "edge/relay-over-credit");
@@ -238,46 +189,59 @@ export class RelayChannel extends DurableObject<Env> {
     this.#frames += 1;
     this.#bytes += bytes;
     if (!to.credit.shouldSave()) return;
-    this.#save(to);
-    if (from.quota !== undefined) this.#save(from);
+    to.keep();
+    if (from.quota !== undefined) from.keep();
   }
 
   /** What passes counts for both sides: each has it relayed. */
-  #spendQuota(side: Side, bytes: number): boolean {
+  #spendQuota(side: ChannelSide, bytes: number): boolean {
     if (side.quota?.take(bytes) !== false) return true;
     this.#fail(side, CLOSE.quotaSpent, "network/relay-quota");
     return false;
   }
 
-  #quotaOf({ network, peer }: PrivateMember, quotaBytes: number, leftBytes: number): RelayQuota {
+  #quotaOf(
+    network: NetworkName,
+    membership: RelayMembership | undefined,
+    leftBytes: number,
+  ): RelayQuota | undefined {
+    const { quotaBytes, keys } = membership ?? {};
+    const member = keys?.at(-1);
+    if (quotaBytes === undefined || member === undefined) return undefined;
     return new RelayQuota({
       quotaBytes,
       leftBytes,
       lend: async (loan) =>
-        this.env.RENDEZVOUS.getByName(rendezvousName(network, 0)).lendRelay(network, peer, loan),
+        this.env.RENDEZVOUS.getByName(rendezvousName(network, 0)).lendRelay(network, member, loan),
       waitUntil: (answered) => this.ctx.waitUntil(answered),
     });
   }
 
-  #acknowledge(side: Side, text: string): void {
+  #acknowledge(side: ChannelSide, text: string): void {
     const total = /^ack:(\d{1,15})$/.exec(text)?.[1];
     if (total === undefined) {
       this.#fail(side, CLOSE.policy, "wire/malformed");
       return;
     }
     side.credit.acknowledge(Number(total));
-    this.#save(side);
-    if (side.member !== undefined) this.ctx.waitUntil(this.#endIfBanned(side, side.member));
+    side.keep();
+    this.ctx.waitUntil(this.#endOfMembers());
     this.#reportIfDue(side.channel);
   }
 
-  /** Two who are both banned would go on for ever: no honest side closes their session. Asked with each acknowledgement, answered from memory. */
-  async #endIfBanned(side: Side, { network, peer }: PrivateMember): Promise<void> {
-    const isBanned = await isBannedNow(this.env, network, [peer]).catch(() => false); // asked again with the next one
-    if (isBanned && this.#sides[side.side] === side) this.#fail(side, CLOSE.policy, "network/banned");
+  /**
+   * Two whose memberships have both ended would go on for ever: no honest side closes their session. Asked of both with each acknowledgement of
+   * either, because who only sends says none; answered from memory.
+   */
+  async #endOfMembers(): Promise<void> {
+    for (const side of this.#sides) {
+      if (side?.membership === undefined) continue;
+      const refusal = await refusalNow(this.env, side.network, side.membership).catch(() => undefined); // asked again with the next one
+      if (refusal !== undefined && this.#sides[side.side] === side) this.#fail(side, CLOSE.policy, refusal);
+    }
   }
 
-  #hold(from: Side, message: ArrayBuffer): void {
+  #hold(from: ChannelSide, message: ArrayBuffer): void {
     if (
       from.pendingBytes + message.byteLength > RELAY_PENDING_BYTES_MAX ||
       from.pending.length >= PENDING_FRAMES_MAX
@@ -287,7 +251,7 @@ export class RelayChannel extends DurableObject<Env> {
     }
     from.pending.push(message);
     from.pendingBytes += message.byteLength;
-    if (from.pending.length === 1) this.#save(from);
+    if (from.pending.length === 1) from.keep();
   }
 
   /** Both sides are there: says so to both, then delivers what waited. */
@@ -304,19 +268,19 @@ export class RelayChannel extends DurableObject<Env> {
     ] as const) {
       const held = from.pending.splice(0);
       from.pendingBytes = 0;
-      if (held.length > 0) this.#save(from);
+      if (held.length > 0) from.keep();
       for (const message of held) this.#pass(from, to, message, message.byteLength);
     }
     this.#reportIfDue(first.channel);
   }
 
-  #refuseFrame(from: Side, bytes: number): void {
+  #refuseFrame(from: ChannelSide, bytes: number): void {
     if (bytes === 0) this.#fail(from, CLOSE.policy, "wire/malformed");
     else this.#fail(from, CLOSE.tooLarge, "link/frame-too-large");
   }
 
   /** The side has broken a rule: it is closed, and so is the link. */
-  #fail(side: Side, closeCode: number, code: ErrorCode): void {
+  #fail(side: ChannelSide, closeCode: number, code: ErrorCode): void {
     this.#end(side, closeCode, code);
     this.#endOther(side);
     this.#report(side.channel);
@@ -334,12 +298,12 @@ export class RelayChannel extends DurableObject<Env> {
     this.#report(side.channel);
   }
 
-  #endOther(side: Side): void {
+  #endOther(side: ChannelSide): void {
     const other = this.#sides[side.side === 0 ? 1 : 0];
     if (other !== undefined) this.#end(other, CLOSE.otherLeft, "link/closed");
   }
 
-  #end(side: Side, closeCode: number, code: ErrorCode): void {
+  #end(side: ChannelSide, closeCode: number, code: ErrorCode): void {
     if (this.#sides[side.side] === side) {
       this.#sides[side.side] = undefined;
       side.quota?.settle();
@@ -349,44 +313,20 @@ export class RelayChannel extends DurableObject<Env> {
     closeSocket(side.socket, closeCode, code);
   }
 
-  #save({ socket, side, channel, network, member, quota, credit, pending }: Side): void {
-    const attachment: Attachment = {
-      side,
-      channel,
-      network,
-      holding: pending.length > 0,
-      ...(member !== undefined && { member }),
-      ...(quota !== undefined && { quota: { bytes: quota.quotaBytes, left: quota.leftBytes } }),
-      ...credit.state,
-    };
-    socket.serializeAttachment(attachment);
-  }
-
   /**
    * After a sleep, also when an event comes of a socket that the runtime no longer lists because it is closing already. A side
    * whose held frames were forgotten must not be paired as if nothing were missing.
    */
-  #restore(socket: WebSocket): Side | undefined {
-    const attachment = socket.deserializeAttachment() as Attachment | null;
-    if (attachment === null || this.#sides[attachment.side] !== undefined) return undefined; // closed by us, or replaced
-    const { side, channel, network, member, quota } = attachment;
-    const restored: Side = {
-      side,
-      channel,
-      network,
-      pace: undefined,
-      member,
-      quota: member && quota && this.#quotaOf(member, quota.bytes, quota.left),
-      socket,
-      credit: new RelayCredit(attachment),
-      pending: [],
-      pendingBytes: 0,
-    };
-    if (attachment.holding) {
+  #restore(socket: WebSocket): ChannelSide | undefined {
+    const kept = ChannelSide.kept(socket);
+    if (kept === undefined || this.#sides[kept.side] !== undefined) return undefined; // closed by us, or replaced
+    const quota = this.#quotaOf(kept.network, kept.membership, kept.quotaLeftBytes ?? 0);
+    const restored = new ChannelSide(socket, kept, quota);
+    if (kept.holding) {
       this.#end(restored, CLOSE.lost, "edge/relay-unavailable");
       return undefined;
     }
-    this.#sides[side] = restored;
+    this.#sides[kept.side] = restored;
     return restored;
   }
 

@@ -9,7 +9,7 @@ import type { Joined } from "./members.ts";
 import { may } from "./passes.ts";
 import type { RendezvousCore } from "./rendezvous-core.ts";
 import { rendezvousName } from "./shards.ts";
-import { mintTicket } from "./tickets.ts";
+import { mintTicket, type RelayMembership, type RelaySide } from "./tickets.ts";
 
 const QUOTA_SPENT =
   "Relays have passed as much for one of the two as its invite allows in a day. Reach each other directly, or wait for the next day.";
@@ -23,9 +23,12 @@ export class RelayGrants {
     this.#core = core;
   }
 
-  /** Bytes a day that relays pass for a member of this shard; undefined: any number, or it is not here. */
-  quota(id: PeerId): number | undefined {
-    return this.#core.members.get(id)?.pass?.relayBytesPerDay;
+  /** Undefined when the member is not here, or is one no longer. */
+  membership(id: PeerId): RelayMembership | undefined {
+    const pass = this.#core.members.get(id)?.pass;
+    if (pass === undefined || pass.expiresMs <= Date.now()) return undefined;
+    const { expiresMs, keys, relayBytesPerDay: quotaBytes } = pass;
+    return { expiresMs, keys, ...(quotaBytes !== undefined && { quotaBytes }) };
   }
 
   async grant(socket: WebSocket, member: Joined, { request, to, sealed }: RelayAsk): Promise<void> {
@@ -49,8 +52,16 @@ export class RelayGrants {
       this.#core.send(socket, { kind: "error", request, code, message: REFUSAL_TEXT[code] ?? code });
       return;
     }
-    const quotas = [this.quota(member.id), await this.#quotaElsewhere(member, to)] as const;
-    if (await this.#isQuotaSpent(member, [member.id, to], quotas)) {
+    const { network } = member;
+    const isByInvite = networkKindOf(network) === "invite";
+    const [own, other] = isByInvite
+      ? [this.membership(member.id), await this.#membershipAnywhere(member, to)]
+      : [];
+    if (isByInvite && (own === undefined || other === undefined)) {
+      this.#core.notFound(socket, request);
+      return;
+    }
+    if (await this.#isQuotaSpent(member, [own, other])) {
       const code = "network/relay-quota";
       this.#core.send(socket, { kind: "error", request, code, message: QUOTA_SPENT });
       return;
@@ -58,66 +69,41 @@ export class RelayGrants {
     const channel = channelIdFrom(crypto.getRandomValues(new Uint8Array(CHANNEL_ID_BYTES)));
     const expiresMs = Date.now() + RELAY_TICKET_TTL_MS;
     const key = await ticketKey(env);
-    const { network } = member;
-    const [own, other] = await Promise.all([
-      mintTicket(
-        {
-          channel,
-          side: 0,
-          peer: member.id,
-          network,
-          expiresMs,
-          ...(quotas[0] !== undefined && { quotaBytes: quotas[0] }),
-        },
-        key,
-      ),
-      mintTicket(
-        {
-          channel,
-          side: 1,
-          peer: to,
-          network,
-          expiresMs,
-          ...(quotas[1] !== undefined && { quotaBytes: quotas[1] }),
-        },
-        key,
-      ),
-    ]);
+    const ticket = (side: RelaySide, peer: PeerId, membership?: RelayMembership): Promise<string> =>
+      mintTicket({ channel, side, peer, network, expiresMs, ...(membership && { membership }) }, key);
+    const tickets = await Promise.all([ticket(0, member.id, own), ticket(1, to, other)]);
     const offer = encodeFromRendezvous({
       kind: "relay-offer",
       from: member.id,
       channel,
-      ticket: other,
+      ticket: tickets[1],
       sealed,
     });
     if (this.#core.deliver(to, offer) || (await this.#core.deliverElsewhere(member, to, offer))) {
-      this.#core.send(socket, { kind: "relay-ready", request, channel, ticket: own });
+      this.#core.send(socket, { kind: "relay-ready", request, channel, ticket: tickets[0] });
     } else this.#core.notFound(socket, request);
   }
 
-  async #quotaElsewhere({ network, shard }: Joined, id: PeerId): Promise<number | undefined> {
+  async #membershipAnywhere({ network, shard }: Joined, id: PeerId): Promise<RelayMembership | undefined> {
     const { members, others } = this.#core;
-    const isElsewhere = networkKindOf(network) === "invite" && others.any && !members.get(id);
-    if (!isElsewhere) return this.quota(id);
+    if (members.get(id) !== undefined || !others.any) return this.membership(id);
     this.#core.countCalls(network);
-    return others.relayQuota(network, shard, id);
+    return others.relayMembership(network, shard, id);
   }
 
   /** Told before a channel is made that would carry nothing. */
   async #isQuotaSpent(
     { network, shard }: Joined,
-    members: readonly [PeerId, PeerId],
-    quotas: readonly [number | undefined, number | undefined],
+    memberships: readonly (RelayMembership | undefined)[],
   ): Promise<boolean> {
     const { env, book } = this.#core;
-    for (const [index, quotaBytes] of quotas.entries()) {
+    for (const { keys, quotaBytes } of memberships.filter((one) => one !== undefined)) {
       if (quotaBytes === undefined) continue;
-      const member = members[index as 0 | 1];
-      const first = env.RENDEZVOUS.getByName(rendezvousName(network, 0));
+      const member = keys.at(-1) as PeerId;
       const left =
         shard === 0
           ? book.relayLeft(member, quotaBytes, Date.now())
-          : await first.relayLeft(member, quotaBytes);
+          : await env.RENDEZVOUS.getByName(rendezvousName(network, 0)).relayLeft(member, quotaBytes);
       if (left <= 0) return true;
     }
     return false;

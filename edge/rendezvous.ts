@@ -26,6 +26,7 @@ import { RelayGrants } from "./relay-grants.ts";
 import type { RelayLoan } from "./relay-quota.ts";
 import { CLOSE, RendezvousCore } from "./rendezvous-core.ts";
 import type { ShardAnswer, ShardAsk } from "./shards.ts";
+import type { RelayMembership } from "./tickets.ts";
 
 /** Who is at one rendezvous. */
 export interface Roster {
@@ -126,9 +127,9 @@ export class Rendezvous extends DurableObject<Env> {
     });
   }
 
-  /** For another shard: bytes a day that relays pass for a member; undefined: any number, or it is not here. */
-  relayQuota(id: PeerId): number | undefined {
-    return this.#relays.quota(id);
+  /** For another shard. */
+  relayMembership(id: PeerId): RelayMembership | undefined {
+    return this.#relays.membership(id);
   }
 
   /** For another shard: bytes that relays may still pass for a member today. */

@@ -8,6 +8,7 @@ import type { Env } from "./env.ts";
 import { Lanes } from "./lanes.ts";
 import { shardCount } from "./policy.ts";
 import type { Rendezvous } from "./rendezvous.ts";
+import type { RelayMembership } from "./tickets.ts";
 
 /** How the Worker tells a rendezvous which shard it is. */
 export const SHARD_HEADER = "x-peerloom-shard";
@@ -103,10 +104,14 @@ export class OtherShards {
     await this.#ask(network, shard, { kind: "retire", id });
   }
 
-  /** As `Rendezvous.relayQuota`. */
-  async relayQuota(network: NetworkName, shard: number, id: PeerId): Promise<number | undefined> {
-    const answers = await Promise.all(this.#stubs(network, shard).map((stub) => stub.relayQuota(id)));
-    return answers.find((quota) => quota !== undefined);
+  /** As `Rendezvous.relayMembership`. */
+  async relayMembership(
+    network: NetworkName,
+    shard: number,
+    id: PeerId,
+  ): Promise<RelayMembership | undefined> {
+    const answers = await Promise.all(this.#stubs(network, shard).map((stub) => stub.relayMembership(id)));
+    return answers.find((membership) => membership !== undefined);
   }
 
   async adoptBans(network: NetworkName, shard: number, list: Uint8Array): Promise<void> {

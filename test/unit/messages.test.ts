@@ -30,6 +30,8 @@ interface Vectors {
     timeMs: number;
   };
   readonly tickets: readonly (RelayTicket & { readonly secret: string; readonly text: string })[];
+  /** As edges one version back made them. */
+  readonly ticketsBefore: Vectors["tickets"];
   readonly toRendezvous: readonly Vector[];
   readonly fromRendezvous: readonly Vector[];
 }
@@ -79,13 +81,22 @@ describe("vectors", () => {
     expect(await crypto.subtle.verify("Ed25519", key, bytes(signature), signed)).toBe(true);
   });
 
-  for (const { secret, text, ...ticket } of vectors.tickets) {
-    test(`the ticket of side ${ticket.side}`, async () => {
+  for (const [index, { secret, text, ...ticket }] of vectors.tickets.entries()) {
+    test(`the ticket of side ${ticket.side} (${index})`, async () => {
       const key = await importTicketKey(bytes(secret));
       expect(await mintTicket(ticket, key)).toBe(text);
       expect(readTicket(text)).toEqual(ticket);
       expect(await isGenuine(text, key)).toBe(true);
       expect(await isGenuine(text, await importTicketKey(bytes(`${secret}01`)))).toBe(false);
+      const message = { kind: "relay-ready", request: 1, channel: ticket.channel, ticket: text } as const;
+      expect(decodeFromRendezvous(encodeFromRendezvous(message))).toEqual(message); // the longest fits
+    });
+  }
+
+  for (const { secret, text, ...ticket } of vectors.ticketsBefore) {
+    test("the ticket of an edge one version back", async () => {
+      expect(readTicket(text)).toEqual(ticket);
+      expect(await isGenuine(text, await importTicketKey(bytes(secret)))).toBe(true);
     });
   }
 });
@@ -160,9 +171,9 @@ describe("strangers' bytes", () => {
   });
 
   test("any text is no ticket, and a damaged ticket is no crash", () => {
-    const ticket = vectors.tickets[0]?.text ?? "";
+    const tickets = [...vectors.tickets, ...vectors.ticketsBefore].map(({ text }) => text);
     fc.assert(
-      fc.property(fc.string(), fc.nat(ticket.length), (text, at) => {
+      fc.property(fc.string(), fc.constantFrom(...tickets), fc.nat(400), (text, ticket, at) => {
         expect(readTicket(text)).toBeUndefined();
         readTicket(ticket.slice(0, at));
         readTicket(`${ticket.slice(0, at)}_${ticket.slice(at + 1)}`);

@@ -1,6 +1,7 @@
 /** One side of a relay channel. What of it must survive sleep is in its socket's attachment; the rest is begun anew. */
 import type { NetworkName } from "../shared/ids.ts";
-import { type CreditState, RelayCredit } from "./relay-credit.ts";
+import { RELAY_SLOW_BYTES_PER_SECOND } from "../shared/limits.ts";
+import { type CreditState, paceOf, RelayCredit } from "./relay-credit.ts";
 import type { RelayQuota } from "./relay-quota.ts";
 import type { RelayMembership, RelaySide } from "./tickets.ts";
 import type { TokenBucket } from "./token-bucket.ts";
@@ -16,6 +17,8 @@ export interface KeptSide extends CreditState {
   readonly quotaLeftBytes?: number;
   /** Frames of this side are in memory, waiting for the other side. After a sleep they are gone. */
   readonly holding: boolean;
+  /** Wall clock, ms: it was told its pace, and until then the pace holds. */
+  readonly pacedUntilMs?: number | undefined;
 }
 
 export class ChannelSide {
@@ -31,8 +34,8 @@ export class ChannelSide {
   /** Frames *from* this side that wait for the other. */
   readonly pending: ArrayBuffer[] = [];
   pendingBytes = 0;
-  /** Its pace, while the edge saves; undefined before. */
-  pace: TokenBucket | undefined;
+  /** While the edge saves: what it may send, and until when. */
+  #pace: { readonly bucket: TokenBucket; readonly untilMs: number } | undefined;
 
   constructor(
     socket: WebSocket,
@@ -46,11 +49,39 @@ export class ChannelSide {
     this.membership = kept.membership;
     this.credit = new RelayCredit(kept);
     this.quota = quota;
+    const { pacedUntilMs: untilMs } = kept;
+    if (untilMs !== undefined) this.#pace = { bucket: paceOf(Date.now()), untilMs };
   }
 
   /** Undefined when the socket was closed by us. */
   static kept(socket: WebSocket): KeptSide | undefined {
     return (socket.deserializeAttachment() as KeptSide | null) ?? undefined;
+  }
+
+  /** The sender is told, and held to twice of it until then; what is under way already may arrive. */
+  slow(nowMs: number, untilMs: number): void {
+    this.#pace = { bucket: paceOf(nowMs), untilMs };
+    this.#say(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
+    this.keep();
+  }
+
+  /** The edge saves no longer. */
+  hasten(): void {
+    if (this.#pace === undefined) return;
+    this.#pace = undefined;
+    this.#say("pace:0");
+    this.keep();
+  }
+
+  /**
+   * False when it has sent more than its pace allows. A new day comes without an event, so a side is told of it when it next sends: until then
+   * it misses nothing.
+   */
+  spendPace(bytes: number, nowMs: number): boolean {
+    if (this.#pace === undefined) return true;
+    if (nowMs < this.#pace.untilMs) return this.#pace.bucket.take(nowMs, bytes);
+    this.hasten();
+    return true;
   }
 
   keep(): void {
@@ -62,8 +93,17 @@ export class ChannelSide {
       holding: pending.length > 0,
       ...(membership !== undefined && { membership }),
       ...(quota !== undefined && { quotaLeftBytes: quota.leftBytes }),
+      ...(this.#pace !== undefined && { pacedUntilMs: this.#pace.untilMs }),
       ...credit.state,
     };
     this.socket.serializeAttachment(kept);
+  }
+
+  #say(text: string): void {
+    try {
+      this.socket.send(text);
+    } catch {
+      // Closing; its event is still to come.
+    }
   }
 }

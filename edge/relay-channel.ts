@@ -7,13 +7,7 @@ import { DurableObject } from "cloudflare:workers";
 import { isAtLeast, type Stage } from "../shared/budget.ts";
 import type { ErrorCode } from "../shared/errors.ts";
 import type { NetworkName } from "../shared/ids.ts";
-import {
-  FRAME_BYTES_MAX,
-  PING_TEXT,
-  PONG_TEXT,
-  RELAY_PENDING_BYTES_MAX,
-  RELAY_SLOW_BYTES_PER_SECOND,
-} from "../shared/limits.ts";
+import { FRAME_BYTES_MAX, PING_TEXT, PONG_TEXT, RELAY_PENDING_BYTES_MAX } from "../shared/limits.ts";
 import { refusalNow } from "./ban-cache.ts";
 import { ChannelSide } from "./channel-side.ts";
 import { closedResponse } from "./door.ts";
@@ -21,7 +15,6 @@ import type { Env } from "./env.ts";
 import { errorResponse } from "./http-errors.ts";
 import { Meter } from "./meter.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
-import { paceOf } from "./relay-credit.ts";
 import { RelayQuota } from "./relay-quota.ts";
 import { rendezvousName } from "./shards.ts";
 import { closeSocket } from "./sockets.ts";
@@ -66,7 +59,7 @@ export class RelayChannel extends DurableObject<Env> {
       kind: "relay",
       name: ctx.id.name ?? "",
       present: () => ({ sockets: this.#sides.filter((side) => side !== undefined).length, members: 0 }),
-      onStage: (stage) => this.#stageChanged(stage),
+      onStage: (stage, leftMs) => this.#stageChanged(stage, leftMs),
     });
     this.#stubborn = new Stubborn(ctx, this.#meter);
     for (const socket of ctx.getWebSockets()) this.#restore(socket);
@@ -109,8 +102,9 @@ export class RelayChannel extends DurableObject<Env> {
     }
     this.#network = from.network;
     const bytesIn = typeof message === "string" ? 0 : message.byteLength;
-    this.#meter.message(from.network, Date.now(), bytesIn);
-    if (from.pace?.take(Date.now(), bytesIn) === false) {
+    const nowMs = Date.now();
+    this.#meter.message(from.network, nowMs, bytesIn);
+    if (!from.spendPace(bytesIn, nowMs)) {
       this.#fail(from, CLOSE.overCredit, "edge/relay-over-credit");
       return;
     }
@@ -153,25 +147,16 @@ export class RelayChannel extends DurableObject<Env> {
     return { counts: this.#counters.drain(Date.now()), sockets, members: 0 };
   }
 
-  #stageChanged(stage: Stage): void {
+  #stageChanged(stage: Stage, leftMs: number): void {
     const isOff = isAtLeast(stage, "relay-off");
+    const nowMs = Date.now();
     for (const side of this.#sides) {
       if (side === undefined) continue;
       if (isOff) this.#end(side, CLOSE.relayOff, "edge/relay-off");
-      else if (stage === "relay-slow") this.#slow(side);
+      else if (stage === "relay-slow") side.slow(nowMs, nowMs + leftMs);
+      else side.hasten();
     }
     if (isOff && this.#network !== undefined) void this.#meter.finish(this.#network);
-  }
-
-  /** The sender is told, and held to twice of it; what is under way already may arrive. */
-  #slow(side: ChannelSide): void {
-    const { socket } = side;
-    side.pace = paceOf(Date.now());
-    try {
-      socket.send(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
-    } catch {
-      // Closing; its event is still to come.
-    }
   }
 
   #pass(from: ChannelSide, to: ChannelSide, message: ArrayBuffer, bytes: number): void {
@@ -261,7 +246,9 @@ export class RelayChannel extends DurableObject<Env> {
     first.socket.send("ready");
     second.socket.send("ready");
     this.#counters.add("relay_channels");
-    if (this.#meter.stage(Date.now()) === "relay-slow") for (const side of [first, second]) this.#slow(side);
+    const nowMs = Date.now();
+    if (this.#meter.stage(nowMs) === "relay-slow")
+      for (const side of [first, second]) side.slow(nowMs, nowMs + this.#meter.leftMs(nowMs));
     for (const [from, to] of [
       [first, second],
       [second, first],

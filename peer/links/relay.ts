@@ -2,7 +2,7 @@
  * A relay channel as a link: a WebSocket to the edge, whose object passes binary messages on to the other side. Texts are
  * between this side and the object: `ready` (both are there), `ack:TOTAL` (bytes taken, so that the object may count
  * what is under way), `ping` and `pong` (answered without waking the object), `pace:N` (the edge saves:
- * send no more than N bytes a second).
+ * send no more than N bytes a second; 0: it saves no longer).
  */
 import { parseErrorCode, PeerloomError } from "../../shared/errors.ts";
 import { concatBytes } from "../../shared/bytes.ts";
@@ -44,8 +44,8 @@ class RelayLink extends BaseLink {
   #heardAtMs: number;
   #unanswered = 0;
   #timer: Timer | undefined;
-  /** Bytes a second; undefined: as fast as it goes. */
-  #pace: number | undefined;
+  /** Bytes a second. */
+  #pace = Infinity;
   /** Frames that wait for their turn, oldest first. */
   readonly #paced: Uint8Array[] = [];
   #pacedBytes = 0;
@@ -62,8 +62,8 @@ class RelayLink extends BaseLink {
     socket.onText = (text) => {
       this.#heard();
       if (text === PONG_TEXT) this.#unanswered = 0;
-      const pace = Number(/^pace:(\d{1,9})$/.exec(text)?.[1] ?? 0);
-      if (pace > 0) this.#pace = pace;
+      const pace = /^pace:(\d{1,9})$/.exec(text)?.[1];
+      if (pace !== undefined) this.#setPace(Number(pace));
     };
     socket.onDrain = () => this.onDrain();
     socket.onClose = (code, reason) => this.#closed(code, reason);
@@ -76,21 +76,21 @@ class RelayLink extends BaseLink {
 
   send(parts: readonly Uint8Array[]): void {
     if (this.#closing || this.isEnded) return;
-    if (this.#pace === undefined) {
+    if (this.#pace === Infinity) {
       this.#socket.send(parts);
       return;
     }
     const frame = concatBytes(...parts);
     this.#paced.push(frame);
     this.#pacedBytes += frame.length;
-    this.#sendPaced(this.#pace);
+    if (this.#paceTimer === undefined) this.#sendPaced();
   }
 
   close(): void {
     if (this.#closing) return;
     this.#closing = true;
     this.#timer?.cancel();
-    this.#paceTimer?.cancel();
+    this.#setPace(0);
     this.#socket.close(CLOSE_NORMAL);
   }
 
@@ -101,22 +101,32 @@ class RelayLink extends BaseLink {
     this.#socket.destroy();
   }
 
+  /** At 0 what waits goes at once: no more than a session may have on its way through a relay, and so much the edge lets pass whatever the pace. */
+  #setPace(pace: number): void {
+    this.#pace = pace || Infinity;
+    if (pace > 0) return;
+    this.#freeAtMs = 0;
+    this.#sendPaced();
+    this.onDrain();
+  }
+
   /** Sends what may go now; a timer of this side brings the rest, so the edge needs none. */
-  #sendPaced(pace: number): void {
-    if (this.#paceTimer !== undefined || this.isEnded) return;
+  #sendPaced(): void {
+    this.#paceTimer?.cancel();
+    this.#paceTimer = undefined;
+    if (this.isEnded) return;
     const nowMs = this.#clock.monotonicMs();
-    this.#freeAtMs = Math.max(this.#freeAtMs, nowMs - (PACE_BURST_BYTES / pace) * 1_000);
+    this.#freeAtMs = Math.max(this.#freeAtMs, nowMs - (PACE_BURST_BYTES / this.#pace) * 1_000);
     while (this.#freeAtMs <= nowMs) {
       const frame = this.#paced.shift();
       if (frame === undefined) break;
       this.#pacedBytes -= frame.length;
-      this.#freeAtMs += (frame.length / pace) * 1_000;
+      this.#freeAtMs += (frame.length / this.#pace) * 1_000;
       this.#socket.send([frame]);
     }
     if (this.#paced.length > 0) {
       this.#paceTimer = this.#clock.setTimer(this.#freeAtMs - nowMs, () => {
-        this.#paceTimer = undefined;
-        this.#sendPaced(pace);
+        this.#sendPaced();
         if (this.#pacedBytes < PACED_LOW_BYTES) this.onDrain();
       });
     }

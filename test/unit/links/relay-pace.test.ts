@@ -108,3 +108,36 @@ test("after a pause a small message does not wait, and other texts change nothin
   expect(sent).toHaveLength(121);
   link.destroy();
 });
+
+test("once the edge saves no longer, what waits goes at once, and so does all that follows", async () => {
+  const { clock, link, sent, say, drained } = await setUp();
+  say(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
+  for (let index = 0; index < 40; index++) link.send([frame(index)]);
+  expect([sent.length < 40, drained()]).toEqual([true, 0]);
+  say("pace:0");
+  expect([sent.length, drained(), link.bufferedBytes, clock.pendingTimers]).toEqual([40, 1, 0, 1]);
+  for (let index = 40; index < 140; index++) link.send([frame(index)]);
+  expect(sent.map(({ bytes }) => bytes[0])).toEqual(Array.from({ length: 140 }, (_, index) => index));
+  say(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
+  for (let index = 0; index < 40; index++) link.send([frame(index)]);
+  expect(sent.length).toBeLessThan(150);
+  link.destroy();
+});
+
+test("a close gives away what waits, the goodbye last; a link that is destroyed drops it", async () => {
+  for (const end of ["close", "destroy"] as const) {
+    const { clock, link, sent, say } = await setUp();
+    say(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
+    const bucket = paceOf(clock.monotonicMs());
+    for (let index = 0; index < 120; index++) link.send([frame(index)]);
+    link.send([frame(255, 20)]);
+    const before = sent.length;
+    expect(before).toBeLessThan(120);
+    link[end]();
+    expect(sent.length).toBe(end === "close" ? 121 : before);
+    if (end === "close") expect(sent.at(-1)?.bytes).toEqual(Buffer.from(frame(255, 20)));
+    // All that a session may have on its way through a relay: the edge lets it pass.
+    expect(sent.every(({ atMs, bytes }) => bucket.take(atMs, bytes.length))).toBe(true);
+    expect(clock.pendingTimers).toBe(0);
+  }
+});

@@ -5,15 +5,10 @@
 import { Hono } from "hono";
 import { checkBans, emptyBans } from "../shared/bans.ts";
 import { toBase64Url } from "../shared/bytes.ts";
-import {
-  type NetworkName,
-  networkKeyOf,
-  networkKindOf,
-  parseNetworkName,
-  peerIdFromKey,
-} from "../shared/ids.ts";
+import { type NetworkName, networkKeyOf, networkKindOf, peerIdFromKey } from "../shared/ids.ts";
 import type { Env } from "./env.ts";
 import { CORS_HEADERS } from "./http-errors.ts";
+import { servedNetwork } from "./networks.ts";
 import { type EdgeMember, passOf, PrivateRefusal } from "./passes.ts";
 import { isAllowed, shardCount } from "./policy.ts";
 import { refuse } from "./refusals.ts";
@@ -26,8 +21,8 @@ export const ROSTER_MAX = 1_000;
 export const admin: Hono<{ Bindings: Env }> = new Hono();
 
 admin.get("/v1/net/:network/members", async ({ env, req }) => {
-  const network = parseNetworkName(req.param("network"));
-  if (network === undefined) return refuse("network/invalid-name", "This is not a network name.");
+  const network = servedNetwork(env, req.raw, req.param("network"));
+  if (network instanceof Response) return network;
   if (!(await isAllowed(env, "search", req.raw)))
     return refuse("edge/rate-limited", "Too many requests from this address. Wait a minute.");
   const pass = await passOf(env, req.raw, network);

@@ -35,7 +35,10 @@ export interface Env {
   readonly BUDGET_NETWORK_UNITS?: string;
   /** Who knows it may ask what this edge costs; without it nobody may. */
   readonly EDGE_ADMIN_TOKEN?: string;
-  /** `private`: only networks by invite or secret are served; anything else: all. PeerJS has its keys instead. @default "all" */
+  /**
+   * Networks that are served, by name, separated by spaces or commas: `private` is every network by invite or secret, `all` every network. PeerJS has
+   * its keys instead. @default "all"
+   */
   readonly NETWORKS?: string;
   /** Further origins under which peers dial this edge, separated by spaces or commas. */
   readonly PUBLIC_ORIGINS?: string;
@@ -44,7 +47,7 @@ export interface Env {
   /** Peers of one rendezvous that keep their sockets to introduce newcomers; all others are let go. @default "64" */
   readonly RENDEZVOUS_BEACONS?: string;
 
-  /** Keys that PeerJS clients may give, separated by spaces or commas; each has peers of its own. @default "peerjs" */
+  /** Keys that PeerJS clients may give, separated by spaces or commas; each has peers of its own. `none`: PeerJS is off. @default "peerjs" */
   readonly PEERJS_KEYS?: string;
   /** Of those, the keys whose peers may be listed by anybody. @default "" */
   readonly PEERJS_DISCOVERY?: string;

@@ -4,7 +4,7 @@
  */
 import { Hono } from "hono";
 import { isAtLeast } from "../shared/budget.ts";
-import { parseChannelId, parseNetworkName } from "../shared/ids.ts";
+import { parseChannelId } from "../shared/ids.ts";
 import { admin } from "./admin-routes.ts";
 import { serveAsset } from "./assets.ts";
 import { cost } from "./cost-routes.ts";
@@ -27,6 +27,7 @@ import { CORS_HEADERS, errorResponse } from "./http-errors.ts";
 import { ice } from "./ice-routes.ts";
 import { logFailure } from "./log.ts";
 import { prometheusText } from "./metrics.ts";
+import { isServed, servedNetwork } from "./networks.ts";
 import { peerjs } from "./peerjs-routes.ts";
 import { BACK_HEADER, BACK_QUERY, holderOfReturnPass } from "./return-pass.ts";
 import { addressPrefix, clientAddress, isAllowed, shardCount } from "./policy.ts";
@@ -75,9 +76,8 @@ app.get("/metrics", async ({ env, req }) => {
 });
 
 app.get("/v1/net/:network/join", async ({ env, req }) => {
-  const network = parseNetworkName(req.param("network"));
-  if (network === undefined)
-    return refuse("network/invalid-name", 'A network name is 1 to 64 of a-z, 0-9, ".", "_" and "-".');
+  const network = servedNetwork(env, req.raw, req.param("network"));
+  if (network instanceof Response) return network;
   if (!isUpgrade(req.raw)) return refuse("usage/invalid", "Open this with a WebSocket.", 426);
   const prefix = addressPrefix(clientAddress(req.raw));
   const bannedMs = bans.leftMs(prefix, Date.now());
@@ -112,6 +112,7 @@ app.get("/v1/relay/:channel", async ({ env, req }) => {
   const ticket = readTicket(text);
   if (ticket === undefined || ticket.channel !== channel)
     return refuse("edge/ticket-invalid", "The ticket is not for this channel.");
+  if (!isServed(env, ticket.network)) return refuseSocket("network/not-allowed");
   if (ticket.expiresMs <= Date.now())
     return refuse("edge/ticket-expired", "The ticket has expired. Ask for a new channel.");
   if (!(await isAllowed(env, "relay", req.raw)))

@@ -30,9 +30,6 @@ export type EdgeMember = Pick<
   "member" | "abilities" | "relayBytesPerDay" | "expiresMs" | "keys" | "counted"
 >;
 
-const ONLY_PRIVATE =
-  "This edge takes private networks only. Make one with: peerloom network create, or join one by its invite.";
-
 /** Why somebody is kept out; not thrown, because it is no error of ours. */
 export class PrivateRefusal {
   readonly code: ErrorCode;
@@ -50,8 +47,7 @@ export async function passOf(
   request: Request,
   network: NetworkName,
 ): Promise<EdgeMember | PrivateRefusal | undefined> {
-  if (networkKindOf(network) === "open")
-    return env.NETWORKS === "private" ? new PrivateRefusal("network/not-allowed", ONLY_PRIVATE) : undefined;
+  if (networkKindOf(network) === "open") return undefined;
   const url = new URL(request.url);
   const text = request.headers.get(PASS_HEADER) ?? url.searchParams.get(PASS_QUERY) ?? "";
   let credential: Credential;

@@ -30,9 +30,14 @@ export function peerjsOptions(env: Env): PeerjsOptions {
   };
 }
 
+/** No PeerJS client is served. */
+export function isOff(env: Env): boolean {
+  return words(env.PEERJS_KEYS).includes("none");
+}
+
 export function isKey(env: Env, key: string): boolean {
   const configured = words(env.PEERJS_KEYS);
-  return (configured.length > 0 ? configured : KEYS_DEFAULT).includes(key);
+  return !isOff(env) && (configured.length > 0 ? configured : KEYS_DEFAULT).includes(key);
 }
 
 /** Discovery is allowed key by key: who may use one key learns nothing of the others. */

@@ -9,7 +9,7 @@ import { isAtLeast } from "../shared/budget.ts";
 import { learn, OVER_BUDGET, STAGE_HEADER, stageOf } from "./door.ts";
 import { hasRoom, NO_ROOM } from "./descriptors.ts";
 import type { Env } from "./env.ts";
-import { isKey, isListed, peerjsOptions, roomName, shardOf } from "./peerjs-options.ts";
+import { isKey, isListed, isOff, peerjsOptions, roomName, shardOf } from "./peerjs-options.ts";
 import { errorFrame, ID_LENGTH_MAX, TOKEN_LENGTH_MAX } from "./peerjs-protocol.ts";
 import { isAllowed } from "./policy.ts";
 import { countRefusal, isUpgrade, refuse } from "./refusals.ts";
@@ -22,10 +22,18 @@ const ABOUT = {
 /** The word is fixed in the client; it is not the key. */
 const SOCKET_PATH = "/peerjs/peerjs";
 const ALL = "/peerjs/*";
+const OFF = "This edge serves no PeerJS clients.";
 /** PeerServer lets a browser keep an id, and two tabs then claim the same. */
 const NO_STORE = { "cache-control": "no-store" } as const;
 
 export const peerjs: Hono<{ Bindings: Env }> = new Hono();
+
+peerjs.use(ALL, async ({ env, req }, next) => {
+  if (!isOff(env)) return next();
+  return isUpgrade(req.raw)
+    ? refuseSocket("peerjs/key-invalid", OFF)
+    : refuse("peerjs/key-invalid", OFF, 403);
+});
 
 // Before CORS: the headers of an upgrade's answer cannot be changed.
 peerjs.use(ALL, async ({ env, req }, next) => {

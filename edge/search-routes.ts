@@ -7,7 +7,7 @@ import { Hono } from "hono";
 import { bufferSource, concatBytes, sha256, utf8 } from "../shared/bytes.ts";
 import { REFUSAL_TEXT } from "../shared/credential.ts";
 import { type ErrorCode, PeerloomError } from "../shared/errors.ts";
-import { type NetworkName, parseNetworkName, publicKeyOf } from "../shared/ids.ts";
+import { type NetworkName, publicKeyOf } from "../shared/ids.ts";
 import { CLOCK_SKEW_MS_MAX } from "../shared/limits.ts";
 import {
   ANNOUNCEMENT_BYTES_MAX,
@@ -27,6 +27,7 @@ import { isAtLeast } from "../shared/budget.ts";
 import { OVER_BUDGET, stageLeftMs, stageOf } from "./door.ts";
 import type { Env } from "./env.ts";
 import { CORS_HEADERS } from "./http-errors.ts";
+import { servedNetwork } from "./networks.ts";
 import { may, passOf, PrivateRefusal } from "./passes.ts";
 import { acceptedOrigins, isAllowed, shardCount } from "./policy.ts";
 import { refuse, refuseUntil } from "./refusals.ts";
@@ -36,13 +37,13 @@ import { searchIndexName, searchShard } from "./shards.ts";
 export const search: Hono<{ Bindings: Env }> = new Hono();
 
 search.get("/v1/net/:network/search", ({ env, req }) => {
-  const network = parseNetworkName(req.param("network"));
-  return network === undefined ? noNetwork() : searchNetwork(env, req.raw, network);
+  const network = servedNetwork(env, req.raw, req.param("network"));
+  return network instanceof Response ? network : searchNetwork(env, req.raw, network);
 });
 
 search.post("/v1/net/:network/listings", ({ env, req }) => {
-  const network = parseNetworkName(req.param("network"));
-  return network === undefined ? noNetwork() : announceListings(env, req.raw, network);
+  const network = servedNetwork(env, req.raw, req.param("network"));
+  return network instanceof Response ? network : announceListings(env, req.raw, network);
 });
 
 const REFUSALS: Partial<Record<ErrorCode, string>> = {
@@ -108,10 +109,6 @@ async function announceListings(env: Env, request: Request, network: NetworkName
   const refusal = await env.SEARCH.getByName(searchIndexName(network, shard)).announce(entry);
   if (refusal !== undefined) return refuse(refusal, REFUSALS[refusal] ?? "Not taken.");
   return Response.json({ listings: listings.length, ttlMs: LISTING_TTL_MS }, { headers: CORS_HEADERS });
-}
-
-function noNetwork(): Response {
-  return refuse("network/invalid-name", 'A network name is 1 to 64 of a-z, 0-9, ".", "_" and "-".');
 }
 
 /** The same content in several shards is one; what most have comes first. */

@@ -7,7 +7,6 @@ import { pickBeacons } from "../../edge/beacons.ts";
 import type { Env } from "../../edge/env.ts";
 import { coturnCredentials, type IceServer, iceServers } from "../../edge/ice.ts";
 import type { Member } from "../../edge/members.ts";
-import { passOf } from "../../edge/passes.ts";
 import { addressPrefix } from "../../edge/policy.ts";
 import { TokenBucket } from "../../edge/token-bucket.ts";
 import { type PeerId, peerIdFromKey } from "../../shared/ids.ts";
@@ -305,11 +304,4 @@ describe("what the edge tells of itself", () => {
     expect(now.get("peerloom_budget_units")).toBeGreaterThan(0);
     expect([now.get("peerloom_budget_stage"), now.get("peerloom_banned_prefixes")]).toEqual([0, 0]);
   });
-});
-
-test("an edge for private networks keeps open ones out", async () => {
-  const asked = new Request(`${ORIGIN}/v1/net/main/join`);
-  const only: Env = { ...(env as Env), NETWORKS: "private" };
-  expect(await passOf(only, asked, freshNetwork())).toMatchObject({ code: "network/not-allowed" });
-  expect(await passOf(env as Env, asked, freshNetwork())).toBeUndefined();
 });

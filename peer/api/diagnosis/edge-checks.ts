@@ -49,7 +49,7 @@ export async function checkEdge(runtime: Runtime, edge: string, signal: AbortSig
 export interface Challenge {
   readonly checks: readonly Check[];
   readonly socketOpened: boolean;
-  /** It talks to members of private networks, and to nobody else. */
+  /** It does not take this network: private ones only, or those that its operator has named. */
   readonly isPrivate: boolean;
   /** Undefined when no challenge came. Positive: this machine is ahead. */
   readonly skewMs: number | undefined;
@@ -95,7 +95,11 @@ export async function checkChallenge(
     signal.throwIfAborted();
     const checks = isPrivate
       ? [
-          check("websocket", true, "the rendezvous answers, and takes members of private networks only"),
+          check(
+            "websocket",
+            true,
+            "the rendezvous answers, and takes only networks that its operator allows",
+          ),
           check("clock", null, "unknown: the edge tells its time to members only"),
         ]
       : [check("websocket", false, reasonOf(error))];

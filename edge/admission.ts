@@ -158,7 +158,7 @@ export class Admission {
     const banned = await book.bans(network);
     const refusal = refusalOf(pass, Date.now(), (key) => banned.keys.has(key));
     if (refusal !== undefined || pass.counted.length === 0) return refusal;
-    if (shard === 0) return book.use(pass.counted, joining, Date.now());
+    if (shard === 0) return book.use(network, pass.counted, joining, Date.now());
     return env.RENDEZVOUS.getByName(rendezvousName(network, 0)).useInvites(pass.counted, joining);
   }
 

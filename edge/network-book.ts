@@ -9,8 +9,13 @@ import type { NetworkName, PeerId } from "../shared/ids.ts";
 import type { RelayLoan } from "./relay-quota.ts";
 import { verifySignature } from "./verify.ts";
 
-/** Invites with a use count that one network may have under way; past that those that have ended are forgotten, then no more are taken. */
-export const COUNTED_INVITES_MAX = 1_024;
+/**
+ * Invites with a use count are remembered in 1,024 groups, by the first two characters of their keys, so that one more costs no more rows however
+ * many there are. So many fit into each, 65,536 in all, and the first group is full at about 40,000; past that those that have ended or were revoked are
+ * forgotten (one that is let in again counts anew), then no more are taken. One that is used up is remembered: who forgets it takes it again.
+ */
+export const INVITES_OF_GROUP_MAX = 64;
+const GROUP_CHARACTERS = 2;
 
 interface Used {
   readonly expiresMs: number;
@@ -30,6 +35,9 @@ const DAY_MS = 86_400_000;
 const RELAYED = "relayed:";
 const BANS = "bans";
 const USED = "used:";
+
+/** Why an invite does not count one more. */
+export type InviteRefusal = Extract<ErrorCode, "network/invite-used" | "network/too-many-invites">;
 
 export class NetworkBook {
   readonly #storage: DurableObjectStorage;
@@ -65,21 +73,23 @@ export class NetworkBook {
   }
 
   /** Counts a member for each of its invites. One that was counted before costs nothing. */
-  use(
+  async use(
+    network: NetworkName,
     invites: readonly CountedInvite[],
     member: PeerId,
     nowMs: number,
-  ): Extract<ErrorCode, "network/invite-used" | "edge/over-capacity"> | undefined {
+  ): Promise<InviteRefusal | undefined> {
+    const { keys: revoked } = await this.bans(network);
+    // Nobody is waited for from here on: two who come at once are counted one after the other.
     const fresh: { readonly key: string; readonly used: Used }[] = [];
     for (const { id, uses, expiresMs } of invites) {
       const key = USED + id;
       const members = this.#storage.kv.get<Used>(key)?.members ?? [];
       if (members.includes(member)) continue;
       if (members.length >= uses) return "network/invite-used";
+      if (members.length === 0 && !this.#hasRoom(id, revoked, nowMs)) return "network/too-many-invites";
       fresh.push({ key, used: { expiresMs, members: [...members, member] } });
     }
-    if (fresh.some(({ used }) => used.members.length === 1) && !this.#hasRoom(nowMs))
-      return "edge/over-capacity";
     for (const { key, used } of fresh) this.#storage.kv.put(key, used);
     return undefined;
   }
@@ -117,10 +127,13 @@ export class NetworkBook {
     return past.length > 0;
   }
 
-  #hasRoom(nowMs: number): boolean {
-    const all = [...this.#storage.kv.list<Used>({ prefix: USED, limit: COUNTED_INVITES_MAX })];
-    if (all.length < COUNTED_INVITES_MAX) return true;
-    const ended = all.filter(([, { expiresMs }]) => expiresMs <= nowMs);
+  #hasRoom(invite: PeerId, revoked: ReadonlySet<PeerId>, nowMs: number): boolean {
+    const prefix = USED + invite.slice(0, GROUP_CHARACTERS);
+    const all = [...this.#storage.kv.list<Used>({ prefix, limit: INVITES_OF_GROUP_MAX })];
+    if (all.length < INVITES_OF_GROUP_MAX) return true;
+    const ended = all.filter(
+      ([key, { expiresMs }]) => expiresMs <= nowMs || revoked.has(key.slice(USED.length) as PeerId),
+    );
     for (const [key] of ended) this.#storage.kv.delete(key);
     return ended.length > 0;
   }

@@ -24,6 +24,10 @@ export const CLOSE = {
   later: 1013,
 } as const;
 
+/** What `network/too-many-invites` says; peers say it of none. */
+const TOO_MANY_INVITES =
+  "This network's edge counts as many invites as it can. Ask for one without a use count, or for old ones to be revoked.";
+
 export class RendezvousCore {
   readonly ctx: DurableObjectState;
   readonly env: Env;
@@ -109,7 +113,7 @@ export class RendezvousCore {
 
   /** No member any more, or not yet. */
   putOut(socket: WebSocket, code: ErrorCode): void {
-    this.refuse(socket, CLOSE.policy, code, REFUSAL_TEXT[code] ?? "Not now. Try again later.");
+    this.refuse(socket, CLOSE.policy, code, REFUSAL_TEXT[code] ?? TOO_MANY_INVITES);
   }
 
   /** Tells the socket why, closes it, and forgets it. */

@@ -6,7 +6,7 @@
  * closed when the next one comes, which has woken the object anyway; an alarm would cost more than the join it guards.
  */
 import { DurableObject } from "cloudflare:workers";
-import { type ErrorCode, PeerloomError, toPeerloomError } from "../shared/errors.ts";
+import { PeerloomError, toPeerloomError } from "../shared/errors.ts";
 import type { NetworkName, PeerId } from "../shared/ids.ts";
 import { PING_TEXT, PONG_TEXT, RENDEZVOUS_MESSAGE_BYTES_MAX } from "../shared/limits.ts";
 import {
@@ -21,6 +21,7 @@ import { forgetBans } from "./ban-cache.ts";
 import type { Env } from "./env.ts";
 import type { Joined } from "./members.ts";
 import type { Report } from "./metrics.ts";
+import type { InviteRefusal } from "./network-book.ts";
 import type { EdgeMember } from "./passes.ts";
 import { RelayGrants } from "./relay-grants.ts";
 import type { RelayLoan } from "./relay-quota.ts";
@@ -179,11 +180,8 @@ export class Rendezvous extends DurableObject<Env> {
   }
 
   /** For another shard: the first one counts. */
-  useInvites(
-    counted: EdgeMember["counted"],
-    member: PeerId,
-  ): Extract<ErrorCode, "network/invite-used" | "edge/over-capacity"> | undefined {
-    return this.#core.book.use(counted, member, Date.now());
+  useInvites(counted: EdgeMember["counted"], member: PeerId): Promise<InviteRefusal | undefined> {
+    return this.#core.book.use(this.#core.network, counted, member, Date.now());
   }
 
   /** For the tally. */

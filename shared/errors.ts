@@ -21,6 +21,7 @@ export const ERROR_CODES = [
   "network/relay-quota",
   "network/not-owner",
   "network/too-many-bans",
+  "network/too-many-invites",
   "link/closed",
   "link/failed",
   "link/frame-too-large",

@@ -101,10 +101,12 @@ class RelayLink extends BaseLink {
     this.#socket.destroy();
   }
 
-  /** At 0 what waits goes at once: no more than a session may have on its way through a relay, and so much the edge lets pass whatever the pace. */
+  /**
+   * At 0 all goes at once. What waits is no more than a session may have on its way through a relay, and so much the edge lets pass whatever
+   * the pace.
+   */
   #setPace(pace: number): void {
     this.#pace = pace || Infinity;
-    if (pace > 0) return;
     this.#freeAtMs = 0;
     this.#sendPaced();
     this.onDrain();

@@ -72,7 +72,15 @@ async function member(
   const credential = await certify(authority, identity.id);
   const signed = psk === undefined ? await keys.bans(network) : undefined;
   const bans: BanList = signed === undefined ? emptyBans(network) : await checkBans(signed, network, verify);
-  const admission = new Admission({ network, clock, credential, psk, bans });
+  const admission = new Admission({
+    network,
+    clock,
+    credential,
+    psk,
+    bans,
+    uses: await keys.uses(network),
+    keepUses: (uses) => keys.keepUses(network, uses),
+  });
   return {
     network,
     admission,

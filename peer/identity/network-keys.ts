@@ -1,7 +1,8 @@
 /**
- * What a host keeps of private networks beside the identity: keys of networks it owns, the invite it came with, the latest ban list. All of it
- * is as secret as the identity, but for the ban list.
+ * What a host keeps of private networks beside the identity: keys of networks it owns, the invite it came with, the latest ban list, whom counted
+ * invites have brought. The first two are as secret as the identity.
  */
+import { concatBytes } from "../../shared/bytes.ts";
 import { decode, encode } from "../../shared/codec.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import {
@@ -10,6 +11,9 @@ import {
   parseNetworkName,
   type PeerId,
   parsePeerId,
+  peerIdFromKey,
+  PUBLIC_KEY_BYTES,
+  publicKeyOf,
 } from "../../shared/ids.ts";
 import type { KeyValueStorage, Random } from "../runtime.ts";
 import { identityFromSeed, SEED_BYTES } from "./identity.ts";
@@ -27,6 +31,11 @@ const OWNED_MAX = 64;
 /** Invites that are listed; past that the oldest is left out, and works as before. */
 const ISSUED_MAX = 256;
 const LISTS = { bytesMax: 65_536, depthMax: 3, itemsMax: 9 * ISSUED_MAX } as const;
+
+const USE_BYTES: number = 2 * PUBLIC_KEY_BYTES;
+
+/** Who came by an invite with a use count. */
+export type InviteUse = readonly [invite: PeerId, member: PeerId];
 
 /** An invite that was made here; the invite itself is not kept. */
 export interface IssuedInvite {
@@ -112,6 +121,21 @@ export class NetworkKeys {
 
   async keepBans(network: NetworkName, signed: Uint8Array): Promise<void> {
     await this.#storage.set(`bans-${network.slice(2)}`, signed);
+  }
+
+  /** Uses of counted invites that this host has seen. */
+  async uses(network: NetworkName): Promise<readonly InviteUse[]> {
+    const bytes = (await this.#bytes(`uses-${network.slice(2)}`)) ?? new Uint8Array(0);
+    const key = (at: number): PeerId => peerIdFromKey(bytes.subarray(at, at + PUBLIC_KEY_BYTES));
+    return Array.from({ length: Math.floor(bytes.length / USE_BYTES) }, (_, index) => [
+      key(index * USE_BYTES),
+      key(index * USE_BYTES + PUBLIC_KEY_BYTES),
+    ]);
+  }
+
+  async keepUses(network: NetworkName, uses: readonly InviteUse[]): Promise<void> {
+    const bytes = concatBytes(...uses.flat().map(publicKeyOf));
+    await this.#inTurn(() => this.#storage.set(`uses-${network.slice(2)}`, bytes));
   }
 
   /** Invites made here, the latest last. */

@@ -14,6 +14,7 @@ import {
 } from "../../shared/credential.ts";
 import { type ErrorCode, PeerloomError } from "../../shared/errors.ts";
 import { type NetworkName, networkKindOf, type PeerId, short } from "../../shared/ids.ts";
+import type { InviteUse } from "../identity/network-keys.ts";
 import { verify } from "../identity/verify.ts";
 import type { Clock } from "../runtime.ts";
 import type { Membership } from "./hello.ts";
@@ -22,6 +23,8 @@ import type { Membership } from "./hello.ts";
 const KNOWN_MAX = 4_096;
 /** Invites with a use count whose members are remembered; past that the count of the oldest begins anew. */
 const COUNTED_MAX = 1_024;
+/** Uses that outlive a restart; past that the oldest are forgotten by it. */
+const USES_KEPT_MAX = 1_024;
 
 export interface AdmissionOptions {
   readonly network: NetworkName;
@@ -31,6 +34,10 @@ export interface AdmissionOptions {
   /** Of a network by secret. */
   readonly psk?: Uint8Array | undefined;
   readonly bans: BanList;
+  /** What an earlier run of this peer saw. */
+  readonly uses?: readonly InviteUse[];
+  /** Keeps them for the next run. */
+  readonly keepUses?: (uses: readonly InviteUse[]) => Promise<void>;
 }
 
 interface Known {
@@ -45,12 +52,16 @@ export class Admission {
   readonly #known = new Map<PeerId, Known>();
   /** Of each invite with a use count, the members that came first. */
   readonly #used = new Map<PeerId, Set<PeerId>>();
+  /** The latest of them, in the order of their coming. */
+  #uses: readonly InviteUse[];
   #bans: BanList;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
     this.psk = options.psk;
     this.#bans = options.bans;
+    this.#uses = options.uses ?? [];
+    for (const [invite, member] of this.#uses) this.#count(invite, member);
   }
 
   /** What others are shown in a handshake. */
@@ -80,8 +91,10 @@ export class Admission {
     if (shown === undefined) throw refused(peerId, "network/not-member");
     const credential = await checkCredential(shown.credential, network, verify);
     if (credential.member !== peerId) throw refused(peerId, "network/not-member");
-    const refusal = this.#refusal(credential, clock.nowMs()) ?? this.#use(credential.counted, peerId);
+    const { counted } = credential;
+    const refusal = this.#refusal(credential, clock.nowMs()) ?? this.#refusalOfUse(counted, peerId);
     if (refusal !== undefined) throw refused(peerId, refusal);
+    await this.#use(counted, peerId);
     this.#known.delete(peerId);
     this.#known.set(peerId, { credential, bans: shown.bans });
     if (this.#known.size > KNOWN_MAX) this.#known.delete(this.#known.keys().next().value as PeerId);
@@ -116,19 +129,33 @@ export class Admission {
     return refusalOf(credential, nowMs, (key) => this.#bans.keys.has(key));
   }
 
-  /** Counts by what this peer has seen: with the edge there, the edge counts before; without it, each peer for itself. */
-  #use(counted: readonly CountedInvite[], member: PeerId): ErrorCode | undefined {
-    for (const { id, uses } of counted) {
-      const members = this.#used.get(id);
-      if (members !== undefined && !members.has(member) && members.size >= uses) return "network/invite-used";
-    }
-    for (const { id } of counted) {
-      const members = this.#used.get(id) ?? new Set();
-      members.add(member);
-      this.#used.set(id, members);
-      if (this.#used.size > COUNTED_MAX) this.#used.delete(this.#used.keys().next().value as PeerId);
-    }
-    return undefined;
+  /** By what this peer has seen: with the edge there, the edge counts before; without it, each peer for itself. */
+  #refusalOfUse(counted: readonly CountedInvite[], member: PeerId): ErrorCode | undefined {
+    const isUsedUp = counted.some(
+      ({ id, uses }) => !this.#isCounted(id, member) && (this.#used.get(id)?.size ?? 0) >= uses,
+    );
+    return isUsedUp ? "network/invite-used" : undefined;
+  }
+
+  /** What is new is written before the member is in; a disk that fails keeps nobody out. */
+  async #use(counted: readonly CountedInvite[], member: PeerId): Promise<void> {
+    const fresh = counted
+      .filter(({ id }) => !this.#isCounted(id, member))
+      .map(({ id }): InviteUse => [id, member]);
+    if (fresh.length === 0) return;
+    for (const [invite] of fresh) this.#count(invite, member);
+    this.#uses = [...this.#uses, ...fresh].slice(-USES_KEPT_MAX);
+    await this.#options.keepUses?.(this.#uses).catch(() => undefined);
+  }
+
+  #count(invite: PeerId, member: PeerId): void {
+    const members = this.#used.get(invite) ?? new Set();
+    this.#used.set(invite, members.add(member));
+    if (this.#used.size > COUNTED_MAX) this.#used.delete(this.#used.keys().next().value as PeerId);
+  }
+
+  #isCounted(invite: PeerId, member: PeerId): boolean {
+    return this.#used.get(invite)?.has(member) === true;
   }
 }
 

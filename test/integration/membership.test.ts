@@ -124,6 +124,28 @@ describe.each([["with an edge"], ["with no edge"]])("%s", (where) => {
   });
 });
 
+test("without an edge an invite for one stays used when who counted it starts again", async () => {
+  const dataDir = await temporaryFolder();
+  const network = await networks({ dataDir }).create();
+  const { url: invite } = await networks({ dataDir }).invite(network, { uses: 1 });
+  const alone = { edge: null, webrtc: false } as const;
+  const counting = (): Promise<Peer> =>
+    openPeer({ ...alone, network, dataDir, listen: "127.0.0.1:0", overlay: false });
+  const meet = async (host: Peer, guestDir: string): Promise<string> => {
+    const guest = await openPeer({ ...alone, invite, dataDir: guestDir });
+    const outcome = await codeOf(guest.connect(host.id, { addresses: host.listenAddresses }));
+    await guest.close();
+    return outcome;
+  };
+  const [first, second] = [await temporaryFolder(), await temporaryFolder()];
+  const before = await counting();
+  expect(await meet(before, first)).toBe("none");
+  await before.close();
+  const after = await counting();
+  expect(await meet(after, second)).toBe("network/invite-used");
+  expect(await meet(after, first)).toBe("none");
+});
+
 test("a network by secret: who has it meets, and to all others it is not there", async () => {
   const edge = await startEdge();
   const secret = { PEERLOOM_SECRET: "correct horse battery staple" };

@@ -11,12 +11,14 @@ import {
   ownerAuthority,
   secretNetwork,
 } from "../../../peer/identity/invites.ts";
+import { type InviteUse, NetworkKeys } from "../../../peer/identity/network-keys.ts";
 import { verify } from "../../../peer/identity/verify.ts";
-import { Admission } from "../../../peer/session/admission.ts";
+import type { KeyValueStorage, StoredValue } from "../../../peer/runtime.ts";
+import { Admission, type AdmissionOptions } from "../../../peer/session/admission.ts";
 import { acceptHello, beginHello, type HandshakeContext } from "../../../peer/session/handshake.ts";
 import { bansClaim, checkBans, emptyBans, encodeBans, encodeSignedBans } from "../../../shared/bans.ts";
 import { parseFrame } from "../../../shared/frame.ts";
-import { type PeerId, requireNetworkName } from "../../../shared/ids.ts";
+import { type PeerId, peerIdFromKey, requireNetworkName } from "../../../shared/ids.ts";
 import { countingRandom, rejectionCode, seedOf } from "../identity/support.ts";
 
 const runtime = nodeRuntime({ dataDir: undefined, webrtc: undefined });
@@ -143,6 +145,63 @@ describe("a network with an owner", () => {
     expect(await meet(first, b)).toEqual(["in", "in"]);
     // Somebody else has seen neither: this is what no peer can know by itself.
     expect(await meet(second, await memberBy(owner))).toEqual(["in", "in"]);
+  });
+});
+
+describe("uses of an invite outlive a restart", () => {
+  const files = new Map<string, StoredValue>();
+  const storage: KeyValueStorage = {
+    get: async (key) => files.get(key),
+    set: async (key, value) => void files.set(key, value),
+  };
+  const keys = new NetworkKeys(storage);
+
+  /** What Bob's peer is after it was started again. */
+  async function restarted(keepUses: AdmissionOptions["keepUses"]): Promise<HandshakeContext> {
+    const [bare, { network }] = [await memberBy(bob), root];
+    const credential = await certify(root, bob.id);
+    const uses = await keys.uses(network);
+    const options = { network, clock, credential, bans: emptyBans(network), uses };
+    return { ...bare, admission: new Admission({ ...options, ...(keepUses && { keepUses }) }) };
+  }
+  const keep: AdmissionOptions["keepUses"] = (uses) => keys.keepUses(root.network, uses);
+
+  test("so that one for one brings one, and whom it brought comes again", async () => {
+    const once = await invited({ uses: 1 });
+    const [first, second] = [await memberBy(alice, once), await memberBy(carol, once)];
+    expect(await meet(first, await restarted(keep))).toEqual(["in", "in"]);
+    expect((await meet(second, await restarted(keep)))[0]).toBe("network/invite-used");
+    expect(await meet(first, await restarted(keep))).toEqual(["in", "in"]);
+    const other = await invited({ uses: 1 }, 9);
+    expect(await meet(await memberBy(carol, other), await restarted(keep))).toEqual(["in", "in"]);
+    for (const [authority, member] of [
+      [once, carol],
+      [other, alice],
+    ] as const)
+      expect((await meet(await memberBy(member, authority), await restarted(keep)))[0]).toBe(
+        "network/invite-used",
+      );
+  });
+
+  test("the latest thousand of them", async () => {
+    const many = await invited({ uses: 1_000 }, 33);
+    const before = Array.from({ length: 1_024 }, (_, index): InviteUse => {
+      const key = new Uint8Array(32);
+      new DataView(key.buffer).setUint16(0, index);
+      return [many.key.id, peerIdFromKey(key)];
+    });
+    await keys.keepUses(root.network, before);
+    expect(await keys.uses(root.network)).toEqual(before);
+    const once = await invited({ uses: 1 }, 34);
+    expect(await meet(await memberBy(alice, once), await restarted(keep))).toEqual(["in", "in"]);
+    expect(await keys.uses(root.network)).toEqual([...before.slice(1), [once.key.id, alice.id]]);
+  });
+
+  test("and a disk that fails keeps nobody out", async () => {
+    const once = await invited({ uses: 1 }, 17);
+    const b = await restarted(() => Promise.reject(new Error("full")));
+    expect(await meet(await memberBy(alice, once), b)).toEqual(["in", "in"]);
+    expect((await meet(await memberBy(carol, once), b))[0]).toBe("network/invite-used");
   });
 });
 

@@ -358,14 +358,24 @@ export interface FileSystem {
   open(path: string, mode: "read" | "update"): Promise<FileHandle>;
   /** Makes parents too. @throws `files/unwritable` */
   makeDirectory(path: string): Promise<void>;
+  /** Moves to a name where nothing stands, or an empty folder does. @throws `files/exists`, and both are as they were */
   rename(from: string, to: string): Promise<void>;
+  /** Moves a file over whatever file stands there, in one step. @throws `files/exists` when it is a folder */
+  replace(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
+  /**
+   * Keeps what `path` stands for from everybody else, by a file of that name; one whose process is gone is taken over.
+   * @returns ends it @throws `files/locked`, `files/unwritable`
+   */
+  lock(path: string): Promise<() => Promise<void>>;
   /** The bytes under `path`'s file system that may still be written, or undefined when unknown. */
   freeBytes(path: string): Promise<number | undefined>;
   /** Joins segments with the host's separator. */
   join(...segments: readonly string[]): string;
   /** The last segment. */
   baseName(path: string): string;
+  /** The folder that it lies in. */
+  folderOf(path: string): string;
 }
 
 export interface FileHandle {

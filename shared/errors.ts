@@ -74,6 +74,7 @@ export const ERROR_CODES = [
   "files/ticket-invalid",
   "files/not-found",
   "files/exists",
+  "files/locked",
   "files/unwritable",
   "files/disk-full",
   "files/path-escape",

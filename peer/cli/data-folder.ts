@@ -9,7 +9,8 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { PeerloomError } from "../../shared/errors.ts";
-import { birthOf, isAlive, lockFolder } from "./folder-lock.ts";
+import { birthOf, isAlive } from "../adapters/node/process-lock.ts";
+import { lockFolder } from "./folder-lock.ts";
 
 export interface DataFolder {
   /** The folder that was asked for: there `status` looks for the peer that runs on it. */

@@ -26,7 +26,7 @@ export const get: Command = {
       value: "PATH",
       help: "where it goes; default: its own name, in this folder",
     },
-    overwrite: { type: "boolean", help: "replace what stands there" },
+    overwrite: { type: "boolean", help: "replace the file that stands there, or the folder that -o names" },
     select: {
       type: "string",
       multiple: true,

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Peer } from "../../peer/node.ts";
+import { Peer, type Share } from "../../peer/node.ts";
 
 let folder: string;
 let giver: Peer;
@@ -74,4 +74,36 @@ test("memory and order: the same bytes as a Blob and as a stream", async () => {
   expect(Buffer.from(await blob.arrayBuffer()).equals(bytes)).toBe(true);
   const streamed = await new Response(getter.files.get(ticket).readable).arrayBuffer();
   expect(Buffer.from(streamed).equals(bytes)).toBe(true);
+});
+
+test("what stands at a target is lost only when it was meant: not to a name from a ticket, not to a second get", async () => {
+  const home = join(folder, "home");
+  const [letter, source] = [join(home, "Documents", "letter"), join(folder, "stranger", "Documents")];
+  await mkdir(join(home, "Documents"), { recursive: true });
+  await writeFile(letter, "mine");
+  const get = ({ ticket }: Share, path: string, overwrite = true) =>
+    getter.files.get(ticket).saveTo(path, { overwrite });
+  await mkdir(join(folder, "stranger"));
+  await writeFile(source, Buffer.alloc(600_000, 3));
+  const file = await giver.files.share(source);
+  await expect(get(file, home)).rejects.toMatchObject({ code: "files/exists" });
+  await expect(get(file, join(home, "Documents"))).rejects.toMatchObject({ code: "files/exists" });
+  await rm(source);
+  await mkdir(source);
+  await writeFile(join(source, "new"), Buffer.alloc(600_000, 4));
+  const tree = await giver.files.share(source);
+  await expect(get(tree, home)).rejects.toMatchObject({ code: "files/exists" });
+  expect(await readFile(letter, "utf8")).toBe("mine");
+  await get(tree, join(home, "Documents"));
+  expect(await readdir(home, { recursive: true })).toEqual(["Documents", join("Documents", "new")]);
+
+  const twice = [get(tree, join(folder, "twice"), false), get(tree, join(folder, "twice"), false)];
+  const [first, second] = await Promise.allSettled(twice);
+  expect([first?.status, second?.status].toSorted()).toEqual(["fulfilled", "rejected"]);
+  expect(await hashTree(join(folder, "twice"))).toEqual(await hashTree(source));
+  const nowhere = get(tree, join(folder, "no", "such", "x"), false);
+  await expect(nowhere).rejects.toMatchObject({
+    code: "files/not-found",
+    message: expect.stringContaining(`The folder ${join(folder, "no", "such")} is not there`) as string,
+  });
 });

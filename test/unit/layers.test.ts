@@ -24,10 +24,12 @@ const AREAS: readonly Area[] = [
   { name: "shared", owns: /^shared\//, sees: [], packages: ["msgpackr"] },
   { name: "runtime", owns: /^peer\/runtime(-udp)?\.ts$/, sees: below("runtime") },
   ...CORE.slice(2).map((name) => ({ name, owns: new RegExp(`^peer/${name}/`), sees: below(name) })),
+  // What processes of one machine keep from each other, for the adapter's part files and the commands' data folders.
+  { name: "processes", owns: /^peer\/adapters\/node\/process-lock\.ts$/, sees: [], packages: ["node:"] },
   {
     name: "adapters",
     owns: /^peer\/adapters\//,
-    sees: ["shared", "runtime"],
+    sees: ["shared", "runtime", "processes"],
     packages: ["node:", "ws", "node-datachannel", "multicast-dns"],
   },
   // Beside the services: it has ids and connections of its own, so it sees no peer, and no peer sees it.
@@ -41,7 +43,7 @@ const AREAS: readonly Area[] = [
   {
     name: "cli",
     owns: /^peer\/cli\//,
-    sees: [...CORE, "entries", "simulation", "infra"],
+    sees: [...CORE, "entries", "simulation", "infra", "processes"],
     packages: ["node:"],
   },
   { name: "web", owns: /^peer\/web\//, sees: [...CORE, "entries"], packages: ["uqr"] },

@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import {
   access,
   type FileHandle as NodeFileHandle,
+  link,
   lstat,
   mkdir,
   open,
@@ -10,10 +11,12 @@ import {
   rename,
   rm,
   statfs,
+  unlink,
 } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { FileHandle, FileSystem } from "../../runtime.ts";
+import { takeLock } from "./process-lock.ts";
 
 export const nodeFiles: FileSystem = {
   async stat(path) {
@@ -42,10 +45,27 @@ export const nodeFiles: FileSystem = {
     await translated(path, () => mkdir(path, { recursive: true }));
   },
   async rename(from, to) {
-    await translated(to, () => rename(from, to));
+    await placed(to, async () => {
+      // Over a file, or a folder that holds something, a folder is not moved by any system.
+      if ((await lstat(from)).isDirectory()) await rename(from, to);
+      else await moveFile(from, to);
+    });
+  },
+  async replace(from, to) {
+    await placed(to, () => rename(from, to));
   },
   async remove(path) {
     await translated(path, () => rm(path, { force: true, recursive: true }));
+  },
+  async lock(path) {
+    const lock = await translated(path, () =>
+      takeLock(path, "get", (holder) => {
+        const by = holder === undefined ? "" : ` by process ${holder.pid}`;
+        const why = `is held${by}: something else is being fetched there. Wait for it, or choose another name with -o`;
+        return new PeerloomError("files/locked", `${path} ${why}.`);
+      }),
+    );
+    return () => lock.release();
   },
   async freeBytes(path) {
     try {
@@ -57,7 +77,36 @@ export const nodeFiles: FileSystem = {
   },
   join: (...segments) => join(...segments),
   baseName: (path) => basename(path),
+  folderOf: (path) => dirname(path),
 };
+
+/** `rename` alone would replace what stands there. */
+async function moveFile(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST") throw error;
+    // Not every drive has hard links: the name is taken first, then filled.
+    await (await open(to, "wx")).close();
+    await rename(from, to);
+    return;
+  }
+  await unlink(from);
+}
+
+/** What stands in the way is told as such; Windows calls it a lack of permission. */
+async function placed(to: string, operation: () => Promise<void>): Promise<void> {
+  await translated(to, async () => {
+    try {
+      await operation();
+    } catch (cause) {
+      const stands = ["EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR"].includes(errnoOf(cause));
+      if (!stands && !(errnoOf(cause) === "EPERM" && (await nodeFiles.exists(to)))) throw cause;
+      const advice = "stands there already: move it away, or choose another name with -o";
+      throw new PeerloomError("files/exists", `${to} ${advice}.`, { cause });
+    }
+  });
+}
 
 function fileHandle(path: string, file: NodeFileHandle): FileHandle {
   return {
@@ -104,8 +153,13 @@ async function translated<T>(path: string, operation: () => Promise<T>): Promise
   try {
     return await operation();
   } catch (cause) {
-    const errno = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+    if (cause instanceof PeerloomError) throw cause;
+    const errno = errnoOf(cause);
     const code = CODES[errno] ?? "files/unwritable";
     throw new PeerloomError(code, `${path} ${ADVICE[code]}${errno === "" ? "" : ` (${errno})`}.`, { cause });
   }
+}
+
+function errnoOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

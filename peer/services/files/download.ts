@@ -40,7 +40,7 @@ export interface DownloadResult {
 }
 
 export interface SaveOptions {
-  /** Replace what is there under that name. @default false */
+  /** Replace what is there under that name: a file by a file, and by a folder a folder that `path` names itself. @default false */
   readonly overwrite?: boolean;
 }
 
@@ -48,6 +48,13 @@ export interface DownloadOptions extends SelectOptions {
   readonly signal?: AbortSignal;
   /** Goes on serving after the end, until `cancel`. While it runs, a download serves what it has in any case. @default false */
   readonly seed?: boolean;
+}
+
+interface Target {
+  readonly path: string;
+  readonly overwrite: boolean;
+  /** What stands there, if it is what the ticket names. */
+  readonly there: PreparedShare | undefined;
 }
 
 /**
@@ -80,10 +87,10 @@ export class Download extends EventTarget {
 
   /**
    * Saves to a file or folder. Without a path it gets its own name in the working folder.
-   * @throws PeerloomError `files/exists`, `files/unwritable`, `files/disk-full`, `files/no-source`, `files/not-found`,
+   * @throws PeerloomError `files/exists`, `files/locked`, `files/unwritable`, `files/disk-full`, `files/no-source`, `files/not-found`,
    *   `files/corrupt`, `files/path-escape`, `aborted`, `usage/invalid`
    */
-  async saveTo(path: string = this.ticket.name, options: SaveOptions = {}): Promise<DownloadResult> {
+  async saveTo(path?: string, options: SaveOptions = {}): Promise<DownloadResult> {
     const { files, clock } = this.#swarm.host.runtime;
     if (files === undefined)
       throw new PeerloomError("usage/invalid", "This host has no files: use blob() or readable.");
@@ -92,11 +99,13 @@ export class Download extends EventTarget {
     const startedAtMs = clock.monotonicMs();
     const hash = toHex(this.ticket.hash);
     const target = await this.#target(files, path, options.overwrite ?? false);
+    const { overwrite } = target;
     let transfer: Transfer | undefined;
     if (target.there === undefined) {
       transfer = await this.#run(
         true,
-        (manifest, selection) => new PartStore(files, manifest, selection, target.path, hash),
+        (manifest, selection) =>
+          new PartStore({ files, manifest, selection, target: target.path, hashText: hash, overwrite }),
       );
     } else await this.#keep(target.there);
     return {
@@ -202,22 +211,29 @@ export class Download extends EventTarget {
     }
   }
 
-  async #target(
-    files: FileSystem,
-    path: string,
-    overwrite: boolean,
-  ): Promise<{ readonly path: string; readonly there: PreparedShare | undefined }> {
-    if (!(await files.exists(path))) return { path, there: undefined };
-    const { kind } = await files.stat(path);
-    const isOwnName = files.baseName(path) === this.ticket.name;
-    if (kind === "directory" && !isOwnName)
-      return this.#target(files, files.join(path, this.ticket.name), overwrite);
+  async #target(files: FileSystem, asked: string | undefined, overwrite: boolean): Promise<Target> {
+    const { name } = this.ticket;
+    let path = asked ?? name;
+    let kind = await kindOf(files, path);
+    const isInside = kind === "directory" && files.baseName(path) !== name;
+    if (isInside) {
+      path = files.join(path, name);
+      kind = await kindOf(files, path);
+    }
+    if (kind === undefined) {
+      await requireFolder(files, files.folderOf(path));
+      return { path, overwrite, there: undefined };
+    }
     const there = await this.#same(files, path);
-    if (there !== undefined) return { path, there };
-    if (overwrite) return { path, there: undefined };
+    if (there !== undefined) return { path, overwrite, there };
+    // The ticket's name is a stranger's choice, and a folder is much to lose.
+    const isOwnChoice = asked !== undefined && !isInside;
+    if (overwrite && (isOwnChoice || kind !== "directory")) return { path, overwrite, there: undefined };
     throw new PeerloomError(
       "files/exists",
-      `${path} is there already, with other content. Choose another name with -o.`,
+      overwrite
+        ? `${path} is a folder with other content. To replace it, name it with -o.`
+        : `${path} is there already, with other content. Choose another name with -o.`,
     );
   }
 
@@ -252,4 +268,16 @@ export class Download extends EventTarget {
       await prepared.content.close();
     });
   }
+}
+
+async function kindOf(files: FileSystem, path: string): Promise<"file" | "directory" | "other" | undefined> {
+  return (await files.exists(path)) ? (await files.stat(path)).kind : undefined;
+}
+
+async function requireFolder(files: FileSystem, path: string): Promise<void> {
+  if (await files.exists(path)) return;
+  throw new PeerloomError(
+    "files/not-found",
+    `The folder ${path} is not there. Make it first, or choose another place with -o.`,
+  );
 }

@@ -14,6 +14,17 @@ import type { Store } from "./store.ts";
 
 const JOURNAL_ENTRY_BYTES = 4;
 
+export interface PartStoreOptions {
+  readonly files: FileSystem;
+  readonly manifest: Manifest;
+  readonly selection: Selection;
+  readonly target: string;
+  /** Of the manifest: another content under the same name gets another part. */
+  readonly hashText: string;
+  /** What stands at the target is replaced, if it is of the same kind. */
+  readonly overwrite: boolean;
+}
+
 export class PartStore implements Store {
   readonly window: undefined = undefined;
   readonly #files: FileSystem;
@@ -21,19 +32,21 @@ export class PartStore implements Store {
   readonly #selection: Selection;
   readonly #target: string;
   readonly #part: string;
+  readonly #overwrite: boolean;
   readonly #starts: number[] = [];
   readonly #open = new OpenFiles((index) => this.#openPart(index));
   #journal: FileHandle | undefined;
   #journalBytes = 0;
+  #unlock: (() => Promise<void>) | undefined;
   /** When each file was written last; known once all is complete. */
   #modifiedMs: Map<number, number> | undefined;
 
-  /** @param hashText of the manifest: another content under the same name gets another part */
-  constructor(files: FileSystem, manifest: Manifest, selection: Selection, target: string, hashText: string) {
+  constructor({ files, manifest, selection, target, hashText, overwrite }: PartStoreOptions) {
     this.#files = files;
     this.#manifest = manifest;
     this.#selection = selection;
     this.#target = target;
+    this.#overwrite = overwrite;
     this.#part = `${target}.${hashText.slice(0, 16)}${selection.tag}.part`;
     let start = 0;
     for (const { bytes } of manifest.entries) {
@@ -43,6 +56,8 @@ export class PartStore implements Store {
   }
 
   async resume(layer: Uint8Array, onChunk: (index: number) => void, signal: AbortSignal): Promise<void> {
+    this.#unlock = await this.#files.lock(`${this.#part}.lock`);
+    await this.#requirePlace();
     await this.#requireRoom();
     const { chunkBytes, bytes } = this.#manifest;
     const written = await this.#readJournal(chunkCount(bytes, chunkBytes));
@@ -94,9 +109,9 @@ export class PartStore implements Store {
       });
     }
     await this.#closeAll();
-    if (await this.#files.exists(this.#target)) await this.#files.remove(this.#target);
-    await this.#files.rename(this.#part, this.#target);
+    await this.#place();
     await this.#files.remove(this.#journalPath);
+    await this.#release();
     this.#modifiedMs = new Map();
     for (const index of entries.keys()) {
       if (!this.#selection.hasEntry(index)) continue;
@@ -110,14 +125,55 @@ export class PartStore implements Store {
 
   async abandon(): Promise<void> {
     await this.#closeAll();
-    if (this.#journalBytes === 0) {
+    // Without the lock the part is another's.
+    if (this.#unlock !== undefined && this.#journalBytes === 0) {
       await this.#files.remove(this.#journalPath);
       await this.#files.remove(this.#part);
     }
+    await this.#release();
   }
 
   get #journalPath(): string {
     return `${this.#part}.journal`;
+  }
+
+  async #release(): Promise<void> {
+    await this.#unlock?.();
+    this.#unlock = undefined;
+  }
+
+  /** Before anything is fetched for what cannot be put there. */
+  async #requirePlace(): Promise<void> {
+    if (!(await this.#files.exists(this.#target))) return;
+    const isFolder = (await this.#files.stat(this.#target)).kind === "directory";
+    if (isFolder === (this.#manifest.kind === "folder") && this.#overwrite) return;
+    throw new PeerloomError(
+      "files/exists",
+      `${this.#target} is there already, ${isFolder ? "a folder" : "a file"}, and is not replaced by this ${this.#manifest.kind}. Choose another name with -o.`,
+    );
+  }
+
+  /** Gives the part its final name. Only what was asked to be replaced is, and a run cut off half-way loses neither. */
+  async #place(): Promise<void> {
+    const files = this.#files;
+    if (!this.#overwrite) await files.rename(this.#part, this.#target);
+    else if (this.#manifest.kind === "file") await files.replace(this.#part, this.#target);
+    else await this.#placeFolder(`${this.#part}.old`);
+  }
+
+  /** @param aside where the old folder waits; a run that was cut off may have left it there */
+  async #placeFolder(aside: string): Promise<void> {
+    const files = this.#files;
+    const isThere =
+      (await files.exists(this.#target)) && (await files.stat(this.#target)).kind === "directory";
+    if (isThere) await files.rename(this.#target, aside);
+    try {
+      await files.rename(this.#part, this.#target);
+    } catch (error) {
+      if (isThere) await files.rename(aside, this.#target);
+      throw error;
+    }
+    await files.remove(aside);
   }
 
   async #requireRoom(): Promise<void> {

@@ -4,7 +4,8 @@ import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { dataFolderPath, openDataFolder } from "../../../peer/cli/data-folder.ts";
-import { birthOf, folderOwner, lockFolder } from "../../../peer/cli/folder-lock.ts";
+import { birthOf } from "../../../peer/adapters/node/process-lock.ts";
+import { folderOwner, lockFolder } from "../../../peer/cli/folder-lock.ts";
 import { temporaryFolder } from "./fakes.ts";
 
 /** The pid of a process that has ended and was waited for. */

@@ -6,6 +6,7 @@ import type { Store } from "./store.ts";
 
 export class MemoryStore implements Store {
   readonly window: undefined = undefined;
+  readonly isAwaited: boolean = true;
   readonly #chunkBytes: number;
   readonly #selection: Selection;
   readonly #chunks: Uint8Array<ArrayBuffer>[] = [];

@@ -27,6 +27,7 @@ export interface PartStoreOptions {
 
 export class PartStore implements Store {
   readonly window: undefined = undefined;
+  readonly isAwaited: boolean = true;
   readonly #files: FileSystem;
   readonly #manifest: Manifest;
   readonly #selection: Selection;

@@ -45,6 +45,10 @@ export class ReaderStore implements Store {
     return { next: this.#next, below: this.#next + AHEAD_CHUNKS };
   }
 
+  get isAwaited(): boolean {
+    return this.#wake !== undefined;
+  }
+
   holds(): boolean {
     return false;
   }

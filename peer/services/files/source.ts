@@ -58,6 +58,8 @@ export class Source {
   /** It has a chunk more, after `begin`. */
   onHave: (index: number) => void = () => {};
   onPeers: (peers: readonly TicketProvider[]) => void = () => {};
+  /** Something came, if only part of a message, while it owed an answer. */
+  onHeard: () => void = () => {};
   readonly #host: ServiceHost;
   readonly #stream: Stream;
   readonly #reader: MessageReader;
@@ -68,6 +70,7 @@ export class Source {
   #peersMessages = 0;
   #peersAtMs: number;
   #heardAtMs: number;
+  #owes: () => boolean = () => false;
 
   private constructor(host: ServiceHost, session: Session, stream: Stream) {
     this.#host = host;
@@ -76,6 +79,7 @@ export class Source {
     this.#heardAtMs = this.#peersAtMs = host.runtime.clock.monotonicMs();
     this.#reader = new MessageReader(stream.readable, ANSWER_BYTES_MAX, violation, () => {
       this.#heardAtMs = host.runtime.clock.monotonicMs();
+      if (this.#owes()) this.onHeard();
     });
     this.#writer = stream.writable.getWriter();
     this.#writer.closed.catch(() => {});
@@ -178,6 +182,7 @@ export class Source {
 
   async #expect(type: number, timeoutMs: number, owes: () => boolean = () => true): Promise<Message> {
     const watch = this.#watchSilence(timeoutMs, owes);
+    this.#owes = owes;
     try {
       for (;;) {
         const message = await this.#reader.next();

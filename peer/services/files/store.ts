@@ -10,6 +10,8 @@ export interface Store {
   write(index: number, bytes: Uint8Array): Promise<void>;
   /** Only these chunks are of use now; undefined: all. */
   readonly window: ReadWindow | undefined;
+  /** Somebody waits for what comes next; not so when a reader has not read what is there. */
+  readonly isAwaited: boolean;
   /** Whether a chunk that was written can be read again. */
   holds(index: number): boolean;
   /** Of what it holds, before and after it is complete. */

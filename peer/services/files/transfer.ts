@@ -21,7 +21,7 @@ import type { Store } from "./store.ts";
 import type { Ticket, TicketProvider } from "./ticket.ts";
 import type { TokenBucket } from "./token-bucket.ts";
 
-/** Nothing new for so long, from anybody, while this peer was awake: the download fails. What is on disk stays. */
+/** Not a byte for so long, from anybody, while this peer was awake and waited: the download fails. What is on disk stays. */
 const PATIENCE_MS = 60_000;
 /** Sources at work at once; more make a swarm hardly faster. */
 const SOURCES_MAX = 16;
@@ -252,6 +252,7 @@ export class Transfer {
     try {
       signal.throwIfAborted();
       source.onPeers = (peers) => this.#learn(peers, "member");
+      source.onHeard = () => this.#patience.reset();
       this.#manifest ??= await source.manifest(this.#options.ticket.hash);
       this.#layer ??= await source.layer(this.#manifest.manifest);
       this.#planning ??= this.#begin(this.#manifest, this.#layer);
@@ -368,7 +369,19 @@ export class Transfer {
     const runningMs = nowMs - this.#startedAtMs;
     if (runningMs > 0 && this.#open < SOURCES_ENOUGH) this.#search?.need();
     if (runningMs > SAY_AFTER_MS && (this.#plan?.holding?.bits.size ?? 0) > 0) this.#say();
-    if (this.#patience.waitedMs() > PATIENCE_MS) this.#fail(this.#noSource());
+    if (!this.#isWaiting()) this.#patience.reset();
+    else if (this.#patience.waitedMs() > PATIENCE_MS) this.#fail(this.#noSource());
+  }
+
+  /** Whether it is the sources that are waited for: not a reader that pauses, nor the limit that this peer has set itself. */
+  #isWaiting(): boolean {
+    if (this.#plan === undefined) return true;
+    const fetchers = [...this.#fetchers.keys()];
+    const isHeldBack =
+      fetchers.length > 0 &&
+      this.#swarm.downlink.waitMs() > 0 &&
+      fetchers.every(({ pending }) => pending.size === 0);
+    return this.#plan.store.isAwaited && !isHeldBack;
   }
 
   #say(): void {

@@ -1,0 +1,67 @@
+/** Downloads on a simulated network: readers that pause, links and limits that are slow, sources that come late. */
+import { expect, test } from "vitest";
+import { type Peer, simulate } from "../../peer/sim.ts";
+
+const CHUNK = 262_144;
+
+/** Everything that is left, in bytes. */
+async function readOn(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<number> {
+  let bytes = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return bytes;
+    bytes += value.length;
+  }
+}
+
+async function share(peer: Peer, bytes: number): Promise<string> {
+  return (await peer.files.share(new Blob([new Uint8Array(bytes)]), { name: "content" })).ticket;
+}
+
+test("a reader that pauses for five minutes loses nothing, though its source is away meanwhile", async () => {
+  await simulate({ seed: 21 }, async (network) => {
+    const [source, taker] = [await network.open("source"), await network.open("taker")];
+    const ticket = await share(source, 100 * CHUNK);
+    const reader = taker.files.get(ticket).readable.getReader();
+    const first = (await reader.read()).value?.length;
+    await network.sleep(150_000);
+    network.split([source], [taker]);
+    await network.sleep(100_000);
+    network.heal();
+    await network.sleep(50_000);
+    expect((first ?? 0) + (await readOn(reader))).toBe(100 * CHUNK);
+  });
+});
+
+test("a limit that lets a chunk pass in a minute and a half makes a download slow, and nothing else", async () => {
+  await simulate({ seed: 22 }, async (network) => {
+    const source = await network.open("source");
+    const taker = await network.open("taker", { downloadLimit: 3_000 });
+    const ticket = await share(source, 3 * CHUNK);
+    expect((await taker.files.get(ticket).blob()).size).toBe(3 * CHUNK);
+    expect(network.nowMs).toBeGreaterThan(150_000);
+  });
+});
+
+test("a line on which a chunk takes a minute and a half is slow, and nothing else", async () => {
+  await simulate({ seed: 23 }, async (network) => {
+    const source = await network.open("source", { uplinkBytesPerSecond: 3_000 });
+    const taker = await network.open("taker");
+    expect((await taker.files.get(await share(source, CHUNK)).blob()).size).toBe(CHUNK);
+    expect(network.nowMs).toBeGreaterThan(80_000);
+  });
+});
+
+test("a source that says nothing is waited for in vain no longer than a minute, whatever the limit", async () => {
+  await simulate({ seed: 24 }, async (network) => {
+    const source = await network.open("source");
+    const taker = await network.open("taker", { downloadLimit: 3_000 });
+    const ticket = await share(source, 3 * CHUNK);
+    const copy = taker.files.get(ticket).blob();
+    await network.sleep(10_000);
+    network.crash(source);
+    const crashedMs = network.nowMs;
+    await expect(copy).rejects.toMatchObject({ code: expect.any(String) as string });
+    expect(network.nowMs - crashedMs).toBeLessThan(180_000);
+  });
+});

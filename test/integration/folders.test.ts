@@ -99,7 +99,7 @@ test("what stands at a target is lost only when it was meant: not to a name from
 
   const twice = [get(tree, join(folder, "twice"), false), get(tree, join(folder, "twice"), false)];
   const [first, second] = await Promise.allSettled(twice);
-  expect([first?.status, second?.status].toSorted()).toEqual(["fulfilled", "rejected"]);
+  expect(new Set([first?.status, second?.status])).toEqual(new Set(["fulfilled", "rejected"]));
   expect(await hashTree(join(folder, "twice"))).toEqual(await hashTree(source));
   const nowhere = get(tree, join(folder, "no", "such", "x"), false);
   await expect(nowhere).rejects.toMatchObject({

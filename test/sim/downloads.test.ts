@@ -1,6 +1,7 @@
 /** Downloads on a simulated network: readers that pause, links and limits that are slow, sources that come late. */
 import { expect, test } from "vitest";
 import { type Peer, simulate } from "../../peer/sim.ts";
+import { withFiles } from "./files-world.ts";
 
 const CHUNK = 262_144;
 
@@ -65,3 +66,19 @@ test("a source that says nothing is waited for in vain no longer than a minute, 
     expect(network.nowMs - crashedMs).toBeLessThan(180_000);
   });
 });
+
+test("who has something is asked again when it comes back, though all places are taken by those who have nothing", () =>
+  withFiles(25, async (world) => {
+    const source = world.open({ upload: 100_000 });
+    const takers = Array.from({ length: 19 }, () => world.open());
+    const { ticket } = await source.files.share(world.content(8 * CHUNK), { name: "content" });
+    const copies = Promise.allSettled(takers.map(({ files }) => files.get(ticket, { seed: true }).blob()));
+    await world.clock.advance(5_000);
+    source.away();
+    await world.clock.advance(30_000);
+    source.back();
+    const backMs = world.clock.monotonicMs();
+    const ends = await world.clock.runUntil(copies, 600_000);
+    expect(ends.filter(({ status }) => status === "rejected")).toEqual([]);
+    expect(world.clock.monotonicMs() - backMs).toBeLessThan(30_000);
+  }));

@@ -9,6 +9,8 @@ import { PROVIDERS_MAX, type TicketProvider } from "./ticket.ts";
 export const CANDIDATES_MAX: number = 64 + PROVIDERS_MAX;
 const RETRY_FIRST_MS = 200;
 const RETRY_MAX_MS = 5_000;
+/** One that was let go because others waited is not asked again for so long, so that two do not change places all the time. */
+const REST_MS = 15_000;
 /** Hearsay that failed so often in a row is forgotten. */
 const HEARSAY_ATTEMPTS_MAX = 5;
 
@@ -19,7 +21,7 @@ export interface Candidate {
   readonly provider: TicketProvider;
   readonly origin: Origin;
   state: "idle" | "active" | "banned";
-  /** Failed in a row without giving anything. */
+  /** Failed, or let go, in a row without giving anything. */
   attempts: number;
   dueAtMs: number;
 }
@@ -43,6 +45,10 @@ export class Candidates {
     return true;
   }
 
+  isDue(nowMs: number): boolean {
+    return [...this.#all.values()].some(({ state, dueAtMs }) => state === "idle" && dueAtMs <= nowMs);
+  }
+
   /** The one to ask next, of those that are due; now marked as active. */
   take(nowMs: number): Candidate | undefined {
     let best: Candidate | undefined;
@@ -62,6 +68,13 @@ export class Candidates {
     candidate.dueAtMs = nowMs + 50 + this.#unit() * longestMs;
     if (candidate.origin !== "ticket" && candidate.attempts >= HEARSAY_ATTEMPTS_MAX)
       this.#all.delete(candidate.provider.id);
+  }
+
+  /** It was of no use for now, and others wait for its place. */
+  rested(candidate: Candidate, nowMs: number): void {
+    candidate.attempts += 1;
+    candidate.state = "idle";
+    candidate.dueAtMs = nowMs + REST_MS;
   }
 
   /** It lied; it is never asked again. */

@@ -7,6 +7,7 @@ import { toPeerloomError, type PeerloomError } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
 import type { Clock, Timer } from "../../runtime.ts";
 import type { BytesByPath } from "../../session/contract.ts";
+import { Patience } from "../patience.ts";
 import { chunkCount, HASH_BYTES, LEAF_PREFIX, leafHash } from "./merkle.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Scheduler, SourceState } from "./scheduler.ts";
@@ -14,6 +15,10 @@ import { corrupt, type Source } from "./source.ts";
 import type { Store } from "./store.ts";
 import type { TokenBucket } from "./token-bucket.ts";
 
+/** A source that has had nothing wanted for so long may make room for another. */
+const EMPTY_MS = 5_000;
+/** And one that owes something and has not sent a byte, in a long line of getters it may be. */
+const SILENT_MS = 20_000;
 /** Chunks being written while the next are read. */
 const STORING_MAX = 8;
 
@@ -43,6 +48,10 @@ export class Fetcher {
   readonly state: SourceState;
   /** It gave at least one right chunk. */
   gave = false;
+  /** It had to make room. */
+  isLetGo = false;
+  /** Of no use so far. */
+  readonly #patience: Patience;
   readonly #plan: FetchPlan;
   readonly #storing = new Set<Promise<void>>();
   #timer: Timer | undefined;
@@ -54,6 +63,12 @@ export class Fetcher {
     this.source = source;
     this.#plan = plan;
     const bits = source.begin(chunkCount(manifest.bytes, manifest.chunkBytes));
+    this.#patience = new Patience(plan.clock);
+    const { onHeard } = source;
+    source.onHeard = () => {
+      this.useful();
+      onHeard();
+    };
     this.state = scheduler.join(bits, () => source.session.path.rttMs ?? 0, clock.monotonicMs());
     source.onHave = (index) => {
       const elsewhere = scheduler.tell(this.state, index, clock.monotonicMs());
@@ -80,8 +95,25 @@ export class Fetcher {
       if (request === undefined) return;
       if (request.instead !== undefined) this.#plan.cancel(request.instead, request.index);
       downlink.take(manifest.chunkBytes);
+      if (this.state.pending.size === 1) this.useful();
       this.source.request(request.index);
     }
+  }
+
+  /** It gives, or cannot be blamed. */
+  useful(): void {
+    this.#patience.reset();
+  }
+
+  /** For how long it has been of no use, ms; 0: not long enough to say so. To be looked at as often as a `Patience`. */
+  uselessMs(): number {
+    const waitedMs = this.#patience.waitedMs();
+    return waitedMs < (this.state.pending.size === 0 ? EMPTY_MS : SILENT_MS) ? 0 : waitedMs;
+  }
+
+  letGo(): void {
+    this.isLetGo = true;
+    this.source.drop();
   }
 
   /**

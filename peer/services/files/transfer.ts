@@ -272,9 +272,12 @@ export class Transfer {
     plan.holding?.members.add(provider);
     try {
       await fetcher.run();
+    } catch (error) {
+      if (!fetcher.isLetGo) throw error;
     } finally {
       this.#fetchers.delete(fetcher.state);
       if (fetcher.gave) candidate.attempts = 0;
+      if (fetcher.isLetGo) this.#candidates.rested(candidate, plan.clock.monotonicMs());
       plan.holding?.members.delete(provider.id);
     }
   }
@@ -369,8 +372,24 @@ export class Transfer {
     const runningMs = nowMs - this.#startedAtMs;
     if (runningMs > 0 && this.#open < SOURCES_ENOUGH) this.#search?.need();
     if (runningMs > SAY_AFTER_MS && (this.#plan?.holding?.bits.size ?? 0) > 0) this.#say();
+    this.#makeRoom(nowMs);
     if (!this.#isWaiting()) this.#patience.reset();
     else if (this.#patience.waitedMs() > PATIENCE_MS) this.#fail(this.#noSource());
+  }
+
+  /** Where all places are taken and somebody waits for one, who was of no use for longest loses its own. */
+  #makeRoom(nowMs: number): void {
+    const isBlameless = !this.#isWaiting() || this.#swarm.downlink.waitMs() > 0;
+    let worst: Fetcher | undefined;
+    let worstMs = 0;
+    for (const fetcher of this.#fetchers.values()) {
+      if (isBlameless) fetcher.useful();
+      const uselessMs = fetcher.uselessMs();
+      if (uselessMs <= worstMs) continue;
+      worst = fetcher;
+      worstMs = uselessMs;
+    }
+    if (this.#open + this.#opening >= SOURCES_MAX && this.#candidates.isDue(nowMs)) worst?.letGo();
   }
 
   /** Whether it is the sources that are waited for: not a reader that pauses, nor the limit that this peer has set itself. */

@@ -117,6 +117,26 @@ describe("whom to ask", () => {
     expect(candidates.add({ id: peer(2), addresses: [] }, "member", 0)).toBe(true);
   });
 
+  test("who had to make room rests, and comes after those who were not tried so often", () => {
+    const candidates = new Candidates(peer(0), () => 0);
+    candidates.add({ id: peer(1), addresses: [] }, "ticket", 0);
+    candidates.add({ id: peer(2), addresses: [] }, "member", 0);
+    const first = candidates.take(0);
+    if (first !== undefined) candidates.rested(first, 0);
+    expect([candidates.isDue(0), candidates.take(0)?.provider.id, candidates.isDue(0)]).toEqual([
+      true,
+      peer(2),
+      false,
+    ]);
+    candidates.add({ id: peer(3), addresses: [] }, "member", 14_999);
+    expect(candidates.take(14_999)?.provider.id).toBe(peer(3));
+    candidates.add({ id: peer(4), addresses: [] }, "member", 15_000);
+    expect([candidates.take(15_000), candidates.take(15_000)].map((each) => each?.provider.id)).toEqual([
+      peer(4),
+      peer(1),
+    ]);
+  });
+
   test("strangers fill no more than there is room", () => {
     const candidates = new Candidates(peer(0), () => 0);
     for (let i = 1; i <= 10_000; i++) candidates.add({ id: peer(i), addresses: [] }, "member", 0);

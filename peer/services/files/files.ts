@@ -10,6 +10,7 @@ import { swarmAccess } from "./access.ts";
 import { blobContent, type Content, pathContent, renamed } from "./content.ts";
 import { type ProviderRecords, sayProvider } from "./discovery.ts";
 import { Download, type DownloadOptions } from "./download.ts";
+import { Getters } from "./getters.ts";
 import { Holding } from "./holding.ts";
 import { checkLimits, type TransferLimits } from "./limits.ts";
 import { FILES_PROTOCOL } from "./protocol.ts";
@@ -19,11 +20,6 @@ import { formatTicket, type Ticket, ticketOf } from "./ticket.ts";
 import { TokenBucket } from "./token-bucket.ts";
 import type { SwarmHost } from "./transfer.ts";
 import { Uplink } from "./uplink.ts";
-
-/** Getters served at once; each costs a stream and a few chunks of memory. */
-export const GETTERS_MAX = 64;
-/** Of these, streams of one peer: it needs one for each share. */
-const GETTER_STREAMS_MAX = 16;
 
 export interface ShareOptions {
   /** Hashing goes on. */
@@ -76,7 +72,7 @@ export class Files {
   /** By swarm; who has all of it comes last and is asked first. */
   readonly #holdings = new Map<string, Holding[]>();
   readonly #running = new Set<() => Promise<void>>();
-  readonly #getters: string[] = [];
+  readonly #getters = new Getters();
   readonly #uplink: Uplink;
   readonly #downlink: TokenBucket;
   readonly #swarm: SwarmHost;
@@ -233,20 +229,18 @@ export class Files {
   }
 
   async #answer(stream: Stream, session: Session): Promise<void> {
-    const { peerId } = session;
-    this.#getters.push(peerId);
     const { log } = this.#host.runtime;
     try {
-      const isBusy =
-        this.#getters.length > GETTERS_MAX ||
-        this.#getters.filter((id) => id === peerId).length > GETTER_STREAMS_MAX;
       const find = (keyText: string): Holding | undefined => this.#holdings.get(keyText)?.at(-1);
-      await serveStream(stream, session, { host: this.#host, uplink: this.#uplink, isBusy, find });
+      await serveStream(stream, session, {
+        host: this.#host,
+        uplink: this.#uplink,
+        getters: this.#getters,
+        find,
+      });
     } catch (error) {
       const { code } = toPeerloomError(error, "stream/reset", "Serving ended.");
       log.debug("serving ended", { code });
-    } finally {
-      this.#getters.splice(this.#getters.indexOf(peerId), 1);
     }
   }
 }

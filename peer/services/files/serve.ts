@@ -8,6 +8,7 @@ import type { PeerId } from "../../../shared/ids.ts";
 import type { Timer } from "../../runtime.ts";
 import type { Session, Stream } from "../../session/contract.ts";
 import type { ServiceHost } from "../host.ts";
+import type { Getter, Getters } from "./getters.ts";
 import type { Holding } from "./holding.ts";
 import {
   decodeOpening,
@@ -38,14 +39,13 @@ const REQUESTS_WEIGHED = 16;
 const GIVING_MAX = 3;
 /** New chunks are told together. */
 const HAVE_EVERY_MS = 50;
-/** A getter that opens a stream says what it wants within this time. */
-const OPENING_TIMEOUT_MS = 20_000;
+/** A getter that opens a stream says what it wants within this time, and one that is sent away reads why. */
+const ANSWER_TIMEOUT_MS = 20_000;
 
 export interface ServeOptions {
   readonly host: ServiceHost;
   readonly uplink: Uplink;
-  /** As many are served as can be. */
-  readonly isBusy: boolean;
+  readonly getters: Getters;
   find(keyText: string): Holding | undefined;
 }
 
@@ -54,23 +54,33 @@ export async function serveStream(stream: Stream, session: Session, options: Ser
   const { clock } = options.host.runtime;
   const reader = new MessageReader(stream.readable, REQUEST_BYTES_MAX);
   const writer = stream.writable.getWriter();
-  const timer = clock.setTimer(OPENING_TIMEOUT_MS, () => stream.reset("link/timeout"));
+  const deadline = (): Timer => clock.setTimer(ANSWER_TIMEOUT_MS, () => stream.reset("link/timeout"));
+  let timer = deadline();
+  const { getters } = options;
+  let proved: (() => void) | undefined;
   let upload: Upload | undefined;
   try {
-    const opening = await reader.next().finally(() => timer.cancel());
+    proved = getters.opening(session.peerId, () => stream.reset("files/busy"));
+    const opening = await reader.next();
+    timer.cancel();
     if (opening === undefined) return;
     if (opening.type !== MESSAGE.open) throw violation("it begins by opening");
     upload = await admit(opening, { stream, writer, reader, session, options });
+    proved();
     await upload.run();
     await writer.close();
   } catch (error) {
     const { code } = toPeerloomError(error, "files/not-found", "Reading failed.");
     upload?.close();
+    timer.cancel();
+    timer = deadline();
     await writer.write(shortMessage(MESSAGE.failure, new TextEncoder().encode(code)));
     await writer.close();
     await reader.cancel();
     throw error;
   } finally {
+    timer.cancel();
+    proved?.();
     upload?.close();
   }
 }
@@ -83,7 +93,7 @@ async function admit(
     writer,
     reader,
     session: { peerId },
-    options: { host, uplink, find, isBusy },
+    options: { host, uplink, find, getters },
   }: {
     readonly stream: Stream;
     readonly writer: WritableStreamDefaultWriter<Uint8Array>;
@@ -97,15 +107,16 @@ async function admit(
   const pair = { getter: peerId, giver: host.id };
   if (holding === undefined || !equalBytes(proof, await holding.access.proof("getter", pair)))
     throw new PeerloomError("files/not-found", "That is not shared here, or no longer.");
-  if (isBusy) throw new PeerloomError("files/busy", "As many are served here as can be. Ask again later.");
   const ownProof = await holding.access.proof("giver", pair);
   const member = gives ? { id: peerId, addresses } : undefined;
-  return new Upload({ host, uplink, holding, stream, writer, reader, peerId, member }, ownProof);
+  getters.requireRoom(peerId);
+  return new Upload({ host, uplink, getters, holding, stream, writer, reader, peerId, member }, ownProof);
 }
 
 interface UploadOptions {
   readonly host: ServiceHost;
   readonly uplink: Uplink;
+  readonly getters: Getters;
   readonly holding: Holding;
   readonly stream: Pick<Stream, "departed">;
   readonly writer: WritableStreamDefaultWriter<Uint8Array>;
@@ -116,7 +127,7 @@ interface UploadOptions {
 }
 
 /** One getter. Messages are whole because their parts are written without waiting in between. */
-class Upload implements Taker {
+class Upload implements Taker, Getter {
   readonly peerId: PeerId;
   readonly #options: UploadOptions;
   readonly #wanted = new Set<number>();
@@ -129,12 +140,15 @@ class Upload implements Taker {
   #onIdle: () => void = () => {};
   #failure: PeerloomError | undefined;
   #giving = 0;
+  /** It asked for something, or took it. */
+  #activeAtMs: number;
   #closed = false;
 
   constructor(options: UploadOptions, proof: Uint8Array) {
     const { holding, member, peerId, uplink, writer } = options;
     this.peerId = peerId;
     this.#options = options;
+    this.#activeAtMs = options.host.runtime.clock.monotonicMs();
     this.#members = holding.members.all().filter(({ id }) => id !== peerId);
     const bits = holding.bits.toBytes();
     void this.#write(messageHead(MESSAGE.welcome, proof.length + bits.length), proof, bits);
@@ -153,6 +167,7 @@ class Upload implements Taker {
     this.#tellMembers();
     if (member !== undefined) holding.members.add(member);
     uplink.join(this);
+    options.getters.add(this);
     writer.closed.catch((error: unknown) =>
       this.#fail(toPeerloomError(error, "stream/reset", "The getter went away.")),
     );
@@ -186,15 +201,26 @@ class Upload implements Taker {
       .catch((error: unknown) => this.#fail(toPeerloomError(error, "files/not-found", "Reading failed.")))
       .finally(() => {
         this.#giving -= 1;
+        this.#active();
         this.#onIdle();
       });
     return { bytes: holding.chunkLength(index), sent };
   }
 
+  idleMs(): number {
+    if (this.#giving === 0 && this.#wanted.size > 0) return 0;
+    return this.#options.host.runtime.clock.monotonicMs() - this.#activeAtMs;
+  }
+
+  end(error: PeerloomError): void {
+    this.#fail(error);
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    const { holding, member, uplink } = this.#options;
+    const { getters, holding, member, uplink } = this.#options;
+    getters.delete(this);
     uplink.leave(this);
     this.#wanted.clear();
     for (const unwatch of this.#unwatch) unwatch();
@@ -204,6 +230,7 @@ class Upload implements Taker {
 
   #receive({ type, body }: Message): void {
     const { holding, uplink } = this.#options;
+    this.#active();
     if (type === MESSAGE.manifestWanted) this.#answer(MESSAGE.manifest, holding.manifest);
     else if (type === MESSAGE.layerWanted) this.#answer(MESSAGE.layer, holding.layer);
     else if (type === MESSAGE.cancel) {
@@ -215,6 +242,10 @@ class Upload implements Taker {
       this.#wanted.add(index);
       uplink.ready();
     } else throw violation("unknown request");
+  }
+
+  #active(): void {
+    this.#activeAtMs = this.#options.host.runtime.clock.monotonicMs();
   }
 
   #leastGiven(): number | undefined {

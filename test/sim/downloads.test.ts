@@ -1,6 +1,6 @@
 /** Downloads on a simulated network: readers that pause, links and limits that are slow, sources that come late. */
 import { expect, test } from "vitest";
-import { type Peer, simulate } from "../../peer/sim.ts";
+import { type DownloadProgress, type Peer, simulate } from "../../peer/sim.ts";
 import { withFiles } from "./files-world.ts";
 
 const CHUNK = 262_144;
@@ -81,4 +81,37 @@ test("who has something is asked again when it comes back, though all places are
     const ends = await world.clock.runUntil(copies, 600_000);
     expect(ends.filter(({ status }) => status === "rejected")).toEqual([]);
     expect(world.clock.monotonicMs() - backMs).toBeLessThan(30_000);
+  }));
+
+test("who reads the same at the same time fetches it once from the source, and the rest from each other", () =>
+  withFiles(26, async (world) => {
+    const source = world.open({ upload: 500_000 });
+    const { ticket } = await source.files.share(world.content(24 * CHUNK), { name: "content" });
+    const readers = Array.from({ length: 4 }, () => world.open());
+    const all = Promise.all(readers.map(({ files }) => readOn(files.get(ticket).readable.getReader())));
+    expect(await world.clock.runUntil(all, 120_000)).toEqual(Array(4).fill(24 * CHUNK));
+    // Once takes 12.6 s, four times 50.
+    expect(world.clock.monotonicMs()).toBeLessThan(25_000);
+  }));
+
+test("who comes late to readers that have read on takes what they still have, and the rest when there is a source", () =>
+  withFiles(27, async (world) => {
+    const source = world.open({ upload: 20_000_000 });
+    const { ticket } = await source.files.share(world.content(160 * CHUNK), { name: "content" });
+    const ahead = world.open().files.get(ticket).readable.getReader();
+    for (let read = 0; read < 90 * CHUNK;)
+      read += (await world.clock.runUntil(ahead.read(), 60_000)).value?.length ?? 0;
+    source.away();
+    const late = world.open().files.get(ticket);
+    let bytes = 0;
+    late.addEventListener("progress", (event) => {
+      bytes = (event as CustomEvent<DownloadProgress>).detail.bytes;
+    });
+    const copy = late.blob();
+    await world.clock.advance(20_000);
+    expect(bytes / CHUNK).toBeGreaterThanOrEqual(64);
+    expect(bytes / CHUNK).toBeLessThan(160 - 20);
+    await world.clock.runUntil(readOn(ahead), 1_000).catch(() => {});
+    source.back();
+    expect((await world.clock.runUntil(copy, 60_000)).size).toBe(160 * CHUNK);
   }));

@@ -49,6 +49,14 @@ export class Bitfield {
     return true;
   }
 
+  /** @returns false when it was not there */
+  delete(index: number): boolean {
+    if (!this.has(index)) return false;
+    this.#bits[index >> 3] = (this.#bits[index >> 3] as number) & ~(0x80 >> (index & 7));
+    this.#size -= 1;
+    return true;
+  }
+
   /** A copy. */
   toBytes(): Uint8Array {
     return this.#bits.slice();

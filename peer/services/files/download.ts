@@ -50,6 +50,8 @@ export interface DownloadOptions extends SelectOptions {
   readonly seed?: boolean;
 }
 
+type MakeStore = (manifest: Manifest, selection: Selection) => Store;
+
 interface Target {
   readonly path: string;
   readonly overwrite: boolean;
@@ -103,7 +105,6 @@ export class Download extends EventTarget {
     let transfer: Transfer | undefined;
     if (target.there === undefined) {
       transfer = await this.#run(
-        true,
         (manifest, selection) =>
           new PartStore({ files, manifest, selection, target: target.path, hashText: hash, overwrite }),
       );
@@ -122,7 +123,7 @@ export class Download extends EventTarget {
   /** The whole file, or the chosen part of it, in memory. @throws PeerloomError as `saveTo` */
   async blob(): Promise<Blob> {
     const made: MemoryStore[] = [];
-    await this.#run(true, (manifest, selection) => {
+    await this.#run((manifest, selection) => {
       const store = new MemoryStore(manifest, selection);
       made.push(store);
       return store;
@@ -132,12 +133,13 @@ export class Download extends EventTarget {
 
   /** The file's bytes in order, or those of the chosen part, fetched as fast as they are read. */
   get readable(): ReadableStream<Uint8Array> {
-    const store = new ReaderStore(
-      () => this.#transfer?.moreIsWanted(),
-      () => this.cancel(),
-    );
-    const transfer = this.#begin(false, (_, selection) => {
-      store.begin(selection);
+    const store = new ReaderStore({
+      onRead: () => this.#transfer?.moreIsWanted(),
+      onForgot: (index) => this.#transfer?.forgot(index),
+      onCancel: () => this.cancel(),
+    });
+    const transfer = this.#begin((manifest, selection) => {
+      store.begin(manifest, selection);
       return store;
     });
     // A failure reaches the reader through the store.
@@ -145,22 +147,18 @@ export class Download extends EventTarget {
     return store.readable;
   }
 
-  async #run(
-    gives: boolean,
-    makeStore: (manifest: Manifest, selection: Selection) => Store,
-  ): Promise<Transfer> {
-    const transfer = this.#begin(gives, makeStore);
+  async #run(makeStore: MakeStore): Promise<Transfer> {
+    const transfer = this.#begin(makeStore);
     await this.#finish(transfer);
     return transfer;
   }
 
-  #begin(gives: boolean, makeStore: (manifest: Manifest, selection: Selection) => Store): Transfer {
+  #begin(makeStore: MakeStore): Transfer {
     if (this.#transfer !== undefined)
       throw new PeerloomError("usage/invalid", "A download runs once; get the ticket again for another.");
     const { range, select } = this.#options;
     const transfer: Transfer = new Transfer(this.#swarm, {
       ticket: this.ticket,
-      gives,
       stop: this.#stop,
       makeStore,
       onProgress: () => {

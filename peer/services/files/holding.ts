@@ -30,6 +30,8 @@ export class Holding {
   readonly bits: Bitfield;
   readonly members: Members = new Members();
   readonly given: GivenCounts;
+  /** Chunks that were there once are there no longer. */
+  forgets = false;
   readonly #bytes: number;
   readonly #chunkBytes: number;
   readonly #listeners = new Set<(index: number) => void>();
@@ -67,7 +69,14 @@ export class Holding {
     if (this.bits.add(index)) for (const listener of this.#listeners) listener(index);
   }
 
-  /** Calls for each chunk that is added. @returns ends it */
+  /** A chunk can be read no longer. */
+  delete(index: number): void {
+    if (!this.bits.delete(index)) return;
+    this.forgets = true;
+    for (const listener of this.#listeners) listener(index);
+  }
+
+  /** Calls for each chunk that comes or goes. @returns ends it */
   watch(onChunk: (index: number) => void): () => void {
     this.#listeners.add(onChunk);
     return () => this.#listeners.delete(onChunk);

@@ -1,48 +1,65 @@
 /**
- * Hands chunks to one reader, in order; what it does not read is not asked for. What it has read is gone, so such a
- * download serves nothing to others.
+ * Hands chunks to one reader, in order; what it does not read is not asked for. What waits for it, and a little of what it has read,
+ * is served to others, so that those who read the same at the same time fetch little of it twice.
  */
 import { PeerloomError } from "../../../shared/errors.ts";
+import type { Manifest } from "./manifest.ts";
 import type { ReadWindow } from "./scheduler.ts";
 import type { Selection } from "./selection.ts";
 import type { Store } from "./store.ts";
 
-/** Chunks that may wait for an earlier one, or for the reader. */
-const AHEAD_CHUNKS = 64;
+/** What may wait for an earlier chunk, or for the reader. */
+const AHEAD_BYTES: number = 16 * 1024 * 1024;
+/** What the reader has had and others may still ask for. */
+const BEHIND_BYTES: number = 16 * 1024 * 1024;
+/** Of the largest chunks one is read while the next comes. */
+const CHUNKS_MIN = 2;
+
+export interface ReaderEvents {
+  /** More chunks are of use now. */
+  onRead(): void;
+  /** A chunk can be read again no longer. */
+  onForgot(index: number): void;
+  /** The reader has gone. */
+  onCancel(): void;
+}
 
 export class ReaderStore implements Store {
   readonly readable: ReadableStream<Uint8Array>;
-  readonly #ahead = new Map<number, Uint8Array>();
-  readonly #onRead: () => void;
+  readonly #chunks = new Map<number, Uint8Array>();
+  /** Of these, those that were read, in that order. */
+  readonly #behind: number[] = [];
+  readonly #events: ReaderEvents;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
+  #chunkBytes = 1;
   #selection: Selection | undefined;
   #next = 0;
   #wake: (() => void) | undefined;
   #isComplete = false;
 
-  /** @param onRead more chunks are of use now; @param onCancel the reader has gone */
-  constructor(onRead: () => void, onCancel: () => void) {
-    this.#onRead = onRead;
+  constructor(events: ReaderEvents) {
+    this.#events = events;
     this.readable = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
           this.#controller = controller;
         },
         pull: () => this.#pull(),
-        cancel: onCancel,
+        cancel: () => events.onCancel(),
       },
       { highWaterMark: 0 },
     );
   }
 
   /** Before anything comes. */
-  begin(selection: Selection): void {
+  begin({ chunkBytes }: Manifest, selection: Selection): void {
+    this.#chunkBytes = chunkBytes;
     this.#selection = selection;
     this.#skipUnwanted();
   }
 
   get window(): ReadWindow {
-    return { next: this.#next, below: this.#next + AHEAD_CHUNKS };
+    return { next: this.#next, below: this.#next + this.#chunksIn(AHEAD_BYTES) };
   }
 
   get isAwaited(): boolean {
@@ -50,26 +67,31 @@ export class ReaderStore implements Store {
   }
 
   holds(): boolean {
-    return false;
+    return true;
   }
 
-  readonly read = async (): Promise<void> => {
-    throw new PeerloomError("files/not-found", "What was read is gone.");
+  readonly read = async (into: Uint8Array, offset: number): Promise<void> => {
+    const chunk = this.#chunks.get(offset / this.#chunkBytes);
+    if (chunk === undefined) throw new PeerloomError("files/not-found", "What was read is gone.");
+    into.set(chunk);
   };
 
-  async close(): Promise<void> {}
+  /** What was not read yet still is. */
+  async close(): Promise<void> {
+    this.#forget(0);
+  }
 
   async resume(): Promise<void> {}
 
   async write(index: number, bytes: Uint8Array): Promise<void> {
-    this.#ahead.set(index, bytes);
+    this.#chunks.set(index, bytes);
     if (index === this.#next) this.#wake?.();
   }
 
   async complete(): Promise<void> {
     this.#isComplete = true;
     this.#wake?.();
-    if (this.#ahead.size === 0) this.#finish();
+    if (this.#isAllRead) this.#finish();
   }
 
   async abandon(error: PeerloomError): Promise<void> {
@@ -78,26 +100,45 @@ export class ReaderStore implements Store {
 
   /** Tells the reader; a second time is harmless. */
   fail(error: unknown): void {
+    this.#chunks.clear();
     this.#controller.error(error);
     this.#wake?.();
   }
 
   async #pull(): Promise<void> {
-    if (!this.#ahead.has(this.#next) && !this.#isComplete) {
+    if (!this.#chunks.has(this.#next) && !this.#isComplete) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
       this.#wake = undefined;
     }
-    const bytes = this.#ahead.get(this.#next);
+    const bytes = this.#chunks.get(this.#next);
     if (bytes === undefined) return;
-    this.#ahead.delete(this.#next);
     const slices = this.#selection?.slices(this.#next) ?? [];
+    this.#behind.push(this.#next);
     this.#next += 1;
     this.#skipUnwanted();
-    for (const { start, end } of slices) this.#controller.enqueue(bytes.subarray(start, end));
-    this.#onRead();
-    if (this.#isComplete && this.#ahead.size === 0) this.#finish();
+    // Copies: the reader may change them or give them away, and these are served.
+    for (const { start, end } of slices) this.#controller.enqueue(bytes.slice(start, end));
+    this.#forget(this.#chunksIn(BEHIND_BYTES));
+    this.#events.onRead();
+    if (this.#isComplete && this.#isAllRead) this.#finish();
+  }
+
+  get #isAllRead(): boolean {
+    return this.#next >= (this.#selection?.chunks.count ?? 0);
+  }
+
+  #chunksIn(bytes: number): number {
+    return Math.max(CHUNKS_MIN, Math.floor(bytes / this.#chunkBytes));
+  }
+
+  #forget(keptChunks: number): void {
+    while (this.#behind.length > keptChunks) {
+      const index = this.#behind.shift() as number;
+      this.#chunks.delete(index);
+      this.#events.onForgot(index);
+    }
   }
 
   #skipUnwanted(): void {

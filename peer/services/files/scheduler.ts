@@ -34,6 +34,10 @@ const URGENT_CHUNKS = 16;
 
 export interface SourceState {
   readonly bits: Bitfield;
+  /** What it has counts as held by one more: not so of a complete source, as long as it stays one. */
+  isCounted: boolean;
+  /** It has no longer what it had once. */
+  forgets: boolean;
   /** Asked for and not yet here, in the order of asking. */
   readonly pending: Set<number>;
   /** Taken back; it may have been on its way all the same. */
@@ -96,6 +100,8 @@ export class Scheduler {
   join(bits: Bitfield, rttMs: () => number, nowMs: number): SourceState {
     const source: SourceState = {
       bits,
+      isCounted: !bits.isFull,
+      forgets: false,
       pending: new Set(),
       cancelled: new Set(),
       rttMs,
@@ -104,17 +110,21 @@ export class Scheduler {
       sample: { bytes: 0, sinceMs: nowMs },
     };
     this.#sources.add(source);
-    if (!bits.isFull) this.#countAll(source, 1);
+    if (source.isCounted) this.#countAll(source, 1);
     return source;
   }
 
   /**
-   * A source has one more chunk.
+   * A source has one more chunk; or, told of again, one fewer.
    * @returns who was asked for it though only it has others that are missing: it is better asked for those
    */
   tell(source: SourceState, index: number, nowMs: number): SourceState | undefined {
-    if (!source.bits.add(index)) return undefined;
-    if (source.bits.isFull) {
+    if (!source.bits.add(index)) {
+      this.#forgot(source, index);
+      return undefined;
+    }
+    if (source.bits.isFull && !source.forgets) {
+      source.isCounted = false;
       // It counts no more: everything it has others have, too, as far as rarity goes.
       for (let other = 0; other < source.bits.count; other++)
         if (other !== index) this.#picker.count(other, -1);
@@ -189,7 +199,7 @@ export class Scheduler {
   /** The source is gone; what it had under way goes to others. */
   dropped(source: SourceState): void {
     if (!this.#sources.delete(source)) return;
-    if (!source.bits.isFull) this.#countAll(source, -1);
+    if (source.isCounted) this.#countAll(source, -1);
     for (const index of [...source.pending]) {
       this.#takeBack(source, index);
       this.retry(index);
@@ -293,6 +303,18 @@ export class Scheduler {
     source.pending.delete(index);
     source.cancelled.add(index);
     this.#forgetAsked(source, index);
+  }
+
+  /** One that forgets is counted from then on, so that changing its mind costs nobody work. */
+  #forgot(source: SourceState, index: number): void {
+    if (!source.isCounted) this.#countAll(source, 1);
+    source.isCounted = true;
+    source.forgets = true;
+    if (!source.bits.delete(index)) return;
+    this.#picker.count(index, -1);
+    if (!source.pending.has(index)) return;
+    this.#takeBack(source, index);
+    this.retry(index);
   }
 
   #forgetAsked(source: SourceState, index: number): void {

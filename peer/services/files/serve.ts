@@ -154,6 +154,7 @@ class Upload implements Taker, Getter {
     void this.#write(messageHead(MESSAGE.welcome, proof.length + bits.length), proof, bits);
     this.#unwatch = [
       holding.watch((index) => {
+        if (!holding.bits.has(index)) this.#wanted.delete(index);
         this.#haves.push(index);
         if (this.#haves.length === 1) this.#after(HAVE_EVERY_MS, () => this.#tellHaves());
       }),
@@ -198,7 +199,9 @@ class Upload implements Taker, Getter {
     holding.given.add(index);
     this.#giving += 1;
     const sent = this.#send(index)
-      .catch((error: unknown) => this.#fail(toPeerloomError(error, "files/not-found", "Reading failed.")))
+      .catch((error: unknown) => {
+        if (holding.bits.has(index)) this.#fail(toPeerloomError(error, "files/not-found", "Reading failed."));
+      })
       .finally(() => {
         this.#giving -= 1;
         this.#active();
@@ -237,6 +240,8 @@ class Upload implements Taker, Getter {
       this.#wanted.delete(indexOf(body));
     } else if (type === MESSAGE.chunkWanted) {
       const index = indexOf(body);
+      // It has not heard yet, and takes it back when it does.
+      if (holding.forgets && !holding.bits.has(index)) return;
       if (!holding.bits.has(index)) throw violation("it asked for a chunk that is not there");
       if (this.#wanted.size === REQUESTS_WAITING_MAX) throw violation("too many requests at once");
       this.#wanted.add(index);

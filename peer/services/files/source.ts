@@ -43,8 +43,6 @@ export interface SourceOptions {
   readonly host: ServiceHost;
   readonly access: SwarmAccess;
   readonly provider: TicketProvider;
-  /** This peer serves what it has of the share. */
-  readonly gives: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -55,7 +53,7 @@ export interface ManifestBytes {
 
 export class Source {
   readonly session: Session;
-  /** It has a chunk more, after `begin`. */
+  /** It has a chunk more, after `begin`; of one that it had, one fewer. */
   onHave: (index: number) => void = () => {};
   onPeers: (peers: readonly TicketProvider[]) => void = () => {};
   /** Something came, if only part of a message, while it owed an answer. */
@@ -89,7 +87,7 @@ export class Source {
    * Connects, and proves to each other that both know the share.
    * @throws PeerloomError as `ServiceHost.connect` and `Session.open`; `files/not-found`, `files/busy`, `files/corrupt`, `files/protocol`
    */
-  static async open({ host, access, provider, gives, signal }: SourceOptions): Promise<Source> {
+  static async open({ host, access, provider, signal }: SourceOptions): Promise<Source> {
     const session = await host.connect(provider.id, { signal, addresses: provider.addresses });
     const stream = await session.open(FILES_PROTOCOL, { signal, priority: "bulk" });
     const source = new Source(host, session, stream);
@@ -98,7 +96,7 @@ export class Source {
     try {
       const pair = { getter: host.id, giver: provider.id };
       const proof = await access.proof("getter", pair);
-      const opening = { key: access.key, proof, gives, addresses: gives ? host.addresses() : [] };
+      const opening = { key: access.key, proof, gives: true, addresses: host.addresses() };
       source.#send(shortMessage(MESSAGE.open, encodeOpening(opening)));
       const { body } = await source.#expect(MESSAGE.welcome, ANSWER_TIMEOUT_MS);
       if (!equalBytes(body.subarray(0, PROOF_BYTES), await access.proof("giver", pair)))
@@ -145,7 +143,7 @@ export class Source {
   begin(count: number): Bitfield {
     const bits = Bitfield.from(this.#bits, count);
     if (bits === undefined) throw violation("what it has does not fit the share");
-    for (const index of this.#early ?? []) bits.add(index);
+    for (const index of this.#early ?? []) if (!bits.add(index)) bits.delete(index);
     this.#early = undefined;
     return bits;
   }

@@ -47,8 +47,6 @@ export interface SwarmHost {
 
 export interface TransferOptions extends SelectOptions {
   readonly ticket: Ticket;
-  /** What is stored can be served. */
-  readonly gives: boolean;
   readonly stop: AbortController;
   makeStore(manifest: Manifest, selection: Selection): Store;
   onProgress(): void;
@@ -56,7 +54,7 @@ export interface TransferOptions extends SelectOptions {
 
 interface Plan extends FetchPlan {
   readonly selection: Selection;
-  readonly holding: Holding | undefined;
+  readonly holding: Holding;
 }
 
 export class Transfer {
@@ -153,6 +151,11 @@ export class Transfer {
     this.#pumpAll();
   }
 
+  /** A reader's store keeps that chunk no longer. */
+  forgot(index: number): void {
+    this.#plan?.holding.delete(index);
+  }
+
   /** Goes on serving what is complete, and says so, until `endServing`. */
   seed(): void {
     this.#say();
@@ -179,7 +182,7 @@ export class Transfer {
       await store.complete();
       return store.read;
     };
-    await (holding === undefined ? complete() : holding.move(complete));
+    await holding.move(complete);
   }
 
   async #stopFetching(): Promise<void> {
@@ -242,7 +245,7 @@ export class Transfer {
     const { signal } = this.#fetching;
     const access = this.#access as SwarmAccess;
     this.#opening += 1;
-    const opened = Source.open({ host, access, provider, gives: this.#options.gives, signal });
+    const opened = Source.open({ host, access, provider, signal });
     const source = await opened.finally(() => {
       this.#opening -= 1;
     });
@@ -269,7 +272,7 @@ export class Transfer {
     const { provider } = candidate;
     const fetcher = new Fetcher(source, plan);
     this.#fetchers.set(fetcher.state, fetcher);
-    plan.holding?.members.add(provider);
+    plan.holding.members.add(provider);
     try {
       await fetcher.run();
     } catch (error) {
@@ -278,7 +281,7 @@ export class Transfer {
       this.#fetchers.delete(fetcher.state);
       if (fetcher.gave) candidate.attempts = 0;
       if (fetcher.isLetGo) this.#candidates.rested(candidate, plan.clock.monotonicMs());
-      plan.holding?.members.delete(provider.id);
+      plan.holding.members.delete(provider.id);
     }
   }
 
@@ -291,7 +294,7 @@ export class Transfer {
       const selection = new Selection(manifest, this.#options);
       const store = this.#options.makeStore(manifest, selection);
       const scheduler = new Scheduler(selection.chunks, manifest.chunkBytes, () => random.unit());
-      const holding = this.#options.gives ? this.#holding(manifest, encoded, layer, store) : undefined;
+      const holding = this.#holding(manifest, encoded, layer, store);
       const plan: Plan = {
         clock,
         manifest,
@@ -318,10 +321,8 @@ export class Transfer {
       };
       this.#plan = plan;
       await store.resume(layer, (index) => this.#stored(plan, index), this.#fetching.signal);
-      if (holding !== undefined) {
-        holding.members.watch((member) => this.#learn([member], "member"));
-        this.#stopServing = serve(holding);
-      }
+      holding.members.watch((member) => this.#learn([member], "member"));
+      this.#stopServing = serve(holding);
       if (scheduler.isComplete) this.#end.resolve();
       return plan;
     } catch (error) {
@@ -348,7 +349,7 @@ export class Transfer {
     if (!scheduler.done(index)) return;
     this.storedBytes += selection.bytesOf(index);
     this.#patience.reset();
-    if (store.holds(index)) holding?.add(index);
+    if (store.holds(index)) holding.add(index);
     this.#options.onProgress();
     if (scheduler.isComplete) this.#end.resolve();
   }
@@ -371,7 +372,7 @@ export class Transfer {
     }
     const runningMs = nowMs - this.#startedAtMs;
     if (runningMs > 0 && this.#open < SOURCES_ENOUGH) this.#search?.need();
-    if (runningMs > SAY_AFTER_MS && (this.#plan?.holding?.bits.size ?? 0) > 0) this.#say();
+    if (runningMs > SAY_AFTER_MS && (this.#plan?.holding.bits.size ?? 0) > 0) this.#say();
     this.#makeRoom(nowMs);
     if (!this.#isWaiting()) this.#patience.reset();
     else if (this.#patience.waitedMs() > PATIENCE_MS) this.#fail(this.#noSource());
@@ -405,7 +406,7 @@ export class Transfer {
 
   #say(): void {
     const { host, records } = this.#swarm;
-    if (this.#isSaid || this.#plan?.holding === undefined) return;
+    if (this.#isSaid || this.#plan === undefined) return;
     this.#isSaid = true;
     void sayProvider(host.runtime, records, this.#plan.holding.access.keyText, this.#options.stop.signal);
   }

@@ -110,6 +110,24 @@ describe("rarest first", () => {
     expect(takeAll(scheduler, partial).map(({ index }) => index)).toEqual([5]);
   });
 
+  test("told of a chunk again, it has it no longer, and others are asked for what it owed; a complete one counts from then on", () => {
+    const scheduler = schedulerOf(8);
+    const partial = join(scheduler, bitsOf(8, [3]));
+    expect(takeAll(scheduler, partial).map(({ index }) => index)).toEqual([3]);
+    scheduler.tell(partial, 3, 0);
+    expect([partial.bits.has(3), partial.pending.size]).toEqual([false, 0]);
+    const full = join(scheduler, Bitfield.full(8));
+    for (const index of [0, 1, 2]) scheduler.tell(full, index, 0);
+    scheduler.tell(full, 0, 0);
+    expect(full).toMatchObject({ isCounted: true, forgets: true });
+    expect(new Set(takeAll(scheduler, full).map(({ index }) => index)).has(1)).toBe(false);
+    const third = join(scheduler, bitsOf(8, [1, 7]));
+    expect(takeAll(scheduler, third).map(({ index }) => index)).toContain(1);
+    // What came all the same is no lie.
+    expect(scheduler.arrived(partial, 3, CHUNK, 10)).not.toBe("unasked");
+    for (const source of [partial, full, third]) scheduler.dropped(source);
+  });
+
   test("the only one with rare chunks is not kept busy with what another has come to have", () => {
     const scheduler = schedulerOf(20);
     const seed = join(scheduler, Bitfield.full(20));

@@ -60,7 +60,7 @@ test("a file that changed since it was shared is refused by name, and nothing st
   await writeFile(source, Buffer.alloc(3_000_000, 2));
   const target = join(folder, "copy.bin");
   await expect(getter.files.get(share.ticket).saveTo(target)).rejects.toMatchObject({
-    code: /files\/(changed|corrupt)/,
+    code: "files/changed",
   });
   expect(await readdir(folder)).not.toContain("copy.bin");
 });

@@ -124,6 +124,8 @@ class FileContent implements Content {
       const view = into.subarray(piece.at, piece.at + piece.bytes);
       const read = await this.#open.use(piece.entry, (handle) => handle.read(view, piece.offset));
       if (read < view.length) throw changed(this.name);
+      // Behind the reading, or what was written meanwhile would go out as what was shared.
+      await this.#requireUnchanged(this.entries[piece.entry] as SourceEntry);
     }
   }
 
@@ -132,9 +134,13 @@ class FileContent implements Content {
   }
 
   async #openUnchanged(entry: SourceEntry): Promise<FileHandle> {
-    const stat = await this.#files.stat(entry.source);
-    if (stat.bytes !== entry.bytes || stat.modifiedMs !== entry.modifiedMs) throw changed(this.name);
+    await this.#requireUnchanged(entry);
     return this.#files.open(entry.source, "read");
+  }
+
+  async #requireUnchanged(entry: SourceEntry): Promise<void> {
+    const { bytes, modifiedMs } = await this.#files.stat(entry.source);
+    if (bytes !== entry.bytes || modifiedMs !== entry.modifiedMs) throw changed(this.name);
   }
 }
 

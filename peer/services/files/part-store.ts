@@ -209,6 +209,7 @@ export class PartStore implements Store {
       const view = into.subarray(piece.at, piece.at + piece.bytes);
       const read = await this.#open.use(piece.entry, (handle) => handle.read(view, piece.offset));
       if (read < view.length) return false;
+      await this.#requireUnchanged(piece.entry);
     }
     return true;
   }
@@ -225,7 +226,10 @@ export class PartStore implements Store {
   }
 
   async #openPart(index: number): Promise<FileHandle> {
-    if (this.#modifiedMs !== undefined) return this.#openUnchanged(index, this.#modifiedMs.get(index));
+    if (this.#modifiedMs !== undefined) {
+      await this.#requireUnchanged(index);
+      return this.#files.open(this.#pathOf(index, this.#target), "read");
+    }
     const path = this.#pathOf(index, this.#part);
     const folders = (this.#manifest.entries[index]?.path ?? "").split("/").slice(0, -1);
     if (this.#manifest.kind === "folder")
@@ -233,12 +237,12 @@ export class PartStore implements Store {
     return this.#files.open(path, "update");
   }
 
-  async #openUnchanged(index: number, modifiedMs: number | undefined): Promise<FileHandle> {
-    const path = this.#pathOf(index, this.#target);
-    const stat = await this.#files.stat(path);
-    if (stat.modifiedMs !== modifiedMs || stat.bytes !== this.#manifest.entries[index]?.bytes)
+  /** Once it has its final name others may write to it. */
+  async #requireUnchanged(index: number): Promise<void> {
+    if (this.#modifiedMs === undefined) return;
+    const { bytes, modifiedMs } = await this.#files.stat(this.#pathOf(index, this.#target));
+    if (modifiedMs !== this.#modifiedMs.get(index) || bytes !== this.#manifest.entries[index]?.bytes)
       throw this.#changed();
-    return this.#files.open(path, "read");
   }
 
   #changed(): PeerloomError {

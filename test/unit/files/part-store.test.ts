@@ -1,5 +1,5 @@
 /** A part file on a real disk: what stands at its target, others that fetch to the same place, and what it says of that. */
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -124,6 +124,17 @@ describe("what came to the target meanwhile", () => {
     expect(await codeOf(fetched({ kind: "folder" }, meanwhile))).toBe("files/exists");
     expect(await readdir(target)).toEqual(["letter"]);
   });
+});
+
+test("what was changed since it was saved is not read as what was fetched", async () => {
+  const store = await fetched({});
+  const into = new Uint8Array(CONTENT.length);
+  await store.read(into, 0);
+  expect(into).toEqual(CONTENT);
+  await writeFile(target, CONTENT.slice().fill(1));
+  await utimes(target, 1_700_000_000, 1_700_000_000);
+  expect(await codeOf(store.read(into, 0))).toBe("files/changed");
+  await store.close();
 });
 
 describe("replacing", () => {

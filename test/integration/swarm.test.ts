@@ -265,6 +265,23 @@ describe("a part of it", () => {
     expect(there.toSorted()).toEqual(["a", "deep", "deep/c", "deep/d"]);
     for (const name of ["a", "deep/c", "deep/d"])
       expect((await readFile(join(folder, "part", name))).equals(contents[name] as Buffer)).toBe(true);
+    const again = (...select: string[]) =>
+      getter.files.get(ticket, { select }).saveTo(join(folder, "got", "tree"));
+    await mkdir(join(folder, "got"));
+    await again("deep", "a");
+    // Of its chunks some reach into files that were not chosen: they come again, and nothing is written.
+    const { mtimeMs } = await stat(join(folder, "got", "tree", "a"));
+    expect((await again("deep", "a")).by.direct).toBeLessThan(1_200_000);
+    expect((await again("a")).bytes).toBe(400_000);
+    expect(await codeOf(again("a", "e"))).toBe("files/exists");
+    expect((await stat(join(folder, "got", "tree", "a"))).mtimeMs).toBe(mtimeMs);
+    for (const at of [399_999, 10]) {
+      const spoiled = Buffer.from(contents["deep/c"] as Buffer);
+      spoiled[at] = (spoiled[at] as number) ^ 1;
+      await writeFile(join(folder, "got", "tree", "deep", "c"), spoiled);
+      expect(await codeOf(again("deep", "a"))).toBe("files/exists");
+    }
+    expect(await readdir(join(folder, "got"))).toEqual(["tree"]);
     const missing = getter.files.get(ticket, { select: ["deep/x"] }).saveTo(join(folder, "none"));
     expect(await codeOf(missing)).toBe("files/not-found");
   });

@@ -3,7 +3,7 @@
  */
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { FileHandle, FileSystem } from "../../runtime.ts";
-import { ENTRIES_MAX, type ManifestEntry } from "./manifest.ts";
+import { ENTRIES_MAX, type Manifest, type ManifestEntry } from "./manifest.ts";
 import { CONTENT_BYTES_MAX } from "./merkle.ts";
 import { PATH_SEGMENTS_MAX } from "./names.ts";
 import { OpenFiles } from "./open-files.ts";
@@ -62,6 +62,26 @@ export async function pathContent(files: FileSystem, path: string): Promise<Cont
   await walk(files, path, [], entries);
   entries.sort((a, b) => (a.path < b.path ? -1 : 1));
   return new FileContent(files, "folder", name, entries);
+}
+
+/**
+ * Some files of a folder that was fetched, as they lie below `root` now; only those can be read.
+ * @returns undefined when one is not there, or has another length
+ */
+export async function placedContent(
+  files: FileSystem,
+  { kind, name, entries }: Manifest,
+  isPlaced: (entry: number) => boolean,
+  root: string,
+): Promise<Content | undefined> {
+  const placed: SourceEntry[] = [];
+  for (const [index, { path, bytes }] of entries.entries()) {
+    const source = files.join(root, ...path.split("/"));
+    const stat = isPlaced(index) && (await files.exists(source)) ? await files.stat(source) : undefined;
+    if (isPlaced(index) && (stat?.kind !== "file" || stat.bytes !== bytes)) return undefined;
+    placed.push({ path, bytes, source, modifiedMs: stat?.modifiedMs ?? 0 });
+  }
+  return new FileContent(files, kind, name, placed);
 }
 
 interface SourceEntry extends ManifestEntry {

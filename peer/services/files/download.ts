@@ -10,6 +10,7 @@ import { Holding } from "./holding.ts";
 import type { Manifest } from "./manifest.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { PartStore } from "./part-store.ts";
+import { PlacedStore } from "./placed-store.ts";
 import { ReaderStore } from "./reader-store.ts";
 import type { Selection, SelectOptions } from "./selection.ts";
 import { type PreparedShare, prepareShare } from "./share.ts";
@@ -57,6 +58,8 @@ interface Target {
   readonly overwrite: boolean;
   /** What stands there, if it is what the ticket names. */
   readonly there: PreparedShare | undefined;
+  /** What was chosen of a folder may stand there. */
+  readonly isPlaced: boolean;
 }
 
 /**
@@ -104,9 +107,10 @@ export class Download extends EventTarget {
     const { overwrite } = target;
     let transfer: Transfer | undefined;
     if (target.there === undefined) {
-      transfer = await this.#run(
-        (manifest, selection) =>
-          new PartStore({ files, manifest, selection, target: target.path, hashText: hash, overwrite }),
+      transfer = await this.#run((manifest, selection) =>
+        target.isPlaced
+          ? new PlacedStore({ files, manifest, selection, target: target.path })
+          : new PartStore({ files, manifest, selection, target: target.path, hashText: hash, overwrite }),
       );
     } else await this.#keep(target.there);
     return {
@@ -220,13 +224,16 @@ export class Download extends EventTarget {
     }
     if (kind === undefined) {
       await requireFolder(files, files.folderOf(path));
-      return { path, overwrite, there: undefined };
+      return { path, overwrite, there: undefined, isPlaced: false };
     }
     const there = await this.#same(files, path);
-    if (there !== undefined) return { path, overwrite, there };
+    if (there !== undefined) return { path, overwrite, there, isPlaced: false };
     // The ticket's name is a stranger's choice, and a folder is much to lose.
     const isOwnChoice = asked !== undefined && !isInside;
-    if (overwrite && (isOwnChoice || kind !== "directory")) return { path, overwrite, there: undefined };
+    if (overwrite && (isOwnChoice || kind !== "directory"))
+      return { path, overwrite, there: undefined, isPlaced: false };
+    if (!overwrite && kind === "directory" && this.#options.select !== undefined)
+      return { path, overwrite, there: undefined, isPlaced: true };
     throw new PeerloomError(
       "files/exists",
       overwrite

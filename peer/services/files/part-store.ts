@@ -2,12 +2,13 @@
  * Chunks on disk: in a part file beside the target, named after what it holds, with a journal of the chunks written, so
  * that another run goes on where this one was killed; the final name appears only when everything is there and verified.
  */
-import { equalBytes, giveBack } from "../../../shared/bytes.ts";
+import { giveBack } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { FileHandle, FileSystem } from "../../runtime.ts";
 import { type Piece, pieces } from "./content.ts";
+import { verifyKept } from "./kept-chunks.ts";
 import type { Manifest } from "./manifest.ts";
-import { chunkCount, HASH_BYTES, LEAF_PREFIX, leafHash } from "./merkle.ts";
+import { chunkCount } from "./merkle.ts";
 import { OpenFiles } from "./open-files.ts";
 import type { Selection } from "./selection.ts";
 import type { Store } from "./store.ts";
@@ -62,17 +63,11 @@ export class PartStore implements Store {
     await this.#requireRoom();
     const { chunkBytes, bytes } = this.#manifest;
     const written = await this.#readJournal(chunkCount(bytes, chunkBytes));
-    const prefixed = new Uint8Array(1 + Math.min(chunkBytes, bytes));
-    prefixed[0] = LEAF_PREFIX;
-    for (const index of written) {
-      signal.throwIfAborted();
-      if (!this.holds(index)) continue;
-      const offset = index * chunkBytes;
-      const chunk = prefixed.subarray(0, 1 + Math.min(chunkBytes, bytes - offset));
-      if (!(await this.#tryRead(chunk.subarray(1), offset))) continue;
-      const expected = layer.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
-      if (equalBytes(await leafHash(chunk), expected)) onChunk(index);
-    }
+    const kept = written.filter((index) => this.holds(index));
+    const read = (into: Uint8Array, offset: number): Promise<boolean> => this.#tryRead(into, offset);
+    await verifyKept({ manifest: this.#manifest, layer, read, signal }, kept, (index, isRight) => {
+      if (isRight) onChunk(index);
+    });
   }
 
   async write(index: number, bytes: Uint8Array): Promise<void> {

@@ -7,6 +7,7 @@
 import { constants, readFileSync, unlinkSync } from "node:fs";
 import { copyFile, link, readFile, rm, stat, unlink, writeFile } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** Who has it, as written in the lock. */
@@ -50,7 +51,8 @@ export async function takeLock(
     nonce: randomUUID(),
   };
   const text = JSON.stringify(owner);
-  const draft = `${path}.${owner.pid}.${owner.nonce}`;
+  // Short, for `path` may be as long as names can be.
+  const draft = join(dirname(path), `lock.${owner.pid}.${owner.nonce}`);
   try {
     await writeFile(draft, text, { mode: 0o600, flag: "wx" });
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {

@@ -34,11 +34,13 @@ export class PartStore implements Store {
   readonly #selection: Selection;
   readonly #target: string;
   readonly #part: string;
+  readonly #lock: string;
   readonly #overwrite: boolean;
   readonly #starts: number[] = [];
   readonly #open = new OpenFiles((index) => this.#openPart(index));
   #journal: FileHandle | undefined;
-  #journalBytes = 0;
+  /** Undefined until the journal was read: what an earlier run has left is not known before. */
+  #journalBytes: number | undefined;
   #unlock: (() => Promise<void>) | undefined;
   /** When each file was written last; known once all is complete. */
   #modifiedMs: Map<number, number> | undefined;
@@ -49,7 +51,9 @@ export class PartStore implements Store {
     this.#selection = selection;
     this.#target = target;
     this.#overwrite = overwrite;
-    this.#part = `${target}.${hashText.slice(0, 16)}${selection.tag}.part`;
+    const base = `${target}.${hashText.slice(0, 16)}${selection.tag}`;
+    this.#part = `${base}.part`;
+    this.#lock = `${base}.lock`;
     let start = 0;
     for (const { bytes } of manifest.entries) {
       this.#starts.push(start);
@@ -58,7 +62,7 @@ export class PartStore implements Store {
   }
 
   async resume(layer: Uint8Array, onChunk: (index: number) => void, signal: AbortSignal): Promise<void> {
-    this.#unlock = await this.#files.lock(`${this.#part}.lock`);
+    this.#unlock = await this.#files.lock(this.#lock);
     await this.#requirePlace();
     await this.#requireRoom();
     const { chunkBytes, bytes } = this.#manifest;
@@ -79,8 +83,8 @@ export class PartStore implements Store {
     giveBack(new Uint8Array(bytes.buffer));
     const entry = new Uint8Array(JOURNAL_ENTRY_BYTES);
     new DataView(entry.buffer).setUint32(0, index);
-    const at = this.#journalBytes;
-    this.#journalBytes += JOURNAL_ENTRY_BYTES;
+    const at = this.#journalBytes ?? 0;
+    this.#journalBytes = at + JOURNAL_ENTRY_BYTES;
     await this.#journal?.write(entry, at);
   }
 
@@ -121,8 +125,7 @@ export class PartStore implements Store {
 
   async abandon(): Promise<void> {
     await this.#closeAll();
-    // Without the lock the part is another's.
-    if (this.#unlock !== undefined && this.#journalBytes === 0) {
+    if (this.#journalBytes === 0) {
       await this.#files.remove(this.#journalPath);
       await this.#files.remove(this.#part);
     }

@@ -1,7 +1,7 @@
 /** A part file on a real disk: what stands at its target, others that fetch to the same place, and what it says of that. */
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { nodeFiles } from "../../../peer/adapters/node/files.ts";
 import { takeLock } from "../../../peer/adapters/node/process-lock.ts";
@@ -112,6 +112,10 @@ describe("what came to the target meanwhile", () => {
         const again = storeOf({ kind, overwrite });
         expect(await codeOf(resume(again))).toBe("files/exists");
         await again.abandon();
+        await rm(target, { recursive: true });
+        const last = storeOf({ kind, overwrite });
+        expect(await resume(last)).toEqual([0]);
+        await last.abandon();
       });
     }
   }
@@ -187,11 +191,20 @@ describe("two that fetch to one place", () => {
     await store.abandon();
     const [part = ""] = (await readdir(folder)).filter((name) => name.endsWith(".part"));
     // No system counts so far.
-    await writeFile(join(folder, `${part}.lock`), JSON.stringify({ pid: 2 ** 31 - 2, birth: "1" }));
+    await writeFile(
+      join(folder, part.replace(/part$/, "lock")),
+      JSON.stringify({ pid: 2 ** 31 - 2, birth: "1" }),
+    );
     const again = storeOf({});
     expect(await resume(again)).toEqual([0]);
     await again.complete();
     expect(await readdir(folder)).toEqual(["Documents"]);
+  });
+
+  test("a name that leaves room for a part's journal leaves room for its lock", async () => {
+    target = join(folder, "n".repeat(255 - ".0123456789abcdef.part.journal".length));
+    await fetched({});
+    expect(await readdir(folder)).toEqual([basename(target)]);
   });
 
   test("a lock is one taker's until it is given back", async () => {

@@ -43,6 +43,19 @@ export interface FetchPlan {
   onReopened(): void;
 }
 
+/** Who has been of no use longest; undefined: nobody for long enough. All are to be looked at as often as a `Patience`. */
+export function mostUseless(fetchers: Iterable<Fetcher>): Fetcher | undefined {
+  let worst: Fetcher | undefined;
+  let worstMs = 0;
+  for (const fetcher of fetchers) {
+    const uselessMs = fetcher.uselessMs();
+    if (uselessMs <= worstMs) continue;
+    worst = fetcher;
+    worstMs = uselessMs;
+  }
+  return worst;
+}
+
 export class Fetcher {
   readonly source: Source;
   readonly state: SourceState;

@@ -5,6 +5,7 @@
 import type { SwarmAccess } from "./access.ts";
 import { Bitfield } from "./bitfield.ts";
 import { GivenCounts } from "./given-counts.ts";
+import type { Manifest } from "./manifest.ts";
 import { Members } from "./members.ts";
 import { chunkCount } from "./merkle.ts";
 import type { PreparedShare } from "./share.ts";
@@ -21,6 +22,11 @@ export interface HoldingOptions {
   readonly chunkBytes: number;
   readonly bits: Bitfield;
   readonly read: ReadContent;
+}
+
+export interface DownloadHolding extends Pick<HoldingOptions, "access" | "layer" | "read"> {
+  readonly manifest: Manifest;
+  readonly encoded: Uint8Array;
 }
 
 export class Holding {
@@ -62,6 +68,13 @@ export class Holding {
       bits: Bitfield.full(chunkCount(content.bytes, chunkBytes)),
       read: (into, offset) => content.read(into, offset),
     });
+  }
+
+  /** Of a download, which has nothing yet. */
+  static ofDownload({ manifest, encoded, ...rest }: DownloadHolding): Holding {
+    const { bytes, chunkBytes } = manifest;
+    const bits = new Bitfield(chunkCount(bytes, chunkBytes));
+    return new Holding({ ...rest, manifest: encoded, bytes, chunkBytes, bits });
   }
 
   /** One more chunk can be read. */

@@ -8,10 +8,9 @@ import type { Timer } from "../../runtime.ts";
 import type { ServiceHost } from "../host.ts";
 import { Patience } from "../patience.ts";
 import { type SwarmAccess, swarmAccess } from "./access.ts";
-import { Bitfield } from "./bitfield.ts";
 import { type Candidate, Candidates, isPassing, type Origin } from "./candidates.ts";
 import { type ProviderRecords, ProviderSearch, sayProvider } from "./discovery.ts";
-import { Fetcher, type FetchPlan } from "./fetcher.ts";
+import { Fetcher, type FetchPlan, mostUseless } from "./fetcher.ts";
 import { Holding } from "./holding.ts";
 import type { Manifest } from "./manifest.ts";
 import { Scheduler, type SourceState } from "./scheduler.ts";
@@ -294,7 +293,8 @@ export class Transfer {
       const selection = new Selection(manifest, this.#options);
       const store = this.#options.makeStore(manifest, selection);
       const scheduler = new Scheduler(selection.chunks, manifest.chunkBytes, () => random.unit());
-      const holding = this.#holding(manifest, encoded, layer, store);
+      const access = this.#access as SwarmAccess;
+      const holding = Holding.ofDownload({ access, manifest, encoded, layer, read: store.read });
       const plan: Plan = {
         clock,
         manifest,
@@ -330,19 +330,6 @@ export class Transfer {
       this.#fail(reason);
       throw reason;
     }
-  }
-
-  #holding(manifest: Manifest, encoded: Uint8Array, layer: Uint8Array, store: Store): Holding {
-    const { bytes, chunkBytes } = manifest;
-    return new Holding({
-      access: this.#access as SwarmAccess,
-      manifest: encoded,
-      layer,
-      bytes,
-      chunkBytes,
-      bits: new Bitfield(Math.ceil(bytes / chunkBytes)),
-      read: store.read,
-    });
   }
 
   #stored({ scheduler, selection, holding, store }: Plan, index: number): void {
@@ -381,15 +368,8 @@ export class Transfer {
   /** Where all places are taken and somebody waits for one, who was of no use for longest loses its own. */
   #makeRoom(nowMs: number): void {
     const isBlameless = !this.#isWaiting() || this.#swarm.downlink.waitMs() > 0;
-    let worst: Fetcher | undefined;
-    let worstMs = 0;
-    for (const fetcher of this.#fetchers.values()) {
-      if (isBlameless) fetcher.useful();
-      const uselessMs = fetcher.uselessMs();
-      if (uselessMs <= worstMs) continue;
-      worst = fetcher;
-      worstMs = uselessMs;
-    }
+    if (isBlameless) for (const fetcher of this.#fetchers.values()) fetcher.useful();
+    const worst = mostUseless(this.#fetchers.values());
     if (this.#open + this.#opening >= SOURCES_MAX && this.#candidates.isDue(nowMs)) worst?.letGo();
   }
 

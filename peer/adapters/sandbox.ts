@@ -22,7 +22,7 @@ export interface SandboxPort {
   listen(receive: (request: Request) => void): void;
 }
 
-/** What a host makes for one sandbox. */
+/** What a host makes for one sandbox: a thread, or a process where threads cannot be ended. */
 export interface SandboxThread {
   post(request: Request): void;
   terminate(): Promise<void>;
@@ -30,7 +30,7 @@ export interface SandboxThread {
 
 export interface SandboxEvents {
   answer(answer: SandboxAnswer): void;
-  /** The thread has ended by itself. */
+  /** The thread has ended by itself, or has not begun. */
   end(failure: Failure, why: string): void;
 }
 
@@ -84,6 +84,14 @@ export function sandboxProgram(port: SandboxPort): void {
     if (request.kind === "load") load(request.module);
     else run(request.input, request.limits);
   });
+}
+
+/** The program of a Web Worker, as text. */
+export function webWorkerProgram(): string {
+  return `(${sandboxProgram.toString()})({
+  post: (answer, transfer) => postMessage(answer, { transfer }),
+  listen: (receive) => addEventListener("message", ({ data }) => receive(data)),
+});`;
 }
 
 const SAID: Readonly<Record<Failure, string>> = {

@@ -22,6 +22,8 @@ const EVENT_TIMEOUT_MS = 60_000;
 
 export interface StartOptions {
   readonly runtime?: "node" | "deno";
+  /** A program of the tests. @default the command line */
+  readonly entry?: string;
   readonly environment?: Record<string, string>;
   readonly folder?: string;
 }
@@ -36,8 +38,11 @@ export class Command {
   readonly #words: string;
   #listeners: (() => void)[] = [];
 
-  constructor(words: readonly string[], { runtime = "node", environment = {}, folder }: StartOptions = {}) {
-    const [program, ...first] = runtime === "deno" ? [DENO, "run", "-A", ENTRY] : [process.execPath, ENTRY];
+  constructor(
+    words: readonly string[],
+    { runtime = "node", entry = ENTRY, environment = {}, folder }: StartOptions = {},
+  ) {
+    const [program, ...first] = runtime === "deno" ? [DENO, "run", "-A", entry] : [process.execPath, entry];
     this.#words = words.join(" ");
     this.#child = spawn(program ?? "", [...first, ...words, "--json"], {
       stdio: ["ignore", "pipe", "pipe"],
@@ -152,6 +157,16 @@ export async function descendants(pid: number): Promise<number[]> {
   const found = [pid];
   for (const parent of found) for (const [child, above] of parents) if (above === parent) found.push(child);
   return found.slice(1);
+}
+
+/** What a process has used of the processor, ms, in steps of 10; Linux only, elsewhere and of a process that is gone 0. */
+export async function cpuMs(pid: number): Promise<number> {
+  const line = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  const [user, system] = line
+    .slice(line.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 13);
+  return (Number(user ?? 0) + Number(system ?? 0)) * 10;
 }
 
 export function isRunning(pid: number): boolean {

@@ -14,7 +14,7 @@ import { WORK_PROTOCOL } from "../../peer/services/compute/work-protocol.ts";
 import { MessageReader } from "../../peer/services/files/protocol.ts";
 import { sha256 } from "../../shared/bytes.ts";
 import * as modules from "../wasm/modules.ts";
-import { Command, finish, startEdge, temporaryFolder } from "./command.ts";
+import { Command, descendants, finish, isRunning, startEdge, temporaryFolder } from "./command.ts";
 import { codeOf, linkedTo, openEdge, openPeer, openPeerOn } from "./peers.ts";
 import { collect, openCircle, pretendToWork, text, workersOf } from "./work.ts";
 
@@ -332,7 +332,11 @@ test("work and run as processes, on Node and Deno, with an edge and one of them 
     event: "error",
     code: "compute/time-limit",
   });
+  expect((await run("increment.wasm", "--copies", "2")).code).toBe(0);
+  const sandboxes = await descendants(deno.pid);
+  expect(sandboxes.length).toBeGreaterThan(0);
   await deno.stop("SIGKILL");
+  await expect.poll(() => sandboxes.filter(isRunning), { timeout: 20_000 }).toEqual([]);
   const one = await run("increment.wasm", "--workers", String(ids[0]));
   expect(one.events.at(-1)).toEqual({ event: "done", results: 2, workers: 1, rejected: 0 });
   expect(await node.stop()).toBe(0);

@@ -7,18 +7,13 @@ import type { Sandbox } from "../../runtime.ts";
 import {
   type SandboxAnswer,
   type SandboxEvents,
-  sandboxProgram,
   type SandboxThread,
   ThreadSandbox,
+  webWorkerProgram,
 } from "../sandbox.ts";
 
 /** Bundled from compute-worker.ts; the edge knows it too, for its policy. */
 const WORKER_PATH = "/compute-worker.js";
-
-const PROGRAM = `(${sandboxProgram.toString()})({
-  post: (answer, transfer) => postMessage(answer, { transfer }),
-  listen: (receive) => addEventListener("message", ({ data }) => receive(data)),
-});`;
 
 let blobUrl: string | undefined;
 
@@ -44,6 +39,6 @@ function startThread(url: string, events: SandboxEvents): SandboxThread {
 }
 
 function blob(): string {
-  blobUrl ??= URL.createObjectURL(new Blob([PROGRAM], { type: "text/javascript" }));
+  blobUrl ??= URL.createObjectURL(new Blob([webWorkerProgram()], { type: "text/javascript" }));
   return blobUrl;
 }

@@ -1,4 +1,7 @@
-/** Threads for modules: worker_threads, with a heap of their own that is bounded and without the process's environment. */
+/**
+ * Threads for modules: worker_threads, with a heap of their own that is bounded and without the process's environment. On Deno, where
+ * a thread cannot be ended, it is a process each.
+ */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { SandboxHost } from "../../runtime.ts";
@@ -9,6 +12,7 @@ import {
   type SandboxThread,
   ThreadSandbox,
 } from "../sandbox.ts";
+import { startProcess } from "./sandbox-process.ts";
 
 /** The JavaScript heap holds the program and copies of input and output; a module's memory lies outside and is bounded by itself. */
 const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 16, stackSizeMb: 2 } as const;
@@ -21,7 +25,7 @@ const PROGRAM = `const { parentPort } = require("node:worker_threads");
 
 export const nodeSandboxes: SandboxHost = {
   cores: availableParallelism(),
-  start: () => new ThreadSandbox(startThread),
+  start: () => new ThreadSandbox("Deno" in globalThis ? startProcess : startThread),
 };
 
 function startThread(events: SandboxEvents): SandboxThread {

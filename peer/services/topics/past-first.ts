@@ -2,8 +2,8 @@
 import type { PeerId } from "../../../shared/ids.ts";
 import type { Clock, Timer } from "../../runtime.ts";
 
-/** Neighbours have so long to tell the past before what is new is given out. */
-const PAST_MS = 2_000;
+/** So long may what was told, or what is new, wait for the rest of the past: from the first of it, whenever a neighbour is found. */
+export const PAST_MS = 2_000;
 
 export interface PastItem {
   readonly publisher: PeerId;
@@ -12,29 +12,33 @@ export interface PastItem {
 }
 
 export class PastFirst<T extends PastItem> {
+  readonly #clock: Clock;
   readonly #count: number;
   readonly #give: (item: T) => void;
   readonly #told: T[] = [];
   readonly #fresh: (() => void)[] = [];
-  readonly #timer: Timer;
+  #timer: Timer | undefined;
   #isOver = false;
 
   /** @param count of past messages, the latest; 0: nothing waits */
   constructor(clock: Clock, count: number, give: (item: T) => void) {
+    this.#clock = clock;
     this.#count = count;
     this.#give = give;
-    this.#timer = clock.setTimer(PAST_MS, () => this.over());
     if (count === 0) this.over();
   }
 
   told(item: T): void {
-    if (!this.#isOver) this.#told.push(item);
+    if (this.#isOver) return;
+    this.#told.push(item);
+    this.#wait();
   }
 
   /** At once, or when the past was given out. */
   after(act: () => void): void {
-    if (this.#isOver) act();
-    else this.#fresh.push(act);
+    if (this.#isOver) return act();
+    this.#fresh.push(act);
+    this.#wait();
   }
 
   /** Neighbours have told what they have, or had their time. */
@@ -54,6 +58,10 @@ export class PastFirst<T extends PastItem> {
   /** Nothing more waits. */
   close(): void {
     this.#isOver = true;
-    this.#timer.cancel();
+    this.#timer?.cancel();
+  }
+
+  #wait(): void {
+    this.#timer ??= this.#clock.setTimer(PAST_MS, () => this.over());
   }
 }

@@ -7,6 +7,7 @@ import { type Envelope, sealEnvelope } from "../../../peer/services/topics/envel
 import { Inbox, INBOX_MAX } from "../../../peer/services/topics/inbox.ts";
 import { Judge, NEIGHBOUR_SHARE, VALIDATE_MS } from "../../../peer/services/topics/judge.ts";
 import { FIRST_MS, GAP_MS, GAP_MS_MAX, HELD_MAX, SenderOrder } from "../../../peer/services/topics/order.ts";
+import { PAST_MS, PastFirst, type PastItem } from "../../../peer/services/topics/past-first.ts";
 import type { Verdict } from "../../../peer/services/topics/topic-duties.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { peerIdFromKey } from "../../../shared/ids.ts";
@@ -125,6 +126,39 @@ describe("one sender's order", () => {
     all.add({ publisher, runMs: 1, seq: 0 });
     add(8);
     expect(got).toEqual([7, 1_000]);
+  });
+});
+
+describe("the past", () => {
+  function past(): { clock: SyncClock; got: string[]; past: PastFirst<PastItem>; say(seq: number): void } {
+    const clock = new SyncClock();
+    const got: string[] = [];
+    const all = new PastFirst(clock, 2, ({ seq }: PastItem) => got.push(`past ${seq}`));
+    const say = (seq: number): void => all.after(() => got.push(`new ${seq}`));
+    return { clock, got, past: all, say };
+  }
+  const item = (seq: number): PastItem => ({ publisher, seq, message: { timeMs: seq } });
+
+  test("is given out before what is new, however long there was no neighbour to tell it", () => {
+    const { clock, got, past: all, say } = past();
+    clock.advance(10 * PAST_MS);
+    for (const seq of [3, 1, 2]) all.told(item(seq));
+    say(4);
+    expect(got).toEqual([]);
+    all.over();
+    say(5);
+    expect(got).toEqual(["past 2", "past 3", "new 4", "new 5"]);
+  });
+
+  test("does not hold up what is new for long", () => {
+    const { clock, got, past: all, say } = past();
+    clock.advance(10 * PAST_MS);
+    say(2);
+    clock.advance(PAST_MS - 1);
+    all.told(item(1));
+    expect(got).toEqual([]);
+    clock.advance(1);
+    expect(got).toEqual(["past 1", "new 2"]);
   });
 });
 

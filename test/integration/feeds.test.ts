@@ -7,6 +7,8 @@ import { nodeRuntime } from "../../peer/adapters/node/runtime.ts";
 import { ALL_PARTS } from "../../peer/api/all-parts.ts";
 import { Peer as CorePeer } from "../../peer/api/peer.ts";
 import type { Feed, FeedFork, Peer } from "../../peer/node.ts";
+import type { LogHost } from "../../peer/runtime.ts";
+import { MemoryLogs } from "../unit/feeds/memory-logs.ts";
 import { temporaryFolder } from "./command.ts";
 import { bootstrapOf, codeOf, linkedTo, openEdge, openPeer } from "./peers.ts";
 import { noticesOf, serveLies } from "./feed-liar.ts";
@@ -41,9 +43,9 @@ async function fill<State>(
   }
 }
 
-/** Another process of an identity: what a writer that forks is. */
-async function openTwin(identity: Identity, bootstrap: readonly string[]): Promise<CorePeer> {
-  const runtime = nodeRuntime({ dataDir: undefined, webrtc: undefined });
+/** Another process of an identity: what a writer that forks is, unless it has the same logs. */
+async function openTwin(identity: Identity, bootstrap: readonly string[], logs?: LogHost): Promise<CorePeer> {
+  const runtime = { ...nodeRuntime({ dataDir: undefined, webrtc: undefined }), logs };
   const peer = await CorePeer.openOn(runtime, identity, { ...PURE, lan: false, bootstrap }, ALL_PARTS);
   onTestFinished(() => peer.close());
   return peer;
@@ -165,6 +167,32 @@ describe("on disk", () => {
 });
 
 describe("forks", () => {
+  test("a writer whose disk failed once goes on after a restart, and forks nothing", async () => {
+    const [reader] = (await circle(1)) as [Peer];
+    const identity = await generateIdentity(nodeRandom);
+    const logs = new MemoryLogs();
+    const copy = await reader.feeds.open("kept", { writers: [identity.id] });
+    const first = await openTwin(identity, bootstrapOf(reader), logs);
+    const feed = await first.feeds.open("kept");
+    await feed.append("one");
+    logs.failingSyncs = 1;
+    // More than go under one signature: what waits behind those that fail is told, too.
+    const lost = Array.from({ length: 600 }, (_, i) => codeOf(feed.append(`lost ${i}`)));
+    expect(new Set(await Promise.all(lost))).toEqual(new Set(["data/unwritable"]));
+    expect(await codeOf(feed.append("not before it is opened again"))).toBe("data/unwritable");
+    await until(copy, ({ length }) => length === 1);
+    await first.close();
+    for (const [i, value] of ["two", "three"].entries()) {
+      const again = await openTwin(identity, bootstrapOf(reader), logs);
+      const kept = await again.feeds.open("kept");
+      expect((await kept.append(value)).seq).toBe(1 + i);
+      await until(copy, ({ length }) => length === 2 + i);
+      await again.close();
+    }
+    expect(await valuesOf(copy)).toEqual(["one", "two", "three"]);
+    expect(copy.forks()).toEqual([]);
+  });
+
   test("a writer that signs two entries for one number is proven to have forked, to everybody, for good", async () => {
     const [first, second, third] = (await circle(3)) as [Peer, Peer, Peer];
     const identity = await generateIdentity(nodeRandom);

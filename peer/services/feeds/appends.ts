@@ -44,6 +44,8 @@ export interface AppendsOptions<State> {
   /** The longest log of this writer that others have. */
   longest(): number;
   readonly hasRoom: boolean;
+  /** Does what changes the disk, and sees to it that nothing does after it has failed. */
+  stored(work: () => Promise<void>): Promise<void>;
 }
 
 interface Draft {
@@ -135,21 +137,19 @@ export class Appends<State> {
   }
 
   async #append(drafts: readonly Draft[]): Promise<void> {
-    const { host, address, own, logs } = this.#options;
+    const { host, address, own, logs, stored } = this.#options;
     const log = logs[own] as WriterLog;
     const leaves = drafts.map(({ leaf }) => leaf);
     const head = { length: log.length + drafts.length, root: await log.rootWith(leaves) };
     const signature = await host.sign(headSignedBytes(address, host.id, head));
-    await log.append(
-      {
-        head: { ...head, signature },
-        from: log.length,
-        entries: drafts.map(({ bytes }) => bytes),
-        leaves,
-        right: [],
-      },
-      true,
-    );
+    const range = {
+      head: { ...head, signature },
+      from: log.length,
+      entries: drafts.map(({ bytes }) => bytes),
+      leaves,
+      right: [],
+    };
+    await stored(() => log.append(range, true));
   }
 
   /** @throws PeerloomError `feeds/forked`, `feeds/behind`, `feeds/full`, `feeds/refused` */

@@ -149,6 +149,7 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
       get hasRoom() {
         return synced.hasRoom;
       },
+      stored: (work) => this.#stored(work),
     });
   }
 
@@ -362,13 +363,14 @@ export class Feed<State = undefined> extends EventTarget implements AsyncDisposa
     }
   }
 
-  /** A disk that fails fails the feed: it goes on giving what it has, and takes no more. */
+  /** A disk that fails fails the feed: it goes on giving what it has, and takes no more before it is opened again. */
   async #stored<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
       this.#failure ??= toPeerloomError(error, "data/unwritable", "The feed could not be stored.");
       this.#parts.host.runtime.log.warn("feed not stored", { code: this.#failure.code });
+      this.#appends?.refuse(this.#failure);
       throw this.#failure;
     }
   }

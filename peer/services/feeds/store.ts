@@ -29,7 +29,11 @@ export interface StoredRecord {
 export interface EntryStore {
   readonly length: number;
   readonly bytes: number;
-  /** @param durable returns only when a power cut does no harm any more */
+  /**
+   * When it fails the entries are not there, as far as that can be had of a disk that fails: nothing else may be appended before the log
+   * has been opened again, which finds out.
+   * @param durable returns only when a power cut does no harm any more
+   */
   append(entries: readonly Uint8Array[], certificate: Uint8Array, durable: boolean): Promise<void>;
   read(seq: number): Uint8Array | Promise<Uint8Array>;
   close(): Promise<void>;
@@ -92,8 +96,14 @@ export class FileEntries implements EntryStore {
   async append(entries: readonly Uint8Array[], certificate: Uint8Array, durable: boolean): Promise<void> {
     const records = entries.map((entry) => encodeStored(RECORD.entry, entry));
     let at = this.#file.bytes;
-    await this.#file.append(concatBytes(...records, encodeStored(RECORD.certificate, certificate)));
-    if (durable) await this.#file.sync();
+    try {
+      await this.#file.append(concatBytes(...records, encodeStored(RECORD.certificate, certificate)));
+      if (durable) await this.#file.sync();
+    } catch (error) {
+      // Nobody has seen them: left there they would contradict what the writer signs next.
+      await this.#file.truncate(at).catch(() => {});
+      throw error;
+    }
     for (const entry of entries) {
       this.#offsets.push(at + RECORD_HEAD_BYTES);
       this.#sizes.push(entry.length);

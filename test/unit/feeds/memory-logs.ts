@@ -1,8 +1,11 @@
-/** Log files in memory, which outlive the peer that writes them and can be damaged. */
+/** Log files in memory, which outlive the peer that writes them, can be damaged, and fail when they are told to. */
 import type { LogFile, LogHost } from "../../../peer/runtime.ts";
+import { PeerloomError } from "../../../shared/errors.ts";
 
 export class MemoryLogs implements LogHost {
   readonly files = new Map<string, Uint8Array>();
+  /** So many of the next calls of `sync` fail. */
+  failingSyncs = 0;
 
   copy(): MemoryLogs {
     const copy = new MemoryLogs();
@@ -12,6 +15,11 @@ export class MemoryLogs implements LogHost {
 
   async open(name: string): Promise<LogFile> {
     const { files } = this;
+    const fail = (): void => {
+      if (this.failingSyncs === 0) return;
+      this.failingSyncs -= 1;
+      throw new PeerloomError("data/unwritable", "The disk fails, as it was told to.");
+    };
     const content = (): Uint8Array => files.get(name) ?? new Uint8Array(0);
     return {
       get bytes() {
@@ -31,7 +39,9 @@ export class MemoryLogs implements LogHost {
       async truncate(bytes) {
         files.set(name, content().slice(0, bytes));
       },
-      async sync() {},
+      async sync() {
+        fail();
+      },
       async close() {},
     };
   }

@@ -26,7 +26,12 @@ async function open(logs: LogHost, identity: Identity): Promise<WriterLog> {
 }
 
 /** Appends so many entries under one signature. */
-async function write(log: WriterLog, identity: Identity, count: number, text = "entry"): Promise<void> {
+async function write(
+  log: WriterLog,
+  identity: Identity,
+  count: number,
+  { text = "entry", durable = false } = {},
+): Promise<void> {
   const entries: Uint8Array[] = [];
   for (let i = 0; i < count; i++) {
     const seq = log.length + i;
@@ -36,7 +41,7 @@ async function write(log: WriterLog, identity: Identity, count: number, text = "
   const leaves = await leafHashes(nodeHash, entries);
   const head = { length: log.length + count, root: await log.rootWith(leaves) };
   const signature = await identity.sign(headSignedBytes(ADDRESS, identity.id, head));
-  await log.append({ head: { ...head, signature }, from: log.length, entries, leaves, right: [] });
+  await log.append({ head: { ...head, signature }, from: log.length, entries, leaves, right: [] }, durable);
 }
 
 /** What a log holds is what it says it holds. */
@@ -75,6 +80,17 @@ test("a file cut at any byte holds what was whole, and goes on from there", asyn
     await write(again, writer, 2);
     await expectSound(await open(torn, writer), writer);
   }
+});
+
+test("what a disk would not keep for certain is not kept", async () => {
+  const logs = new MemoryLogs();
+  const log = await open(logs, writer);
+  await write(log, writer, 2, { durable: true });
+  const kept = logs.files.get(NAME);
+  logs.failingSyncs = 1;
+  await expect(write(log, writer, 3, { durable: true })).rejects.toMatchObject({ code: "data/unwritable" });
+  expect(log.length).toBe(2);
+  expect(logs.files.get(NAME)).toEqual(kept);
 });
 
 test("one changed bit anywhere cuts the log, unless only a certificate is hit that a later one makes up for", async () => {
@@ -131,8 +147,8 @@ test("part of a log proves its ranges as well as all of it, also after a restart
 test("a log tells where another parts from it", async () => {
   const [one, other] = [await open(new MemoryLogs(), writer), await open(new MemoryLogs(), writer)];
   for (const log of [one, other]) await write(log, writer, 100);
-  await write(one, writer, 50, "one way");
-  await write(other, writer, 60, "another");
+  await write(one, writer, 50, { text: "one way" });
+  await write(other, writer, 60, { text: "another" });
   const at = async (from: number, to: number): Promise<unknown> =>
     one.compare((await proveRange(nodeHash, await other.range(from, to))) as ProvedRange);
   expect(await at(0, 100)).toBe("fits");

@@ -21,6 +21,9 @@ export const SLOTS_MAX = 1_024;
 const HASH_BYTES = 32;
 const ID_BYTES = 4;
 const ID_MAX = 0xffff_ffff;
+const WAITING_CODE: ErrorCode = "compute/busy";
+/** No input's number: what a worker says of it concerns none, so that askers of before `waiting` pass over it. */
+const ID_OF_NONE: number = ID_MAX;
 const CODE_BYTES_MAX = 64;
 /** The longest body there is. */
 export const BODY_BYTES_MAX: number =
@@ -59,6 +62,8 @@ export type WorkerMessage =
   | ({ readonly kind: "offer" } & WorkTerms)
   | { readonly kind: "result"; readonly id: number; readonly output: Uint8Array }
   | { readonly kind: "failure"; readonly id: number; readonly code: ErrorCode }
+  /** Nothing of this asker runs, since others have their turn. */
+  | { readonly kind: "waiting" }
   /** Nothing follows. */
   | { readonly kind: "refusal"; readonly code: ErrorCode };
 
@@ -66,7 +71,7 @@ export type WorkerMessage =
 export function encodeMessage(message: AskerMessage | WorkerMessage): readonly Uint8Array[] {
   const body = bodyOf(message);
   const bytes = body.reduce((sum, part) => sum + part.length, 0);
-  const head = messageHead(TYPE[message.kind], bytes);
+  const head = messageHead(TYPE[message.kind === "waiting" ? "failure" : message.kind], bytes);
   if (bytes < BULK_BYTES_MIN) return [concatBytes(head, ...body)];
   const [first, ...bulk] = body;
   return [concatBytes(head, first ?? new Uint8Array(0)), ...bulk];
@@ -86,6 +91,8 @@ function bodyOf(message: AskerMessage | WorkerMessage): readonly Uint8Array[] {
       return [idBytes(message.id), message.output];
     case "failure":
       return [idBytes(message.id), utf8(message.code)];
+    case "waiting":
+      return [idBytes(ID_OF_NONE), utf8(WAITING_CODE)];
     case "cancel":
       return [idBytes(message.id)];
     case "refusal":
@@ -129,8 +136,11 @@ export function decodeFromWorker({ type, body }: Message): WorkerMessage {
     }
     case TYPE.result:
       return { kind: "result", id: idOf(body), output: atMost(body.subarray(ID_BYTES), OUTPUT_BYTES_MAX) };
-    case TYPE.failure:
-      return { kind: "failure", id: idOf(body), code: codeOf(body.subarray(ID_BYTES), "compute/protocol") };
+    case TYPE.failure: {
+      const id = idOf(body);
+      const code = codeOf(body.subarray(ID_BYTES), "compute/protocol");
+      return id === ID_OF_NONE && code === WAITING_CODE ? { kind: "waiting" } : { kind: "failure", id, code };
+    }
     case TYPE.refusal:
       return { kind: "refusal", code: codeOf(body, "compute/refused") };
     default:

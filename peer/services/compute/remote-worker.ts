@@ -21,8 +21,10 @@ import { WORK_PROTOCOL } from "./work-protocol.ts";
 
 /** A worker that has not answered the ask. */
 const OFFER_MS_MAX = 10_000;
-/** Beyond the time of a task: other askers' turns, compiling, the way there and back. */
+/** Beyond the time of a task: compiling, the way there and back. */
 const ANSWER_MS_MORE = 20_000;
+/** A worker may say for so long that others have their turn, without an outcome in between. */
+export const TURN_MS_MAX = 3_600_000;
 
 export interface Job extends JobTerms {
   readonly module: Uint8Array;
@@ -46,6 +48,8 @@ export class RemoteWorker {
   readonly #pending = new Set<number>();
   #events: RemoteWorkerEvents | undefined;
   #watch: Timer | undefined;
+  /** When its last outcome came, or it was given something for the first time since it owed nothing. */
+  #movedAtMs = 0;
 
   /**
    * Asks a peer to work on a job.
@@ -111,14 +115,14 @@ export class RemoteWorker {
 
   send(index: number, input: Uint8Array): void {
     this.#pending.add(index);
-    if (this.#pending.size === 1) this.#wait();
+    if (this.#pending.size === 1) this.#moved();
     write(this.#writer, { kind: "task", id: index, input });
   }
 
   /** Its outcome is not wanted any more. */
   cancel(index: number): void {
     if (!this.#pending.delete(index)) return;
-    this.#wait();
+    this.#moved();
     write(this.#writer, { kind: "cancel", id: index });
   }
 
@@ -150,9 +154,10 @@ export class RemoteWorker {
 
   #receive(message: Exclude<WorkerMessage, { kind: "refusal" }>): void {
     if (message.kind === "offer") throw violation("a second offer");
+    if (message.kind === "waiting") return this.#wait();
     // One that was cancelled, or never asked: nobody waits for it.
     if (!this.#pending.delete(message.id)) return;
-    this.#wait();
+    this.#moved();
     const outcome: Outcome =
       message.kind === "result"
         ? { kind: "value", value: message.output }
@@ -160,10 +165,16 @@ export class RemoteWorker {
     this.#events?.outcome(message.id, outcome);
   }
 
-  /** A worker that owes answers and says nothing is given up. */
-  #wait(): void {
+  #moved(): void {
+    this.#movedAtMs = this.#clock.monotonicMs();
     this.#watch?.cancel();
-    if (this.#pending.size === 0) return;
+    this.#wait();
+  }
+
+  /** A worker that owes answers and says nothing is given up; so is one that never does more than say that it will. */
+  #wait(): void {
+    if (this.#pending.size === 0 || this.#clock.monotonicMs() - this.#movedAtMs > TURN_MS_MAX) return;
+    this.#watch?.cancel();
     this.#watch = this.#clock.setTimer(this.#taskMs + ANSWER_MS_MORE, () =>
       this.#stream.reset("link/timeout"),
     );

@@ -5,7 +5,7 @@
  */
 import { equalBytes, toHex } from "../../../shared/bytes.ts";
 import { type ErrorCode, PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
-import type { Clock, HashProvider } from "../../runtime.ts";
+import type { Clock, HashProvider, Timer } from "../../runtime.ts";
 import type { Stream } from "../../session/contract.ts";
 import { MessageReader } from "../files/protocol.ts";
 import { checkModule } from "./module-check.ts";
@@ -26,6 +26,8 @@ import type { BoundModule, Lane, SandboxPool, SandboxTask } from "./sandbox-pool
 const SILENCE_MS_MAX = 60_000;
 /** An asker that does not even read why it is refused. */
 const REFUSAL_MS_MAX = 5_000;
+/** While tasks of an asker wait for others' turns it is told so; it gives up who says nothing, and compiling takes its time, too. */
+const WAITING_WORD_MS = 5_000;
 /** Tasks of one asker that wait here; past either the stream is not read on. */
 const WAITING_MAX = 256;
 const WAITING_BYTES_MAX: number = 8 * 1024 * 1024;
@@ -83,6 +85,7 @@ class ServedStream implements Lane {
   #unsentBytes = 0;
   #sent: Promise<void> = Promise.resolve();
   #drained: (() => void) | undefined;
+  #word: Timer | undefined;
   #closed = false;
 
   constructor(stream: Stream, options: ServeOptions) {
@@ -144,6 +147,7 @@ class ServedStream implements Lane {
 
   close(): void {
     this.#closed = true;
+    this.#word?.cancel();
     this.#options.pool.remove(this);
     for (const task of this.#running.values()) this.#options.pool.drop(task);
     this.#running.clear();
@@ -183,12 +187,22 @@ class ServedStream implements Lane {
     this.#waiting.push({ id, input });
     this.#waitingBytes += input.length;
     this.#options.pool.wake();
+    if (this.#word === undefined) this.#planWord();
     while (
       !this.#closed &&
       (this.#waiting.length >= WAITING_MAX || this.#waitingBytes >= WAITING_BYTES_MAX)
     ) {
       await this.#change();
     }
+  }
+
+  #planWord(): void {
+    this.#word = this.#options.clock.setTimer(WAITING_WORD_MS, () => {
+      this.#word = undefined;
+      if (this.#waiting.length === 0) return;
+      if (this.#running.size === 0) this.#send({ kind: "waiting" });
+      this.#planWord();
+    });
   }
 
   #cancel(id: number): void {

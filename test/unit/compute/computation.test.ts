@@ -2,6 +2,7 @@
 import { expect, onTestFinished, test } from "vitest";
 import { SimClock } from "../../../peer/adapters/sim/clock.ts";
 import { simRuntime } from "../../../peer/adapters/sim/runtime.ts";
+import { nodeHash } from "../../../peer/adapters/node/hash.ts";
 import { Compute, type MapOptions } from "../../../peer/services/compute/compute.ts";
 import {
   BODY_BYTES_MAX,
@@ -10,6 +11,10 @@ import {
   violation,
   type WorkerMessage,
 } from "../../../peer/services/compute/protocol.ts";
+import { ModuleCache } from "../../../peer/services/compute/module-cache.ts";
+import { TURN_MS_MAX } from "../../../peer/services/compute/remote-worker.ts";
+import { SandboxPool } from "../../../peer/services/compute/sandbox-pool.ts";
+import { serveWork } from "../../../peer/services/compute/serve.ts";
 import { MessageReader } from "../../../peer/services/files/protocol.ts";
 import type { ServiceHost } from "../../../peer/services/host.ts";
 import type { Session, Stream } from "../../../peer/session/contract.ts";
@@ -17,6 +22,8 @@ import { PeerloomError } from "../../../shared/errors.ts";
 import { DEFAULT_NETWORK } from "../../../shared/ids.ts";
 import { echo } from "../../wasm/modules.ts";
 import { FakeSession, ID_A } from "../cli/fakes.ts";
+import { streamPair } from "../stream-pair.ts";
+import { FakeSandboxes } from "./fake-sandboxes.ts";
 
 type Character = "honest" | "silent" | "busy";
 
@@ -69,14 +76,49 @@ class WorkingSession extends FakeSession {
   }
 }
 
+/** A session with a peer that works indeed, in one slot, which others have had since before. */
+class SharedSession extends FakeSession {
+  readonly #clock: SimClock;
+  readonly #pool: SandboxPool;
+
+  /** @param othersMs what others have to do takes so long */
+  constructor(clock: SimClock, othersMs: number) {
+    super();
+    this.#clock = clock;
+    this.#pool = new SandboxPool(new FakeSandboxes(clock), clock, 1);
+    const module = { key: "of others", bytes: new Uint8Array(8), memoryPages: 1 };
+    const tasks = [{ module, input: Uint8Array.of(255), taskMs: othersMs, finish: () => {} }];
+    this.#pool.add({ take: () => tasks.shift() });
+    this.#pool.wake();
+  }
+
+  override open(protocol: string): Promise<Stream> {
+    const { near, far } = streamPair(protocol);
+    const offer = { slots: 1, memoryPagesMax: 1_024, taskMsMax: 3_600_000 };
+    serveWork(far, {
+      pool: this.#pool,
+      modules: new ModuleCache(),
+      hash: nodeHash,
+      clock: this.#clock,
+      ...offer,
+    }).catch(() => {});
+    return Promise.resolve(near);
+  }
+
+  override async close(): Promise<void> {
+    await this.#pool.close();
+  }
+}
+
 /** Runs a computation to its end. @returns how it ended, when, and with how many results */
 async function check(
-  sessions: readonly Session[],
+  meet: readonly Session[] | ((clock: SimClock) => readonly Session[]),
   options: MapOptions = {},
   at: { readonly ms: number; readonly happens: () => void } = { ms: 0, happens: () => {} },
 ): Promise<{ code: string; seconds: number; results: number }> {
   const clock = new SimClock();
   onTestFinished(() => clock.close());
+  const sessions = typeof meet === "function" ? meet(clock) : meet;
   const host: ServiceHost = {
     id: ID_A,
     network: DEFAULT_NETWORK,
@@ -109,6 +151,7 @@ async function check(
     ),
   );
   const seconds = clock.monotonicMs() / 1000;
+  await Promise.all(sessions.map((session) => session.close()));
   expect(clock.timersPending).toBe(0);
   return { code, seconds, results };
 }
@@ -130,6 +173,24 @@ test("a worker that keeps all it gets and says nothing is given up, and does not
   expect(code).toBe("compute/no-workers");
   expect(seconds).toBeLessThan(60);
   expect(session.asked).toBe(1);
+});
+
+test("one that is long busy with others' tasks is waited for, since it says so", async () => {
+  const { code, seconds, results } = await check((clock) => [new SharedSession(clock, 600_000)], {
+    taskMs: 1_000,
+  });
+  expect({ code, results }).toEqual({ code: "none", results: 3 });
+  expect(seconds).toBeGreaterThanOrEqual(600);
+  expect(seconds).toBeLessThan(605);
+});
+
+test("one that never does more than say so is given up", async () => {
+  const { code, seconds } = await check((clock) => [new SharedSession(clock, 10 * TURN_MS_MAX)], {
+    taskMs: 1_000,
+  });
+  expect(code).toBe("compute/no-workers");
+  expect(seconds * 1_000).toBeGreaterThan(TURN_MS_MAX);
+  expect(seconds * 1_000).toBeLessThan(TURN_MS_MAX + 60_000);
 });
 
 test("one that is busy is asked again, ever less often, and works when it can", async () => {

@@ -37,6 +37,8 @@ const WORKERS: readonly (readonly [WorkerMessage, string])[] = [
   [{ kind: "offer", slots: 2, taskMs: 30_000, wantsModule: true }, "0000000602" + "9302cd7530c3"],
   [{ kind: "result", id: 1, output: Uint8Array.of(9) }, "0000000505" + "00000001" + "09"],
   [{ kind: "failure", id: 1, code: "compute/trap" }, "0000001006" + "00000001" + "636f6d707574652f74726170"],
+  // To an asker of before it, a failure of what it never asked.
+  [{ kind: "waiting" }, "0000001006" + "ffffffff" + "636f6d707574652f62757379"],
   [{ kind: "refusal", code: "compute/busy" }, "0000000c08" + "636f6d707574652f62757379"],
 ];
 

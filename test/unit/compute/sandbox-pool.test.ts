@@ -1,49 +1,10 @@
 /** Slots, time limits and turns of a working peer, on virtual time with sandboxes that do as they are told. */
 import { expect, onTestFinished, test } from "vitest";
 import { SimClock } from "../../../peer/adapters/sim/clock.ts";
-import type { Sandbox, SandboxHost } from "../../../peer/runtime.ts";
 import { ModuleCache } from "../../../peer/services/compute/module-cache.ts";
 import type { Outcome } from "../../../peer/services/compute/outcome.ts";
 import { type Lane, SandboxPool, type SandboxTask } from "../../../peer/services/compute/sandbox-pool.ts";
-import { PeerloomError } from "../../../shared/errors.ts";
-
-/** Runs a task for as many ms as its input's first byte says times ten; 255 is for ever. */
-class FakeSandboxes implements SandboxHost {
-  readonly cores = 2;
-  readonly #clock: SimClock;
-  started = 0;
-  loads = 0;
-  alive = 0;
-
-  constructor(clock: SimClock) {
-    this.#clock = clock;
-  }
-
-  start(): Sandbox {
-    this.started += 1;
-    this.alive += 1;
-    let reject: ((error: Error) => void) | undefined;
-    let isKilled = false;
-    return {
-      load: () => {
-        this.loads += 1;
-        return Promise.resolve();
-      },
-      run: (input) =>
-        new Promise((resolve, fail) => {
-          reject = fail;
-          if (input[0] === 255) return;
-          this.#clock.schedule((input[0] ?? 0) * 10, () => resolve(input));
-        }),
-      kill: () => {
-        if (!isKilled) this.alive -= 1;
-        isKilled = true;
-        reject?.(new PeerloomError("compute/unavailable", "It was ended."));
-        return Promise.resolve();
-      },
-    };
-  }
-}
+import { FakeSandboxes } from "./fake-sandboxes.ts";
 
 class Asker implements Lane {
   readonly tasks: SandboxTask[];

@@ -431,7 +431,7 @@ export interface Sandbox {
   /**
    * Runs a fresh instance of the module, so that nothing is left of the call before.
    * @throws PeerloomError `compute/trap`, `compute/memory-limit` (it trapped with all memory it may have in use), `compute/too-large`,
-   * `compute/unavailable` when the thread is gone
+   * `compute/stack-limit` (another host may have more of it), `compute/unavailable` when the thread is gone
    */
   run(input: Uint8Array, limits: SandboxLimits): Promise<Uint8Array>;
   /** Ends the thread at once, whatever it does; a call under way is rejected. Twice is harmless. */

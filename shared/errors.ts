@@ -107,6 +107,7 @@ export const ERROR_CODES = [
   "compute/time-limit",
   "compute/too-large",
   "compute/trap",
+  "compute/stack-limit",
   "compute/refused",
   "compute/busy",
   "compute/protocol",

@@ -9,7 +9,7 @@ type Request =
   | { readonly kind: "load"; readonly module: Uint8Array }
   | { readonly kind: "run"; readonly input: Uint8Array; readonly limits: SandboxLimits };
 
-type Failure = "module-invalid" | "memory-limit" | "too-large" | "trap" | "unavailable";
+type Failure = "module-invalid" | "memory-limit" | "stack-limit" | "too-large" | "trap" | "unavailable";
 
 /** From our own program in the thread; a module cannot speak for it. */
 export type SandboxAnswer =
@@ -67,15 +67,22 @@ export function sandboxProgram(port: SandboxPort): void {
     const alloc = instance.exports["alloc"] as (bytes: number) => number;
     const compute = instance.exports["run"] as (pointer: number, length: number) => bigint;
     const bytesAtStart = memory.buffer.byteLength;
+    const within = (pointer: number, length: number): Uint8Array => {
+      if (pointer + length > memory.buffer.byteLength)
+        throw new WebAssembly.RuntimeError("it points out of its memory");
+      return new Uint8Array(memory.buffer, pointer, length);
+    };
     try {
       const pointer = alloc(input.length) >>> 0;
-      new Uint8Array(memory.buffer, pointer, input.length).set(input);
+      within(pointer, input.length).set(input);
       const result = BigInt.asUintN(64, compute(pointer, input.length));
       const length = Number(BigInt.asUintN(32, result));
       if (length > outputBytesMax) return fail("too-large", `${length} bytes of output`);
-      const output = new Uint8Array(memory.buffer, Number(result >> PAIR), length).slice();
-      port.post({ isDone: true, output }, [output.buffer]);
+      const output = within(Number(result >> PAIR), length).slice();
+      port.post({ isDone: true, output }, [output.buffer as ArrayBuffer]);
     } catch (error) {
+      // What is no trap (RangeError; InternalError in Firefox) tells how much stack this host has, and nothing of the module.
+      if (!(error instanceof WebAssembly.RuntimeError)) return fail("stack-limit", error);
       const bytes = memory.buffer.byteLength;
       fail(bytes > bytesAtStart && bytes >= memoryBytesMax ? "memory-limit" : "trap", error);
     }
@@ -97,6 +104,7 @@ export function webWorkerProgram(): string {
 const SAID: Readonly<Record<Failure, string>> = {
   "module-invalid": "The module cannot be compiled",
   "memory-limit": "The module trapped with all the memory it may have in use; allow more with memoryPages",
+  "stack-limit": "The module calls deeper than this host has stack for",
   "too-large": "The module gave more output than is taken",
   trap: "The module trapped",
   unavailable: "This host cannot run WebAssembly in a thread of its own",

@@ -27,6 +27,7 @@ test("modules end as they do elsewhere, and one that never does is ended with al
       hog: "compute/memory-limit",
       chatterbox: "compute/too-large",
       liar: "compute/trap",
+      diver: "compute/stack-limit",
       nonsense: "compute/module-invalid",
       ended: "compute/unavailable",
     },

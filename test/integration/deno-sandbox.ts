@@ -8,7 +8,7 @@ import { nodeSandboxes } from "../../peer/adapters/node/sandbox.ts";
 import type { Sandbox } from "../../peer/runtime.ts";
 import { PAGE_BYTES, checkModule } from "../../peer/services/compute/module-check.ts";
 import { PeerloomError } from "../../shared/errors.ts";
-import { chatterbox, hog, increment, liar, spin, trap } from "../wasm/modules.ts";
+import { chatterbox, diver, hog, increment, liar, spin, trap } from "../wasm/modules.ts";
 
 const PAGES = 16;
 const LIMITS = { outputBytesMax: 100_000, memoryBytesMax: PAGES * PAGE_BYTES };
@@ -32,7 +32,7 @@ const output = await sandbox.run(new Uint8Array(90_000).fill(1), LIMITS);
 const codes: Record<string, string> = {
   increment: String(output.length === 90_000 && output.every((byte) => byte === 2)),
 };
-for (const [name, module] of Object.entries({ trap, hog, chatterbox, liar })) {
+for (const [name, module] of Object.entries({ trap, hog, chatterbox, liar, diver })) {
   await sandbox.load(checkModule(module).bound(PAGES));
   codes[name] = await codeOf(sandbox.run(Uint8Array.of(1), LIMITS));
 }

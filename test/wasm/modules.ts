@@ -54,6 +54,9 @@ export const grower: Uint8Array = assemble({
 
 export const trap: Uint8Array = assemble({ run: "unreachable" });
 
+/** Calls itself for ever. */
+export const diver: Uint8Array = assemble({ run: "local.get 0 local.get 1 call 1" });
+
 /** Traps when the input's first byte is 1, else gives it back. */
 export const trapOnOne: Uint8Array = assemble({
   run: `

@@ -120,8 +120,8 @@ export class Computation extends EventTarget implements AsyncIterable<TaskResult
   }
 
   /**
-   * @throws PeerloomError `compute/no-workers`, `compute/no-agreement`, `compute/trap`, `compute/memory-limit`, `compute/time-limit`,
-   * `compute/too-large`, `compute/module-invalid`, `compute/module-refused`, `usage/invalid`, `peer/closed`, `aborted`
+   * @throws PeerloomError `compute/no-workers`, `compute/no-agreement`, `compute/trap`, `compute/memory-limit`, `compute/stack-limit`,
+   * `compute/time-limit`, `compute/too-large`, `compute/module-invalid`, `compute/module-refused`, `usage/invalid`, `peer/closed`, `aborted`
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<TaskResult, void, undefined> {
     if (this.#hasBegun)

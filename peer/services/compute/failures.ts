@@ -4,6 +4,7 @@ import { type ErrorCode, PeerloomError } from "../../../shared/errors.ts";
 const REASONS: Readonly<Record<string, string>> = {
   "compute/trap": "the module trapped on it",
   "compute/memory-limit": "the module used all its memory; allow more with memoryPages",
+  "compute/stack-limit": "the module calls itself too deep for those who tried; have it loop instead",
   "compute/time-limit": "the module took too long; allow more with taskMs, if the workers do",
   "compute/too-large": "the module gave too much output; 4 MiB are the most",
   "compute/module-invalid": "the module cannot be compiled",

@@ -68,6 +68,12 @@ test("where nobody else is there, one failure is enough for who asked for one an
   }
 });
 
+test("a host with less stack than another does not lie", () => {
+  const shallow = failure("compute/stack-limit");
+  expect(after(2, [shallow, RIGHT, RIGHT])).toMatchObject({ kind: "agreed", outcome: RIGHT, wrong: [] });
+  expect(after(2, [shallow, shallow])).toMatchObject({ kind: "agreed", outcome: shallow });
+});
+
 test("two that were too slow do not outvote one that was not", () => {
   const slow = failure("compute/time-limit");
   expect(after(2, [RIGHT, slow, slow])).toEqual({ kind: "open" });

@@ -47,6 +47,7 @@ test.each([
   ["traps", modules.trap, "compute/trap"],
   ["takes all memory", modules.hog, "compute/memory-limit"],
   ["gives too much", modules.chatterbox, "compute/too-large"],
+  ["calls itself for ever", modules.diver, "compute/stack-limit"],
   ["gives what lies outside its memory", modules.liar, "compute/trap"],
 ])("a module that %s fails by code, and the sandbox lives on", async (_, module, code) => {
   const sandbox = await loaded(module);

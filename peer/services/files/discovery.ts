@@ -85,9 +85,10 @@ export class ProviderSearch {
     return this.#isImpossible || (!this.#isAsking && this.#askedAtMs >= timeMs);
   }
 
-  /** Everybody known was lost: the next question comes soon. */
+  /** Everybody known was lost: the next question comes soon, and is the first again; not sooner than ever, however often they are lost. */
   hurry(): void {
-    this.#nextMs = Math.min(this.#nextMs, this.#runtime.clock.monotonicMs());
+    this.#intervalMs = ASK_FIRST_MS;
+    this.#nextMs = Math.min(this.#nextMs, this.#askedAtMs + ASK_FIRST_MS);
   }
 }
 

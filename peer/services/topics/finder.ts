@@ -36,6 +36,7 @@ export class Finder {
   readonly #active = new Map<PeerId, Candidate>();
   readonly #dialling = new Set<PeerId>();
   #isOver = false;
+  #hadSubscribers = false;
   /** Dialled though there are enough, one for each answer of the records. */
   #strangers = 0;
 
@@ -70,6 +71,9 @@ export class Finder {
       this.#active.delete(id);
       this.#candidates.failed(candidate, nowMs);
     }
+    const hasSubscribers = subscriberCount() > 0;
+    if (this.#hadSubscribers && !hasSubscribers) this.#search.hurry();
+    this.#hadSubscribers = hasSubscribers;
     this.#search.need();
     while (this.#dialling.size < DIALS_MAX) {
       const isEnough = subscriberCount() + this.#dialling.size >= SUBSCRIBERS_WANTED;
@@ -91,12 +95,6 @@ export class Finder {
         this.look();
       });
     }
-  }
-
-  /** All neighbours were lost: asks again soon. */
-  hurry(): void {
-    this.#search.hurry();
-    this.look();
   }
 
   async #dial(id: PeerId): Promise<void> {

@@ -2,6 +2,7 @@
  * Whether a message may go on: first its signature, then the application's word. So many at once, so many waiting, and of one neighbour a share
  * of these, so that who floods waits for itself: its stream is read no further meanwhile.
  */
+import { PeerloomError } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
 import type { Clock, Log } from "../../runtime.ts";
 import { verify } from "../../identity/verify.ts";
@@ -28,6 +29,15 @@ export interface JudgeOptions {
 interface Case {
   readonly subject: JudgeSubject;
   readonly done: (verdict: Verdict | "forged") => void;
+}
+
+/** @throws PeerloomError `usage/invalid`: an application's mistake, for which no neighbour is to blame */
+export function requireVerdict(word: unknown): Verdict {
+  if (word === "accept" || word === "ignore" || word === "reject") return word;
+  throw new PeerloomError(
+    "usage/invalid",
+    `A topic's validate must return "accept", "ignore" or "reject", not ${String(word)}.`,
+  );
 }
 
 export class Judge {
@@ -85,12 +95,12 @@ export class Judge {
     const { clock, log, validate } = this.#options;
     try {
       const verdict = validate(subject);
-      if (typeof verdict === "string") return verdict;
+      if (typeof verdict === "string") return requireVerdict(verdict);
       const late = Promise.withResolvers<Verdict>();
       const timer = clock.setTimer(VALIDATE_MS, () => late.resolve("ignore"));
-      return await Promise.race([verdict, late.promise]).finally(() => timer.cancel());
+      return requireVerdict(await Promise.race([verdict, late.promise]).finally(() => timer.cancel()));
     } catch (error) {
-      log.warn("topic validator threw", { error: String(error) });
+      log.warn("topic validator failed", { error: String(error) });
       return "ignore";
     }
   }

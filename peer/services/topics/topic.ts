@@ -17,6 +17,7 @@ import {
   topicIdOf,
 } from "./envelope.ts";
 import { Inbox } from "./inbox.ts";
+import { requireVerdict } from "./judge.ts";
 import { SenderOrder } from "./order.ts";
 import { PastFirst } from "./past-first.ts";
 import { type Reply, REPLY_BYTES_MAX, replySignedBytes } from "./protocol.ts";
@@ -241,7 +242,8 @@ export class Topic extends EventTarget implements AsyncIterable<TopicMessage>, A
   validate(id: MessageId, envelope: Envelope, isPast: boolean): Verdict | Promise<Verdict> {
     const message = this.#read(id, envelope, isPast);
     if (message === undefined) return "reject";
-    return this.#context.options.validate?.(message) ?? "accept";
+    const { validate } = this.#context.options;
+    return validate === undefined ? "accept" : validate(message);
   }
 
   /** @internal */
@@ -340,13 +342,13 @@ export class Topic extends EventTarget implements AsyncIterable<TopicMessage>, A
     return published;
   }
 
-  /** @throws PeerloomError `topics/refused` */
+  /** @throws PeerloomError `topics/refused`, `usage/invalid` */
   async #requireValid(fields: Omit<EnvelopeFields, "seq">): Promise<void> {
     const { validate } = this.#context.options;
     if (validate === undefined) return;
     const value = valueOf(fields.body, BODY_BYTES_MAX) as TopicValue;
     const { publisher: from, timeMs } = fields;
-    const verdict = await validate({ from, value, timeMs, id: "", isPast: false });
+    const verdict = requireVerdict(await validate({ from, value, timeMs, id: "", isPast: false }));
     if (verdict === "accept") return;
     throw new PeerloomError("topics/refused", "This peer's own rule for the topic refuses the message.");
   }

@@ -5,7 +5,7 @@ import { SyncClock } from "../../../peer/adapters/sim/sync-clock.ts";
 import { generateIdentity } from "../../../peer/identity/identity.ts";
 import { type Envelope, sealEnvelope } from "../../../peer/services/topics/envelope.ts";
 import { Inbox, INBOX_MAX } from "../../../peer/services/topics/inbox.ts";
-import { Judge, NEIGHBOUR_SHARE, VALIDATE_MS } from "../../../peer/services/topics/judge.ts";
+import { Judge, NEIGHBOUR_SHARE, requireVerdict, VALIDATE_MS } from "../../../peer/services/topics/judge.ts";
 import { FIRST_MS, GAP_MS, GAP_MS_MAX, HELD_MAX, SenderOrder } from "../../../peer/services/topics/order.ts";
 import { PAST_MS, PastFirst, type PastItem } from "../../../peer/services/topics/past-first.ts";
 import type { Verdict } from "../../../peer/services/topics/topic-duties.ts";
@@ -241,6 +241,15 @@ describe("the judge", () => {
     expect(await verdict(() => Promise.reject(new Error("a mistake")))).toBe("ignore");
     expect(await verdict(() => new Promise<Verdict>(() => {}))).toBe("ignore");
     expect(await verdict(() => Promise.resolve("reject"))).toBe("reject");
+  });
+
+  test("an application that says what is no verdict has ignored it, and blames no neighbour", async () => {
+    const nothing = (() => {}) as unknown as () => Verdict;
+    expect(await verdict(nothing)).toBe("ignore");
+    expect(await verdict(() => Promise.resolve().then(nothing))).toBe("ignore");
+    expect(await verdict(() => true as unknown as Verdict)).toBe("ignore");
+    expect(await verdict(() => "fine" as Verdict)).toBe("ignore");
+    expect(() => requireVerdict(undefined)).toThrow(expect.objectContaining({ code: "usage/invalid" }));
   });
 
   test("one neighbour has its share, and waits for itself alone", async () => {

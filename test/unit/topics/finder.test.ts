@@ -127,3 +127,29 @@ test("who is not there is tried again later and given up, who is not in the topi
   expect(dialled.filter((id) => id === dead)).toHaveLength(5);
   expect(dialled.filter((id) => id === silent)).toHaveLength(5);
 });
+
+test("when the last neighbour is lost, records are asked again soon, and not more often for one that comes and goes", async () => {
+  const all = world([]);
+  const { clock, finder, subscribers } = all;
+  const look = async (seconds: number): Promise<number> => {
+    const before = all.asked;
+    for (let i = 0; i < seconds; i++) {
+      await pass(clock, 1_000);
+      finder.look();
+    }
+    return all.asked - before;
+  };
+  const friend = peer();
+  subscribers.add(friend);
+  // By now it asks every 120 s or so.
+  await look(600);
+  subscribers.delete(friend);
+  expect(await look(3)).toBe(1);
+  for (let i = 0; i < 20; i++) {
+    subscribers.add(friend);
+    finder.look();
+    subscribers.delete(friend);
+    finder.look();
+  }
+  expect(await look(3)).toBeLessThanOrEqual(2);
+});

@@ -1,5 +1,5 @@
 /** Logs on disk: what is torn or changed is cut off, what is left is proved, and nothing else is ever believed. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -186,6 +186,16 @@ test.each([
   await write(log, writer, 3);
   await log.close();
   await expectSound(await open(host, writer), writer);
+});
+
+test("a log that nothing was appended to leaves no file behind", async () => {
+  const folder = await temporaryFolder();
+  const file = await folderLogs(folder).open(NAME);
+  expect([file.bytes, await file.read(new Uint8Array(9), 0)]).toEqual([0, 0]);
+  await file.truncate(0);
+  await file.sync();
+  await file.close();
+  expect(await readdir(folder)).toEqual([]);
 });
 
 async function temporaryFolder(): Promise<string> {

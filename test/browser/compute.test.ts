@@ -2,12 +2,17 @@
  * A page that works: on the edge's own page, whose policy allows no WebAssembly, and on a page of another origin with and without leave to.
  * What runs there may reach nothing; a loop without end costs the page its worker and nothing else.
  */
+import { writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { afterAll, expect } from "vitest";
+import { join } from "node:path";
+import { afterAll, expect, onTestFinished } from "vitest";
+import { nodeSandboxes } from "../../peer/adapters/node/sandbox.ts";
 import type { Peer } from "../../peer/node.ts";
-import { collect, text } from "../integration/work.ts";
+import { mandelbrot } from "../examples/mandelbrot.ts";
+import { Command, finish, temporaryFolder } from "../integration/command.ts";
+import { collect, pretendToWork, text } from "../integration/work.ts";
 import * as modules from "../wasm/modules.ts";
 import { browserTest, Stage } from "./stage.ts";
 
@@ -26,6 +31,8 @@ const stage = Stage.set(async () => {
   await once(site, "listening");
   siteUrl = `http://127.0.0.1:${(site.address() as AddressInfo).port}/`;
 });
+
+const SANDBOX_LIMITS = { outputBytesMax: 65_536, memoryBytesMax: 1024 * 1024 };
 
 declare const PagePeer: typeof Peer;
 declare const peer: Peer;
@@ -74,6 +81,45 @@ browserTest.for([
   expect((await collect(asker.compute.map(modules.echo, ["x"], options))).size).toBe(1);
   await page.close();
 });
+
+browserTest(
+  "run, on a page, a process and one that lies: every result is right, and the liar is found out",
+  async () => {
+    const page = await workingPage(stage.edge.url);
+    const where = ["--edge", stage.edge.url, "--network", "work", "--no-lan"];
+    const working = new Command(["work", "--slots", "1", ...where, "--data", await temporaryFolder()]);
+    const { id } = await working.wait("ready");
+    const liar = await stage.openPeer({ network: "work" });
+    pretendToWork(liar, (task) => ({ kind: "result", id: task.id, output: Uint8Array.of(66) }));
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, "mandelbrot.wasm"), mandelbrot);
+    const [width, height] = [64, 40];
+    const rows = Array.from(
+      { length: height },
+      (_, row) => new Uint8Array(Uint32Array.of(row, width, height).buffer),
+    );
+    await Promise.all(rows.map((row, i) => writeFile(join(folder, `row-${i}`), row)));
+    const inputs = rows.map((_, i) => `row-${i}`);
+    const workers = [page.id, String(id), liar.id];
+    const run = await finish(
+      ["run", "mandelbrot.wasm", "--copies", "3", "--input", ...inputs, "--workers", ...workers, ...where],
+      { folder },
+    );
+    expect(run.code, run.stderr).toBe(0);
+    const sandbox = nodeSandboxes.start();
+    onTestFinished(() => sandbox.kill());
+    await sandbox.load(mandelbrot);
+    for (const { index, value, encoding, by } of run.events.filter(({ event }) => event === "result")) {
+      const right = await sandbox.run(rows[Number(index)] ?? new Uint8Array(0), SANDBOX_LIMITS);
+      expect(Buffer.from(String(value), encoding === "base64url" ? encoding : "utf8")).toEqual(
+        Buffer.from(right),
+      );
+      expect(new Set(by as string[])).toEqual(new Set([page.id, id]));
+    }
+    expect(run.events.at(-1)).toEqual({ event: "done", results: height, workers: 2, rejected: 1 });
+    await page.close();
+  },
+);
 
 browserTest("a page without leave to run modules says so", async () => {
   policy = "worker-src blob:; script-src http:";

@@ -102,3 +102,27 @@ test("who signs two transfers of the same coins is proven a forger, and neither 
   // The proof is worth something by itself.
   expect(await c.checkFork(proof?.proof ?? new Uint8Array(0))).toEqual(proof);
 });
+
+test("a newcomer has all of a long ledger, and believes what the others do", async () => {
+  const { peers, feeds } = await three();
+  const [anna, ben, cleo] = peers as [CorePeer, CorePeer, CorePeer];
+  const [a, b, c] = feeds as [Feed<Ledger>, Feed<Ledger>, Feed<Ledger>];
+  await meet(anna, ben, cleo);
+  await meet(ben, cleo);
+  // A coin at a time, and mostly not covered: each has 100, and what comes back.
+  const pay = (feed: Feed<Ledger>, from: CorePeer, to: CorePeer): Promise<unknown> =>
+    Promise.all(Array.from({ length: 5_000 }, () => feed.append(spend(from.id, to.id, 1))));
+  await pay(a, anna, ben);
+  await feedUntil(b, ({ length }) => length === 5_000);
+  await pay(b, ben, anna);
+  await Promise.all(feeds.map((feed) => feedUntil(feed, ({ length }) => length === 10_000)));
+  // Whose are none of the accounts.
+  const newcomer = await open(await generateIdentity(nodeRandom));
+  await meet(newcomer, anna, ben, cleo);
+  const late = await newcomer.feeds.open("ledger", ledger(peers.map(({ id }) => id)));
+  await feedUntil(late, ({ length }) => length === 10_000);
+  expect(late.state).toEqual(a.state);
+  expect([b.state, c.state]).toEqual([a.state, a.state]);
+  expect(late.heads()).toEqual(a.heads());
+  expect(balanceOf(late.state, anna.id) + balanceOf(late.state, ben.id)).toBe(200);
+});

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Peer, SearchHit, SearchOptions, Stream } from "../../peer/node.ts";
 import { encodeMessage, SEARCH_PROTOCOL } from "../../peer/services/search/protocol.ts";
-import { Command, finish, startEdge, temporaryFolder } from "./command.ts";
+import { Command, type Event, finish, startEdge, temporaryFolder } from "./command.ts";
 import { bootstrapOf, codeOf, linkedTo, openEdge, openPeer } from "./peers.ts";
 
 /** The longest that something said is waited for until others know it. */
@@ -288,3 +288,36 @@ test("share and search in processes of their own, Node and Deno", { timeout: 120
   const wrong = await finish(["search", "dog", "--via", "phone", "--data", await temporaryFolder()]);
   expect(wrong.code).toBe(2);
 });
+
+test(
+  "with the edge dead, dht and flood find it from a process that begins then",
+  { timeout: 120_000 },
+  async () => {
+    const edge = new Command(["edge", "dev", "--port", "0"]);
+    const url = String((await edge.wait("ready"))["url"]);
+    const where = ["--edge", url, "--no-lan", "--listen", "127.0.0.1:0"];
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, "cat video.mp4"), randomBytes(100_000));
+    const start = async (...words: string[]): Promise<Command> =>
+      new Command([...words, ...where, "--data", await temporaryFolder()], { folder });
+    const up = await start("up");
+    const { id, listen } = await up.wait("ready");
+    const sharing = await start("share", "cat video.mp4");
+    const { hash } = await sharing.wait("shared");
+    await up.wait("peer");
+    await edge.stop("SIGKILL");
+    const [address] = listen as string[];
+    const search = async (via: string): Promise<Event[]> => {
+      const words = ["search", "Cat", "--via", via, "--bootstrap", `${address}/${String(id)}`];
+      const data = await temporaryFolder();
+      const { events } = await finish([...words, "--edge", "none", "--no-lan", "--data", data]);
+      return events.filter(({ event }) => event === "hit");
+    };
+    for (const via of ["dht", "flood"]) {
+      // What is shared gets about in its own time.
+      await expect
+        .poll(() => search(via), { timeout: 40_000 })
+        .toMatchObject([{ name: "cat video.mp4", bytes: 100_000, hash, via, sources: 1 }]);
+    }
+  },
+);

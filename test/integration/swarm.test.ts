@@ -287,7 +287,7 @@ describe("a part of it", () => {
   });
 });
 
-test("four share and one gets, in processes of their own; one that seeds goes on after the end", async () => {
+test("four share, one of them on Deno, and one gets, in processes of their own; one that seeds goes on after the end", async () => {
   const folder = await temporaryFolder();
   const url = await startEdge();
   const original = await randomFile(join(folder, "file"), 30);
@@ -303,14 +303,10 @@ test("four share and one gets, in processes of their own; one that seeds goes on
   let ticket: string | undefined;
   for (const name of ["a", "b", "c", "d"]) {
     const joined = ticket === undefined ? [] : ["--ticket", ticket];
-    const share = new Command([
-      "share",
-      join(folder, "file"),
-      "--up-limit",
-      "5MB",
-      ...joined,
-      ...words(name),
-    ]);
+    const share = new Command(
+      ["share", join(folder, "file"), "--up-limit", "5MB", ...joined, ...words(name)],
+      { runtime: name === "b" ? "deno" : "node" },
+    );
     ticket = String((await share.wait("shared"))["ticket"]);
     sharing.push(share);
   }

@@ -1,6 +1,7 @@
 /** peerloom for web pages: the peer, and the browser as its host. */
 import { browserRuntime } from "./adapters/browser/runtime.ts";
 import { servedBy } from "./adapters/browser/served-by.ts";
+import { Turn } from "./adapters/browser/turn.ts";
 import type { DiagnoseOptions } from "./api/diagnosis/diagnose.ts";
 import type { Finding } from "./api/diagnosis/finding.ts";
 import type { PeerOptions } from "./api/options.ts";
@@ -15,7 +16,7 @@ import {
 import { Peer as CorePeer } from "./api/peer.ts";
 import { generateIdentity } from "./identity/identity.ts";
 import { loadOrCreateIdentity } from "./identity/identity-store.ts";
-import type { KeyValueStorage, Runtime } from "./runtime.ts";
+import type { KeyValueStorage } from "./runtime.ts";
 
 export type * from "./api/exports.ts";
 export { memoryStorage } from "./adapters/memory-storage.ts";
@@ -44,9 +45,10 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
    * const peer = await Peer.open({ network: "demo" });
    */
   async open(options = {}) {
-    const runtime = browserRuntime(servedBy());
+    const host = browserRuntime(servedBy());
     const { edge, network } = await placeOf(options);
     const turn = options.identity === "fresh" ? undefined : await Turn.take(edge, network);
+    const runtime = turn === undefined ? host : { ...host, lifecycle: turn.guard(host.lifecycle) };
     try {
       const identity =
         turn === undefined
@@ -61,7 +63,10 @@ export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
         PARTS_ON_DEMAND,
         options.networksStorage,
       );
-      turn?.keepFor(runtime, peer);
+      if (turn !== undefined) {
+        turn.lost.then(() => peer.close()).catch(() => {});
+        peer.addEventListener("close", () => turn.end(), { once: true });
+      }
       return peer;
     } catch (error) {
       turn?.end();
@@ -122,69 +127,4 @@ export async function* diagnose(options: BrowserDiagnoseOptions = {}): AsyncGene
  */
 export async function preload(): Promise<void> {
   await loadAllParts();
-}
-
-/**
- * Two tabs with one identity would take each other's place at the edge again and again, so one has it, by a Web Lock. A page that holds a
- * lock is not kept for the way back, so the lock goes when the page is put away, and is taken again when it returns.
- */
-class Turn {
-  readonly #name: string;
-  #release: () => void;
-
-  private constructor(name: string, release: () => void) {
-    this.#name = name;
-    this.#release = release;
-  }
-
-  /** Undefined: another tab has it. */
-  static async take(edge: string | null, network = ""): Promise<Turn | undefined> {
-    const name = `peerloom-peer ${edge ?? ""} ${network}`;
-    const release = await lockNow(name);
-    return release === undefined ? undefined : new Turn(name, release);
-  }
-
-  /** Until the peer is closed. If another tab has the identity when this page comes back, the peer is closed. */
-  keepFor({ lifecycle }: Pick<Runtime, "lifecycle">, peer: CorePeer): void {
-    let isAway = false;
-    const again = async (): Promise<void> => {
-      const release = await lockNow(this.#name);
-      if (release === undefined) await peer.close();
-      else this.#release = release;
-    };
-    const unwatch = lifecycle?.watch({
-      away: () => {
-        isAway = true;
-        this.end();
-      },
-      back: () => {
-        if (isAway) again().catch(() => peer.close());
-        isAway = false;
-      },
-    });
-    peer.addEventListener(
-      "close",
-      () => {
-        unwatch?.();
-        this.end();
-      },
-      { once: true },
-    );
-  }
-
-  end(): void {
-    this.#release();
-    this.#release = () => {};
-  }
-}
-
-/** @returns lets it go; undefined: somebody else has it */
-function lockNow(name: string): Promise<(() => void) | undefined> {
-  return new Promise((resolve, reject) => {
-    navigator.locks
-      .request(name, { ifAvailable: true }, (lock) =>
-        lock === null ? resolve(undefined) : new Promise<void>((release) => resolve(release)),
-      )
-      .catch(reject);
-  });
 }

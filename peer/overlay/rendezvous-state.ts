@@ -51,6 +51,11 @@ const INCURABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "network/banned",
 ]);
 
+/** Who was let in before is told this for good. */
+export function isIncurable(code: ErrorCode): boolean {
+  return INCURABLE.has(code);
+}
+
 /**
  * Incurable at the first join: a wrong clock, or an edge that knows itself under another origin. Who was let in before
  * has neither; it was too slow to answer, as after a sleep in the middle of a join.
@@ -89,7 +94,7 @@ export function afterLoss(
   { error, nowMs, everJoined, members, closedMs = 0, tooSlow = false }: Loss,
   random: Pick<Random, "unit">,
 ): Extract<RendezvousState, { phase: "waiting" | "stopped" }> {
-  if (INCURABLE.has(error.code) || (!everJoined && INCURABLE_AT_FIRST.has(error.code)))
+  if (isIncurable(error.code) || (!everJoined && INCURABLE_AT_FIRST.has(error.code)))
     return { phase: "stopped", error };
   const healthy = state.phase === "joined" && nowMs - state.sinceMs >= HEALTHY_AFTER_MS;
   const attempt = healthy || !("attempt" in state) ? 0 : state.attempt;

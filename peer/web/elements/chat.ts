@@ -29,6 +29,8 @@ const NAME_CHARACTERS_MAX = 24;
 const HISTORY = 50;
 /** Shown; past that the oldest go. */
 const SHOWN_MAX = 300;
+/** Between what is said here and what others are told of it: the page may still load what publishes. */
+const SAID_WITHIN_MS = 10_000;
 /** Near enough to the end to follow it. */
 const FOLLOW_PIXELS = 40;
 
@@ -36,6 +38,14 @@ const FOLLOW_PIXELS = 40;
 interface Saying {
   readonly text: string;
   readonly name: string | undefined;
+}
+
+interface Shown {
+  readonly item: HTMLLIElement;
+  readonly id: string | undefined;
+  readonly from: string;
+  readonly text: string;
+  readonly timeMs: number;
 }
 
 /** Attributes: `topic` (default "lounge"), `network`, `edge`. Whoever publishes text on that topic is heard, the command line too. */
@@ -64,6 +74,7 @@ export class PeerloomChat extends PeerElement {
   });
   #unfollow: () => void = () => {};
   #topic: Topic | undefined;
+  readonly #shown: Shown[] = [];
   /** The room before has let go of its name. */
   #left: Promise<void> = Promise.resolve();
   #peer: Peer | undefined;
@@ -94,12 +105,13 @@ export class PeerloomChat extends PeerElement {
 
   connectedCallback(): void {
     this.disconnectedCallback();
-    this.#list.replaceChildren();
+    for (const { item } of this.#shown.splice(0)) item.remove();
     this.#unfollow = followPeer(() => this.peer(), {
-      onPeer: (peer) => {
-        void this.#left.then(() => this.#join(peer));
+      onPeer: (peer, signal) => {
+        signal.addEventListener("abort", () => this.#leave(), { once: true });
+        void this.#left.then(() => this.#join(peer, signal));
       },
-      onError: (error) => say(this.#state, `${messageOf(error)} It is tried again.`),
+      onTrouble: (says) => say(this.#state, says),
     });
   }
 
@@ -109,13 +121,19 @@ export class PeerloomChat extends PeerElement {
 
   disconnectedCallback(): void {
     this.#unfollow();
-    const left = this.#topic;
-    this.#topic = undefined;
-    if (left !== undefined) this.#left = this.#left.then(() => left.close()).catch(() => {});
   }
 
-  #join(peer: Peer): void {
-    if (!this.isConnected || this.#topic !== undefined) return;
+  /** It is followed no longer, or its peer has ended. */
+  #leave(): void {
+    const left = this.#topic;
+    if (left === undefined) return;
+    this.#topic = undefined;
+    this.#left = this.#left.then(() => left.close()).catch(() => {});
+    say(this.#state, "Joining …");
+  }
+
+  #join(peer: Peer, signal: AbortSignal): void {
+    if (signal.aborted) return;
     const topic = peer.topic(this.topic, { history: HISTORY });
     this.#peer = peer;
     this.#topic = topic;
@@ -139,7 +157,7 @@ export class PeerloomChat extends PeerElement {
       if (this.#topic !== topic) return;
       const saying = sayingOf(message.value);
       // Somebody else's application uses the topic for something else.
-      if (saying !== undefined) this.#show(message, saying);
+      if (saying !== undefined && !this.#isShown(message, saying)) this.#show(message, saying);
     }
   }
 
@@ -147,9 +165,8 @@ export class PeerloomChat extends PeerElement {
     const [topic, peer] = [this.#topic, this.#peer];
     const name = this.#name.value.trim();
     const item = this.#show(
-      { from: peer?.id ?? "", timeMs: Date.now(), isPast: false },
+      { id: undefined, from: peer?.id ?? "", timeMs: Date.now(), isPast: false },
       { text, name: name === "" ? undefined : name },
-      true,
     );
     const publishing =
       topic === undefined
@@ -168,11 +185,24 @@ export class PeerloomChat extends PeerElement {
     });
   }
 
+  /** Who joins again is told the past again, what it said itself too. */
+  #isShown({ id, from, timeMs }: TopicMessage, { text }: Saying): boolean {
+    return this.#shown.some(
+      (shown) =>
+        shown.id === id ||
+        (shown.id === undefined &&
+          shown.from === from &&
+          shown.text === text &&
+          Math.abs(shown.timeMs - timeMs) < SAID_WITHIN_MS),
+    );
+  }
+
+  /** @param message without an id it is this page's own, which is not told its id */
   #show(
-    { from, timeMs, isPast }: Pick<TopicMessage, "timeMs" | "isPast"> & { readonly from: string },
+    { id, from, timeMs, isPast }: Pick<Shown, "id" | "from" | "timeMs"> & Pick<TopicMessage, "isPast">,
     { text, name }: Saying,
-    isOwn = false,
   ): HTMLLIElement {
+    const isOwn = id === undefined;
     const follows = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < FOLLOW_PIXELS;
     const at = new Date(timeMs);
     const short = from.slice(0, 6);
@@ -191,7 +221,8 @@ export class PeerloomChat extends PeerElement {
     const kind = ["said", isOwn && "own", isPast && "old"].filter(Boolean).join(" ");
     const item = h("li", { class: kind, part: "item" }, head, h("div", { class: "text" }, text));
     this.#list.append(item);
-    if (this.#list.childElementCount > SHOWN_MAX) this.#list.firstElementChild?.remove();
+    this.#shown.push({ item, id, from, text, timeMs });
+    if (this.#shown.length > SHOWN_MAX) this.#shown.shift()?.item.remove();
     if (follows || isOwn) this.#log.scrollTop = this.#log.scrollHeight;
     return item;
   }

@@ -38,6 +38,13 @@ export function say(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Other children; if one of those before had the focus, the first of these that can has it now. */
+export function swap(parent: Element, ...children: readonly HTMLElement[]): void {
+  const hadFocus = parent.matches(":focus-within");
+  parent.replaceChildren(...children);
+  if (hadFocus) parent.querySelector<HTMLElement>("button, input, a[href]")?.focus();
+}
+
 /** A button that does one thing. */
 export function button(label: string, onClick: () => void, attributes: Attributes = {}): HTMLButtonElement {
   const made = h("button", { type: "button", part: "button", ...attributes }, label);

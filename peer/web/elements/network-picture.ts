@@ -53,6 +53,7 @@ export class NetworkPicture {
   /** On their way out. */
   #gone: ReadonlySet<string> = new Set();
   #marked: string | undefined;
+  #running: AbortController | undefined;
   #frame: number | undefined;
   #drawnAtMs = 0;
   #updatedAtMs = 0;
@@ -62,11 +63,21 @@ export class NetworkPicture {
     this.canvas = canvas;
     this.#probes = probes;
     this.#colours = this.#probe();
-    new ResizeObserver(() => this.#resized()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  }
+
+  /** Until `stop`: it looks as the page does. */
+  start(): void {
+    this.stop();
+    const { signal } = (this.#running = new AbortController());
+    const sizes = new ResizeObserver(() => this.#resized());
+    // It is told the size at once.
+    sizes.observe(this.canvas);
+    signal.addEventListener("abort", () => sizes.disconnect(), { once: true });
+    const recolour = (): void => {
       this.#colours = this.#probe();
       this.#wake();
-    });
+    };
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour, { signal });
   }
 
   /** What is so now. */
@@ -122,6 +133,7 @@ export class NetworkPicture {
   }
 
   stop(): void {
+    this.#running?.abort();
     if (this.#frame !== undefined) cancelAnimationFrame(this.#frame);
     this.#frame = undefined;
   }

@@ -4,6 +4,7 @@
  */
 import { diagnose, type Finding, type NetworkOptions, Peer, preload } from "../../browser.ts";
 import { privateNetworks } from "../../api/parts-on-demand.ts";
+import { toPeerloomError } from "../../../shared/errors.ts";
 import { DEFAULT_NETWORK, networkKindOf, requireNetworkName } from "../../../shared/ids.ts";
 import { jittered } from "./jittered.ts";
 import { messageOf } from "./message-of.ts";
@@ -12,6 +13,8 @@ import { messageOf } from "./message-of.ts";
 const SERVED_BY = new URL(import.meta.url).origin;
 /** Pauses before the next attempt to open a peer: an edge that restarts is back in seconds. */
 const AGAIN_MS = { first: 1_000, max: 20_000 } as const;
+/** What the same page, asking again in the same way, would be told again. */
+const HOPELESS = /^(page|usage|id)\/|^wire\/version$|^network\/invalid-name$/;
 
 const peers = new Map<string, Promise<Peer>>();
 /** By its name, what a private network was entered with. */
@@ -83,16 +86,19 @@ function placeOf(network: string, edge: string | undefined): NetworkOptions & { 
   return { ...(entries.get(network) ?? { network }), ...(edge !== undefined && { edge }) };
 }
 
+export interface PeerFollower {
+  /** There is one. @param signal aborted when that one has ended, or is followed no longer */
+  onPeer(peer: Peer, signal: AbortSignal): void;
+  /** There is none now. @param says why, for people, and whether it is tried again */
+  onTrouble(says: string): void;
+}
+
 /** Follows the page's peer in a network, through all that ends it. @returns follows no longer */
-export function followPeer(
-  open: () => Promise<Peer>,
-  { onPeer, onError }: { onPeer(peer: Peer): void; onError(error: unknown): void },
-): () => void {
+export function followPeer(open: () => Promise<Peer>, { onPeer, onTrouble }: PeerFollower): () => void {
   const stop = new AbortController();
   let waitMs: number = AGAIN_MS.first;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const again = (): void => {
-    if (stop.signal.aborted) return;
     timer = setTimeout(follow, jittered(waitMs));
     waitMs = Math.min(2 * waitMs, AGAIN_MS.max);
   };
@@ -101,13 +107,19 @@ export function followPeer(
       (peer) => {
         if (stop.signal.aborted) return;
         waitMs = AGAIN_MS.first;
-        peer.addEventListener("close", again, { once: true, signal: stop.signal });
-        onPeer(peer);
+        const ended = new AbortController();
+        const onEnd = (): void => {
+          ended.abort();
+          again();
+        };
+        peer.addEventListener("close", onEnd, { once: true, signal: stop.signal });
+        onPeer(peer, AbortSignal.any([stop.signal, ended.signal]));
       },
       (error: unknown) => {
         if (stop.signal.aborted) return;
-        onError(error);
-        again();
+        const isHopeless = HOPELESS.test(toPeerloomError(error, "internal/assertion", "").code);
+        onTrouble(isHopeless ? messageOf(error) : `${messageOf(error)} It is tried again.`);
+        if (!isHopeless) again();
       },
     );
   };

@@ -1,10 +1,7 @@
-/** `<peerloom-share>`: drop files, hand out their links. They are served while the page is open. */
-import type { Share } from "../../browser.ts";
-import { formatBytes } from "../../api/quantities.ts";
-import { button, copyButton, h, say } from "./dom.ts";
-import { messageOf } from "./message-of.ts";
+/** `<peerloom-share>`: drop files, hand out their links. They are served while the element is in a page that is open. */
+import { h, say } from "./dom.ts";
 import { PeerElement } from "./peer-element.ts";
-import { qrCode } from "./qr.ts";
+import { SharedFile } from "./shared-file.ts";
 
 const STYLE = `
 .drop {
@@ -31,10 +28,8 @@ input.link { flex: 1 1 14rem; min-width: 0; font: 0.85rem/1.5 ui-monospace, Menl
 svg { display: block; width: min(15rem, 100%); margin-top: 0.75rem; border-radius: 0.5rem; border: 1px solid var(--line); }
 `;
 
-const FILE_LOOK_EVERY_MS = 5_000;
-
 /**
- * Attributes: `network`, `edge`; `listed`: others of the network find the files by searching, not only who has the link. Event: `share` (CustomEvent<Share>), bubbling, for every file that can be fetched now.
+ * Attributes: `network`, `edge`; `listed`: others of the network find the files by searching, not only who has the link. Event: `share` (CustomEvent<Share>), bubbling, for every file that can be fetched now, and again when the page's next peer shares it.
  * @example <peerloom-share network="demo"></peerloom-share>
  */
 export class PeerloomShare extends PeerElement {
@@ -57,6 +52,7 @@ export class PeerloomShare extends PeerElement {
   );
   readonly #list = h("ul", { "aria-label": "Shared files" });
   readonly #state = h("p", { class: "soft", role: "status" });
+  readonly #files = new Set<SharedFile>();
 
   constructor() {
     super(STYLE);
@@ -74,117 +70,47 @@ export class PeerloomShare extends PeerElement {
     this.#drop.addEventListener("drop", ({ dataTransfer }) => this.share([...(dataTransfer?.files ?? [])]));
   }
 
+  connectedCallback(): void {
+    for (const file of this.#files) file.begin();
+  }
+
+  disconnectedCallback(): void {
+    // One that is only moved is there again by then, and goes on.
+    queueMicrotask(() => {
+      if (!this.isConnected) for (const file of this.#files) file.end();
+    });
+  }
+
   /** Shares files as if they had been dropped. */
   share(files: readonly File[]): void {
-    for (const file of files) void this.#add(file);
+    for (const file of files) this.#add(file);
   }
 
-  async #add(file: File): Promise<void> {
-    const meter = h("progress", { max: 1, value: 0, "aria-label": `Preparing ${file.name}` });
-    const error = h("p", { class: "error", role: "alert" });
-    const item = h(
-      "li",
-      { part: "item" },
-      h("div", { class: "name" }, file.name),
-      h("div", { class: "soft" }, formatBytes(file.size)),
-      meter,
-      error,
-    );
-    this.#list.prepend(item);
-    try {
-      const peer = await this.peer();
-      const share = await peer.files.share(file, {
-        listed: this.hasAttribute("listed"),
-        onProgress: ({ bytes, total }) => {
-          meter.value = total === 0 ? 1 : bytes / total;
-        },
-      });
-      meter.replaceWith(...this.#offer(share, file, peer.edge, item, error));
-      this.#count();
-      this.dispatchEvent(new CustomEvent("share", { detail: share, bubbles: true, composed: true }));
-    } catch (cause) {
-      meter.remove();
-      say(error, messageOf(cause));
-      item.append(
-        h(
-          "div",
-          { class: "row" },
-          button("Try again", () => {
-            item.remove();
-            void this.#add(file);
-          }),
-          button("Forget it", () => item.remove()),
-        ),
-      );
-    }
-  }
-
-  #offer(
-    share: Share,
-    file: File,
-    edge: string | undefined,
-    item: HTMLElement,
-    error: HTMLElement,
-  ): HTMLElement[] {
-    const link = linkOf(share.ticket, edge);
-    const field = h("input", {
-      class: "link",
-      readonly: true,
-      value: link,
-      "aria-label": `Link to ${share.name}`,
-    });
-    field.addEventListener("focus", () => field.select());
-    const code = h("div", { hidden: true });
-    const show = button(
-      "QR code",
-      () => {
-        if (code.childElementCount === 0)
-          code.append(
-            qrCode(link, `QR code of the link to ${share.name}`) ?? "This link is too long for a QR code.",
-          );
-        code.hidden = !code.hidden;
-        show.setAttribute("aria-expanded", String(!code.hidden));
+  #add(file: File): void {
+    // They stay where they were shared.
+    const { network } = this;
+    const shared = new SharedFile({
+      file,
+      isListed: this.hasAttribute("listed"),
+      open: () => this.peer(network),
+      onShare: (detail) =>
+        this.dispatchEvent(new CustomEvent("share", { detail, bubbles: true, composed: true })),
+      onChange: () => this.#count(),
+      onForget: () => {
+        this.#files.delete(shared);
+        shared.end();
+        shared.element.remove();
+        this.#input.focus();
       },
-      { "aria-expanded": "false" },
-    );
-    const unwatch = watchFile(file, (message) => say(error, message));
-    const stop = button("Stop sharing", () => {
-      unwatch();
-      share.close().catch(() => {});
-      item.remove();
-      this.#count();
     });
-    return [
-      h("div", { class: "row" }, field, copyButton("Copy link", link)),
-      h("div", { class: "row" }, show, copyButton("Copy command", `npx peerloom get ${share.ticket}`), stop),
-      code,
-    ];
+    this.#files.add(shared);
+    this.#list.prepend(shared.element);
+    shared.begin();
   }
 
   #count(): void {
-    const count = this.#list.querySelectorAll("input.link").length;
+    const count = [...this.#files].filter(({ isServed }) => isServed).length;
     const files = count === 1 ? "1 file is" : `${count} files are`;
     say(this.#state, count === 0 ? "" : `${files} served while this page is open.`);
   }
-}
-
-/** Others would be told that the file is no longer what it was; whoever shares it is told here. @returns watches no longer */
-function watchFile(file: File, lost: (message: string) => void): () => void {
-  const timer = setInterval(() => {
-    file
-      .slice(0, 1)
-      .arrayBuffer()
-      .catch(() => {
-        clearInterval(timer);
-        lost(
-          "This file cannot be read any more: it was moved, changed, or leave to read it was taken back. Stop sharing it, and drop it here again.",
-        );
-      });
-  }, FILE_LOOK_EVERY_MS);
-  return () => clearInterval(timer);
-}
-
-/** The link keeps the ticket in its fragment, which no server is told. */
-function linkOf(ticket: string, edge: string | undefined): string {
-  return `${edge ?? location.origin}/#get=${ticket.slice(ticket.indexOf("/") + 1)}`;
 }

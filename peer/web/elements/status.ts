@@ -1,5 +1,6 @@
 /** `<peerloom-status>`: who this page is linked to, over which path and why, as a picture and as a table. */
 import type { EdgeState, Peer, PathInfo, Session } from "../../browser.ts";
+import { isIncurable } from "../../overlay/rendezvous-state.ts";
 import { formatBytes } from "../../api/quantities.ts";
 import { h, say } from "./dom.ts";
 import { NetworkPicture } from "./network-picture.ts";
@@ -49,7 +50,7 @@ interface Shown {
   readonly cells: readonly HTMLTableCellElement[];
 }
 
-/** Attributes: `network`, `edge`. It opens the page's peer in that network. */
+/** Attributes: `network`, `edge`. It opens the page's peer in that network. Event: `edge` (CustomEvent<EdgeState>), bubbling, as of that peer. */
 export class PeerloomStatus extends PeerElement {
   static readonly observedAttributes: readonly string[] = ["network", "edge"];
   readonly #state = h("p", { class: "soft", role: "status" }, "Joining …");
@@ -59,7 +60,6 @@ export class PeerloomStatus extends PeerElement {
   readonly #shown = new Map<string, Shown>();
   #edgeLost = "";
   #unfollow: () => void = () => {};
-  #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor() {
     super(STYLE);
@@ -103,12 +103,10 @@ export class PeerloomStatus extends PeerElement {
 
   connectedCallback(): void {
     this.disconnectedCallback();
+    this.#picture.start();
     this.#unfollow = followPeer(() => this.peer(), {
-      onPeer: (peer) => this.#watch(peer),
-      onError: (error) => {
-        clearInterval(this.#timer);
-        say(this.#state, `${messageOf(error)} It is tried again.`);
-      },
+      onPeer: (peer, signal) => this.#watch(peer, signal),
+      onTrouble: (says) => say(this.#state, says),
     });
   }
 
@@ -118,22 +116,22 @@ export class PeerloomStatus extends PeerElement {
 
   disconnectedCallback(): void {
     this.#unfollow();
-    clearInterval(this.#timer);
-    this.#timer = undefined;
     this.#picture.stop();
   }
 
-  #watch(peer: Peer): void {
+  #watch(peer: Peer, signal: AbortSignal): void {
     this.#edgeLost = "";
-    peer.addEventListener("edge", (event) => {
-      const { error } = (event as CustomEvent<EdgeState>).detail;
-      this.#edgeLost = error === undefined ? "" : " The edge does not answer now; it is tried again.";
-    });
+    const onEdge = (event: Event): void => {
+      const { detail } = event as CustomEvent<EdgeState>;
+      this.#edgeLost = lossOf(detail);
+      this.dispatchEvent(new CustomEvent("edge", { detail, bubbles: true, composed: true }));
+    };
+    peer.addEventListener("edge", onEdge, { signal });
     const look = (): void => {
       if (document.visibilityState === "visible") this.#look(peer);
     };
-    clearInterval(this.#timer);
-    this.#timer = setInterval(look, LOOK_EVERY_MS);
+    const timer = setInterval(look, LOOK_EVERY_MS);
+    signal.addEventListener("abort", () => clearInterval(timer), { once: true });
     look();
   }
 
@@ -202,6 +200,13 @@ export class PeerloomStatus extends PeerElement {
     this.#picture.mark(id);
     for (const [each, { row }] of this.#shown) row.classList.toggle("marked", each === id);
   }
+}
+
+/** What an edge that is lost means, for people. */
+function lossOf({ error }: EdgeState): string {
+  if (error === undefined) return "";
+  if (error.code === "edge/unreachable") return " The edge does not answer now; it is tried again.";
+  return ` Without the edge: ${messageOf(error)}${isIncurable(error.code) ? "" : " It is tried again."}`;
 }
 
 function counted(count: number, what: string): string {

@@ -1,4 +1,5 @@
 /** peerloom for web pages: the peer, and the browser as its host. */
+import { explainIdentity, requirePage } from "./adapters/browser/requirements.ts";
 import { browserRuntime } from "./adapters/browser/runtime.ts";
 import { servedBy } from "./adapters/browser/served-by.ts";
 import { Turn } from "./adapters/browser/turn.ts";
@@ -39,23 +40,25 @@ export type Peer = CorePeer;
 export const Peer: { open(options?: BrowserPeerOptions): Promise<Peer> } = {
   /**
    * Opens a peer. The edge is the one that served this script, unless another is named.
-   * @throws PeerloomError `edge/unreachable`, `usage/invalid`, `network/invalid-name`, `identity/unreadable`, `aborted`
+   * @throws PeerloomError `edge/unreachable`, `usage/invalid`, `network/invalid-name`, `identity/unreadable`, `page/insecure`, `page/outdated`, `aborted`
    * @example
    * import { Peer } from "https://edge.example/peer.js";
    * const peer = await Peer.open({ network: "demo" });
    */
   async open(options = {}) {
+    requirePage();
     const host = browserRuntime(servedBy());
     const { edge, network } = await placeOf(options);
     const turn = options.identity === "fresh" ? undefined : await Turn.take(edge, network);
     const runtime = turn === undefined ? host : { ...host, lifecycle: turn.guard(host.lifecycle) };
     try {
-      const identity =
+      const making =
         turn === undefined
-          ? await generateIdentity(runtime.random)
-          : await loadOrCreateIdentity(runtime, {
-              lock: (name, task) => navigator.locks.request(name, task),
-            });
+          ? generateIdentity(runtime.random)
+          : loadOrCreateIdentity(runtime, { lock: (name, task) => navigator.locks.request(name, task) });
+      const identity = await making.catch((error: unknown) => {
+        throw explainIdentity(error);
+      });
       const peer = await CorePeer.openOn(
         runtime,
         identity,
@@ -112,6 +115,7 @@ export interface BrowserDiagnoseOptions extends Omit<DiagnoseOptions, "listen" |
  * for await (const finding of diagnose()) console.log(finding);
  */
 export async function* diagnose(options: BrowserDiagnoseOptions = {}): AsyncGenerator<Finding, void> {
+  requirePage();
   const { peer: looker, ...asked } = options;
   const [{ diagnoseOn }, { edge }] = await Promise.all([diagnosis(), placeOf(asked)]);
   const runtime = browserRuntime(servedBy());

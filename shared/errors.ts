@@ -139,6 +139,8 @@ export const ERROR_CODES = [
   "data/not-running",
   "data/unwritable",
   "usage/invalid",
+  "page/insecure",
+  "page/outdated",
   "aborted",
   "simulation/stuck",
   "internal/assertion",

@@ -52,6 +52,10 @@ export async function enterByLink(link: NetworkOptions): Promise<string> {
       else location.reload();
     });
     const isRefused = /^(network|usage)\//.test(code);
+    if (code.startsWith("page/")) {
+      tell("out", `${message} (${code})`);
+      return network;
+    }
     // Who asked for a private network is not led into an open one because the edge is down.
     if (!isRefused && networkKindOf(network as NetworkName) !== "open") {
       tell("out", `${message} (${code}) It is tried again.`, again);

@@ -3,22 +3,25 @@
  * a ticket in its fragment opens the file it names, one with an invite or a secret a private network (private-link.ts). A file rather than a script in the page, because the page's policy runs
  * nothing else.
  */
+import type { EdgeState } from "../browser.ts";
 import { DEFAULT_NETWORK, parseNetworkName } from "../../shared/ids.ts";
+import { jittered } from "./elements/jittered.ts";
 import { enterByLink, networkInAddress, privateLinkIn, takePrivateLink } from "./private-link.ts";
 
-/** The figures change slowly, and each look is a request to the edge. */
-const LOOK_EVERY_MS = 15_000;
-
+const GONE_AGAIN_MS = 30_000;
 const DEFAULT_ROOM = "lounge";
 const ROOM_CHARACTERS_MAX = 40;
 
+/** What the edge says of itself, with 200 when it is well and 503 when it is not. */
 interface Health {
   readonly ok: boolean;
   readonly wireVersion: number;
+  readonly parts: Readonly<Record<string, string>>;
 }
 
 const asked = new URLSearchParams(location.search);
 const link = takePrivateLink();
+let again: ReturnType<typeof setTimeout> | undefined;
 let network: string = networkInAddress();
 
 fill("[data-origin]", location.origin);
@@ -31,10 +34,17 @@ onForm("#room-form", asked.get("room") ?? DEFAULT_ROOM, (text) => {
   const room = text.trim().slice(0, ROOM_CHARACTERS_MAX);
   if (room !== "") enter(room);
 });
+// An edge is left alone while nothing happens.
 void look();
-setInterval(() => {
+document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") void look();
-}, LOOK_EVERY_MS);
+});
+addEventListener("edge", (event) => {
+  const { connected, error } = (event as CustomEvent<EdgeState>).detail;
+  if (connected) void look();
+  // It has just been tried.
+  else if (error?.code === "edge/unreachable") showGone();
+});
 // The elements open the peer of the network that they name, so it is named before, and nothing is shared in another meanwhile.
 if (link !== undefined) network = await enterByLink(link);
 for (const element of document.querySelectorAll(
@@ -79,31 +89,27 @@ function openLink(): void {
 }
 
 async function look(): Promise<void> {
+  clearTimeout(again);
+  let response: Response;
   try {
-    const health = (await (await ask("/health")).json()) as Health;
-    const metrics = await (await ask("/metrics")).text();
-    show(
-      "figures",
-      `${sum(metrics, "peerloom_open_sockets")} sockets open, wire version ${health.wireVersion}`,
-    );
-    showState(health.ok ? "well" : "ill", health.ok ? "this edge is well" : "this edge is not well");
+    response = await fetch("/health", { cache: "no-store", signal: AbortSignal.timeout(10_000) });
   } catch {
-    showState("ill", "this edge does not answer; what stands between peers goes on");
+    return showGone();
   }
+  if (response.status === 429) return showState("ill", "this edge is asked too often from your address");
+  const health = (await response.json().catch(() => undefined)) as Health | undefined;
+  if (health?.parts === undefined) return showState("ill", `this edge answers with ${response.status}`);
+  show("figures", `wire version ${health.wireVersion}`);
+  const failing = Object.entries(health.parts).filter(([, how]) => how !== "ok");
+  const told = failing.map(([part, how]) => `${part} ${how}`).join(", ");
+  showState(health.ok ? "well" : "ill", health.ok ? "this edge is well" : `this edge is not well: ${told}`);
 }
 
-async function ask(path: string): Promise<Response> {
-  const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(10_000) });
-  if (!response.ok) throw new Error(`${path} answered ${response.status}`);
-  return response;
-}
-
-/** Adds up all samples of one metric in Prometheus text. */
-function sum(text: string, metric: string): number {
-  const lines = text
-    .split("\n")
-    .filter((line) => line.startsWith(`${metric} `) || line.startsWith(`${metric}{`));
-  return lines.reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" "))), 0);
+/** Until it answers it is asked now and then, by who looks at the page. */
+function showGone(): void {
+  showState("ill", "this edge does not answer; what stands between peers goes on");
+  clearTimeout(again);
+  if (document.visibilityState === "visible") again = setTimeout(() => void look(), jittered(GONE_AGAIN_MS));
 }
 
 function fill(selector: string, text: string): void {

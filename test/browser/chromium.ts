@@ -23,7 +23,8 @@ const FLAGS = [
 const CLOSE_TIMEOUT_MS = 10_000;
 
 export interface Chromium {
-  open(url: string): Promise<Page>;
+  /** @param prepare is done before the page has anything */
+  open(url: string, prepare?: (page: Page) => Promise<unknown>): Promise<Page>;
   /** Bytes that a page holds, JavaScript's and buffers', after everything unreachable was collected. */
   liveBytes(page: Page): Promise<number>;
   close(): Promise<void>;
@@ -107,8 +108,9 @@ async function debuggerOf({ stderr }: ChildProcessByStdio<null, null, Readable>)
 
 function inContext(context: BrowserContext, close: () => Promise<void>): Chromium {
   return {
-    async open(url) {
+    async open(url, prepare) {
       const page = await context.newPage();
+      await prepare?.(page);
       await page.goto(url);
       return page;
     },

@@ -109,12 +109,7 @@ browserTest("the way to one peer, to a page and to a terminal, by all that was t
 });
 
 browserTest("a person presses the button, stops it, presses it again, and reads what to do", async () => {
-  const complaints: string[] = [];
-  const page = await stage.browser.open(`${stage.edge.url}/?network=pressed`);
-  page.on("pageerror", ({ message }) => complaints.push(message));
-  page.on("console", (message) => {
-    if (/Content.Security.Policy/i.test(message.text())) complaints.push(message.text());
-  });
+  const [page, complaints] = await stage.openWatched("/?network=pressed");
   const state = page.locator("peerloom-doctor .state");
   await press(page);
   await page.getByRole("button", { name: "Stop" }).click();

@@ -17,8 +17,8 @@ const PATIENCE = { timeout: 30_000 };
 
 let there: Chromium;
 let terminal: Peer;
-/** Whatever a page's policy forbids, or its scripts let fall. */
-const complaints: string[] = [];
+/** What each page's policy forbids, or its scripts let fall. */
+const complaints: (readonly string[])[] = [];
 
 const stage = Stage.set(async () => {
   there = await stage.startBrowser();
@@ -26,11 +26,8 @@ const stage = Stage.set(async () => {
 });
 
 async function openPage(browser: Chromium, path = "/"): Promise<Page> {
-  const page = await browser.open(stage.edge.url + path);
-  page.on("pageerror", ({ message }) => complaints.push(message));
-  page.on("console", (message) => {
-    if (/Content.Security.Policy/i.test(message.text())) complaints.push(message.text());
-  });
+  const [page, heard] = await stage.openWatched(path, browser);
+  complaints.push(heard);
   return page;
 }
 
@@ -86,7 +83,7 @@ browserTest(
     await field.fill(ticket);
     await field.press("Enter");
     expect(await hashOf((await getIn(sharing)).path)).toBe(expected);
-    expect(complaints).toEqual([]);
+    expect(complaints.flat()).toEqual([]);
   },
 );
 

@@ -57,6 +57,18 @@ export class Stage {
     return peer;
   }
 
+  /** What a page's policy forbids and what its scripts let fall, from before its first byte on. @returns the page, and where that is written */
+  async openWatched(path = "/", browser: Chromium = this.browser): Promise<[Page, readonly string[]]> {
+    const complaints: string[] = [];
+    const page = await browser.open(this.edge.url + path, async (made) => {
+      made.on("pageerror", ({ message }) => complaints.push(message));
+      await made.exposeFunction("complain", (text: string) => complaints.push(text));
+      await made.addInitScript(`addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
+        complain("Content Security Policy: " + violatedDirective + " " + blockedURI))`);
+    });
+    return [page, complaints];
+  }
+
   /** The edge's page with the runtime's `Peer` beside it, as the global `PagePeer`. */
   async openPage(browser: Chromium = this.browser): Promise<Page> {
     const page = await browser.open(this.edge.url);

@@ -1,0 +1,112 @@
+/** The edge's own page: what it says of the edge and how little it asks, what it says where a peer cannot be, and that its policy is watched. */
+import type { Page, Route } from "playwright-core";
+import { expect } from "vitest";
+import { browserTest, Stage } from "./stage.ts";
+
+const PATIENCE = { timeout: 30_000 };
+const stage = Stage.set();
+
+/** A page whose `/health` is answered here, and without elements where only its footer matters. */
+async function openAsking(
+  answer: (route: Route) => Promise<void>,
+  prepare: (page: Page) => Promise<unknown> = (page) =>
+    page.route("**/elements.js", (route) => route.fulfill({ contentType: "text/javascript", body: "" })),
+): Promise<[Page, string[]]> {
+  const asked: string[] = [];
+  const page = await stage.browser.open(stage.edge.url, async (made) => {
+    await prepare(made);
+    await made.route(/\/(health|metrics)$/, (route) => {
+      asked.push(new URL(route.request().url()).pathname);
+      return answer(route);
+    });
+  });
+  return [page, asked];
+}
+
+function footer(page: Page, says: string): Promise<void> {
+  return expect.poll(() => page.locator("#state").textContent(), PATIENCE).toContain(says);
+}
+
+function comeBackTo(page: Page): Promise<unknown> {
+  return page.evaluate(`document.dispatchEvent(new Event("visibilitychange"))`);
+}
+
+browserTest(
+  "an edge that is well is asked once, and again when somebody comes back to the page",
+  async () => {
+    const [page, asked] = await openAsking(
+      (route) => route.continue(),
+      (made) => made.clock.install(),
+    );
+    await footer(page, "this edge is well");
+    await page.clock.runFor(600_000);
+    expect(asked).toEqual(["/health"]);
+    await comeBackTo(page);
+    await expect.poll(() => asked, PATIENCE).toEqual(["/health", "/health"]);
+    await page.close();
+  },
+);
+
+browserTest("an edge that is not well, asked too often or gone is told apart", async () => {
+  const parts = { rendezvous: "ok", relay: "late" };
+  const answers: ((route: Route) => Promise<void>)[] = [
+    (route) => route.fulfill({ status: 503, json: { ok: false, wireVersion: 3, parts } }),
+    (route) => route.fulfill({ status: 429, json: { error: "edge/rate-limited" } }),
+    (route) => route.abort(),
+  ];
+  const [page] = await openAsking((route) => (answers.shift() ?? ((other) => other.continue()))(route));
+  await footer(page, "this edge is not well: relay late");
+  await comeBackTo(page);
+  await footer(page, "asked too often");
+  await comeBackTo(page);
+  await footer(page, "does not answer");
+  await comeBackTo(page);
+  await footer(page, "this edge is well");
+  await page.close();
+});
+
+browserTest("a page by http from elsewhere says what to do, once", async () => {
+  const page = await stage.browser.open("http://plain.example/", (made) =>
+    made.route("http://plain.example/**", async (route) => {
+      const { pathname } = new URL(route.request().url());
+      const response = await route.fetch({ url: stage.edge.url + pathname });
+      await route.fulfill({ response });
+    }),
+  );
+  for (const name of ["status", "chat"]) {
+    const state = page.locator(`peerloom-${name} [role=status]`);
+    await expect
+      .poll(() => state.textContent(), PATIENCE)
+      .toContain("https or on localhost. (page/insecure)");
+    expect(await state.textContent()).not.toContain("tried again");
+  }
+  await page.getByRole("button", { name: "Check connection" }).click();
+  const alert = page.locator("peerloom-doctor [role=alert]");
+  await expect.poll(() => alert.textContent(), PATIENCE).toContain("page/insecure");
+  await page.close();
+});
+
+browserTest("a browser without Ed25519 is told which one has it", async () => {
+  // One that has kept no identity yet.
+  const browser = await stage.startBrowser();
+  const page = await browser.open(stage.edge.url, (made) =>
+    made.addInitScript(`crypto.subtle.importKey = () =>
+      Promise.reject(new DOMException("Unrecognized name.", "NotSupportedError"))`),
+  );
+  const state = page.locator("peerloom-status [role=status]");
+  await expect.poll(() => state.textContent(), PATIENCE).toContain("Chrome 137, Firefox 130, Safari 26.4");
+  await page.close();
+});
+
+browserTest("what the policy forbids is seen by those who watch for it", async () => {
+  const [page, complaints] = await stage.openWatched();
+  await page.locator("peerloom-status").waitFor();
+  expect(complaints).toEqual([]);
+  await page.evaluate(`{
+    const script = document.createElement("script");
+    script.textContent = "0";
+    document.body.append(script);
+  }`);
+  await expect.poll(() => complaints.join(), PATIENCE).toContain("Content Security Policy: script-src");
+  await page.close();
+});

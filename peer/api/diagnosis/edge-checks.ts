@@ -197,7 +197,9 @@ async function sendFor(
 
 async function countBytes(stream: Stream): Promise<number> {
   let bytes = 0;
-  for await (const each of stream.readable) bytes += each.length;
+  const reader = stream.readable.getReader();
+  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read())
+    bytes += value?.length ?? 0;
   await stream.writable.close();
   return bytes;
 }

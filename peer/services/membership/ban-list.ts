@@ -177,8 +177,11 @@ export class BanLists {
         const writer = stream.writable.getWriter();
         await writer.write(signed);
         await writer.close();
-        for await (const _ of stream.readable)
+        const reader = stream.readable.getReader();
+        if (!(await reader.read()).done) {
+          await reader.cancel();
           throw new PeerloomError("wire/malformed", "Nothing is answered here.");
+        }
         return true; // ended, not reset: it was taken
       });
     } catch (error) {
@@ -190,10 +193,12 @@ export class BanLists {
   async #hear(stream: Stream, session: Session): Promise<void> {
     const parts: Uint8Array[] = [];
     let bytes = 0;
-    for await (const part of stream.readable) {
-      bytes += part.length;
+    // Safari before 27 has no `for await` over a stream.
+    const reader = stream.readable.getReader();
+    for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+      bytes += value?.length ?? 0;
       if (bytes > BANS_BYTES_MAX) throw new PeerloomError("wire/too-large", "A ban list is too long.");
-      parts.push(part.slice());
+      if (value !== undefined) parts.push(value.slice());
     }
     await this.adopt(concatBytes(...parts), session.peerId);
     await stream.writable.close();

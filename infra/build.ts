@@ -1,6 +1,6 @@
 /**
  * Builds `dist`, which is what `npm pack` ships: the modules as JavaScript with declarations, the Worker and the web page as
- * bundles, and the Worker's configuration. Run by `prepack`, so a package is never older than its sources.
+ * bundles, and the Worker's configuration; says how large they are. Run by `prepack`, so a package is never older than its sources.
  */
 import { execFile } from "node:child_process";
 import { copyFile, cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { PeerloomError } from "../shared/errors.ts";
-import { bundleStandalone, bundleWeb, bundleWorker } from "./bundle.ts";
+import { bundleStandalone, bundleWeb, bundleWorker, describeSizes } from "./bundle.ts";
 
 const root: string = fileURLToPath(new URL("..", import.meta.url));
 const dist: string = join(root, "dist");
@@ -25,13 +25,16 @@ const VENDORED = {
 await rm(dist, { recursive: true, force: true });
 await emitModules();
 await vendor();
-await writeFile(join(dist, "worker.js"), await bundleWorker());
+const worker = await bundleWorker();
+await writeFile(join(dist, "worker.js"), worker);
 await writeFile(join(dist, "standalone.js"), await bundleStandalone());
 await cp(join(root, "infra", "self-host"), join(dist, "self-host"), { recursive: true });
 for (const name of ["OPERATING.md", "grafana.json", "alerts.yaml"])
   await copyFile(join(root, "infra", name), join(dist, name));
-await bundleWeb(join(dist, "web"));
+const sizes = await bundleWeb(join(dist, "web"));
 await writeWorkerConfiguration();
+// Standard output belongs to `npm pack --json`.
+console.error(describeSizes(worker, sizes));
 
 /** Both programs share most modules; the second emits the same text for those. */
 async function emitModules(): Promise<void> {

@@ -159,14 +159,17 @@ function textOf(files: readonly { readonly text: string }[]): string {
   return files[0]?.text ?? "";
 }
 
-/** The files of one group of the web folder, as they travel. */
-function printSizes({ parts, core, all }: WebSizes): void {
+/** What was built, as it travels: a line each. */
+export function describeSizes(worker: string, { parts, core, all }: WebSizes): string {
   const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
-  const line = (name: string, bytes: number, gzipBytes: number, note: string): void =>
-    console.log(`${name.padEnd(28)} ${kib(bytes).padStart(10)}  gzip ${kib(gzipBytes).padStart(9)}  ${note}`);
-  for (const { name, bytes, gzipBytes, files } of parts) line(name, bytes, gzipBytes, `${files} files`);
-  line("core", core.bytes, core.gzipBytes, `budget ${kib(WEB_BUDGET.coreGzipBytesMax)}`);
-  line("core and all capabilities", all.bytes, all.gzipBytes, `budget ${kib(WEB_BUDGET.allGzipBytesMax)}`);
+  const line = (name: string, bytes: number, gzipBytes: number, note: string): string =>
+    `${name.padEnd(28)} ${kib(bytes).padStart(10)}  gzip ${kib(gzipBytes).padStart(9)}  ${note}`.trimEnd();
+  return [
+    line("worker.js", Buffer.byteLength(worker), gzipSync(worker).length, ""),
+    ...parts.map(({ name, bytes, gzipBytes, files }) => line(name, bytes, gzipBytes, `${files} files`)),
+    line("core", core.bytes, core.gzipBytes, `budget ${kib(WEB_BUDGET.coreGzipBytesMax)}`),
+    line("core and all capabilities", all.bytes, all.gzipBytes, `budget ${kib(WEB_BUDGET.allGzipBytesMax)}`),
+  ].join("\n");
 }
 
 async function main(): Promise<void> {
@@ -174,9 +177,7 @@ async function main(): Promise<void> {
   const worker = await bundleWorker();
   await mkdir(dist, { recursive: true });
   await writeFile(join(dist, "worker.js"), worker);
-  const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
-  console.log(`worker.js ${kib(Buffer.byteLength(worker))}, gzip ${kib(gzipSync(worker).length)}`);
-  printSizes(await bundleWeb(join(dist, "web")));
+  console.log(describeSizes(worker, await bundleWeb(join(dist, "web"))));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -38,11 +38,11 @@ export function say(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Other children; if one of those before had the focus, the first of these that can has it now. */
-export function swap(parent: Element, ...children: readonly HTMLElement[]): void {
+/** Other children; if one of those before had the focus, the first of these that can has it now, or the parent keeps it for those that come. */
+export function swap(parent: HTMLElement, ...children: readonly HTMLElement[]): void {
   const hadFocus = parent.matches(":focus-within");
   parent.replaceChildren(...children);
-  if (hadFocus) parent.querySelector<HTMLElement>("button, input, a[href]")?.focus();
+  if (hadFocus) (parent.querySelector<HTMLElement>("button, input, a[href]") ?? parent).focus();
 }
 
 /** A button that does one thing. */

@@ -13,6 +13,8 @@ input.ticket { flex: 1 1 16rem; min-width: 0; background: var(--well); }
 .name { font-weight: 600; overflow-wrap: anywhere; }
 .row { margin-top: 0.6rem; }
 progress { margin-top: 0.6rem; }
+.offer p { margin: 0.5rem 0 0; }
+.offer p:empty { margin: 0; }
 a.save { display: inline-block; padding: 0.4rem 0.8rem; border-radius: 0.5rem; font-weight: 600; text-decoration: none; background: var(--accent); color: var(--on-accent); }
 `;
 

@@ -27,7 +27,7 @@ export class SharedFile {
   readonly element: HTMLLIElement;
   readonly #options: SharedFileOptions;
   /** What becomes of it: the way there, the link, or what can be done. */
-  readonly #body = h("div");
+  readonly #body = h("div", { tabindex: -1 });
   readonly #error = h("p", { class: "error", role: "alert" });
   #unfollow: (() => void) | undefined;
   #isServed = false;

@@ -35,6 +35,7 @@ button:disabled { opacity: 0.5; cursor: default; }
 progress { width: 100%; height: 0.5rem; accent-color: var(--accent); }
 code { font: 0.85rem/1.5 ui-monospace, Menlo, monospace; overflow-wrap: anywhere; }
 .soft { color: var(--soft); font-size: 0.9rem; }
+.soft:empty { margin: 0; }
 .row { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; }
 .error { color: var(--bad); margin: 0.5rem 0 0; }
 .error:empty { display: none; }

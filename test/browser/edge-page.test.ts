@@ -1,20 +1,25 @@
 /** The edge's own page: what it says of the edge and how little it asks, what it says where a peer cannot be, and that its policy is watched. */
 import type { Page, Route } from "playwright-core";
 import { expect } from "vitest";
+import type { Chromium } from "./chromium.ts";
 import { browserTest, Stage } from "./stage.ts";
 
 const PATIENCE = { timeout: 30_000 };
 const stage = Stage.set();
 
-/** A page whose `/health` is answered here, and without elements where only its footer matters. */
+/** A page whose `/health` is answered here. */
 async function openAsking(
   answer: (route: Route) => Promise<void>,
-  prepare: (page: Page) => Promise<unknown> = (page) =>
-    page.route("**/elements.js", (route) => route.fulfill({ contentType: "text/javascript", body: "" })),
+  prepare: (page: Page) => Promise<unknown> = async () => {},
+  browser: Chromium = stage.browser,
 ): Promise<[Page, string[]]> {
   const asked: string[] = [];
-  const page = await stage.browser.open(stage.edge.url, async (made) => {
+  const page = await browser.open(stage.edge.url, async (made) => {
     await prepare(made);
+    // Only the footer matters.
+    await made.route("**/elements.js", (route) =>
+      route.fulfill({ contentType: "text/javascript", body: "" }),
+    );
     await made.route(/\/(health|metrics)$/, (route) => {
       asked.push(new URL(route.request().url()).pathname);
       return answer(route);
@@ -37,6 +42,8 @@ browserTest(
     const [page, asked] = await openAsking(
       (route) => route.continue(),
       (made) => made.clock.install(),
+      // The clock is that of all its pages.
+      await stage.startBrowser(),
     );
     await footer(page, "this edge is well");
     await page.clock.runFor(600_000);
@@ -64,6 +71,35 @@ browserTest("an edge that is not well, asked too often or gone is told apart", a
   await footer(page, "this edge is well");
   await page.close();
 });
+
+browserTest(
+  "why the edge is lost is told in its own words, and that it is tried again where it is",
+  async () => {
+    const page = await stage.browser.open(stage.edge.url);
+    const state = page.locator("peerloom-status [role=status]");
+    await expect.poll(() => state.textContent(), PATIENCE).toContain("You are");
+    const lose = (code: string, says: string): Promise<unknown> =>
+      page.evaluate(`(async () => {
+      const { PeerloomError } = await import("/peer.js");
+      const peer = await document.querySelector("peerloom-status").peer();
+      const error = new PeerloomError("${code}", "${says}");
+      peer.dispatchEvent(new CustomEvent("edge", { detail: { connected: false, error } }));
+    })()`);
+    const told = (text: string): Promise<void> =>
+      expect.poll(() => state.textContent(), PATIENCE).toContain(text);
+    await lose("edge/over-budget", "The edge says: it opens at midnight.");
+    await told(
+      "Without the edge: The edge says: it opens at midnight. (edge/over-budget) It is tried again.",
+    );
+    await lose("edge/replaced", "The edge says: another has this identity.");
+    await told("another has this identity. (edge/replaced)");
+    expect(await state.textContent()).not.toContain("tried again");
+    await lose("edge/unreachable", "The edge hung up.");
+    await told("The edge does not answer now; it is tried again.");
+    await footer(page, "this edge does not answer");
+    await page.close();
+  },
+);
 
 browserTest("a page by http from elsewhere says what to do, once", async () => {
   const page = await stage.browser.open("http://plain.example/", (made) =>

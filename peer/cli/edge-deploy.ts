@@ -6,6 +6,7 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
+import { networkKindOf, parseNetworkName } from "../../shared/ids.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import { ADMIN_TOKEN_VARIABLE, adminToken, adminUrl } from "./admin-token.ts";
 import type { Command, CommandContext } from "./command.ts";
@@ -31,7 +32,11 @@ export const edgeDeploy: Command = {
   positionalsMax: 0,
   options: {
     name: { type: "string", value: "NAME", help: "the Worker's name; default: peerloom-edge" },
-    networks: { type: "string", value: "all|private", help: "which networks it serves; default: all" },
+    networks: {
+      type: "string",
+      value: "all|private|NAMES",
+      help: "which networks it serves; default: all",
+    },
     plan: {
       type: "string",
       value: "free|paid",
@@ -104,9 +109,11 @@ async function settle(current: EdgeSettings, context: CommandContext): Promise<E
   const name = await decide("name", "Name of the Worker?", current.name);
   if (!NAME.test(name))
     throw usage(`"${name}" is no name of a Worker: use 1 to 63 of a-z, 0-9 and "-", no "-" at the ends.`);
-  const networks = await decide("networks", "Which networks may use it, all or private?", NETWORKS);
-  if (networks !== "all" && networks !== "private")
-    throw usage(`--networks takes all or private, not "${networks}".`);
+  const networks = await decide("networks", "Which networks may use it: all, private, or names?", NETWORKS);
+  if (!namesNetworks(networks))
+    throw usage(
+      `--networks takes all, private, or names of networks with spaces between, not "${networks}".`,
+    );
   const plan = await decide("plan", "Your plan at Cloudflare, free or paid?", current.plan);
   if (!isPlan(plan)) throw usage(`--plan takes free or paid, not "${plan}".`);
   const units = await decide("daily-units", "Budget: units a day ($0.15 a million)?", BUDGET_UNITS);
@@ -123,10 +130,23 @@ async function settle(current: EdgeSettings, context: CommandContext): Promise<E
 }
 
 /** What one does with an edge that stands. @param networks which it serves */
-export function nextStep(url: string, networks: string | undefined): string {
-  return networks === "private"
-    ? `It serves private networks only. Make one: peerloom network create   Let people in: peerloom invite --edge ${url}`
-    : `Use it with: peerloom up --edge ${url}`;
+export function nextStep(url: string, networks = "all"): string {
+  if (networks === "private")
+    return `It serves private networks only. Make one: peerloom network create   Let people in: peerloom invite --edge ${url}`;
+  const named = wordsOf(networks).flatMap((word) => parseNetworkName(word) ?? []);
+  const open = named.find((name) => name !== "private" && networkKindOf(name) === "open");
+  const isForAll = open === undefined || wordsOf(networks).includes("all");
+  return `Use it with: peerloom up --edge ${url}${isForAll ? "" : ` --network ${open}`}`;
+}
+
+/** As the edge reads it. */
+function namesNetworks(networks: string): boolean {
+  const named = wordsOf(networks);
+  return named.length > 0 && named.every((name) => parseNetworkName(name) !== undefined);
+}
+
+function wordsOf(networks: string): string[] {
+  return networks.split(/[\s,]+/).filter((word) => word !== "");
 }
 
 function isPlan(text: string): text is Plan {

@@ -36,8 +36,8 @@ export class Turn {
       host && {
         watch: (events) =>
           host.watch({
-            away: () => {
-              events.away();
+            away: (isOver) => {
+              events.away(isOver);
               this.end();
             },
             back: () => (this.#release === undefined ? void this.#again(events) : events.back()),

@@ -62,7 +62,7 @@ test("a page that comes back has its identity before its peer is told", async ()
   const { turn, told, page } = await openPage("kept");
   page.back();
   expect(told).toEqual(["back"]);
-  page.away();
+  page.away(false);
   await settle();
   page.back();
   page.back();
@@ -79,7 +79,7 @@ test("a page that comes back has its identity before its peer is told", async ()
 
 test("one whose identity another tab has by then is never told that it is back", async () => {
   const { told, page } = await openPage("taken");
-  page.away();
+  page.away(false);
   await settle();
   const other = await Turn.take(EDGE, "taken");
   page.back();
@@ -90,10 +90,10 @@ test("one whose identity another tab has by then is never told that it is back",
 
 test("one that is put away while it asks, or closed then, holds nothing", async () => {
   const { turn, told, page } = await openPage("between");
-  page.away();
+  page.away(false);
   await settle();
   page.back();
-  page.away();
+  page.away(false);
   await settle();
   expect(told).toEqual(["away", "away"]);
   page.back();

@@ -12,7 +12,7 @@ describe("wrong settings are refused before anything is built", () => {
   test.each([
     ["--name My_Edge", "no name of a Worker"],
     ["--name=-x", "no name of a Worker"],
-    ["--networks some", "all or private"],
+    ["--networks Some", "all, private, or names"],
     ["--plan gold", "free or paid"],
     ["--daily-units many", "whole number"],
     ["--daily-units 0", "whole number"],
@@ -24,7 +24,7 @@ describe("wrong settings are refused before anything is built", () => {
 
   test("also when they are answers", async () => {
     const asked: string[] = [];
-    const answers = ["my-edge", "nobody"];
+    const answers = ["my-edge", "no body!"];
     const running = start(["edge", "deploy"], {
       ask: async (question) => {
         asked.push(question);
@@ -34,9 +34,9 @@ describe("wrong settings are refused before anything is built", () => {
     expect(await running.exitCode).toBe(2);
     expect(asked).toEqual([
       "Name of the Worker? [peerloom-edge] ",
-      "Which networks may use it, all or private? [all] ",
+      "Which networks may use it: all, private, or names? [all] ",
     ]);
-    expect(running.stderr.text).toContain('not "nobody"');
+    expect(running.stderr.text).toContain('not "no body!"');
   });
 });
 
@@ -177,7 +177,9 @@ describe("the admin token goes to the Worker as a secret, and to its operator as
 test("an edge of private networks only says how one comes to one", () => {
   const url = "https://edge.example";
   expect(nextStep(url, "private")).toMatch(/network create.*invite --edge https:\/\/edge\.example/);
-  expect(nextStep(url, "all")).toContain("up --edge");
+  expect(nextStep(url, "all")).toMatch(/up --edge https:\/\/edge\.example$/);
+  expect(nextStep(url, "private lobby")).toMatch(/up --edge https:\/\/edge\.example --network lobby$/);
+  expect(nextStep(url, "lobby all")).toMatch(/up --edge https:\/\/edge\.example$/);
 });
 
 describe("an installed package's folder", () => {

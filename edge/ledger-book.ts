@@ -13,6 +13,7 @@ import {
   type Usage,
   unitsOf,
 } from "../shared/budget.ts";
+import type { ErrorCode } from "../shared/errors.ts";
 
 const DAY_MS = 86_400_000;
 /** Left for what nobody borrows for: the account's own rows and calls, and what is on its way. More than 1 % of a small budget. */
@@ -24,6 +25,10 @@ const LOAN_UNITS_MIN = 2;
 const LOANS_MAX = 4_096;
 const NETWORKS_MAX = 1_024;
 const OTHER_NETWORKS = "(others)";
+/** What the addresses of one prefix may buy in a day, as a part of the limit: at most so much of it falls to one stranger. */
+const PREFIX_SHARE = 0.1;
+/** Prefixes whose purchases are known; past that the one that bought longest ago may begin again. */
+const PREFIXES_MAX = 1_024;
 
 export interface Limits {
   /** Units a day. */
@@ -55,6 +60,23 @@ export interface Grant {
   readonly leftMs: number;
 }
 
+/** What is dearer than any loan, and therefore paid before it is done. */
+export interface Purchase {
+  readonly network: string;
+  readonly usage: Partial<Usage>;
+  /** It may not bring the network to this stage. */
+  readonly before: Stage;
+  /** Of the address that asks for it; undefined where none is known, which is not limited. */
+  readonly prefix: string | undefined;
+}
+
+export interface Sale {
+  /** Undefined: it is paid. `edge/rate-limited`: the prefix has had its share of the day. */
+  readonly refusal: Extract<ErrorCode, "edge/over-budget" | "edge/rate-limited"> | undefined;
+  /** ms until the next day begins. */
+  readonly leftMs: number;
+}
+
 interface NetworkDay {
   usage: Usage;
   spent: number;
@@ -74,12 +96,15 @@ export interface SavedBook {
   readonly day: number;
   readonly networks: readonly (readonly [string, NetworkDay])[];
   readonly refused: number;
+  /** By prefix; absent in rows of before. */
+  readonly bought?: readonly (readonly [string, number])[];
 }
 
 export class LedgerBook {
   readonly #limits: Limits;
   readonly #networks = new Map<string, NetworkDay>();
   readonly #loans = new Map<string, Loan>();
+  readonly #bought = new Map<string, number>();
   #day: number;
   #refused = 0;
   #total = 0;
@@ -89,6 +114,7 @@ export class LedgerBook {
     this.#day = dayOf(nowMs);
     if (saved?.day !== this.#day) return;
     this.#refused = saved.refused;
+    for (const [prefix, units] of saved.bought ?? []) this.#bought.set(prefix, units);
     for (const [name, day] of saved.networks) {
       // Loans are not saved one by one: those of before the sleep count as spent.
       const unaccounted = day.unaccounted + day.lent;
@@ -98,7 +124,12 @@ export class LedgerBook {
   }
 
   get saved(): SavedBook {
-    return { day: this.#day, networks: [...this.#networks], refused: this.#refused };
+    return {
+      day: this.#day,
+      networks: [...this.#networks],
+      refused: this.#refused,
+      bought: [...this.#bought],
+    };
   }
 
   get day(): number {
@@ -139,15 +170,31 @@ export class LedgerBook {
     this.#total += units;
   }
 
+  /** Books something dear, or says why not; what is not sold may not be done. */
+  buy({ network: named, usage, before, prefix }: Purchase, nowMs: number): Sale {
+    this.roll(nowMs);
+    const network = this.#known(named);
+    const units = unitsOf(addUsage(NO_USAGE, usage));
+    const leftMs = this.leftMs(nowMs);
+    if (isAtLeast(this.#stageWith(network, units), before)) return { refusal: "edge/over-budget", leftMs };
+    if (prefix !== undefined) {
+      const bought = (this.#bought.get(prefix) ?? 0) + units;
+      const share = Math.min(this.#limits.total, this.#limits.network) * PREFIX_SHARE;
+      if (bought > share) return { refusal: "edge/rate-limited", leftMs };
+      this.#bought.delete(prefix);
+      this.#bought.set(prefix, bought);
+      if (this.#bought.size > PREFIXES_MAX) this.#bought.delete(this.#bought.keys().next().value ?? "");
+    }
+    this.spend(network, usage);
+    return { refusal: undefined, leftMs };
+  }
+
   addRefused(count: number): void {
     this.#refused += count;
   }
 
   stageOf(network: string): Stage {
-    const day = this.#networks.get(network);
-    const used = day === undefined ? 0 : day.spent + day.lent + day.unaccounted;
-    const { total, network: ofNetwork } = this.#limits;
-    return furthest(stageAt(this.#total, total), stageAt(used, ofNetwork));
+    return this.#stageWith(network, 0);
   }
 
   /** The stage that holds for every network. */
@@ -190,8 +237,17 @@ export class LedgerBook {
     this.#day = dayOf(nowMs);
     this.#networks.clear();
     this.#loans.clear();
+    this.#bought.clear();
     this.#refused = 0;
     this.#total = 0;
+  }
+
+  /** @param units spent beside what is known */
+  #stageWith(network: string, units: number): Stage {
+    const day = this.#networks.get(network);
+    const used = day === undefined ? 0 : day.spent + day.lent + day.unaccounted;
+    const { total, network: ofNetwork } = this.#limits;
+    return furthest(stageAt(this.#total + units, total), stageAt(used + units, ofNetwork));
   }
 
   /** @param isLost it cannot account for the loan any more */

@@ -9,7 +9,15 @@ import { DurableObject } from "cloudflare:workers";
 import { dollarsOf, isAtLeast, type Stage } from "../shared/budget.ts";
 import type { EdgeCost } from "../shared/edge-cost.ts";
 import { countOf, type Env } from "./env.ts";
-import { type Account, type Grant, LedgerBook, type Limits, type SavedBook } from "./ledger-book.ts";
+import {
+  type Account,
+  type Grant,
+  LedgerBook,
+  type Limits,
+  type Purchase,
+  type Sale,
+  type SavedBook,
+} from "./ledger-book.ts";
 
 /** $0.15 a day at list price. */
 export const BUDGET_UNITS_DEFAULT = 1_000_000;
@@ -61,6 +69,16 @@ export class EdgeLedger extends DurableObject<Env> {
     const grant = this.#book.settle(account, nowMs);
     this.#saveIfDue(nowMs);
     return grant;
+  }
+
+  /** An object would do something that no loan covers. */
+  buy(purchase: Purchase): Sale {
+    const nowMs = Date.now();
+    this.#book.roll(nowMs);
+    this.#book.spend(purchase.network, { objectRequests: 1, awakeMs: 1 });
+    const sale = this.#book.buy(purchase, nowMs);
+    this.#saveIfDue(nowMs);
+    return sale;
   }
 
   /**

@@ -1,11 +1,12 @@
 /**
  * One object's purse: counts what it costs and spends what the ledger lent it. It speaks to the ledger only while something else keeps the
  * object awake: at its first event, when half the loan is gone, ten seconds after the last time, and when its last socket closes.
- * What is spent between two of those is at most a loan, which the ledger counts as spent if it never hears of it.
+ * What is spent between two of those is at most a loan, which the ledger counts as spent if it never hears of it. What one event
+ * would spend beyond any loan is bought, each by itself, before it is done.
  */
-import { addUsage, NO_USAGE, type Stage, type Usage, unitsOf } from "../shared/budget.ts";
+import { addUsage, isAtLeast, NO_USAGE, type Stage, type Usage, unitsOf } from "../shared/budget.ts";
 import type { Env } from "./env.ts";
-import type { Grant } from "./ledger-book.ts";
+import type { Grant, Purchase, Sale } from "./ledger-book.ts";
 
 const SETTLE_EVERY_MS = 10_000;
 /** The first loan covers a join; each that is used up in time is followed by a larger one. */
@@ -68,6 +69,16 @@ export class Meter {
   /** Anything else: calls, alarms, rows. */
   use(usage: Partial<Usage>, network: string, nowMs: number): void {
     this.#add({ awakeMs: EVENT_AWAKE_MS, ...usage }, network, nowMs);
+  }
+
+  /**
+   * Pays for what no loan covers, before it is done. An object that has not heard of the stage yet learns of it so.
+   * @throws Error when the ledger does not answer: nothing is paid then
+   */
+  async buy(purchase: Purchase, nowMs: number): Promise<Sale> {
+    if (isAtLeast(this.stage(nowMs), purchase.before))
+      return { refusal: "edge/over-budget", leftMs: this.leftMs(nowMs) };
+    return this.#options.env.LEDGER.getByName("edge").buy(purchase);
   }
 
   /** The last socket is gone: accounts for everything and gives the rest back. */

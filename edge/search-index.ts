@@ -4,15 +4,29 @@
  *
  * Rows written are what costs here, so saying the same again writes one row, and a question none: the object of a network that nobody
  * announced in holds nothing. The one alarm is armed by an announcement; an index that nobody renews empties itself and is gone.
+ *
+ * A full announcement costs as much as a thousand joins, and ids are free. So what is new is bought before a row is written, by address prefix and
+ * only while the day is young, and where the index is full the prefix that has most of it makes room.
  */
 import { DurableObject } from "cloudflare:workers";
-import { equalBytes, toHex } from "../shared/bytes.ts";
-import type { ErrorCode } from "../shared/errors.ts";
-import type { NetworkName, PeerId } from "../shared/ids.ts";
+import { toHex } from "../shared/bytes.ts";
+import { assert } from "../shared/errors.ts";
+import type { PeerId } from "../shared/ids.ts";
 import { CLOCK_SKEW_MS_MAX } from "../shared/limits.ts";
 import { type AnnouncedListing, HIT_TICKETS_MAX, LISTING_TTL_MS } from "../shared/listings.ts";
 import { LISTING_WORDS_MAX, wordsOf } from "../shared/words.ts";
 import type { Env } from "./env.ts";
+import {
+  claimOf,
+  type Entry,
+  type FoundListing,
+  isCheap,
+  isSame,
+  type Known,
+  type NotTaken,
+} from "./index-entry.ts";
+import { IndexShares } from "./index-shares.ts";
+import type { Purchase } from "./ledger-book.ts";
 import { Meter } from "./meter.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { searchIndexName } from "./shards.ts";
@@ -29,40 +43,26 @@ const BUCKETS_MAX = 4_096;
 const CANDIDATES_MAX = 400;
 /** Rows that a listing writes: its own, its index, and what FTS5 writes for its words. Taken back it writes as many; the estimate has both. */
 const LISTING_ROWS = 8;
+/** The member's own, and the alarm's. */
+const MEMBER_ROWS = 2;
+/** Tables of an index that was empty. */
+const TABLES_ROWS = 16;
+/** The overlay finds too, so the index is what the edge saves first: what is new may not bring the day where relays become slow. */
+const NEW_BEFORE: Purchase["before"] = "relay-slow";
+/** Members are looked through for those whose time is over at most so often: each look reads a row of every one. */
+const EXPIRE_EVERY_MS = 60_000;
 /** Rows that a question reads at most, three for each candidate. */
 const QUESTION_ROWS: number = 3 * CANDIDATES_MAX;
 /** Who has withdrawn is remembered so long, so that an older announcement cannot be brought again. */
 const WITHDRAWN_TTL_MS: number = 2 * CLOCK_SKEW_MS_MAX;
-
-/** What a checked announcement says. */
-export interface Entry {
-  readonly network: NetworkName;
-  readonly shard: number;
-  readonly member: PeerId;
-  readonly timeMs: number;
-  /** SHA-256 over the listings: the same again changes nothing but the time. */
-  readonly digest: Uint8Array;
-  readonly listings: readonly AnnouncedListing[];
-}
-
-/** The same content of several members. */
-export interface FoundListing {
-  readonly name: string;
-  readonly bytes: number;
-  /** Hexadecimal. */
-  readonly hash: string;
-  /** The newest first, at most `HIT_TICKETS_MAX`. */
-  readonly tickets: readonly string[];
-  /** Members that have it. */
-  readonly sources: number;
-}
 
 export class SearchIndex extends DurableObject<Env> {
   readonly #counters = new Counters();
   readonly #meter: Meter;
   readonly #buckets = new Map<PeerId, TokenBucket>();
   /** Undefined until it is needed. */
-  #listings: number | undefined;
+  #shares: IndexShares | undefined;
+  #expiredMs = Number.NEGATIVE_INFINITY;
   #alarmIsSet = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -77,20 +77,12 @@ export class SearchIndex extends DurableObject<Env> {
     });
   }
 
-  /** @returns why it was not taken */
-  async announce(entry: Entry): Promise<ErrorCode | undefined> {
-    const nowMs = Date.now();
-    this.#meter.upgrade(this.#network, nowMs);
-    if (this.#meter.stage(nowMs) === "closed") return "edge/over-budget";
-    const refusal = this.#take(entry, nowMs);
-    if (refusal === undefined)
-      this.#meter.use({ rowsWritten: 2 + LISTING_ROWS * entry.listings.length }, this.#network, nowMs);
-    this.#count(entry, refusal === undefined ? "announcements" : `errors:${refusal}`);
-    if (refusal === undefined && !this.#alarmIsSet) {
-      this.#alarmIsSet = true;
-      if ((await this.ctx.storage.getAlarm()) === null)
-        await this.ctx.storage.setAlarm(nowMs + LISTING_TTL_MS);
-    }
+  async announce(entry: Entry): Promise<NotTaken | undefined> {
+    this.#meter.upgrade(this.#network, Date.now());
+    const refusal = this.#mayAnnounce(entry.member, Date.now())
+      ? await this.#announce(entry)
+      : ({ code: "edge/rate-limited" } as const);
+    this.#count(entry, refusal === undefined ? "announcements" : `errors:${refusal.code}`);
     return refusal;
   }
 
@@ -147,57 +139,130 @@ export class SearchIndex extends DurableObject<Env> {
   }
 
   override async alarm(): Promise<void> {
+    const nowMs = Date.now();
+    this.#meter.use({ objectRequests: 1, rowsWritten: 1 }, this.#network, nowMs);
     this.#alarmIsSet = false;
-    if (!this.#isOpen()) return;
-    this.#expire(Date.now());
-    const { next } = this.ctx.storage.sql
-      .exec<{ next: number | null }>("SELECT min(expires) AS next FROM members")
-      .one();
+    const next = this.#isOpen() ? this.#expire(nowMs) : null;
     if (next === null) {
-      this.#listings = undefined;
+      this.#shares = undefined;
       await this.ctx.storage.deleteAll();
     } else {
       this.#alarmIsSet = true;
-      await this.ctx.storage.setAlarm(next);
+      await this.ctx.storage.setAlarm(Math.max(next, nowMs + EXPIRE_EVERY_MS));
     }
   }
 
-  #take(
-    { member, timeMs, digest, listings }: Entry,
-    nowMs: number,
-  ): Extract<ErrorCode, "edge/rate-limited" | "search/stale" | "search/over-quota"> | undefined {
-    if (!this.#mayAnnounce(member, nowMs)) return "edge/rate-limited";
-    this.#open();
-    const { sql } = this.ctx.storage;
-    const [known] = sql
-      .exec<{ time: number; digest: ArrayBuffer; expires: number }>(
-        "SELECT time, digest, expires FROM members WHERE id = ?",
-        member,
-      )
-      .toArray();
-    if (known !== undefined && known.time >= timeMs) return "search/stale";
-    const expires = nowMs + (listings.length === 0 ? WITHDRAWN_TTL_MS : LISTING_TTL_MS);
-    const isSame = known !== undefined && equalBytes(new Uint8Array(known.digest), digest);
-    if (isSame && known.expires > nowMs) {
-      sql.exec("UPDATE members SET time = ?, expires = ? WHERE id = ?", timeMs, expires, member);
-      return undefined;
+  async #announce(entry: Entry): Promise<NotTaken | undefined> {
+    const nowMs = Date.now();
+    if (nowMs - this.#expiredMs >= EXPIRE_EVERY_MS && this.#isOpen()) this.#expire(nowMs);
+    const known = this.#known(entry.member);
+    const refusal = this.#refusalOf(entry, known);
+    if (refusal !== undefined) return refusal;
+    if (isCheap(entry, known, nowMs)) {
+      if (known === undefined) return undefined; // it withdraws what nobody knows
+      this.#meter.use({ rowsWritten: MEMBER_ROWS }, this.#network, nowMs);
+      this.#take(entry, known, nowMs);
+    } else {
+      const unpaid = await this.#pay(entry, nowMs);
+      if (unpaid !== undefined) return unpaid;
+      // Others came meanwhile, perhaps itself.
+      const knownNow = this.#known(entry.member);
+      const late = this.#refusalOf(entry, knownNow);
+      if (late !== undefined) return late;
+      this.#open();
+      this.#take(entry, knownNow, Date.now());
     }
-    this.#expire(nowMs);
-    const before = this.#countOf(member);
-    if (this.#total() - before + listings.length > INDEX_LISTINGS_MAX) return "search/over-quota";
+    await this.#armAlarm(nowMs);
+    return undefined;
+  }
+
+  #refusalOf(entry: Entry, known: Known | undefined): NotTaken | undefined {
+    const nowMs = Date.now();
+    if (this.#meter.stage(nowMs) === "closed")
+      return { code: "edge/over-budget", leftMs: this.#meter.leftMs(nowMs) };
+    if (known !== undefined && known.time >= entry.timeMs) return { code: "search/stale" };
+    if (isCheap(entry, known, nowMs)) return undefined;
+    const claim = claimOf(entry, known);
+    const hasRoom = this.#counted.excess(claim) === 0 || this.#counted.whoMakesRoom(claim) !== undefined;
+    return hasRoom ? undefined : { code: "search/over-quota" };
+  }
+
+  async #pay(entry: Entry, nowMs: number): Promise<NotTaken | undefined> {
+    const isFull = this.#counted.excess(claimOf(entry, this.#known(entry.member))) > 0;
+    const usage = {
+      rowsWritten: MEMBER_ROWS + LISTING_ROWS * entry.listings.length + (this.#isOpen() ? 0 : TABLES_ROWS),
+      // Who makes room is looked for among all.
+      rowsRead: isFull ? INDEX_LISTINGS_MAX : 0,
+    };
+    const purchase = { network: this.#network, usage, before: NEW_BEFORE, prefix: entry.prefix };
+    try {
+      const { refusal, leftMs } = await this.#meter.buy(purchase, nowMs);
+      return refusal && { code: refusal, leftMs };
+    } catch {
+      return { code: "edge/over-capacity" }; // the ledger is overloaded or restarting, and nothing is written on trust
+    }
+  }
+
+  /** What was said is sound, paid, and has room or somebody to make it. */
+  #take(entry: Entry, known: Known | undefined, nowMs: number): void {
+    const { member, timeMs, digest, listings, prefix = "" } = entry;
+    const { sql } = this.ctx.storage;
+    const expires = nowMs + (listings.length === 0 ? WITHDRAWN_TTL_MS : LISTING_TTL_MS);
+    if (isSame(entry, known, nowMs)) {
+      sql.exec("UPDATE members SET time = ?, expires = ? WHERE id = ?", timeMs, expires, member);
+      return;
+    }
+    const claim = claimOf(entry, known);
+    const excess = this.#counted.excess(claim);
     this.ctx.storage.transactionSync(() => {
-      this.#forget(member);
+      if (excess > 0) this.#makeRoom(this.#counted.whoMakesRoom(claim), excess);
+      if (known !== undefined) this.#forget(member, known);
       sql.exec(
-        "INSERT OR REPLACE INTO members (id, time, digest, expires) VALUES (?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO members (id, time, digest, expires, prefix, listings) VALUES (?, ?, ?, ?, ?, ?)",
         member,
         timeMs,
         digest,
         expires,
+        prefix,
+        listings.length,
       );
       for (const listing of listings) this.#insert(member, listing);
     });
-    this.#listings = this.#total() - before + listings.length;
-    return undefined;
+    this.#counted.add(prefix, listings.length);
+  }
+
+  #known(member: PeerId): Known | undefined {
+    if (!this.#isOpen()) return undefined;
+    const [row] = this.ctx.storage.sql
+      .exec<Known>("SELECT time, digest, expires, prefix, listings FROM members WHERE id = ?", member)
+      .toArray();
+    return row;
+  }
+
+  async #armAlarm(nowMs: number): Promise<void> {
+    if (this.#alarmIsSet) return;
+    this.#alarmIsSet = true;
+    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(nowMs + LISTING_TTL_MS);
+  }
+
+  /** Those who list most go first: it hurts the fewest. */
+  #makeRoom(prefix: string | undefined, excess: number): void {
+    assert(prefix !== undefined, "a full index takes nothing before somebody makes room");
+    const { sql } = this.ctx.storage;
+    const victims = sql
+      .exec<Pick<Known, "prefix" | "listings"> & { readonly id: PeerId }>(
+        "SELECT id, prefix, listings FROM members WHERE prefix = ? AND listings > 0 ORDER BY listings DESC LIMIT ?",
+        prefix,
+        excess,
+      )
+      .toArray();
+    let left = excess;
+    for (const { id, ...victim } of victims) {
+      if (left <= 0) break;
+      left -= victim.listings;
+      this.#forget(id, victim);
+      sql.exec("DELETE FROM members WHERE id = ?", id);
+    }
   }
 
   #insert(member: PeerId, { hash, name, bytes, words, ticket }: AnnouncedListing): void {
@@ -217,23 +282,32 @@ export class SearchIndex extends DurableObject<Env> {
     sql.exec("INSERT INTO words (rowid, text) VALUES (?, ?)", id, text);
   }
 
-  #forget(member: PeerId): void {
+  #forget(member: PeerId, { prefix, listings }: Pick<Known, "prefix" | "listings">): void {
     const { sql } = this.ctx.storage;
     sql.exec("DELETE FROM words WHERE rowid IN (SELECT id FROM listings WHERE member = ?)", member);
     sql.exec("DELETE FROM listings WHERE member = ?", member);
+    this.#counted.add(prefix, -listings);
   }
 
-  #expire(nowMs: number): void {
+  /** @returns when the next one's time is over; null: nobody is left */
+  #expire(nowMs: number): number | null {
+    this.#expiredMs = nowMs;
     const { sql } = this.ctx.storage;
-    const gone = sql.exec<{ id: PeerId }>("SELECT id FROM members WHERE expires <= ?", nowMs).toArray();
-    if (gone.length === 0) return;
+    const found = sql.exec<Pick<Known, "prefix" | "listings"> & { readonly id: PeerId }>(
+      "SELECT id, prefix, listings FROM members WHERE expires <= ?",
+      nowMs,
+    );
+    const gone = found.toArray();
     this.ctx.storage.transactionSync(() => {
-      for (const { id } of gone) {
-        this.#forget(id);
+      for (const { id, ...member } of gone) {
+        this.#forget(id, member);
         sql.exec("DELETE FROM members WHERE id = ?", id);
       }
     });
-    this.#listings = undefined;
+    const left = sql.exec<{ next: number | null }>("SELECT min(expires) AS next FROM members");
+    const { next } = left.one();
+    this.#meter.use({ rowsRead: found.rowsRead + left.rowsRead }, this.#network, nowMs);
+    return next;
   }
 
   #mayAnnounce(member: PeerId, nowMs: number): boolean {
@@ -245,22 +319,25 @@ export class SearchIndex extends DurableObject<Env> {
     return bucket.take(nowMs);
   }
 
-  #total(): number {
-    this.#listings ??= this.ctx.storage.sql
-      .exec<{ count: number }>("SELECT count(*) AS count FROM listings")
-      .one().count;
-    return this.#listings;
+  /** Read once after waking, and kept up from there. */
+  get #counted(): IndexShares {
+    if (this.#shares !== undefined) return this.#shares;
+    this.#shares = new IndexShares(INDEX_LISTINGS_MAX);
+    if (!this.#isOpen()) return this.#shares;
+    const rows = this.ctx.storage.sql.exec<{ prefix: string; count: number }>(
+      "SELECT prefix, sum(listings) AS count FROM members GROUP BY prefix",
+    );
+    for (const { prefix, count } of rows) this.#shares.add(prefix, count);
+    this.#meter.use({ rowsRead: rows.rowsRead }, this.#network, Date.now());
+    return this.#shares;
   }
 
-  #countOf(member: PeerId): number {
-    return this.ctx.storage.sql
-      .exec<{ count: number }>("SELECT count(*) AS count FROM listings WHERE member = ?", member)
-      .one().count;
-  }
-
+  /** False for an index of before there were prefixes too: what it holds is said again within the hour. */
   #isOpen(): boolean {
     return (
-      this.ctx.storage.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'words'").toArray().length === 1
+      this.ctx.storage.sql
+        .exec("SELECT 1 FROM sqlite_master WHERE name = 'members' AND sql LIKE '%prefix%'")
+        .toArray().length === 1
     );
   }
 
@@ -268,7 +345,10 @@ export class SearchIndex extends DurableObject<Env> {
   #open(): void {
     if (this.#isOpen()) return;
     for (const statement of [
-      "CREATE TABLE members (id TEXT PRIMARY KEY, time INTEGER, digest BLOB, expires INTEGER) WITHOUT ROWID",
+      "DROP TABLE IF EXISTS members",
+      "DROP TABLE IF EXISTS listings",
+      "DROP TABLE IF EXISTS words",
+      "CREATE TABLE members (id TEXT PRIMARY KEY, time INTEGER, digest BLOB, expires INTEGER, prefix TEXT DEFAULT '', listings INTEGER DEFAULT 0) WITHOUT ROWID",
       "CREATE TABLE listings (id INTEGER PRIMARY KEY, member TEXT, hash BLOB, name TEXT, bytes INTEGER, ticket TEXT)",
       "CREATE INDEX listings_of ON listings (member)",
       "CREATE VIRTUAL TABLE words USING fts5 (text, tokenize = 'ascii', content = '', contentless_delete = 1)",

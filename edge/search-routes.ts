@@ -6,7 +6,7 @@
 import { Hono } from "hono";
 import { bufferSource, concatBytes, sha256, utf8 } from "../shared/bytes.ts";
 import { REFUSAL_TEXT } from "../shared/credential.ts";
-import { type ErrorCode, PeerloomError } from "../shared/errors.ts";
+import { PeerloomError } from "../shared/errors.ts";
 import { type NetworkName, publicKeyOf } from "../shared/ids.ts";
 import { CLOCK_SKEW_MS_MAX } from "../shared/limits.ts";
 import {
@@ -24,14 +24,15 @@ import {
 } from "../shared/listings.ts";
 import { QUERY_WORDS_MAX, wordsOf } from "../shared/words.ts";
 import { isAtLeast } from "../shared/budget.ts";
+import { AddressBans } from "./address-bans.ts";
 import { OVER_BUDGET, stageLeftMs, stageOf } from "./door.ts";
 import type { Env } from "./env.ts";
 import { CORS_HEADERS } from "./http-errors.ts";
 import { servedNetwork } from "./networks.ts";
 import { may, passOf, PrivateRefusal } from "./passes.ts";
-import { acceptedOrigins, isAllowed, shardCount } from "./policy.ts";
+import { acceptedOrigins, addressPrefix, clientAddress, isAllowed, shardCount } from "./policy.ts";
 import { refuse, refuseUntil } from "./refusals.ts";
-import type { FoundListing } from "./search-index.ts";
+import type { FoundListing, NotTaken } from "./index-entry.ts";
 import { searchIndexName, searchShard } from "./shards.ts";
 
 export const search: Hono<{ Bindings: Env }> = new Hono();
@@ -46,8 +47,16 @@ search.post("/v1/net/:network/listings", ({ env, req }) => {
   return network instanceof Response ? network : announceListings(env, req.raw, network);
 });
 
-const REFUSALS: Partial<Record<ErrorCode, string>> = {
-  "edge/over-budget": OVER_BUDGET,
+/** Prefixes that have announced as much as they may today: they wake no index for the rest of it. */
+const announcedEnough = new AddressBans();
+const ENOUGH = "This address has announced as much as one may in a day. Say it again tomorrow.";
+
+const INDEX_SAVES =
+  "This edge's index takes nothing new today: that is the first it saves. Peers find what is shared among each other.";
+
+const REFUSALS: Readonly<Record<NotTaken["code"], string>> = {
+  "edge/over-budget": INDEX_SAVES,
+  "edge/over-capacity": "This edge is too busy to account for it. Say it again in a minute.",
   "edge/rate-limited": "Too many announcements. Say it again in a minute.",
   "search/stale": "A later announcement of this peer is known. Set its clock, or run one process of it.",
   "search/over-quota": "This network's index is full. Raise RENDEZVOUS_SHARDS, or try again later.",
@@ -78,6 +87,11 @@ async function searchNetwork(env: Env, request: Request, network: NetworkName): 
 async function announceListings(env: Env, request: Request, network: NetworkName): Promise<Response> {
   if (!(await isAllowed(env, "announce", request)))
     return refuse("edge/rate-limited", "Too many announcements from this address. Wait a minute.");
+  const prefix = addressPrefix(clientAddress(request));
+  const enoughMs = announcedEnough.leftMs(prefix, Date.now());
+  if (enoughMs > 0) return refuseUntil("edge/rate-limited", ENOUGH, enoughMs);
+  if (isAtLeast(await stageOf(env, network), "members"))
+    return refuseUntil("edge/over-budget", OVER_BUDGET, stageLeftMs());
   const pass = await passOf(env, request, network);
   if (pass instanceof PrivateRefusal) return refuse(pass.code, pass.message);
   let signed: SignedAnnouncement;
@@ -87,8 +101,6 @@ async function announceListings(env: Env, request: Request, network: NetworkName
     if (!(error instanceof PeerloomError)) throw error;
     return refuse(error.code, error.message, error.code === "wire/too-large" ? 413 : 400);
   }
-  if ((await stageOf(env, network)) === "closed")
-    return refuseUntil("edge/over-budget", OVER_BUDGET, stageLeftMs());
   const { id: member, timeMs, listings } = signed.announcement;
   if (pass !== undefined && (pass.member !== member || !may(pass, "index")))
     return refuse("network/not-allowed", REFUSAL_TEXT["network/not-allowed"] ?? "Not allowed.");
@@ -105,10 +117,17 @@ async function announceListings(env: Env, request: Request, network: NetworkName
   }
   const shard = searchShard(env, member);
   const digest = await sha256(encodeListings(listings));
-  const entry = { network, shard, member, timeMs, digest, listings };
+  const entry = { network, shard, member, timeMs, digest, listings, prefix };
   const refusal = await env.SEARCH.getByName(searchIndexName(network, shard)).announce(entry);
-  if (refusal !== undefined) return refuse(refusal, REFUSALS[refusal] ?? "Not taken.");
+  if (refusal !== undefined) return notTaken(refusal, prefix);
   return Response.json({ listings: listings.length, ttlMs: LISTING_TTL_MS }, { headers: CORS_HEADERS });
+}
+
+function notTaken({ code, leftMs }: NotTaken, prefix: string | undefined): Response {
+  if (leftMs === undefined) return refuse(code, REFUSALS[code]);
+  if (code !== "edge/rate-limited") return refuseUntil(code, REFUSALS[code], leftMs);
+  if (prefix !== undefined) announcedEnough.learn(prefix, leftMs, Date.now());
+  return refuseUntil(code, ENOUGH, leftMs);
 }
 
 /** The same content in several shards is one; what most have comes first. */

@@ -1,7 +1,8 @@
 /** One who speaks the wire and keeps to none of its rules: a socket at an edge, and a join where it serves the purpose. */
-import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { generateKeyPairSync, randomBytes, type KeyObject, sign } from "node:crypto";
 import { type ClientOptions, WebSocket } from "ws";
 import { type NetworkName, type PeerId, peerIdFromKey } from "../../shared/ids.ts";
+import { announcementClaim, encodeAnnouncement, encodeSignedAnnouncement } from "../../shared/listings.ts";
 import { WIRE_VERSION } from "../../shared/limits.ts";
 import {
   decodeFromRendezvous,
@@ -147,4 +148,26 @@ export async function joinOnce(at: ClientAt): Promise<boolean> {
   } finally {
     client.close();
   }
+}
+
+/** Lists so many things that nobody else has, signed as it should be. @returns the status */
+export async function announceOnce(at: ClientAt, listings: number): Promise<number> {
+  const { edge, address, key = newKey() } = at;
+  const network = at.network as NetworkName;
+  const things = Array.from({ length: listings }, (_, index) => ({
+    hash: Uint8Array.from(randomBytes(32)),
+    name: `thing ${index} of many`,
+    bytes: 1,
+    words: "",
+    ticket: `peerloom:get/${index}`,
+  }));
+  const body = encodeAnnouncement({ id: key.id, timeMs: Date.now(), listings: things });
+  const signature = Uint8Array.from(sign(null, announcementClaim(edge, network, body), key.secret));
+  const response = await fetch(`${edge}/v1/net/${network}/listings`, {
+    method: "POST",
+    body: Uint8Array.from(encodeSignedAnnouncement(body, signature)),
+    headers: address === undefined ? {} : { "cf-connecting-ip": address },
+  });
+  await response.arrayBuffer();
+  return response.status;
 }

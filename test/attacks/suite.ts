@@ -9,10 +9,11 @@ import { LIMIT_REQUESTS } from "../../edge/request-counter.ts";
 import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
 import { type EdgeCost, parseEdgeCost } from "../../shared/edge-cost.ts";
 import { RELAY_UNACKED_BYTES_MAX } from "../../shared/limits.ts";
+import { LISTINGS_MAX } from "../../shared/listings.ts";
 import { encodeToRendezvous } from "../../shared/messages.ts";
 import type { Remote } from "../bench/lib/remote.ts";
 import type { AttackOperations } from "./attackers.ts";
-import { Client, joinOnce, newKey, optionsFor } from "./client.ts";
+import { announceOnce, Client, joinOnce, newKey, optionsFor } from "./client.ts";
 import { joinHonest } from "./honest.ts";
 import { RawSocket } from "./raw-socket.ts";
 
@@ -20,7 +21,12 @@ export const NETWORK = "demo";
 export const TOKEN = "attack-suite";
 /** What one join may cost: two requests, a few messages, and its share of the account. */
 const JOIN_UNITS_MAX = 14;
+/** As in wrangler.toml. */
+const BUDGET_UNITS = 1_000_000;
 const FLOOD_AT_ONCE = 20;
+/** Two requests, the account's, and a first loan. */
+const INDEX_TRY_UNITS_MAX = 10;
+const FULL_ANNOUNCEMENT_UNITS = 7_000;
 const STALLED_FRAME_BYTES = 65_536;
 /** Twice of what one side may send that the other has not acknowledged. */
 const STALLED_FRAMES: number = (2 * RELAY_UNACKED_BYTES_MAX) / STALLED_FRAME_BYTES;
@@ -34,6 +40,8 @@ export interface Size {
 
 export interface Attack {
   readonly name: string;
+  /** Units a day of the edge. @default the edge's own default */
+  readonly budget?: number;
   /** Units that an attack of this size may cause. */
   unitsMax(count: number): number;
   run(edge: string, count: number): Promise<unknown>;
@@ -213,7 +221,33 @@ export const ATTACKS: readonly Attack[] = [
     },
   },
   {
-    name: "index spam",
+    name: "index spam, signed, from one prefix",
+    // Its share of the day, whatever it signs; then a question to the account for each, until the Worker knows.
+    unitsMax: (count) => BUDGET_UNITS / 10 + INDEX_TRY_UNITS_MAX * count * 2 + FULL_ANNOUNCEMENT_UNITS,
+    run: async (edge, count) => {
+      const spam = (index: number): Promise<number> =>
+        announceOnce({ edge, network: `spam-${index}`, address: "10.9.7.7" }, LISTINGS_MAX);
+      await everyone(count * 2, spam);
+      if ((await spam(0)) !== 429) throw new Error("a prefix announced more than its share of the day");
+      const honest = await announceOnce({ edge, network: "spam-0", address: "203.0.113.7" }, LISTINGS_MAX);
+      if (honest !== 200) throw new Error(`an honest announcement was answered by ${honest}`);
+    },
+  },
+  {
+    name: "index spam, signed, from many prefixes at once",
+    budget: 100_000,
+    // What is new may not bring the day to its next stage.
+    unitsMax: (count) => 60_000 + INDEX_TRY_UNITS_MAX * count * 2,
+    run: async (edge, count) => {
+      await everyone(count * 2, (index) =>
+        announceOnce({ edge, network: `spam-${index}`, address: addressOf(index) }, LISTINGS_MAX),
+      );
+      const { stage } = await costOf(edge);
+      if (stage !== "open") throw new Error(`listings alone brought the edge to ${stage}`);
+    },
+  },
+  {
+    name: "index spam, rubbish",
     unitsMax: () => 4,
     run: (edge, count) =>
       everyone(count, async () => {
@@ -311,7 +345,9 @@ export async function measure(
   { count, honest }: Size,
   attackers: Pick<Remote<AttackOperations>, "call">,
 ): Promise<Outcome> {
-  const edge = await startEmbeddedEdge({ vars: { EDGE_ADMIN_TOKEN: TOKEN } });
+  const edge = await startEmbeddedEdge({
+    vars: { EDGE_ADMIN_TOKEN: TOKEN, BUDGET_UNITS: String(attack.budget ?? BUDGET_UNITS) },
+  });
   try {
     await joinInTurn(edge.url, 2);
     const start = spentOf(await costOf(edge.url));

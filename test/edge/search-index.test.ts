@@ -1,7 +1,7 @@
 /** The edge's search index: what is announced is found, by nobody else's hand, within its bounds, and forgotten in time. */
 import { env, exports } from "cloudflare:workers";
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { ANNOUNCEMENTS_BURST, INDEX_LISTINGS_MAX } from "../../edge/search-index.ts";
 import type { NetworkName } from "../../shared/ids.ts";
 import {
@@ -34,6 +34,8 @@ interface Forgery {
   readonly timeMs?: number;
   /** Signs instead of the one who is named. */
   readonly signer?: TestIdentity;
+  /** The address that the edge sees. */
+  readonly address?: string;
 }
 
 async function announce(
@@ -45,16 +47,18 @@ async function announce(
   const { origin = ORIGIN, timeMs = Date.now(), signer = who } = forgery;
   const body = encodeAnnouncement({ id: who.id, timeMs, listings });
   const signature = await signer.sign(announcementClaim(origin, forgery.network ?? network, body));
-  return post(network, encodeSignedAnnouncement(body, signature));
+  return post(network, encodeSignedAnnouncement(body, signature), forgery.address);
 }
 
 async function post(
   network: string,
   body: Uint8Array,
+  address?: string,
 ): Promise<{ readonly status: number; readonly code: unknown }> {
   const response = await exports.default.fetch(`${ORIGIN}/v1/net/${network}/listings`, {
     method: "POST",
     body: body as Uint8Array<ArrayBuffer>,
+    headers: address === undefined ? {} : { "cf-connecting-ip": address },
   });
   const answer = (await response.json()) as { readonly code?: unknown };
   return { status: response.status, code: answer.code };
@@ -224,7 +228,8 @@ describe("who may announce", () => {
 
     await runInDurableObject(env.SEARCH.getByName(`${network}/0`), (_, ctx) => {
       ctx.storage.sql.exec(
-        `INSERT INTO listings (member) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT 'x' FROM n`,
+        "INSERT INTO members (id, expires, prefix, listings) VALUES ('x', ?, '', ?)",
+        Date.now() + LISTING_TTL_MS,
         INDEX_LISTINGS_MAX - 2,
       );
     });
@@ -236,6 +241,105 @@ describe("who may announce", () => {
       status: 503,
       code: "search/over-quota",
     });
+  });
+});
+
+describe("a full index", () => {
+  const full = async (
+    network: NetworkName,
+    members: readonly (readonly [string, number])[],
+  ): Promise<void> => {
+    await announce(network, await makeIdentity(), [listing("first thing")], { address: "203.0.113.7" });
+    const stub = env.SEARCH.getByName(`${network}/0`);
+    await runInDurableObject(stub, (_, ctx) => {
+      for (const [index, [prefix, listings]] of members.entries())
+        ctx.storage.sql.exec(
+          "INSERT INTO members (id, expires, prefix, listings) VALUES (?, ?, ?, ?)",
+          `x${index}`,
+          Date.now() + LISTING_TTL_MS,
+          prefix,
+          listings,
+        );
+    });
+    await evictDurableObject(stub);
+  };
+  const members = (network: NetworkName): Promise<unknown> =>
+    runInDurableObject(env.SEARCH.getByName(`${network}/0`), (_, ctx) =>
+      ctx.storage.sql.exec("SELECT id FROM members WHERE id LIKE 'x%' ORDER BY id").toArray(),
+    );
+
+  test("takes a newcomer's listings in place of those of whose prefix has most, its longest lists first", async () => {
+    const network = freshNetwork();
+    await full(network, [
+      ["10.0.0.0/24", 10_000],
+      ["10.0.0.0/24", 128],
+      ["10.0.1.0/24", INDEX_LISTINGS_MAX - 10_129],
+    ]);
+    const things = [listing("second thing"), listing("third thing")];
+    const taken = await announce(network, await makeIdentity(), things, { address: "203.0.113.8" });
+    expect(taken.status).toBe(200);
+    expect(await names(network, "thing")).toEqual(["first thing", "second thing", "third thing"]);
+    expect(await members(network)).toEqual([{ id: "x1" }, { id: "x2" }]);
+  });
+
+  test("takes no more of the prefix that has most", async () => {
+    const network = freshNetwork();
+    await full(network, [
+      ["10.0.0.0/24", 15_000],
+      ["10.0.1.0/24", INDEX_LISTINGS_MAX - 15_001],
+    ]);
+    const refused = await announce(network, await makeIdentity(), [listing("more")], { address: "10.0.0.9" });
+    expect(refused.code).toBe("search/over-quota");
+  });
+
+  test("of an edge before prefixes were kept begins anew", async () => {
+    const network = freshNetwork();
+    const stub = env.SEARCH.getByName(`${network}/0`);
+    await runInDurableObject(stub, (_, ctx) => {
+      for (const statement of [
+        "CREATE TABLE members (id TEXT PRIMARY KEY, time INTEGER, digest BLOB, expires INTEGER) WITHOUT ROWID",
+        "CREATE TABLE listings (id INTEGER PRIMARY KEY, member TEXT, hash BLOB, name TEXT, bytes INTEGER, ticket TEXT)",
+        "CREATE INDEX listings_of ON listings (member)",
+        "CREATE VIRTUAL TABLE words USING fts5 (text, tokenize = 'ascii', content = '', contentless_delete = 1)",
+      ])
+        ctx.storage.sql.exec(statement);
+    });
+    expect(await names(network, "thing")).toEqual([]);
+    expect((await announce(network, await makeIdentity(), [listing("a thing")])).status).toBe(200);
+    expect(await names(network, "thing")).toEqual(["a thing"]);
+  });
+});
+
+describe("what is written", () => {
+  test("was paid before, every row of it, until it is forgotten again", async () => {
+    const network = freshNetwork();
+    const who = await makeIdentity();
+    const stub = env.SEARCH.getByName(`${network}/0`);
+    let written = 0;
+    const count = (ctx: DurableObjectState): void => {
+      const { exec } = ctx.storage.sql;
+      const { sql } = ctx.storage;
+      vi.spyOn(Object.getPrototypeOf(sql) as typeof sql, "exec").mockImplementation(function (
+        this: typeof sql,
+        ...of: Parameters<typeof exec>
+      ) {
+        const cursor = exec.apply(this, of);
+        written += cursor.rowsWritten;
+        return cursor;
+      } as typeof exec);
+    };
+    await runInDurableObject(stub, (_, ctx) => count(ctx));
+    const nowMs = Date.now();
+    const things = Array.from({ length: LISTINGS_MAX }, (_, index) =>
+      listing(`thing ${index}`, { words: "of many words that are all different from each other indeed" }),
+    );
+    await announce(network, who, things, { timeMs: nowMs - 1 });
+    await announce(network, who, [], { timeMs: nowMs });
+    vi.restoreAllMocks();
+    const { networks } = await env.LEDGER.getByName("edge").read();
+    const usage = networks.find((one) => one.network === network)?.usage;
+    expect(written).toBeGreaterThan(2 * LISTINGS_MAX);
+    expect(usage?.rowsWritten).toBeGreaterThanOrEqual(written);
   });
 });
 

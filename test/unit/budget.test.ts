@@ -75,6 +75,33 @@ describe("the account", () => {
     ).toBe(1);
   });
 
+  test("what is dear is sold before the stage it may not bring, to each prefix its share, or not at all", () => {
+    const book = new LedgerBook({ total: 10_000, network: 10_000 }, NOON_MS);
+    const buy = (rows: number, prefix?: string): unknown =>
+      book.buy({ network: "demo", usage: { objectRequests: rows }, before: "relay-slow", prefix }, NOON_MS)
+        .refusal;
+    expect([buy(1_000, "a"), buy(1, "a"), buy(1_000, "b"), buy(1_001, "c")]).toEqual([
+      undefined,
+      "edge/rate-limited",
+      undefined,
+      "edge/rate-limited",
+    ]);
+    expect(book.total).toBe(2_000);
+    const again = new LedgerBook({ total: 10_000, network: 10_000 }, NOON_MS, book.saved);
+    expect(
+      again.buy({ network: "demo", usage: units(1), before: "relay-slow", prefix: "a" }, NOON_MS),
+    ).toEqual({
+      refusal: "edge/rate-limited",
+      leftMs: 43_200_000,
+    });
+    expect([buy(3_999), buy(1), book.stage, book.total]).toEqual([
+      undefined,
+      "edge/over-budget",
+      "open",
+      5_999,
+    ]);
+  });
+
   test("a new day begins with nothing", () => {
     const book = new LedgerBook({ total: 100, network: 100 }, NOON_MS);
     book.settle(account({ spent: units(100) }), NOON_MS);

@@ -64,7 +64,7 @@ export class EdgeTally extends DurableObject<Env> {
     const awake = [...this.#reporters.values()]
       .filter(({ atMs }) => nowMs - atMs < REPORT_EVERY_MS)
       .slice(-ASKED_MAX);
-    await Promise.all(awake.map((reporter) => this.#ask(reporter.from)));
+    await Promise.all(awake.map((reporter) => this.#ask(reporter)));
     this.#saveIfDue(nowMs);
     const sockets = { rendezvous: 0, relay: 0, peerjs: 0 };
     let members = 0;
@@ -75,11 +75,13 @@ export class EdgeTally extends DurableObject<Env> {
     return { counts: { ...this.#counts }, sockets, members };
   }
 
-  async #ask(from: ReporterName): Promise<void> {
+  async #ask({ from, atMs }: Reporter): Promise<void> {
     try {
       const { RENDEZVOUS, RELAY, PEERJS, SEARCH } = this.env;
       const namespace = { rendezvous: RENDEZVOUS, relay: RELAY, peerjs: PEERJS, search: SEARCH }[from.kind];
-      this.#add(from, await namespace.getByName(from.name).drainCounters(), Date.now());
+      const report = await namespace.getByName(from.name).drainCounters();
+      // Being asked is no sign of being awake anyhow: the next reader would ask again, for ever. It may have reported by itself meanwhile.
+      this.#add(from, report, this.#reporters.get(keyOf(from))?.atMs ?? atMs);
     } catch {
       // Overloaded or restarting: it reports by itself later.
     }

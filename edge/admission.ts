@@ -141,7 +141,10 @@ export class Admission {
     });
     if (join.version < WIRE_VERSION) this.#core.counters.add("joins_before");
     const list = pass && book.signed;
-    if (list !== undefined) this.#core.send(socket, { kind: "bans", list });
+    if (list !== undefined) {
+      this.#core.send(socket, { kind: "bans", list });
+      await this.#core.shelf.keep(Date.now());
+    }
     this.#core.counted(joined, "joins");
     if (others.any) await others.retire(network, shard, join.id);
   }

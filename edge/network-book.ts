@@ -40,10 +40,10 @@ const USED = "used:";
 export type InviteRefusal = Extract<ErrorCode, "network/invite-used" | "network/too-many-invites">;
 
 export class NetworkBook {
-  readonly #storage: DurableObjectStorage;
+  readonly #storage: Pick<DurableObjectStorage, "kv">;
   #list: BanList | undefined;
 
-  constructor(storage: DurableObjectStorage) {
+  constructor(storage: Pick<DurableObjectStorage, "kv">) {
     this.#storage = storage;
   }
 
@@ -60,16 +60,25 @@ export class NetworkBook {
   }
 
   /**
-   * Takes a list that is later than the one here.
-   * @returns the list, or undefined when it is not later
+   * What a signed list says, if it is later than the one here.
    * @throws PeerloomError `network/not-owner`, `wire/malformed`, `wire/too-large`
    */
-  async adopt(signed: Uint8Array, network: NetworkName): Promise<BanList | undefined> {
+  async laterBans(signed: Uint8Array, network: NetworkName): Promise<BanList | undefined> {
     const list = await checkBans(signed, network, verifySignature);
-    if (list.number <= (await this.bans(network)).number) return undefined;
+    return list.number > (await this.bans(network)).number ? list : undefined;
+  }
+
+  /** @returns false when a later one has come meanwhile */
+  keepBans(list: BanList, signed: Uint8Array): boolean {
+    if (this.#list !== undefined && list.number <= this.#list.number) return false;
     this.#list = list;
     this.#storage.kv.put(BANS, signed);
-    return list;
+    return true;
+  }
+
+  forgetBans(): void {
+    this.#list = undefined;
+    this.#storage.kv.delete(BANS);
   }
 
   /** Counts a member for each of its invites. One that was counted before costs nothing. */

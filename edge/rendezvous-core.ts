@@ -1,13 +1,15 @@
 /** What the parts of one rendezvous share: its members and its account, the other shards, and how a socket is told something and closed. */
-import type { Stage } from "../shared/budget.ts";
+import type { Stage, Usage } from "../shared/budget.ts";
 import type { ErrorCode } from "../shared/errors.ts";
 import { REFUSAL_TEXT } from "../shared/credential.ts";
 import type { NetworkName, PeerId } from "../shared/ids.ts";
 import { encodeFromRendezvous, type FromRendezvous } from "../shared/messages.ts";
+import { BansShelf } from "./bans-shelf.ts";
 import { bans, OVER_BUDGET } from "./door.ts";
 import type { Env } from "./env.ts";
 import { type Joined, Members } from "./members.ts";
 import { Meter } from "./meter.ts";
+import { meteredKv } from "./metered-kv.ts";
 import { Counters, type Report, sendReport } from "./metrics.ts";
 import { NetworkBook } from "./network-book.ts";
 import { closeSocket } from "./sockets.ts";
@@ -36,12 +38,15 @@ export class RendezvousCore {
   readonly meter: Meter;
   readonly stubborn: Stubborn;
   readonly book: NetworkBook;
+  readonly shelf: BansShelf;
   readonly counters: Counters = new Counters();
 
   constructor(ctx: DurableObjectState, env: Env) {
     this.ctx = ctx;
     this.env = env;
-    this.book = new NetworkBook(ctx.storage);
+    const spend = (usage: Partial<Usage>): void => this.meter.use(usage, this.network, Date.now());
+    this.book = new NetworkBook({ kv: meteredKv(ctx.storage.kv, spend) });
+    this.shelf = new BansShelf(ctx.storage, spend);
     this.members = new Members(ctx.getWebSockets(), Date.now());
     this.others = new OtherShards(env, {
       calls: (network) => this.meter.use({ objectRequests: 1 }, network, Date.now()),

@@ -2,10 +2,12 @@
  * Where newcomers of one network meet beacons: proves keys, introduces, passes sealed signals on, makes relay channels. All state
  * is soft and sits in socket attachments, so the object sleeps between messages and costs nothing then.
  *
- * There are no timers and no alarms. A socket that never joins does no harm while nobody else comes, so those overdue are
- * closed when the next one comes, which has woken the object anyway; an alarm would cost more than the join it guards.
+ * There are no timers, and no alarm but the one that forgets an unused ban list. A socket that never joins does no harm while nobody else
+ * comes, so those overdue are closed when the next one comes, which has woken the object anyway; an alarm would cost more than the
+ * join it guards.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { BanList } from "../shared/bans.ts";
 import { PeerloomError, toPeerloomError } from "../shared/errors.ts";
 import type { NetworkName, PeerId } from "../shared/ids.ts";
 import { PING_TEXT, PONG_TEXT, RENDEZVOUS_MESSAGE_BYTES_MAX } from "../shared/limits.ts";
@@ -28,6 +30,11 @@ import type { RelayLoan } from "./relay-quota.ts";
 import { CLOSE, RendezvousCore } from "./rendezvous-core.ts";
 import type { ShardAnswer, ShardAsk } from "./shards.ts";
 import type { RelayMembership } from "./tickets.ts";
+import { TokenBucket } from "./token-bucket.ts";
+
+/** Later ban lists that a network takes: each is a row, and told to everybody. Who bans more at once comes again with the last of them. */
+export const BAN_LISTS_BURST = 5;
+const BAN_LISTS_PER_SECOND = 0.1;
 
 /** Who is at one rendezvous. */
 export interface Roster {
@@ -48,6 +55,8 @@ export class Rendezvous extends DurableObject<Env> {
   readonly #core: RendezvousCore;
   readonly #admission: Admission;
   readonly #relays: RelayGrants;
+  /** Of all sockets: whoever signs is one. */
+  readonly #banLists = new TokenBucket(BAN_LISTS_BURST, BAN_LISTS_PER_SECOND, Date.now());
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -141,8 +150,17 @@ export class Rendezvous extends DurableObject<Env> {
   /** For a relay channel; the first shard keeps the account. */
   lendRelay(network: NetworkName, member: PeerId, loan: RelayLoan): number {
     const nowMs = Date.now();
-    this.#core.meter.use({ objectRequests: 1, rowsRead: 1, rowsWritten: 1 }, network, nowMs);
+    this.#core.meter.use({ objectRequests: 1 }, network, nowMs);
     return this.#core.book.lendRelay(member, loan, nowMs);
+  }
+
+  /** Nobody has come for long. */
+  override async alarm(): Promise<void> {
+    const { meter, network, members, shelf, book } = this.#core;
+    meter.use({ objectRequests: 1 }, network, Date.now());
+    shelf.rang();
+    if (members.joinedCount > 0) await shelf.keep(Date.now());
+    else book.forgetBans();
   }
 
   /** For the ledger. */
@@ -150,17 +168,10 @@ export class Rendezvous extends DurableObject<Env> {
     return this.#core.meter.settleNow(this.#core.network);
   }
 
-  /** For another shard: the owner's later ban list. */
-  async adoptBans(network: NetworkName, list: Uint8Array): Promise<void> {
-    const bans = await this.#core.book.adopt(list, network);
-    if (bans === undefined) return;
-    forgetBans(network);
-    const message = encodeFromRendezvous({ kind: "bans", list });
-    for (const { socket, pass } of this.#core.members.all()) {
-      const refusal = pass && refusalOf(pass, Date.now(), (key) => bans.keys.has(key));
-      if (refusal === undefined) this.#core.sendBytes(socket, message);
-      else this.#core.putOut(socket, refusal);
-    }
+  /** For another shard: the owner's ban list. */
+  async adoptBans(network: NetworkName, signed: Uint8Array): Promise<void> {
+    const list = await this.#core.book.laterBans(signed, network);
+    if (list !== undefined) await this.#adopt(network, list, signed);
   }
 
   /** For the Worker. */
@@ -226,16 +237,37 @@ export class Rendezvous extends DurableObject<Env> {
     }
   }
 
-  /** Any member may bring the owner's list. */
-  async #bans(socket: WebSocket, { network, shard }: Joined, { list }: Ask<"bans">): Promise<void> {
+  /** Any member may bring the owner's list; who owns a network can make as many as he likes. */
+  async #bans(socket: WebSocket, { network, shard }: Joined, { list: signed }: Ask<"bans">): Promise<void> {
     try {
-      await this.adoptBans(network, list);
+      const list = await this.#core.book.laterBans(signed, network);
+      if (list === undefined) return;
+      if (!this.#banLists.take(Date.now()))
+        throw new PeerloomError(
+          "edge/rate-limited",
+          "Too many ban lists. Connect again, and bring the last.",
+        );
+      await this.#adopt(network, list, signed);
     } catch (error) {
       if (!(error instanceof PeerloomError)) throw error;
       this.#core.refuse(socket, CLOSE.policy, error.code, error.message);
       return;
     }
-    if (this.#core.others.any) await this.#core.others.adoptBans(network, shard, list);
+    if (!this.#core.others.any) return;
+    this.#core.countCalls(network);
+    await this.#core.others.adoptBans(network, shard, signed);
+  }
+
+  async #adopt(network: NetworkName, list: BanList, signed: Uint8Array): Promise<void> {
+    if (!this.#core.book.keepBans(list, signed)) return;
+    forgetBans(network);
+    const message = encodeFromRendezvous({ kind: "bans", list: signed });
+    for (const { socket, pass } of this.#core.members.all()) {
+      const refusal = pass && refusalOf(pass, Date.now(), (key) => list.keys.has(key));
+      if (refusal === undefined) this.#core.sendBytes(socket, message);
+      else this.#core.putOut(socket, refusal);
+    }
+    await this.#core.shelf.keep(Date.now());
   }
 
   async #signal(socket: WebSocket, member: Joined, { request, to, sealed }: Ask<"signal">): Promise<void> {

@@ -32,6 +32,8 @@ export interface ClientAt {
   readonly address?: string;
   readonly key?: Key;
   readonly pass?: string;
+  /** Of a private network. */
+  readonly membership?: string;
   /** How long each message is waited for. @default 15,000 ms */
   readonly patienceMs?: number;
 }
@@ -49,7 +51,7 @@ export class Client {
   constructor(at: ClientAt, path?: string) {
     this.#at = at;
     this.key = at.key ?? newKey();
-    const url = `${at.edge.replace("http", "ws")}${path ?? `/v1/net/${at.network}/join?back=${at.pass ?? ""}`}`;
+    const url = `${at.edge.replace("http", "ws")}${path ?? `/v1/net/${at.network}/join?back=${at.pass ?? ""}&pass=${at.membership ?? ""}`}`;
     this.socket = new WebSocket(url, optionsFor(at.address));
     this.socket.on("upgrade", () => this.#now(() => (this.status = 101)));
     this.socket.on("unexpected-response", (_request, response) => {

@@ -7,6 +7,7 @@ import { WebSocket } from "ws";
 import { STRIKES_MAX } from "../../edge/address-bans.ts";
 import { LIMIT_REQUESTS } from "../../edge/request-counter.ts";
 import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
+import { BANS_MAX } from "../../shared/bans.ts";
 import { type EdgeCost, parseEdgeCost } from "../../shared/edge-cost.ts";
 import { RELAY_UNACKED_BYTES_MAX } from "../../shared/limits.ts";
 import { LISTINGS_MAX } from "../../shared/listings.ts";
@@ -15,6 +16,7 @@ import type { Remote } from "../bench/lib/remote.ts";
 import type { AttackOperations } from "./attackers.ts";
 import { announceOnce, Client, joinOnce, newKey, optionsFor } from "./client.ts";
 import { joinHonest } from "./honest.ts";
+import { OwnNetwork } from "./own-network.ts";
 import { RawSocket } from "./raw-socket.ts";
 
 export const NETWORK = "demo";
@@ -26,6 +28,8 @@ const BUDGET_UNITS = 1_000_000;
 const FLOOD_AT_ONCE = 20;
 /** Two requests, the account's, and a first loan. */
 const INDEX_TRY_UNITS_MAX = 10;
+/** Ban lists that one owner signs in a row. */
+const LISTS = 50;
 const FULL_ANNOUNCEMENT_UNITS = 7_000;
 const STALLED_FRAME_BYTES = 65_536;
 /** Twice of what one side may send that the other has not acknowledged. */
@@ -255,6 +259,25 @@ export const ATTACKS: readonly Attack[] = [
         const response = await fetch(url, { method: "POST", body: randomBytes(2_000) });
         if (response.ok) throw new Error("rubbish was taken into the index");
         await response.arrayBuffer();
+      }),
+  },
+  {
+    name: "ban lists of networks of one's own",
+    // Each network takes a few at once, of a row each; the rest is messages.
+    unitsMax: (count) => Math.ceil(count / 10) * (JOIN_UNITS_MAX + 8 * 10 + LISTS / 20),
+    run: (edge, count) =>
+      everyone(Math.ceil(count / 10), async (index) => {
+        const own = new OwnNetwork();
+        const key = newKey();
+        const membership = own.membership(edge, key);
+        const at = { edge, network: own.network, address: addressOf(index), key, membership };
+        const client = new Client(at);
+        if (!(await client.join())) throw new Error(`not in one's own network: ${client.refusal}`);
+        for (let number = 1; number <= LISTS; number++)
+          client.send({ kind: "bans", list: own.bans(number, BANS_MAX) });
+        await client.until(() => client.closed !== undefined);
+        const taken = client.messages.filter(({ kind }) => kind === "bans").length;
+        if (taken > 10) throw new Error(`${taken} ban lists were taken from one`);
       }),
   },
   {

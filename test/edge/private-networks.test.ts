@@ -1,12 +1,13 @@
 /** Private networks at the edge: who is no member gets nothing, whatever it tries, and wakes no object; who is one stops being it. */
 import { env, exports } from "cloudflare:workers";
-import { runInDurableObject } from "cloudflare:test";
+import { listDurableObjectIds, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
 import { forgetBans } from "../../edge/ban-cache.ts";
 import { ticketKey } from "../../edge/edge-keys.ts";
 import { ice } from "../../edge/ice-routes.ts";
 import { NetworkBook } from "../../edge/network-book.ts";
 import { MEMBER_HEADER } from "../../edge/passes.ts";
+import { BAN_LISTS_BURST } from "../../edge/rendezvous.ts";
 import { mintReturnPass } from "../../edge/return-pass.ts";
 import { mintTicket } from "../../edge/tickets.ts";
 import { toBase64Url, utf8 } from "../../shared/bytes.ts";
@@ -367,6 +368,47 @@ describe("bans", () => {
     victim.send({ kind: "bans", list: await net.bans([victim.id], 2) });
     victim.send({ kind: "find", request: 1, id: victim.id });
     expect((await victim.expect("found")).contact?.id).toBe(victim.id);
+  });
+
+  test("are taken a few at once, each row of them accounted for, and whoever brings more comes again", async () => {
+    const net = await OwnedNetwork.make();
+    const teller = await net.member();
+    for (let number = 1; number <= BAN_LISTS_BURST; number++) {
+      teller.send({ kind: "bans", list: await net.bans([], number) });
+      await teller.expect("bans");
+    }
+    // The same again and older ones are no more work for anybody.
+    for (const number of [1, BAN_LISTS_BURST])
+      teller.send({ kind: "bans", list: await net.bans([], number) });
+    const { networks } = await env.LEDGER.getByName("edge").read();
+    const usage = networks.find(({ network }) => network === net.network)?.usage;
+    // Its alarm is a row too.
+    expect(usage?.rowsWritten).toBe(BAN_LISTS_BURST + 1);
+    teller.send({ kind: "bans", list: await net.bans([], BAN_LISTS_BURST + 1) });
+    expect(await refusalOf(teller.ear)).toBe("edge/rate-limited");
+  });
+
+  test("are forgotten where nobody has come for long, and brought again by who knows them", async () => {
+    const net = await OwnedNetwork.make();
+    const stub = env.RENDEZVOUS.getByName(`${net.network}/0`);
+    const kept = async (): Promise<Uint8Array | undefined> => (await stub.roster()).signedBans;
+    const teller = await net.member();
+    const list = await net.bans([], 7);
+    teller.send({ kind: "bans", list });
+    await teller.expect("bans");
+    // While a member is there they stay, and the date is put off.
+    expect(await runDurableObjectAlarm(stub)).toBe(true);
+    expect(await kept()).toEqual(list);
+    teller.ear.socket.close(1000);
+    await teller.ear.closed();
+    await sleepRendezvous(net.network);
+    expect(await runDurableObjectAlarm(stub)).toBe(true);
+    expect(await kept()).toBeUndefined();
+    expect(await runDurableObjectAlarm(stub)).toBe(false);
+    const again = await net.member();
+    again.send({ kind: "bans", list });
+    expect((await again.expect("bans")).list).toEqual(list);
+    expect(await kept()).toEqual(list);
   });
 
   test("end a relay channel, and its tickets open no other", async () => {

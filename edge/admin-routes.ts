@@ -6,12 +6,13 @@ import { Hono } from "hono";
 import { checkBans, emptyBans } from "../shared/bans.ts";
 import { toBase64Url } from "../shared/bytes.ts";
 import { type NetworkName, networkKeyOf, networkKindOf, peerIdFromKey } from "../shared/ids.ts";
+import { countServed, OVER_BUDGET, stageLeftMs, stageOf } from "./door.ts";
 import type { Env } from "./env.ts";
 import { CORS_HEADERS } from "./http-errors.ts";
 import { servedNetwork } from "./networks.ts";
 import { type EdgeMember, passOf, PrivateRefusal } from "./passes.ts";
 import { isAllowed, shardCount } from "./policy.ts";
-import { refuse } from "./refusals.ts";
+import { refuse, refuseUntil } from "./refusals.ts";
 import { rendezvousName } from "./shards.ts";
 import { verifySignature } from "./verify.ts";
 
@@ -25,6 +26,9 @@ admin.get("/v1/net/:network/members", async ({ env, req }) => {
   if (network instanceof Response) return network;
   if (!(await isAllowed(env, "search", req.raw)))
     return refuse("edge/rate-limited", "Too many requests from this address. Wait a minute.");
+  if ((await stageOf(env, network)) === "closed")
+    return refuseUntil("edge/over-budget", OVER_BUDGET, stageLeftMs());
+  countServed();
   const pass = await passOf(env, req.raw, network);
   if (pass instanceof PrivateRefusal) return refuse(pass.code, pass.message);
   if (!isOwner(pass, network))

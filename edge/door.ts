@@ -38,6 +38,7 @@ let untilMs = 0;
 let askedMs = Number.NEGATIVE_INFINITY;
 let asking: Promise<void> | undefined;
 let served = 0;
+let calls = 0;
 const networks = new Map<string, Stage>();
 
 /** The stage of a network, as far as this isolate knows. Waits only for its very first question. */
@@ -47,7 +48,9 @@ export async function stageOf(env: Env, network: string): Promise<Stage> {
   if (!isClosed && asking === undefined && nowMs - askedMs >= STAGE_REFRESH_MS) {
     const isFirst = askedMs === Number.NEGATIVE_INFINITY;
     askedMs = nowMs;
-    asking = ask(env).finally(() => (asking = undefined));
+    asking = askLedger(env)
+      .catch(() => {}) // asked again in time
+      .finally(() => (asking = undefined));
     if (isFirst) await asking;
   }
   if (nowMs >= untilMs) return "open";
@@ -72,6 +75,11 @@ export function countServed(): void {
   served += 1;
 }
 
+/** Calls of objects that have no account of their own for them; told to the ledger with the next question. */
+export function countCalls(count: number): void {
+  calls += count;
+}
+
 /** Learns from an object's refusal. */
 export function learn(response: Response, network: string, prefix: string | undefined): Response {
   const leftMs = Number(/^closed;(\d+)$/.exec(response.headers.get(STAGE_HEADER) ?? "")?.[1] ?? 0);
@@ -85,18 +93,25 @@ export function learn(response: Response, network: string, prefix: string | unde
   return response;
 }
 
-async function ask(env: Env): Promise<void> {
-  const told = { served, refused: takeUntold() };
+/**
+ * Tells the ledger what this isolate did by itself, and learns the stages.
+ * @throws Error when it does not answer
+ */
+export async function askLedger(env: Env): Promise<void> {
+  const told = { served, calls, refused: takeUntold() };
   served = 0;
+  calls = 0;
   try {
-    const stages = await env.LEDGER.getByName("edge").stages(told.served, told.refused);
+    const stages = await env.LEDGER.getByName("edge").stages(told);
     all = stages.all;
     spending = { units: stages.units, limit: stages.limit };
     untilMs = Date.now() + stages.leftMs;
     networks.clear();
     for (const { network, stage } of stages.networks) networks.set(network, stage);
-  } catch {
+  } catch (error) {
     served += told.served; // Refusals are figures, and may be lost.
+    calls += told.calls;
+    throw error;
   }
 }
 

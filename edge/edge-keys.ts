@@ -4,6 +4,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { utf8 } from "../shared/bytes.ts";
+import { countCalls } from "./door.ts";
 import type { Env } from "./env.ts";
 import { importTicketKey } from "./ticket-key.ts";
 
@@ -34,6 +35,7 @@ export function ticketKey(env: Env): Promise<CryptoKey> {
 
 async function loadKey(env: Env): Promise<CryptoKey> {
   const configured = env.EDGE_SECRET ?? "";
-  const secret = configured === "" ? await env.KEYS.getByName("edge").secret() : utf8(configured);
-  return importTicketKey(secret);
+  if (configured !== "") return importTicketKey(utf8(configured));
+  countCalls(1);
+  return importTicketKey(await env.KEYS.getByName("edge").secret());
 }

@@ -4,6 +4,7 @@
  * it is asked itself.
  */
 import { WIRE_VERSION, WIRE_VERSION_OLDEST } from "../shared/limits.ts";
+import { askLedger, countCalls, countServed } from "./door.ts";
 import type { Env } from "./env.ts";
 import { log } from "./log.ts";
 
@@ -12,6 +13,8 @@ const PROBE_NAME = "~health";
 /** A healthy object answers in milliseconds, a new one in tens. */
 export const PROBE_TIMEOUT_MS = 2_000;
 const KEEP_MS = 10_000;
+/** All but tally and ledger, which book them. */
+const UNACCOUNTED_PROBES = 5;
 
 export interface Health {
   readonly ok: boolean;
@@ -29,8 +32,11 @@ let kept: { readonly health: Promise<Health>; readonly atMs: number } | undefine
 let wasOk = true;
 
 export function health(env: Env, nowMs: number): Promise<Health> {
-  if (kept === undefined || nowMs - kept.atMs >= KEEP_MS)
+  countServed();
+  if (kept === undefined || nowMs - kept.atMs >= KEEP_MS) {
+    countCalls(UNACCOUNTED_PROBES);
     kept = { health: examine(probesOf(env)), atMs: nowMs };
+  }
   return kept.health;
 }
 
@@ -74,6 +80,6 @@ function probesOf(env: Env): Readonly<Record<string, Probe>> {
     search: async () => env.SEARCH.getByName(PROBE_NAME).drainCounters(),
     keys: async () => env.KEYS.getByName("edge").secret(),
     tally: async () => env.TALLY.getByName("edge").isWell(),
-    ledger: async () => env.LEDGER.getByName("edge").stages(0, 0),
+    ledger: async () => askLedger(env),
   };
 }

@@ -6,7 +6,7 @@
  * forgets less than that.
  */
 import { DurableObject } from "cloudflare:workers";
-import { dollarsOf, isAtLeast, type Stage } from "../shared/budget.ts";
+import { addUsage, dollarsOf, isAtLeast, type Stage, type Usage } from "../shared/budget.ts";
 import type { EdgeCost } from "../shared/edge-cost.ts";
 import { countOf, type Env } from "./env.ts";
 import {
@@ -32,6 +32,15 @@ const ASKED_MAX = 64;
 const STAGES_TOLD_MAX = 256;
 /** What belongs to no network: this account, files, ICE servers, refreshes. */
 export const EDGE_ITSELF = "(edge)";
+
+/** What a Worker isolate did by itself since it last told. */
+export interface Told {
+  /** Requests answered. */
+  readonly served: number;
+  /** Calls of objects that have no account of their own for them. */
+  readonly calls: number;
+  readonly refused: number;
+}
 
 /** What a Worker isolate needs to know. */
 export interface Stages {
@@ -81,14 +90,19 @@ export class EdgeLedger extends DurableObject<Env> {
     return sale;
   }
 
-  /**
-   * For a Worker isolate.
-   * @param served requests it answered by itself since it last asked
-   */
-  stages(served: number, refused: number): Stages {
+  /** What was used for no network, by an object that has no purse. */
+  book(used: Usage): void {
     const nowMs = Date.now();
     this.#book.roll(nowMs);
-    this.#book.spend(EDGE_ITSELF, { objectRequests: 1, awakeMs: 1, requests: served });
+    this.#book.spend(EDGE_ITSELF, addUsage(used, { objectRequests: 1, awakeMs: 1 }));
+    this.#saveIfDue(nowMs);
+  }
+
+  /** For a Worker isolate. */
+  stages({ served, calls, refused }: Told): Stages {
+    const nowMs = Date.now();
+    this.#book.roll(nowMs);
+    this.#book.spend(EDGE_ITSELF, { objectRequests: 1 + calls, awakeMs: 1, requests: served });
     this.#book.addRefused(refused);
     const { stage: all } = this.#book;
     const networks = this.#book
@@ -113,6 +127,7 @@ export class EdgeLedger extends DurableObject<Env> {
     await Promise.all(holders.map((holder) => this.#ask(holder)));
     const nowMs = Date.now();
     this.#book.roll(nowMs);
+    this.#book.spend(EDGE_ITSELF, { requests: 1, objectRequests: 1 + holders.length, awakeMs: 1 });
     const { total, stage, refused } = this.#book;
     return {
       day: new Date(nowMs).toISOString().slice(0, 10),

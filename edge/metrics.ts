@@ -89,16 +89,17 @@ export class Counters {
     this.#counts[name] = (this.#counts[name] ?? 0) + count;
   }
 
-  /** True at the first event after waking, and when the last report is old enough. */
-  isDue(nowMs: number): boolean {
-    return nowMs - this.#reportedMs >= REPORT_EVERY_MS;
+  /** True at the first event after waking, and when the last report is old enough. What is drained on being asked is no report. */
+  takeTurn(nowMs: number): boolean {
+    if (nowMs - this.#reportedMs < REPORT_EVERY_MS) return false;
+    this.#reportedMs = nowMs;
+    return true;
   }
 
   /** Hands over what was counted; the next report begins at zero. */
-  drain(nowMs: number): Counts {
+  drain(): Counts {
     const counts = this.#counts;
     this.#counts = {};
-    this.#reportedMs = nowMs;
     return counts;
   }
 }

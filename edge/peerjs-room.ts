@@ -166,6 +166,7 @@ export class PeerjsRoom extends DurableObject<Env> {
   /** For discovery. */
   ids(): string[] {
     const nowMs = Date.now();
+    this.#meter.use({ objectRequests: 1 }, this.#account, nowMs);
     return this.#peers
       .all()
       .flatMap((peer) => (!peer.left && this.#peers.isAlive(peer, nowMs) ? peer.id : []));
@@ -178,7 +179,7 @@ export class PeerjsRoom extends DurableObject<Env> {
 
   /** For the tally. */
   drainCounters(): Report {
-    return { counts: this.#counters.drain(Date.now()), sockets: this.#peers.recount(), members: 0 };
+    return { counts: this.#counters.drain(), sockets: this.#peers.recount(), members: 0 };
   }
 
   /** Who holds an id. One that has gone silent is retired: it would keep its id from whoever comes back without it. */
@@ -305,10 +306,11 @@ export class PeerjsRoom extends DurableObject<Env> {
   }
 
   #reportIfDue(nowMs: number = Date.now()): void {
-    if (this.#counters.isDue(nowMs)) this.#report();
+    if (this.#counters.takeTurn(nowMs)) this.#report();
   }
 
   #report(): void {
+    this.#meter.use({ objectRequests: 1 }, this.#account, Date.now());
     sendReport(this.ctx, this.env, { kind: "peerjs", name: this.#name }, this.drainCounters());
   }
 

@@ -6,13 +6,13 @@ import { Hono } from "hono";
 import { cors } from "hono/cors";
 import type { ErrorCode } from "../shared/errors.ts";
 import { isAtLeast } from "../shared/budget.ts";
-import { learn, OVER_BUDGET, STAGE_HEADER, stageOf } from "./door.ts";
+import { countServed, learn, OVER_BUDGET, STAGE_HEADER, stageLeftMs, stageOf } from "./door.ts";
 import { hasRoom, NO_ROOM } from "./descriptors.ts";
 import type { Env } from "./env.ts";
 import { isKey, isListed, isOff, peerjsOptions, roomName, shardOf } from "./peerjs-options.ts";
 import { errorFrame, ID_LENGTH_MAX, TOKEN_LENGTH_MAX } from "./peerjs-protocol.ts";
 import { isAllowed } from "./policy.ts";
-import { countRefusal, isUpgrade, refuse } from "./refusals.ts";
+import { countRefusal, isUpgrade, refuse, refuseUntil } from "./refusals.ts";
 
 const ABOUT = {
   name: "PeerJS Server",
@@ -56,6 +56,9 @@ peerjs.get("/peerjs/:key/peers", async ({ env, req, json, text }) => {
   if (!isListed(env, key)) return text("Unauthorized", 401, NO_STORE);
   if (!(await isAllowed(env, "peerjs-list", req.raw)))
     return refuse("edge/rate-limited", "Too many requests from this address. Wait a minute.");
+  if (isAtLeast(await stageOf(env, `peerjs/${key}`), "members"))
+    return refuseUntil("edge/over-budget", OVER_BUDGET, stageLeftMs());
+  countServed();
   const { shards } = peerjsOptions(env);
   const rooms = Array.from({ length: shards }, (_, shard) => env.PEERJS.getByName(roomName(key, shard)));
   const ids = await Promise.all(rooms.map((room) => room.ids()));

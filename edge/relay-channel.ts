@@ -144,7 +144,7 @@ export class RelayChannel extends DurableObject<Env> {
     this.#frames = 0;
     this.#bytes = 0;
     const sockets = this.#sides.filter((side) => side !== undefined).length;
-    return { counts: this.#counters.drain(Date.now()), sockets, members: 0 };
+    return { counts: this.#counters.drain(), sockets, members: 0 };
   }
 
   #stageChanged(stage: Stage, leftMs: number): void {
@@ -196,8 +196,7 @@ export class RelayChannel extends DurableObject<Env> {
     return new RelayQuota({
       quotaBytes,
       leftBytes,
-      lend: async (loan) =>
-        this.env.RENDEZVOUS.getByName(rendezvousName(network, 0)).lendRelay(network, member, loan),
+      lend: async (loan) => this.env.RENDEZVOUS.getByName(rendezvousName(network, 0)).lendRelay(member, loan),
       waitUntil: (answered) => this.ctx.waitUntil(answered),
     });
   }
@@ -318,10 +317,11 @@ export class RelayChannel extends DurableObject<Env> {
   }
 
   #reportIfDue(channel: string): void {
-    if (this.#counters.isDue(Date.now())) this.#report(channel);
+    if (this.#counters.takeTurn(Date.now())) this.#report(channel);
   }
 
   #report(channel: string): void {
+    this.#meter.use({ objectRequests: 1 }, this.#network ?? UNKNOWN_NETWORK, Date.now());
     sendReport(this.ctx, this.env, { kind: "relay", name: channel }, this.drainCounters());
   }
 }

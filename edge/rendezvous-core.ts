@@ -153,7 +153,7 @@ export class RendezvousCore {
 
   drainCounters(): Report {
     const { size, joinedCount } = this.members;
-    return { counts: this.counters.drain(Date.now()), sockets: size, members: joinedCount };
+    return { counts: this.counters.drain(), sockets: size, members: joinedCount };
   }
 
   send(socket: WebSocket, message: FromRendezvous): void {
@@ -182,10 +182,11 @@ export class RendezvousCore {
   }
 
   #reportIfDue(of: Pick<Joined, "network" | "shard">): void {
-    if (this.counters.isDue(Date.now())) this.#report(of);
+    if (this.counters.takeTurn(Date.now())) this.#report(of);
   }
 
   #report({ network, shard }: Pick<Joined, "network" | "shard">): void {
+    this.meter.use({ objectRequests: 1 }, network, Date.now());
     sendReport(
       this.ctx,
       this.env,

@@ -144,20 +144,20 @@ export class Rendezvous extends DurableObject<Env> {
 
   /** For another shard: bytes that relays may still pass for a member today. */
   relayLeft(member: PeerId, quotaBytes: number): number {
+    this.#countCall();
     return this.#core.book.relayLeft(member, quotaBytes, Date.now());
   }
 
   /** For a relay channel; the first shard keeps the account. */
-  lendRelay(network: NetworkName, member: PeerId, loan: RelayLoan): number {
-    const nowMs = Date.now();
-    this.#core.meter.use({ objectRequests: 1 }, network, nowMs);
-    return this.#core.book.lendRelay(member, loan, nowMs);
+  lendRelay(member: PeerId, loan: RelayLoan): number {
+    this.#countCall();
+    return this.#core.book.lendRelay(member, loan, Date.now());
   }
 
   /** Nobody has come for long. */
   override async alarm(): Promise<void> {
-    const { meter, network, members, shelf, book } = this.#core;
-    meter.use({ objectRequests: 1 }, network, Date.now());
+    const { members, shelf, book } = this.#core;
+    this.#countCall();
     shelf.rang();
     if (members.joinedCount > 0) await shelf.keep(Date.now());
     else book.forgetBans();
@@ -176,11 +176,13 @@ export class Rendezvous extends DurableObject<Env> {
 
   /** For the Worker. */
   async bannedKeys(network: NetworkName): Promise<PeerId[]> {
+    this.#countCall();
     return [...(await this.#core.book.bans(network)).keys];
   }
 
   /** For the network's owner. */
   roster(): Roster {
+    this.#countCall();
     const members = this.#core.members.all().map(({ id, beacon, pass }) => ({
       id,
       beacon,
@@ -192,12 +194,18 @@ export class Rendezvous extends DurableObject<Env> {
 
   /** For another shard: the first one counts. */
   useInvites(counted: EdgeMember["counted"], member: PeerId): Promise<InviteRefusal | undefined> {
+    this.#countCall();
     return this.#core.book.use(this.#core.network, counted, member, Date.now());
   }
 
   /** For the tally. */
   drainCounters(): Report {
     return this.#core.drainCounters();
+  }
+
+  /** Of one who has no account of its own for it. */
+  #countCall(): void {
+    this.#core.meter.use({ objectRequests: 1 }, this.#core.network, Date.now());
   }
 
   #decode(socket: WebSocket, message: ArrayBuffer | string): ToRendezvous | undefined {

@@ -135,7 +135,7 @@ export class SearchIndex extends DurableObject<Env> {
 
   /** For the tally. */
   drainCounters(): Report {
-    return { counts: this.#counters.drain(Date.now()), sockets: 0, members: 0 };
+    return { counts: this.#counters.drain(), sockets: 0, members: 0 };
   }
 
   override async alarm(): Promise<void> {
@@ -358,7 +358,8 @@ export class SearchIndex extends DurableObject<Env> {
 
   #count({ network, shard }: Pick<Entry, "network" | "shard">, name: Parameters<Counters["add"]>[0]): void {
     this.#counters.add(name);
-    if (!this.#counters.isDue(Date.now())) return;
+    if (!this.#counters.takeTurn(Date.now())) return;
+    this.#meter.use({ objectRequests: 1 }, this.#network, Date.now());
     const from = { kind: "search", name: searchIndexName(network, shard) } as const;
     sendReport(this.ctx, this.env, from, this.drainCounters());
   }

@@ -4,6 +4,7 @@
  * ($0.26 a month) however busy the edge is.
  */
 import { DurableObject } from "cloudflare:workers";
+import { addUsage, NO_USAGE, type Usage } from "../shared/budget.ts";
 import type { Env } from "./env.ts";
 import { type Counts, type Report, REPORT_EVERY_MS, type ReporterName, type Totals } from "./metrics.ts";
 
@@ -31,6 +32,8 @@ export class EdgeTally extends DurableObject<Env> {
   readonly #counts: Record<string, number>;
   readonly #reporters = new Map<string, Reporter>();
   #savedMs = 0;
+  /** Told to the ledger at each saving. */
+  #used: Usage = NO_USAGE;
   #read: { readonly totals: Promise<Totals>; readonly atMs: number } | undefined;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -48,12 +51,14 @@ export class EdgeTally extends DurableObject<Env> {
 
   /** For `/health`: whether storage answers. */
   isWell(): boolean {
+    this.#use({ objectRequests: 1 });
     this.ctx.storage.kv.get("tally");
     return true;
   }
 
   read(): Promise<Totals> {
     const nowMs = Date.now();
+    this.#use({ requests: 1, objectRequests: 1 });
     if (this.#read === undefined || nowMs - this.#read.atMs >= READ_CACHE_MS) {
       this.#read = { totals: this.#readNow(nowMs), atMs: nowMs };
     }
@@ -64,6 +69,7 @@ export class EdgeTally extends DurableObject<Env> {
     const awake = [...this.#reporters.values()]
       .filter(({ atMs }) => nowMs - atMs < REPORT_EVERY_MS)
       .slice(-ASKED_MAX);
+    this.#use({ objectRequests: awake.length });
     await Promise.all(awake.map((reporter) => this.#ask(reporter)));
     this.#saveIfDue(nowMs);
     const sockets = { rendezvous: 0, relay: 0, peerjs: 0 };
@@ -103,6 +109,23 @@ export class EdgeTally extends DurableObject<Env> {
     this.#savedMs = nowMs;
     const saved: Saved = { counts: this.#counts, reporters: [...this.#reporters.values()] };
     this.ctx.storage.kv.put("tally", saved);
+    this.#use({ rowsWritten: 1 });
+    this.ctx.waitUntil(this.#account());
+  }
+
+  /** Reports are on the account of who sends them. */
+  #use(usage: Partial<Usage>): void {
+    this.#used = addUsage(this.#used, { awakeMs: 1, ...usage });
+  }
+
+  async #account(): Promise<void> {
+    const used = this.#used;
+    this.#used = NO_USAGE;
+    try {
+      await this.env.LEDGER.getByName("edge").book(used);
+    } catch {
+      this.#used = addUsage(this.#used, used);
+    }
   }
 }
 

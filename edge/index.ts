@@ -48,6 +48,13 @@ export { EdgeTally } from "./tally.ts";
 
 const app: Hono<{ Bindings: Env }> = new Hono();
 
+// All that may touch an object. `/v1/cost` wants the operator's token before it does, whoever sits beside him.
+for (const path of ["/v1/net/*", "/v1/relay/*", "/peerjs/*", "/metrics", "/health"])
+  app.use(path, async ({ req }, next) => {
+    const bannedMs = bans.leftMs(addressPrefix(clientAddress(req.raw)), Date.now());
+    return bannedMs > 0 ? refuseUntil("edge/banned", BANNED, bannedMs) : next();
+  });
+
 app.get("/health", async ({ env, req }) => {
   if (!(await isAllowed(env, "health", req.raw)))
     return refuse("edge/rate-limited", "Too many requests from this address. Once in ten seconds is enough.");
@@ -79,9 +86,6 @@ app.get("/v1/net/:network/join", async ({ env, req }) => {
   const network = servedNetwork(env, req.raw, req.param("network"));
   if (network instanceof Response) return network;
   if (!isUpgrade(req.raw)) return refuse("usage/invalid", "Open this with a WebSocket.", 426);
-  const prefix = addressPrefix(clientAddress(req.raw));
-  const bannedMs = bans.leftMs(prefix, Date.now());
-  if (bannedMs > 0) return refuseUntil("edge/banned", BANNED, bannedMs);
   if (!(await isAllowed(env, "join", req.raw)))
     return refuse("edge/rate-limited", "Too many joins from this address. Wait a minute.");
   const stage = await stageOf(env, network);
@@ -101,7 +105,7 @@ app.get("/v1/net/:network/join", async ({ env, req }) => {
   request.headers.set(MEMBER_HEADER, encodeMember(pass));
   request.headers.set(BACK_HEADER, member ?? "");
   const answer = await env.RENDEZVOUS.getByName(rendezvousName(network, shard)).fetch(request);
-  return learn(answer, network, prefix);
+  return learn(answer, network, addressPrefix(clientAddress(req.raw)));
 });
 
 app.get("/v1/relay/:channel", async ({ env, req }) => {
@@ -128,7 +132,8 @@ app.get("/v1/relay/:channel", async ({ env, req }) => {
       "This edge relays no more today. Reach each other directly.",
       stageLeftMs(),
     );
-  return learn(await env.RELAY.getByName(channel).fetch(req.raw), ticket.network, undefined);
+  const answer = await env.RELAY.getByName(channel).fetch(req.raw);
+  return learn(answer, ticket.network, addressPrefix(clientAddress(req.raw)));
 });
 
 app.route("/", cost);

@@ -7,7 +7,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { ErrorCode } from "../shared/errors.ts";
-import { closedResponse, OVER_BUDGET } from "./door.ts";
+import { bannedResponse, bans, closedResponse, OVER_BUDGET } from "./door.ts";
 import type { Env } from "./env.ts";
 import { Meter } from "./meter.ts";
 import { Counters, type CounterName, type Report, sendReport } from "./metrics.ts";
@@ -98,6 +98,8 @@ export class PeerjsRoom extends DurableObject<Env> {
     this.#meter.upgrade(this.#account, nowMs);
     if (this.#meter.stage(nowMs) === "closed") return closedResponse(this.#meter.leftMs(nowMs));
     const claim = readClaim(request);
+    const bannedMs = bans.leftMs(claim.prefix, nowMs);
+    if (bannedMs > 0) return bannedResponse(bannedMs);
     const holder = this.#holder(claim.id, nowMs);
     if (holder === undefined) {
       const refusal = this.#refusalOf(claim);

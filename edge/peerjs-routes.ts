@@ -6,12 +6,21 @@ import { Hono } from "hono";
 import { cors } from "hono/cors";
 import type { ErrorCode } from "../shared/errors.ts";
 import { isAtLeast } from "../shared/budget.ts";
-import { countServed, learn, OVER_BUDGET, STAGE_HEADER, stageLeftMs, stageOf } from "./door.ts";
+import {
+  BAN_HEADER,
+  BANNED,
+  countServed,
+  learn,
+  OVER_BUDGET,
+  STAGE_HEADER,
+  stageLeftMs,
+  stageOf,
+} from "./door.ts";
 import { hasRoom, NO_ROOM } from "./descriptors.ts";
 import type { Env } from "./env.ts";
 import { isKey, isListed, isOff, peerjsOptions, roomName, shardOf } from "./peerjs-options.ts";
 import { errorFrame, ID_LENGTH_MAX, TOKEN_LENGTH_MAX } from "./peerjs-protocol.ts";
-import { isAllowed } from "./policy.ts";
+import { addressPrefix, clientAddress, isAllowed } from "./policy.ts";
 import { countRefusal, isUpgrade, refuse, refuseUntil } from "./refusals.ts";
 
 const ABOUT = {
@@ -88,12 +97,14 @@ async function openSocket(env: Env, request: Request): Promise<Response> {
   if (!(await hasRoom(env, Date.now()))) return refuse("edge/over-capacity", NO_ROOM);
   const shard = shardOf(id, peerjsOptions(env).shards);
   const room = env.PEERJS.getByName(roomName(key, shard));
-  const response = learn(await room.fetch(request), account, undefined);
+  const prefix = addressPrefix(clientAddress(request));
+  const response = learn(await room.fetch(request), account, prefix);
   return response.webSocket === null ? closedSocket(await frameOf(response)) : response;
 }
 
-/** The room answers in frames, but for a closed budget, which it tells as every object does. */
+/** The room answers in frames, but for a closed budget and a ban, which it tells as every object does. */
 async function frameOf(response: Response): Promise<string> {
+  if (response.headers.has(BAN_HEADER)) return errorFrame("edge/banned", BANNED);
   return response.headers.has(STAGE_HEADER) ? errorFrame("edge/over-budget", OVER_BUDGET) : response.text();
 }
 

@@ -20,7 +20,7 @@ import {
   shardOf,
   shardOfRoom,
 } from "./peerjs-options.ts";
-import { type Claim, type Peer, PeerjsPeers, SENT_BURST } from "./peerjs-peers.ts";
+import { type Claim, type Peer, PeerjsPeers } from "./peerjs-peers.ts";
 import {
   type Envelope,
   errorFrame,
@@ -43,6 +43,8 @@ const CLOSE = { normal: 1000, replaced: 4001, policy: 1008, tooLarge: 1009, late
 const EXPIRE_TOGETHER_MS = 500;
 /** One when it comes, one when it goes. */
 const QUEUED_ROWS = 2;
+/** Of closed sockets, before the room ends: the stock client does not come back by itself, so whoever goes on must not end the others' lightly. */
+const STUBBORN_MESSAGES_MAX = 25_000;
 /** Sockets are looked through at most so often while one of them may live: every 10 s, of 90. */
 const SWEEPS_A_LIFE = 9;
 
@@ -78,7 +80,7 @@ export class PeerjsRoom extends DurableObject<Env> {
         for (const peer of this.#peers.all()) this.#fail(peer, CLOSE.later, "edge/over-budget", OVER_BUDGET);
       },
     });
-    this.#stubborn = new Stubborn(ctx, this.#meter, SENT_BURST);
+    this.#stubborn = new Stubborn(ctx, this.#meter, STUBBORN_MESSAGES_MAX);
     this.#lanes = new Lanes<Envelope>({
       deliver: (shard, envelopes) => this.#room(shard).deliver(envelopes),
       lost: (envelopes) => this.#lost(envelopes),
@@ -131,6 +133,7 @@ export class PeerjsRoom extends DurableObject<Env> {
     const nowMs = Date.now();
     const length = typeof data === "string" ? data.length : data.byteLength;
     if (!this.#peers.spend(peer, length, nowMs)) {
+      if (peer.prefix !== undefined) bans.add(peer.prefix, nowMs);
       this.#fail(peer, CLOSE.policy, "edge/rate-limited", "Too many messages. Slow down and connect again.");
     } else if (length > FRAME_LENGTH_MAX) {
       this.#fail(peer, CLOSE.tooLarge, "wire/too-large", `At most ${FRAME_LENGTH_MAX} characters a message.`);

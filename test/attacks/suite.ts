@@ -3,6 +3,7 @@
  * what it may cost at most; the figures come from the edge's own account, which budget.test.ts holds against what passed its socket.
  */
 import { randomBytes } from "node:crypto";
+import { setTimeout as rest } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { STRIKES_MAX } from "../../edge/address-bans.ts";
 import { LIMIT_REQUESTS } from "../../edge/request-counter.ts";
@@ -26,6 +27,7 @@ const JOIN_UNITS_MAX = 14;
 /** As in wrangler.toml. */
 const BUDGET_UNITS = 1_000_000;
 const FLOOD_AT_ONCE = 20;
+const CHATTER_MAX = 5_000;
 /** Two requests, the account's, and a first loan. */
 const INDEX_TRY_UNITS_MAX = 10;
 /** Ban lists that one owner signs in a row. */
@@ -287,6 +289,17 @@ export const ATTACKS: readonly Attack[] = [
     run: (edge, count) => stuff(edge, count * 10),
   },
   {
+    name: "PeerJS, a thousand tiny messages a second",
+    unitsMax: (count) => 60 * Math.ceil(count / 10),
+    run: (edge, count) =>
+      everyone(Math.ceil(count / 10), async (index) => {
+        const address = addressOf(index);
+        const socket = await phone(edge, address);
+        await chatter(socket, Buffer.from("{}"));
+        await expectBanned(edge, address);
+      }),
+  },
+  {
     name: "alarm loops",
     unitsMax: (count) => 25 * count,
     run: async (edge, count) => {
@@ -334,15 +347,29 @@ async function askForRelay(
   return { asker, asked, paths };
 }
 
-/** A PeerJS client with messages for peers that never come. */
-async function stuff(edge: string, count: number): Promise<void> {
+async function phone(edge: string, address: string): Promise<WebSocket> {
   const id = randomBytes(8).toString("hex");
   const url = `${edge.replace("http", "ws")}/peerjs/peerjs?key=peerjs&token=x&id=${id}`;
-  const socket = new WebSocket(url, optionsFor("10.8.8.7"));
+  const socket = new WebSocket(url, optionsFor(address));
   await new Promise((resolve, reject) => {
     socket.once("message", resolve);
     socket.once("error", reject);
   });
+  return socket;
+}
+
+/** Sends one message each millisecond until its socket is closed, and answers the close. */
+async function chatter(socket: WebSocket, message: Uint8Array): Promise<void> {
+  const startMs = performance.now();
+  for (let sent = 0; socket.readyState === WebSocket.OPEN; await rest(5)) {
+    if (sent > CHATTER_MAX) throw new Error(`${sent} tiny messages in ${performance.now() - startMs} ms`);
+    for (; sent < performance.now() - startMs; sent++) socket.send(message);
+  }
+}
+
+/** A PeerJS client with messages for peers that never come. */
+async function stuff(edge: string, count: number): Promise<void> {
+  const socket = await phone(edge, "10.8.8.7");
   for (let index = 0; index < count; index++)
     socket.send(JSON.stringify({ type: "OFFER", dst: `nobody-${index}`, payload: "x".repeat(500) }));
   const ended = new Promise((resolve) => socket.once("close", resolve));

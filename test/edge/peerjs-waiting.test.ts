@@ -2,6 +2,7 @@
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
 import { shardOf } from "../../edge/peerjs-options.ts";
+import { MESSAGES_BURST } from "../../edge/peerjs-peers.ts";
 import { FRAME_LENGTH_MAX } from "../../edge/peerjs-protocol.ts";
 import {
   age,
@@ -13,6 +14,7 @@ import {
   silence,
   sleepRoom,
 } from "./peerjs-client.ts";
+import { request } from "./harness.ts";
 
 const ALIVE_MS = 90_000;
 const EXPIRE_MS = 5_000;
@@ -231,6 +233,18 @@ describe("junk hurts nobody, not even its sender", () => {
     expect(await rude.ear.closed()).toEqual({ code: 1009, reason: "wire/too-large" });
     await other.expectNothing();
     await PeerjsClient.opened({ id: rude.id, token: "other" });
+  });
+
+  test("who sends a thousand small messages at once is cut and kept out; an honest burst is not", async () => {
+    const headers = { "cf-connecting-ip": "10.78.0.9" };
+    const [callee, caller] = [await PeerjsClient.opened(), await PeerjsClient.opened({ headers })];
+    for (let n = 0; n < MESSAGES_BURST; n++) caller.send({ type: "CANDIDATE", dst: callee.id, payload: n });
+    for (let n = 0; n < MESSAGES_BURST; n++)
+      await callee.expect({ type: "CANDIDATE", src: caller.id, dst: callee.id, payload: n });
+    for (let n = 0; n < 4 * MESSAGES_BURST; n++)
+      caller.send({ type: "CANDIDATE", dst: callee.id, payload: n });
+    expect(await caller.ear.closed()).toEqual({ code: 1008, reason: "edge/rate-limited" });
+    expect((await request("/peerjs/peerjs?key=peerjs&token=t&id=again", headers)).status).toBe(429);
   });
 
   test("a victim is sent no more than it may be owed, and the rest is told to the senders", async () => {

@@ -10,6 +10,7 @@ import { ticketKey } from "./edge-keys.ts";
 import type { Env } from "./env.ts";
 import { CORS_HEADERS } from "./http-errors.ts";
 import { hasTurn, iceServers, TURN_KEEP_SECONDS } from "./ice.ts";
+import { isServed } from "./networks.ts";
 import { may, passOf, PrivateRefusal } from "./passes.ts";
 import { addressPrefix, clientAddress, isAllowed } from "./policy.ts";
 import { refuse } from "./refusals.ts";
@@ -44,7 +45,7 @@ async function turnMember(env: Env, request: Request): Promise<PeerId | undefine
   const query = new URL(request.url).searchParams;
   const [network, back] = [parseNetworkName(query.get(NETWORK_QUERY) ?? ""), query.get(BACK_QUERY) ?? ""];
   const nowMs = Date.now();
-  if (network === undefined || back === "") return undefined;
+  if (network === undefined || back === "" || !isServed(env, network)) return undefined;
   if (bans.leftMs(addressPrefix(clientAddress(request)), nowMs) > 0) return undefined;
   const member = await holderOfReturnPass(back, network, nowMs, await ticketKey(env));
   if (member === undefined || isAtLeast(await stageOf(env, network), "relay-off")) return undefined;

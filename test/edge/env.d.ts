@@ -9,6 +9,7 @@ declare namespace Cloudflare {
     readonly SEARCH: DurableObjectNamespace<import("../../edge/search-index.ts").SearchIndex>;
     readonly LEDGER: DurableObjectNamespace<import("../../edge/ledger.ts").EdgeLedger>;
     readonly LIMIT: RateLimit;
+    readonly BUDGET_UNITS: string;
   }
   interface GlobalProps {
     readonly mainModule: typeof import("../../edge/index.ts");

@@ -1,6 +1,6 @@
 /** Private networks at the edge: who is no member gets nothing, whatever it tries, and wakes no object; who is one stops being it. */
 import { env, exports } from "cloudflare:workers";
-import { listDurableObjectIds, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
 import { forgetBans } from "../../edge/ban-cache.ts";
 import { ticketKey } from "../../edge/edge-keys.ts";
@@ -11,8 +11,8 @@ import { BAN_LISTS_BURST } from "../../edge/rendezvous.ts";
 import { mintReturnPass } from "../../edge/return-pass.ts";
 import { mintTicket } from "../../edge/tickets.ts";
 import { toBase64Url, utf8 } from "../../shared/bytes.ts";
-import { ABILITY, NEVER_MS } from "../../shared/credential.ts";
-import { channelIdFrom } from "../../shared/ids.ts";
+import { ABILITY, type Grant, NEVER_MS } from "../../shared/credential.ts";
+import { channelIdFrom, type NetworkName, type PeerId } from "../../shared/ids.ts";
 import { announcementClaim, encodeAnnouncement, encodeSignedAnnouncement } from "../../shared/listings.ts";
 import { PASS_HEADER } from "../../shared/pass.ts";
 import {

@@ -103,6 +103,28 @@ test("one after the other of the eight dies, others take over, and a newcomer th
   ).toBeGreaterThanOrEqual(REPLICAS - 1);
 });
 
+test("a newcomer is given all that two peers hold, more than it takes at once; then nothing is said any more", () => {
+  const world = network(2);
+  const count = 1_000;
+  for (let i = 0; i < count; i++) {
+    const expiresAtMs = world.clock.nowMs() + 20 * 3_600_000;
+    const record = {
+      kind: "immutable",
+      key: world.random.bytes(32),
+      expiresAtMs,
+      value: new Uint8Array(1),
+    } as const;
+    for (const { holder } of world.alive) holder.shelf.put(record, world.clock.nowMs());
+  }
+  world.clock.advance(60_000);
+  const { holder } = world.join();
+  world.clock.advance(10 * 60_000);
+  expect(holder.shelf.size).toBe(count);
+  const said = world.bytes.get("note")?.total;
+  world.clock.advance(3_600_000);
+  expect(world.bytes.get("note")?.total).toBe(said);
+});
+
 test("what has expired is gone", () => {
   const world = network(60);
   const record: KeyedRecord = { ...mutable(world, 1), expiresAtMs: world.clock.nowMs() + 60_000 };

@@ -4,12 +4,12 @@
  */
 import { equalBytes, toHex } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
-import { Allowance } from "../../overlay/allowance.ts";
 import type { Mesh } from "../../overlay/mesh/mesh.ts";
 import type { KeyRequest, MeshService } from "../../overlay/mesh/mesh-service.ts";
 import { type MeshKey, meshKeyOf } from "../../overlay/mesh/mesh-key.ts";
 import type { Clock, Random, Timer } from "../../runtime.ts";
 import type { RecordCheck } from "./check.ts";
+import { Dealings } from "./dealings.ts";
 import {
   decodeAnswer,
   mayHaveRecords,
@@ -32,9 +32,6 @@ const RECEIPTS_WAIT_MS = 1_500;
 /** A peer that has just come asks those beside it. */
 const FETCH_WAIT_MS = 600;
 const FETCH_FROM = 3;
-/** Writes that one neighbour may bring: a second, and at once. */
-const WRITES_PER_SECOND = 20;
-const WRITES_BURST = 200;
 /** Puts and fetches under way; past that newcomers are told to come again. */
 const PENDING_MAX = 512;
 /** Records checked at one time. */
@@ -71,7 +68,7 @@ export class RecordHolder implements MeshService {
   readonly #puts = new Map<number, PendingPut>();
   readonly #fetches = new Map<number, PendingFetch>();
   readonly #cache = new Map<string, { readonly record: ImmutableRecord; readonly untilMs: number }>();
-  readonly #allowances = new Map<MeshKey, Allowance>();
+  readonly #dealings: Dealings;
   #nextId = 1;
   #checking = 0;
   #closed = false;
@@ -81,11 +78,13 @@ export class RecordHolder implements MeshService {
   constructor(options: HolderOptions) {
     this.#options = options;
     this.shelf = new Shelf(options.mesh.key);
+    this.#dealings = new Dealings(options.clock);
     this.#upkeep = new Upkeep({
       ...options,
       shelf: this.shelf,
       tell: (key, note) => this.#tell(key, note),
-      roomFor: (key) => this.#allowanceOf(key).left(options.clock.monotonicMs()),
+      wants: (key, slot) => this.#dealings.want(key, slot),
+      takes: (key) => this.#dealings.takes(key),
     });
   }
 
@@ -134,8 +133,11 @@ export class RecordHolder implements MeshService {
 
   changed(gone: MeshKey | undefined): void {
     if (gone !== undefined) {
-      this.#allowances.delete(gone);
-      for (const { holders } of this.shelf.entries()) holders.delete(gone);
+      this.#dealings.delete(gone);
+      for (const { holders, tried } of this.shelf.entries()) {
+        holders.delete(gone);
+        tried.delete(gone);
+      }
       for (const pending of [...this.#puts.values()]) this.#answered(pending, gone, false);
       for (const pending of [...this.#fetches.values()]) this.#fetched(pending, gone);
     }
@@ -160,8 +162,9 @@ export class RecordHolder implements MeshService {
     if (!isHere) {
       this.refused += 1;
       reply("refused", 0);
-    } else if (this.#puts.size >= PENDING_MAX || !this.#isAllowed(from)) reply("busy", 0);
-    else {
+    } else if (this.#puts.size >= PENDING_MAX || (from !== undefined && !this.#dealings.bring(from))) {
+      reply("busy", 0);
+    } else {
       this.#checked(
         record,
         () => this.#coordinate(record, cas, origin, reply),
@@ -308,7 +311,8 @@ export class RecordHolder implements MeshService {
       if (id !== 0) this.#tell(from, { kind: "receipt", id, kept, current });
       else if (current !== undefined) this.#tell(from, { kind: "push", id: 0, record: current });
     };
-    if (!this.#isAllowed(from) || mesh.rankOf(meshKeyOf(record.key)) >= KEEP_RANK_MAX) {
+    const isAllowed = this.#dealings.bring(from, slotOfRecord(record));
+    if (!isAllowed || mesh.rankOf(meshKeyOf(record.key)) >= KEEP_RANK_MAX) {
       answer(false);
       return;
     }
@@ -376,7 +380,8 @@ export class RecordHolder implements MeshService {
   }
 
   #tell(key: MeshKey, note: RecordNote): void {
-    this.#options.mesh.tell(key, encodeNote(note));
+    const isTold = this.#options.mesh.tell(key, encodeNote(note));
+    if (isTold && note.kind === "push") this.#dealings.gave(key);
   }
 
   #checked(record: KeyedRecord, valid: () => void, invalid: () => void = () => {}): void {
@@ -394,18 +399,5 @@ export class RecordHolder implements MeshService {
         invalid();
       }
     });
-  }
-
-  /** A neighbour may bring another record; this peer itself always. */
-  #isAllowed(from: MeshKey | undefined): boolean {
-    return from === undefined || this.#allowanceOf(from).take(this.#options.clock.monotonicMs());
-  }
-
-  #allowanceOf(from: MeshKey): Allowance {
-    const known = this.#allowances.get(from);
-    if (known !== undefined) return known;
-    const allowance = new Allowance(WRITES_BURST, WRITES_PER_SECOND, this.#options.clock.monotonicMs());
-    this.#allowances.set(from, allowance);
-    return allowance;
   }
 }

@@ -30,6 +30,8 @@ export interface Shelved {
   readonly slot: number;
   /** Neighbours that have this version or a newer one. */
   readonly holders: Set<MeshKey>;
+  /** Neighbours that were given it and have not said that they hold it: how often, and when last (monotonic, ms). */
+  readonly tried: Map<MeshKey, { readonly times: number; readonly atMs: number }>;
 }
 
 export class Shelf {
@@ -80,7 +82,7 @@ export class Shelf {
     if (before !== undefined) return this.#replace(before, record);
     const place = meshKeyOf(record.key);
     if (!this.#makeRoom(record, place)) return "full";
-    const shelved: Shelved = { record, place, slot, holders: new Set() };
+    const shelved: Shelved = { record, place, slot, holders: new Set(), tried: new Map() };
     this.#bySlot.set(slot, shelved);
     this.#count(record, 1);
     if (record.kind === "provider") this.#addProvider(shelved);
@@ -114,6 +116,7 @@ export class Shelf {
       there.record = record;
       this.#count(record, 1);
       there.holders.clear();
+      there.tried.clear();
       return "stored";
     }
     if (isConflict(record, before)) return "conflict";

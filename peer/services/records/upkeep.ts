@@ -16,17 +16,22 @@ export const KEEP_RANK_MAX = 16;
 const SWEEP_EVERY_MS = 30_000;
 /** After a change of neighbours, so that a few changes are seen together. */
 const SWEEP_AFTER_MS = 1_000;
+/** What was handed over is offered again after so long, unless it is held by then, and each time that it was not after so many times as long. */
+const AGAIN_AFTER_MS = 10_000;
+const AGAIN_FACTOR = 4;
 /** Handed over in parting. */
 const PARTING_MAX = 512;
 
 export interface UpkeepOptions {
-  readonly mesh: Mesh;
+  readonly mesh: Pick<Mesh, "closest" | "rankOf" | "has">;
   readonly clock: Clock;
   readonly random: Random;
   readonly shelf: Shelf;
   tell(key: MeshKey, note: RecordNote): void;
-  /** Records that a neighbour may bring now. */
-  roomFor(key: MeshKey): number;
+  /** Whether a neighbour may bring that record now; if so, it counts as brought. */
+  wants(key: MeshKey, slot: number): boolean;
+  /** Whether a neighbour takes another record now. */
+  takes(key: MeshKey): boolean;
 }
 
 export class Upkeep {
@@ -51,19 +56,18 @@ export class Upkeep {
 
   /** A neighbour has these versions, and may lack others or newer ones. */
   takeOffer(from: MeshKey, versions: readonly Version[]): void {
-    const { mesh, shelf, tell, roomFor } = this.#options;
+    const { mesh, shelf, tell, wants } = this.#options;
     const slots: number[] = [];
     const held: number[] = [];
-    // What is too much now is offered again at the next sweep.
-    const room = roomFor(from);
     for (const version of versions) {
       const there = shelf.at(version.slot);
       const difference = there === undefined ? -1 : compare(versionOf(there), version);
       if (there === undefined || difference < 0) {
-        if (slots.length < room) slots.push(version.slot);
+        // What is too much now is offered again at the next sweep.
+        if (wants(from, version.slot)) slots.push(version.slot);
         continue;
       }
-      if (difference === 0) there.holders.add(from);
+      if (difference === 0) noteHeld(there, from);
       else tell(from, { kind: "push", id: 0, record: there.record });
       held.push(version.slot);
     }
@@ -72,13 +76,19 @@ export class Upkeep {
 
   /** What a neighbour has of an offer, and what it wants. */
   takeWant(from: MeshKey, { slots, held }: Extract<RecordNote, { kind: "want" }>): void {
-    const { shelf, tell } = this.#options;
-    for (const slot of held) shelf.at(slot)?.holders.add(from);
+    const { clock, shelf, tell, takes } = this.#options;
+    for (const slot of held) {
+      const there = shelf.at(slot);
+      if (there !== undefined) noteHeld(there, from);
+    }
     for (const slot of slots) {
       const there = shelf.at(slot);
-      if (there === undefined || there.holders.has(from)) continue;
-      // A link loses nothing; one that refuses is not asked again until it comes anew.
-      there.holders.add(from);
+      if (there === undefined || there.holders.has(from) || !this.#isDue(there, from)) continue;
+      // One of a version before wants more than it takes.
+      if (!takes(from)) return;
+      // Only its word at the next offer says that it is kept.
+      const times = (there.tried.get(from)?.times ?? 0) + 1;
+      there.tried.set(from, { times, atMs: clock.monotonicMs() });
       tell(from, { kind: "push", id: 0, record: there.record });
     }
   }
@@ -118,6 +128,7 @@ export class Upkeep {
     for (const shelved of [...shelf.entries()]) {
       const lacking = mesh.closest(shelved.place, REPLICAS).filter((key) => !shelved.holders.has(key));
       for (const key of lacking) {
+        if (!this.#isDue(shelved, key)) continue;
         const versions = offers.get(key) ?? [];
         offers.set(key, versions);
         versions.push(versionOf(shelved));
@@ -129,6 +140,20 @@ export class Upkeep {
         tell(key, { kind: "offer", versions: versions.slice(i, i + OFFERED_MAX) });
     }
   }
+
+  /** Whether a neighbour may be offered it (again): it may have no room, or none for this record ever. */
+  #isDue({ tried }: Shelved, key: MeshKey): boolean {
+    const last = tried.get(key);
+    if (last === undefined) return true;
+    const pauseMs = AGAIN_AFTER_MS * AGAIN_FACTOR ** (last.times - 1);
+    return this.#options.clock.monotonicMs() >= last.atMs + pauseMs;
+  }
+}
+
+/** A neighbour has this version. */
+function noteHeld({ holders, tried }: Shelved, by: MeshKey): void {
+  holders.add(by);
+  tried.delete(by);
 }
 
 function versionOf({ slot, record }: Shelved): Version {

@@ -90,6 +90,7 @@ export const ERROR_CODES = [
   "records/not-stored",
   "records/not-found",
   "records/unavailable",
+  "records/busy",
   "feeds/not-found",
   "feeds/not-writer",
   "feeds/too-large",

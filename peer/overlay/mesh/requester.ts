@@ -10,7 +10,7 @@ import { type RouteChoice, UNBOUNDED } from "./next-hop.ts";
 
 const TTL_FIRST = 24;
 const BUDGET_MS = 4_000;
-/** Own requests under way; past that they fail at once. */
+/** Own requests under way, however many copies of each; past that they fail at once. */
 const REQUESTS_MAX = 256;
 
 /** When more copies go out, by other first hops: after so long, so many. */
@@ -98,6 +98,7 @@ export class Requester {
   readonly #options: RequesterOptions;
   /** By the id of each of its copies. */
   readonly #requests = new Map<number, OwnRequest>();
+  #underWay = 0;
   #rttMs = FIRST_RTT_MS;
   #closed = false;
 
@@ -117,7 +118,7 @@ export class Requester {
     done: (answer: Answer | undefined) => void,
   ): void {
     const { clock } = this.#options;
-    if (this.#closed || this.#requests.size >= REQUESTS_MAX || body.length > BODY_BYTES_MAX) {
+    if (this.#closed || this.#underWay >= REQUESTS_MAX || body.length > BODY_BYTES_MAX) {
       done(undefined);
       return;
     }
@@ -139,6 +140,7 @@ export class Requester {
       denialsAgreed: false,
       over: false,
     };
+    this.#underWay += 1;
     request.end = clock.setTimer(GIVE_UP_MS, () => this.#finish(request, undefined));
     for (let i = 0; i < copies; i++) this.#launch(request, true, i === 0 ? through : undefined);
     this.#planRetry(request);
@@ -254,6 +256,7 @@ export class Requester {
   #finish(request: OwnRequest, answer: Answer | undefined): void {
     if (request.over) return;
     request.over = true;
+    this.#underWay -= 1;
     request.timer?.cancel();
     request.end?.cancel();
     for (const mid of request.copies.keys()) this.#requests.delete(mid);

@@ -24,6 +24,7 @@ import {
   TTL_MS_MAX,
 } from "./record.ts";
 import type { Wanted } from "./shelf.ts";
+import { Turns } from "./turns.ts";
 import { decodeValue, encodeValue, type RecordValue } from "./value.ts";
 
 /** Own records are said again this often: others keep them for a day. */
@@ -78,6 +79,7 @@ interface OwnRecord {
 export class Records {
   readonly #host: ServiceHost;
   readonly #check: RecordCheck;
+  readonly #turns: Turns;
   readonly #own = new Map<string, OwnRecord>();
   #mesh: Mesh | undefined;
   #holder: RecordHolder | undefined;
@@ -86,6 +88,7 @@ export class Records {
   constructor(host: ServiceHost) {
     this.#host = host;
     this.#check = recordCheck(host.runtime.hash, host.network);
+    this.#turns = new Turns(host.runtime.clock);
   }
 
   /** The overlay stands: this peer keeps records of others from now on. */
@@ -109,7 +112,7 @@ export class Records {
   /**
    * Puts an immutable value: bytes, text, or plain data; 1,023 bytes at most.
    * @returns its key, SHA-256 in 64 hexadecimal digits
-   * @throws PeerloomError `records/too-large`, `records/unavailable`, `records/not-stored`, `usage/invalid`, `peer/closed`, `aborted`
+   * @throws PeerloomError `records/too-large`, `records/unavailable`, `records/not-stored`, `records/busy`, `usage/invalid`, `peer/closed`, `aborted`
    * @example
    * const key = await peer.records.put("hello");
    */
@@ -139,7 +142,7 @@ export class Records {
    * Sets a name of this peer's own to a value; whoever knows its id and the name reads it.
    * @param name 1 to 64 bytes of UTF-8
    * @throws PeerloomError `records/stale` (`cas` does not fit, or another process of the same identity is faster), `records/too-large`,
-   * `records/unavailable`, `records/not-stored`, `usage/invalid`, `peer/closed`, `aborted`
+   * `records/unavailable`, `records/not-stored`, `records/busy`, `usage/invalid`, `peer/closed`, `aborted`
    * @example
    * const { seq } = await peer.records.set("status", { mood: "fine" });
    */
@@ -178,7 +181,7 @@ export class Records {
   /**
    * The value of an immutable record by its key, or of a mutable one by its publisher's id and the name.
    * @returns undefined when nobody has it
-   * @throws PeerloomError `records/key-invalid`, `id/invalid`, `usage/invalid`, `records/unavailable`, `peer/closed`, `aborted`
+   * @throws PeerloomError `records/key-invalid`, `id/invalid`, `usage/invalid`, `records/unavailable`, `records/busy`, `peer/closed`, `aborted`
    */
   async get(keyOrId: string, name?: string, options: GetOptions = {}): Promise<RecordValue | undefined> {
     return (await this.find(keyOrId, name, options))?.value;
@@ -207,7 +210,7 @@ export class Records {
    * Says that this peer has what a key names, such as a file's hash, and goes on saying it.
    * @param key 64 hexadecimal digits
    * @returns takes it back: it is not said again, and forgotten by others within 20 minutes
-   * @throws PeerloomError `records/key-invalid`, `records/unavailable`, `records/not-stored`, `peer/closed`, `aborted`
+   * @throws PeerloomError `records/key-invalid`, `records/unavailable`, `records/not-stored`, `records/busy`, `peer/closed`, `aborted`
    */
   async provide(key: string, options: GetOptions = {}): Promise<() => void> {
     const bytes = parseKey(key);
@@ -248,9 +251,11 @@ export class Records {
     this.#host.requireAbility?.("publish");
     const mesh = await this.#linked(signal);
     const { clock } = this.#host.runtime;
-    const result = await new Promise<PutResult>((resolve) => {
-      putRecord({ mesh, clock, check: this.#check }, record, cas, resolve);
-    });
+    const put = (): Promise<PutResult> =>
+      new Promise((resolve) => {
+        putRecord({ mesh, clock, check: this.#check }, record, cas, resolve);
+      });
+    const result = await this.#turns.run(put, signal);
     signal?.throwIfAborted();
     return result;
   }
@@ -258,9 +263,11 @@ export class Records {
   async #get(key: Uint8Array, wanted: Wanted, signal?: AbortSignal): Promise<readonly KeyedRecord[]> {
     const mesh = await this.#linked(signal);
     const { clock } = this.#host.runtime;
-    const records = await new Promise<readonly KeyedRecord[]>((resolve) => {
-      getRecords({ mesh, clock, check: this.#check }, key, wanted, resolve);
-    });
+    const get = (): Promise<readonly KeyedRecord[]> =>
+      new Promise((resolve) => {
+        getRecords({ mesh, clock, check: this.#check }, key, wanted, resolve);
+      });
+    const records = await this.#turns.run(get, signal);
     signal?.throwIfAborted();
     return records;
   }

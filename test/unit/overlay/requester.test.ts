@@ -176,3 +176,12 @@ test("a denial that is repeated sends nothing more", () => {
   expect(sent).toHaveLength(3);
   expect(answers).toEqual([]);
 });
+
+test("so many requests may be under way, however many copies each has", () => {
+  const { ask, clock } = scripted();
+  const asked = Array.from({ length: 256 }, () => ask({ copies: 3 }));
+  expect(asked.filter(({ answers }) => answers.length > 0)).toEqual([]);
+  expect(ask().answers).toEqual([undefined]);
+  clock.advance(5_000);
+  expect(ask().answers).toEqual([]);
+});

@@ -30,6 +30,8 @@ import { decodeValue, encodeValue, type RecordValue } from "./value.ts";
 /** Own records are said again this often: others keep them for a day. */
 const REPUBLISH_EVERY_MS = 3_600_000;
 const PROVIDE_EVERY_MS: number = PROVIDER_TTL_MS_MAX / 2;
+/** What was not kept when it was said again is said so soon, then each time after twice as long. */
+const RETRY_AFTER_MS = 30_000;
 /** Own records said again; past that the oldest is left to expire. */
 const OWN_MAX = 1_024;
 /** Writers of one name that come between each other are sorted out so often. */
@@ -72,7 +74,9 @@ export interface FoundRecord {
 
 interface OwnRecord {
   readonly everyMs: number;
-  publish(): Promise<unknown>;
+  publish(): Promise<PutResult>;
+  /** In a row, to say it again. */
+  failures: number;
   timer: Timer | undefined;
 }
 
@@ -303,23 +307,33 @@ export class Records {
 
   // --- saying it again ---
 
-  #sayAgain(label: string, everyMs: number, publish: () => Promise<unknown>): void {
+  #sayAgain(label: string, everyMs: number, publish: () => Promise<PutResult>): void {
     this.#forget(label);
     if (this.#closed) return;
-    const own: OwnRecord = { everyMs, publish, timer: undefined };
+    const own: OwnRecord = { everyMs, publish, failures: 0, timer: undefined };
     this.#own.set(label, own);
     if (this.#own.size > OWN_MAX) this.#forget(this.#own.keys().next().value as string);
-    this.#planNext(own);
+    this.#planNext(label, own);
   }
 
-  #planNext(own: OwnRecord): void {
-    const { clock, random, log } = this.#host.runtime;
-    own.timer = clock.setTimer(spreadMs(own.everyMs, random), () => {
-      this.#planNext(own);
-      own.publish().catch((error: unknown) => {
-        log.debug("record not said again", { error: String(error) });
-      });
-    });
+  #planNext(label: string, own: OwnRecord): void {
+    const { clock, random } = this.#host.runtime;
+    const afterMs =
+      own.failures === 0 ? own.everyMs : Math.min(RETRY_AFTER_MS * 2 ** (own.failures - 1), own.everyMs);
+    own.timer = clock.setTimer(spreadMs(afterMs, random), () => void this.#say(label, own));
+  }
+
+  async #say(label: string, own: OwnRecord): Promise<void> {
+    try {
+      const { status } = await own.publish();
+      // Whoever wrote what is newer says that again.
+      own.failures = status === "stored" || status === "stale" ? 0 : own.failures + 1;
+      if (status !== "stored") this.#host.runtime.log.debug("record not said again", { status });
+    } catch (error) {
+      own.failures += 1;
+      this.#host.runtime.log.debug("record not said again", { error: String(error) });
+    }
+    if (this.#own.get(label) === own) this.#planNext(label, own);
   }
 
   #forget(label: string): void {

@@ -7,6 +7,7 @@ import { SyncClock } from "../../../peer/adapters/sim/sync-clock.ts";
 import { LINK_BUDGETS } from "../../../peer/overlay/mesh/link-table.ts";
 import type { Mesh } from "../../../peer/overlay/mesh/mesh.ts";
 import type { ServiceHost } from "../../../peer/services/host.ts";
+import { encodeAnswer } from "../../../peer/services/records/protocol.ts";
 import { Records } from "../../../peer/services/records/records.ts";
 import { buildNetwork } from "../../../peer/simulation/oracle.ts";
 import { type SimPeer, World } from "../../../peer/simulation/world.ts";
@@ -56,4 +57,44 @@ test("two hundred puts and gets at once are all done", async () => {
   const read = recordsOver(reader, clock);
   expect(await passing(clock, Promise.all(keys.map((key) => read.get(key))))).toEqual(values);
   for (const { mesh } of world.alive as SimPeer[]) mesh.close();
+});
+
+test("what nobody keeps when it is said again is said again soon, ever more rarely, and hourly once it is kept", async () => {
+  const clock = new SyncClock();
+  let isAnswered = true;
+  const askedAtMs: number[] = [];
+  const stored = encodeAnswer({ kind: "put", status: "stored", copies: 8, current: undefined });
+  const mesh: Pick<Mesh, "key" | "size" | "reach" | "ask" | "service"> = {
+    key: 1,
+    size: 32,
+    reach: 2 ** 20,
+    service: undefined,
+    ask: (_key, _body, done) => {
+      if (askedAtMs.at(-1) !== clock.monotonicMs()) askedAtMs.push(clock.monotonicMs());
+      done(isAnswered ? { body: stored, hops: 2, rttMs: 90, firstTry: true } : undefined);
+    },
+  };
+  const records = recordsOver(mesh as Mesh, clock);
+  await records.put("value");
+  /** Minutes between what was said in so many. */
+  const pauses = async (minutes: number): Promise<number[]> => {
+    const before = askedAtMs.length;
+    for (let i = 0; i < 6 * minutes; i++) {
+      clock.advance(10_000);
+      await new Promise(setImmediate);
+    }
+    return askedAtMs.slice(before).map((atMs, i) => (atMs - (askedAtMs[before + i - 1] as number)) / 60_000);
+  };
+  isAnswered = false;
+  const [first, ...others] = await pauses(100);
+  expect(first).toBeGreaterThan(40);
+  expect(others.length).toBeGreaterThanOrEqual(4);
+  for (const [i, pause] of others.entries()) {
+    expect(pause).toBeGreaterThan(0.35 * 2 ** i);
+    expect(pause).toBeLessThan(0.8 * 2 ** i);
+  }
+  isAnswered = true;
+  await pauses(60);
+  expect((await pauses(80)).at(-1)).toBeGreaterThan(40);
+  records.close();
 });

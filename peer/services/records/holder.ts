@@ -50,6 +50,8 @@ export interface HolderOptions {
 interface PendingPut {
   readonly record: KeyedRecord;
   readonly awaited: Set<MeshKey>;
+  /** Of those, who has shown another record, which is being checked. */
+  readonly showing: Set<MeshKey>;
   copies: number;
   readonly timer: Timer;
   done(status: PutStatus, copies: number, current?: KeyedRecord): void;
@@ -210,6 +212,7 @@ export class RecordHolder implements MeshService {
     const pending: PendingPut = {
       record,
       awaited,
+      showing: new Set(),
       copies: own,
       timer: clock.setTimer(RECEIPTS_WAIT_MS, () => pending.done("stored", pending.copies)),
       done: (status, copies, there) => {
@@ -332,19 +335,26 @@ export class RecordHolder implements MeshService {
 
   #takeReceipt(from: MeshKey, { id, kept, current }: Extract<RecordNote, { kind: "receipt" }>): void {
     const pending = this.#puts.get(id);
-    if (pending === undefined || !pending.awaited.has(from)) return;
+    if (pending === undefined || !pending.awaited.has(from) || pending.showing.has(from)) return;
     if (current === undefined) {
       if (kept) this.shelf.at(slotOfRecord(pending.record))?.holders.add(from);
       this.#answered(pending, from, kept);
       return;
     }
-    // A holder knows better, if what it shows is genuine.
-    this.#checked(current, () => {
-      if (!equalBytes(current.key, pending.record.key) || !isNewer(current, pending.record)) return;
-      this.shelf.put(current, this.#options.clock.nowMs());
-      pending.done("stale", 0, current);
-    });
-    this.#answered(pending, from, false);
+    // A holder knows better, if what it shows is genuine; until then it has not answered.
+    pending.showing.add(from);
+    const isLying = (): void => this.#answered(pending, from, false);
+    this.#checked(
+      current,
+      () => {
+        if (!equalBytes(current.key, pending.record.key) || !isNewer(current, pending.record)) isLying();
+        else {
+          this.shelf.put(current, this.#options.clock.nowMs());
+          pending.done("stale", 0, current);
+        }
+      },
+      isLying,
+    );
   }
 
   #answered(pending: PendingPut, from: MeshKey, kept: boolean): void {

@@ -134,6 +134,17 @@ test("what has expired is gone", () => {
   expect(world.alive.filter((peer) => has(peer, record))).toEqual([]);
 });
 
+test("when a version has expired the one before does not come back, and the next one's number follows it", () => {
+  const world = network(60);
+  put(world, world.pick(), mutable(world, 5));
+  put(world, world.pick(), { ...mutable(world, 6), expiresAtMs: world.clock.nowMs() + 60_000 });
+  world.clock.advance(60_000 + 5 * 60_000 + 40_000);
+  expect(put(world, world.pick(), mutable(world, 5))).toMatchObject({ status: "stale", current: { seq: 6 } });
+  expect(get(world, world.pick(), mutable(world, 5).key)).toBeUndefined();
+  expect(put(world, world.pick(), mutable(world, 7), 0).status).toBe("stored");
+  expect(get(world, world.pick(), mutable(world, 5).key)).toMatchObject({ seq: 7 });
+});
+
 test("a network cut in two, each half with its own version, agrees on the newer when it is one again", () => {
   const world = network(120);
   const record = mutable(world, 1);

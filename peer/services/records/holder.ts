@@ -192,7 +192,7 @@ export class RecordHolder implements MeshService {
     }
     const outcome = this.shelf.put(record, clock.nowMs());
     if (outcome === "stale" || outcome === "conflict") {
-      reply("stale", 0, current);
+      reply("stale", 0, this.shelf.last(slotOfRecord(record)));
       return;
     }
     if (outcome === "full" || outcome === "expired") {
@@ -323,11 +323,11 @@ export class RecordHolder implements MeshService {
       record,
       () => {
         const outcome = this.shelf.put(record, clock.nowMs());
-        const there = this.shelf.at(slotOfRecord(record));
+        const slot = slotOfRecord(record);
         const kept = outcome === "stored" || outcome === "known";
-        if (kept) there?.holders.add(from);
+        if (kept) this.shelf.at(slot)?.holders.add(from);
         const isOutdated = outcome === "stale" || outcome === "conflict";
-        answer(kept, isOutdated ? there?.record : undefined);
+        answer(kept, isOutdated ? this.shelf.last(slot) : undefined);
       },
       () => answer(false),
     );

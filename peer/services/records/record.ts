@@ -18,7 +18,7 @@ export const TTL_MS_MAX: number = 24 * 3_600_000;
 /** A provider may be gone any time, so it must say again that it is there. */
 export const PROVIDER_TTL_MS_MAX: number = 20 * 60_000;
 /** What clocks of peers may differ by. */
-const SKEW_MS_MAX: number = 5 * 60_000;
+export const SKEW_MS_MAX: number = 5 * 60_000;
 /** A whole record, encoded. */
 export const RECORD_BYTES_MAX: number = VALUE_BYTES_MAX + NAME_BYTES_MAX + 256;
 const SEQ_MAX: number = Number.MAX_SAFE_INTEGER;

@@ -14,6 +14,7 @@ import { recordCheck, type RecordCheck } from "./check.ts";
 import { getRecords, putRecord, type PutResult } from "./client.ts";
 import { RecordHolder } from "./holder.ts";
 import {
+  isTimely,
   type KeyedRecord,
   type MutableRecord,
   mutableKeyInput,
@@ -152,6 +153,7 @@ export class Records {
    */
   async set(name: string, value: RecordValue, options: SetOptions = {}): Promise<StoredRecord> {
     const { cas, signal } = options;
+    const { clock } = this.#host.runtime;
     const nameBytes = checkName(name);
     const bytes = encodeValue(value);
     const publicKey = publicKeyOf(this.#host.id);
@@ -173,7 +175,10 @@ export class Records {
         return this.#put(await this.#signed(draft), expected, until);
       };
       const result = await publish(cas, signal);
-      if (result.status !== "stale" || cas !== undefined || attempt === SET_ATTEMPTS - 1) {
+      // Where there is none any more its number goes on from the last.
+      const isFree = cas === 0 && result.current !== undefined && !isTimely(result.current, clock.nowMs());
+      const isDecided = result.status !== "stale" || (cas !== undefined && !isFree);
+      if (isDecided || attempt === SET_ATTEMPTS - 1) {
         const { copies } = stored(result);
         this.#sayAgain(toHex(key), againAfterMs(options), () => publish());
         return { key: toHex(key), copies, seq };

@@ -4,7 +4,7 @@
  */
 import { equalBytes, toHex } from "../../../shared/bytes.ts";
 import { distance, type MeshKey, meshKeyOf } from "../../overlay/mesh/mesh-key.ts";
-import { isConflict, isNewer, isTimely, type KeyedRecord } from "./record.ts";
+import { isConflict, isNewer, isTimely, type KeyedRecord, SKEW_MS_MAX, TTL_MS_MAX } from "./record.ts";
 
 export const SHELF_RECORDS_MAX = 4_096;
 export const SHELF_BYTES_MAX: number = 4 * 1_024 * 1_024;
@@ -12,6 +12,10 @@ export const SHELF_BYTES_MAX: number = 4 * 1_024 * 1_024;
 export const PUBLISHER_RECORDS_MAX = 256;
 /** Of one key; past that the one that expires first makes room. */
 export const PROVIDERS_MAX = 64;
+/** Expired versions that are remembered; past that the one that expired first is forgotten. */
+export const LAPSED_MAX = 512;
+/** No version that is older can last longer than the last one has been gone. */
+const LAPSED_MS: number = TTL_MS_MAX + 2 * SKEW_MS_MAX;
 /** Told of one key at once; they fit one answer. */
 export const PROVIDERS_TOLD_MAX = 20;
 /** Around a value. */
@@ -39,6 +43,8 @@ export class Shelf {
   readonly #bySlot = new Map<number, Shelved>();
   readonly #providers = new Map<string, Set<Shelved>>();
   readonly #byPublisher = new Map<string, number>();
+  /** Mutable records that have expired, by slot, so that an older version that lasts longer does not come back. */
+  readonly #lapsed = new Map<number, { readonly record: KeyedRecord; readonly untilMs: number }>();
   #bytes = 0;
 
   constructor(own: MeshKey) {
@@ -61,6 +67,11 @@ export class Shelf {
     return this.#bySlot.get(slot);
   }
 
+  /** The last version known of a slot, though it has expired. */
+  last(slot: number): KeyedRecord | undefined {
+    return (this.#bySlot.get(slot) ?? this.#lapsed.get(slot))?.record;
+  }
+
   /** What is there at a key; of providers those that last longest. */
   get(key: Uint8Array, wanted: Wanted, nowMs: number): KeyedRecord[] {
     const found =
@@ -76,13 +87,34 @@ export class Shelf {
 
   /** Takes a checked record. `stale`, `conflict`: what is there stays. */
   put(record: KeyedRecord, nowMs: number): Outcome {
-    if (!isTimely(record, nowMs)) return "expired";
     const slot = slotOfRecord(record);
     const before = this.#bySlot.get(slot);
+    if (!isTimely(record, nowMs)) {
+      // It is over, and with it what it once replaced.
+      if (
+        before !== undefined &&
+        record.expiresAtMs < nowMs &&
+        areVersions(record, before.record) &&
+        isNewer(record, before.record)
+      ) {
+        this.delete(before);
+        this.#lapse(slot, record, nowMs);
+      }
+      return "expired";
+    }
     if (before !== undefined) return this.#replace(before, record);
+    const lapsed = this.#lapsed.get(slot)?.record;
+    // Whoever has read that number knows another value by it.
+    if (
+      lapsed !== undefined &&
+      areVersions(lapsed, record) &&
+      (isNewer(lapsed, record) || isConflict(lapsed, record))
+    )
+      return "stale";
     const place = meshKeyOf(record.key);
     if (!this.#makeRoom(record, place)) return "full";
     const shelved: Shelved = { record, place, slot, holders: new Set(), tried: new Map() };
+    this.#lapsed.delete(slot);
     this.#bySlot.set(slot, shelved);
     this.#count(record, 1);
     if (record.kind === "provider") this.#addProvider(shelved);
@@ -102,9 +134,17 @@ export class Shelf {
 
   /** Takes away what has expired. */
   expire(nowMs: number): void {
+    for (const [slot, { untilMs }] of [...this.#lapsed]) if (untilMs <= nowMs) this.#lapsed.delete(slot);
     for (const shelved of [...this.#bySlot.values()]) {
-      if (!isTimely(shelved.record, nowMs)) this.delete(shelved);
+      if (isTimely(shelved.record, nowMs)) continue;
+      this.delete(shelved);
+      if (shelved.record.kind === "mutable") this.#lapse(shelved.slot, shelved.record, nowMs);
     }
+  }
+
+  #lapse(slot: number, record: KeyedRecord, nowMs: number): void {
+    this.#lapsed.set(slot, { record, untilMs: nowMs + LAPSED_MS });
+    if (this.#lapsed.size > LAPSED_MAX) this.#lapsed.delete(this.#lapsed.keys().next().value as number);
   }
 
   #replace(there: Shelved, record: KeyedRecord): Outcome {
@@ -160,6 +200,11 @@ export class Shelf {
     if (count === 0) this.#byPublisher.delete(publisher);
     else this.#byPublisher.set(publisher, count);
   }
+}
+
+/** Whether both are versions of one mutable record. */
+function areVersions(a: KeyedRecord, b: KeyedRecord): boolean {
+  return a.kind === "mutable" && b.kind === "mutable" && equalBytes(a.key, b.key);
 }
 
 /** 52 bits that name a record: of its key, mixed with its publisher's where a key has several. */

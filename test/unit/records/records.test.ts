@@ -1,27 +1,31 @@
 /** Records as an application uses them, in bulk and over hours. */
+import { generateKeyPairSync, sign } from "node:crypto";
 import { expect, test } from "vitest";
-import { seededRandom } from "../../../peer/adapters/sim/random.ts";
 import { simRuntime } from "../../../peer/adapters/sim/runtime.ts";
 import { SimClock } from "../../../peer/adapters/sim/clock.ts";
 import { SyncClock } from "../../../peer/adapters/sim/sync-clock.ts";
 import { LINK_BUDGETS } from "../../../peer/overlay/mesh/link-table.ts";
 import type { Mesh } from "../../../peer/overlay/mesh/mesh.ts";
 import type { ServiceHost } from "../../../peer/services/host.ts";
-import { encodeAnswer } from "../../../peer/services/records/protocol.ts";
+import { decodeRequest, encodeAnswer, type RecordAnswer } from "../../../peer/services/records/protocol.ts";
 import { Records } from "../../../peer/services/records/records.ts";
+import { Shelf, slotOfRecord } from "../../../peer/services/records/shelf.ts";
 import { buildNetwork } from "../../../peer/simulation/oracle.ts";
 import { type SimPeer, World } from "../../../peer/simulation/world.ts";
 import { DEFAULT_NETWORK, peerIdFromKey } from "../../../shared/ids.ts";
 
+const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+const ID = peerIdFromKey(Buffer.from(publicKey.export({ format: "jwk" }).x as string, "base64url"));
+
 function recordsOver(mesh: Mesh, clock: SyncClock): Records {
   const host: ServiceHost = {
-    id: peerIdFromKey(seededRandom(3).bytes(32)),
+    id: ID,
     network: DEFAULT_NETWORK,
     runtime: { ...simRuntime({ seed: 1, clock: new SimClock() }), clock },
     addresses: () => [],
     connect: () => Promise.reject(new Error("nobody")),
     sessions: () => [],
-    sign: () => Promise.reject(new Error("nothing to sign")),
+    sign: (bytes) => Promise.resolve(Uint8Array.from(sign(null, bytes, privateKey))),
     isLinked: () => Promise.resolve(true),
     handle: () => () => {},
   };
@@ -59,22 +63,30 @@ test("two hundred puts and gets at once are all done", async () => {
   for (const { mesh } of world.alive as SimPeer[]) mesh.close();
 });
 
-test("what nobody keeps when it is said again is said again soon, ever more rarely, and hourly once it is kept", async () => {
-  const clock = new SyncClock();
-  let isAnswered = true;
-  const askedAtMs: number[] = [];
-  const stored = encodeAnswer({ kind: "put", status: "stored", copies: 8, current: undefined });
+/** All others as one, who answers at once. */
+function meshOf(answer: (body: Uint8Array) => RecordAnswer | undefined): Mesh {
   const mesh: Pick<Mesh, "key" | "size" | "reach" | "ask" | "service"> = {
     key: 1,
     size: 32,
     reach: 2 ** 20,
     service: undefined,
-    ask: (_key, _body, done) => {
-      if (askedAtMs.at(-1) !== clock.monotonicMs()) askedAtMs.push(clock.monotonicMs());
-      done(isAnswered ? { body: stored, hops: 2, rttMs: 90, firstTry: true } : undefined);
+    ask: (_key, body, done) => {
+      const said = answer(body);
+      done(said && { body: encodeAnswer(said), hops: 2, rttMs: 90, firstTry: true });
     },
   };
-  const records = recordsOver(mesh as Mesh, clock);
+  return mesh as Mesh;
+}
+
+test("what nobody keeps when it is said again is said again soon, ever more rarely, and hourly once it is kept", async () => {
+  const clock = new SyncClock();
+  let isAnswered = true;
+  const askedAtMs: number[] = [];
+  const mesh = meshOf(() => {
+    if (askedAtMs.at(-1) !== clock.monotonicMs()) askedAtMs.push(clock.monotonicMs());
+    return isAnswered ? { kind: "put", status: "stored", copies: 8, current: undefined } : undefined;
+  });
+  const records = recordsOver(mesh, clock);
   await records.put("value");
   /** Minutes between what was said in so many. */
   const pauses = async (minutes: number): Promise<number[]> => {
@@ -97,4 +109,29 @@ test("what nobody keeps when it is said again is said again soon, ever more rare
   await pauses(60);
   expect((await pauses(80)).at(-1)).toBeGreaterThan(40);
   records.close();
+});
+
+test("when all versions of a name have expired the next number follows the last, expected or not", async () => {
+  const clock = new SyncClock();
+  const shelf = new Shelf(1);
+  const mesh = meshOf((body) => {
+    const asked = decodeRequest(body);
+    if (asked.kind === "get")
+      return { kind: "get", records: shelf.get(asked.key, asked.wanted, clock.nowMs()) };
+    const { record } = asked;
+    const isKept = ["stored", "known"].includes(shelf.put(record, clock.nowMs()));
+    if (isKept) return { kind: "put", status: "stored", copies: 8, current: undefined };
+    return { kind: "put", status: "stale", copies: 0, current: shelf.last(slotOfRecord(record)) };
+  });
+  /** By a process that ends before it expires. */
+  const set = async (value: string, cas?: number): Promise<number> => {
+    const records = recordsOver(mesh, clock);
+    const { seq } = await records.set("status", value, { ttlMs: 60_000, ...(cas !== undefined && { cas }) });
+    records.close();
+    clock.advance(10 * 60_000);
+    shelf.expire(clock.nowMs());
+    return seq;
+  };
+  expect([await set("b"), await set("a"), await set("c", 0)]).toEqual([1, 2, 3]);
+  await expect(set("d", 1)).rejects.toMatchObject({ code: "records/stale" });
 });

@@ -1,13 +1,20 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { distance, meshKeyOf } from "../../../peer/overlay/mesh/mesh-key.ts";
-import type { ImmutableRecord, KeyedRecord, ProviderRecord } from "../../../peer/services/records/record.ts";
+import type {
+  ImmutableRecord,
+  KeyedRecord,
+  MutableRecord,
+  ProviderRecord,
+} from "../../../peer/services/records/record.ts";
 import {
+  LAPSED_MAX,
   PROVIDERS_MAX,
   PROVIDERS_TOLD_MAX,
   PUBLISHER_RECORDS_MAX,
   Shelf,
   SHELF_BYTES_MAX,
   SHELF_RECORDS_MAX,
+  slotOfRecord,
 } from "../../../peer/services/records/shelf.ts";
 import { seededRandom } from "../../../peer/adapters/sim/random.ts";
 
@@ -82,4 +89,49 @@ test("what is over is neither taken, nor told, nor kept", () => {
   expect(shelf.get(record.key, "value", NOW_MS + 3_600_000)).toEqual([]);
   shelf.expire(NOW_MS + 3_600_000);
   expect(shelf.size).toBe(0);
+});
+
+describe("when a version has expired", () => {
+  const HOUR_MS = 3_600_000;
+  const publicKey = random.bytes(32);
+  const first = mutable(publicKey) as MutableRecord;
+  const version = (seq: number, lastsMs: number): MutableRecord => ({
+    ...first,
+    seq,
+    expiresAtMs: NOW_MS + lastsMs,
+  });
+
+  test("none that is older comes back, however long it lasts; a newer does, and the same said again", () => {
+    const shelf = new Shelf(0);
+    const slot = slotOfRecord(first);
+    shelf.put(version(6, 60_000), NOW_MS);
+    shelf.expire(NOW_MS + HOUR_MS);
+    expect(shelf.size).toBe(0);
+    expect(shelf.get(first.key, "value", NOW_MS + HOUR_MS)).toEqual([]);
+    expect(shelf.put(version(5, 20 * HOUR_MS), NOW_MS + HOUR_MS)).toBe("stale");
+    expect(shelf.last(slot)).toMatchObject({ seq: 6 });
+    expect(shelf.put(version(6, 20 * HOUR_MS), NOW_MS + HOUR_MS)).toBe("stored");
+    shelf.expire(NOW_MS + 22 * HOUR_MS);
+    expect(shelf.put(version(7, 23 * HOUR_MS), NOW_MS + 22 * HOUR_MS)).toBe("stored");
+  });
+
+  test("an older one that is still there goes when the newer is shown", () => {
+    const shelf = new Shelf(0);
+    shelf.put(version(5, 20 * HOUR_MS), NOW_MS);
+    expect(shelf.put(version(6, 60_000), NOW_MS + HOUR_MS)).toBe("expired");
+    expect(shelf.size).toBe(0);
+    expect(shelf.put(version(5, 20 * HOUR_MS), NOW_MS + HOUR_MS)).toBe("stale");
+  });
+
+  test("it is remembered for a day, among so many", () => {
+    const shelf = new Shelf(0);
+    shelf.put(version(6, 60_000), NOW_MS);
+    shelf.expire(NOW_MS + HOUR_MS);
+    shelf.expire(NOW_MS + 26 * HOUR_MS);
+    expect(shelf.last(slotOfRecord(first))).toBeUndefined();
+    const records = Array.from({ length: LAPSED_MAX + 1 }, () => mutable(random.bytes(32)));
+    for (const record of records) shelf.put(record, NOW_MS);
+    shelf.expire(NOW_MS + HOUR_MS);
+    expect(records.filter((record) => shelf.last(slotOfRecord(record)) === undefined)).toEqual([records[0]]);
+  });
 });

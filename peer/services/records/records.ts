@@ -262,7 +262,7 @@ export class Records {
     const { clock } = this.#host.runtime;
     const put = (): Promise<PutResult> =>
       new Promise((resolve) => {
-        putRecord({ mesh, clock, check: this.#check }, record, cas, resolve);
+        putRecord({ mesh: this.#turns.over(mesh), clock, check: this.#check }, record, cas, resolve);
       });
     const result = await this.#turns.run(put, signal);
     signal?.throwIfAborted();
@@ -274,7 +274,7 @@ export class Records {
     const { clock } = this.#host.runtime;
     const get = (): Promise<readonly KeyedRecord[]> =>
       new Promise((resolve) => {
-        getRecords({ mesh, clock, check: this.#check }, key, wanted, resolve);
+        getRecords({ mesh: this.#turns.over(mesh), clock, check: this.#check }, key, wanted, resolve);
       });
     const records = await this.#turns.run(get, signal);
     signal?.throwIfAborted();

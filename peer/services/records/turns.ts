@@ -4,9 +4,12 @@
  */
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { Clock } from "../../runtime.ts";
+import type { ClientOptions } from "./client.ts";
 
-/** At once; seven ways each are 224 of the overlay's 256 requests. */
+/** At once; four ways each at first, seven at most. */
 export const TURNS_MAX = 32;
+/** No other begins while so many ways go on, also of those that have ended without them: the overlay has 256 requests under way. */
+const WAYS_MAX: number = 4 * TURNS_MAX;
 /** Past that the next fails at once. */
 export const WAITING_MAX = 1_024;
 /** No longer than this: where nobody answers each turn takes seconds. */
@@ -15,6 +18,7 @@ const WAIT_MS_MAX = 30_000;
 export class Turns {
   readonly #clock: Pick<Clock, "setTimer">;
   #running = 0;
+  #ways = 0;
   /** First come, first served. */
   readonly #waiting = new Set<() => void>();
 
@@ -22,15 +26,38 @@ export class Turns {
     this.#clock = clock;
   }
 
+  /** The overlay, as those who take turns ask it. */
+  over(mesh: ClientOptions["mesh"]): ClientOptions["mesh"] {
+    const { size, reach } = mesh;
+    return {
+      size,
+      reach,
+      ask: (target, body, done, options) => {
+        this.#ways += 1;
+        const answered: typeof done = (answer) => {
+          this.#ways -= 1;
+          done(answer);
+          this.#passOn();
+        };
+        mesh.ask(target, body, answered, options);
+      },
+    };
+  }
+
   /** @throws PeerloomError `records/busy`, whatever `signal` was aborted with, whatever `work` throws */
   async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    if (this.#running < TURNS_MAX) this.#running += 1;
+    if (this.#waiting.size === 0 && this.#hasRoom) this.#running += 1;
     else await this.#turn(signal);
     try {
       return await work();
     } finally {
+      this.#running -= 1;
       this.#passOn();
     }
+  }
+
+  get #hasRoom(): boolean {
+    return this.#running < TURNS_MAX && this.#ways < WAYS_MAX;
   }
 
   #turn(signal: AbortSignal | undefined): Promise<void> {
@@ -56,11 +83,12 @@ export class Turns {
     });
   }
 
-  /** The turn of one that has ended is the next one's. */
+  /** Something has ended: it is the next one's turn, and of one only, for its ways are yet to come. */
   #passOn(): void {
     const [next] = this.#waiting;
-    if (next === undefined) this.#running -= 1;
-    else next();
+    if (next === undefined || !this.#hasRoom) return;
+    this.#running += 1;
+    next();
   }
 }
 

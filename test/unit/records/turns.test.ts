@@ -53,3 +53,31 @@ test("too many, and too long a wait, have a code of their own", async () => {
   clock.advance(30_000);
   await Promise.all(last);
 });
+
+test("ways that outlast who took them keep others from beginning until they end", async () => {
+  const turns = new Turns(new SyncClock());
+  const silent: (() => void)[] = [];
+  const mesh = turns.over({
+    size: 32,
+    reach: 1,
+    ask: (_key, _body, done) => silent.push(() => done(undefined)),
+  });
+  let begun = 0;
+  const one = (): Promise<void> =>
+    turns.run(() => {
+      begun += 1;
+      for (let way = 0; way < 2; way++) mesh.ask(0, new Uint8Array(0), () => {});
+      return Promise.resolve();
+    });
+  const all = Array.from({ length: 100 }, one);
+  await all[63];
+  expect(begun).toBe(64);
+  while (silent.length > 0) {
+    silent.shift()?.();
+    await new Promise(setImmediate);
+    // The last to begin takes two where there was room for one.
+    expect(silent.length).toBeLessThanOrEqual(2 * 64 + 1);
+  }
+  await Promise.all(all);
+  expect(begun).toBe(100);
+});

@@ -4,7 +4,7 @@ export type { Check, Finding, Verdict, VerdictCode } from "./diagnosis/finding.t
 export type { NetworkOptions } from "./network-access.ts";
 export type { ListedInvite, NetworkRoster } from "./networks.ts";
 export type { PeerOptions } from "./options.ts";
-export type { EdgeState } from "./peer.ts";
+export type { EdgeState, Unanswered } from "./peer.ts";
 export type { PeerStatus, SessionStatus, ShareStatus } from "./status.ts";
 export type { ConnectOptions } from "../overlay/connector.ts";
 export type { PathAttempt } from "../overlay/path-attempt.ts";

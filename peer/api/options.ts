@@ -3,6 +3,7 @@
  */
 import { PeerloomError } from "../../shared/errors.ts";
 import { parsePeerId, type PeerId } from "../../shared/ids.ts";
+import type { Contact } from "../../shared/messages.ts";
 import { parseAddress, parseListenAddress } from "../links/address.ts";
 import type { PathPolicy } from "../overlay/connector.ts";
 import { isLoopback } from "../overlay/lan-notice.ts";
@@ -25,7 +26,7 @@ export interface PeerOptions extends NetworkOptions {
   readonly mapPorts?: boolean;
   /**
    * Peers to connect to at the start, for a network without an edge: `tcp://HOST:PORT/PEERID` or `ws://HOST:PORT/PEERID`. One that is
-   * not there is no error.
+   * not there is no error: the event `unanswered` tells, and it is dialled again, at most 30 s later, while this peer is linked to nobody.
    */
   readonly bootstrap?: readonly string[];
   /** `direct`: never through a relay. `relay`: only through it, so that no peer learns an address. @default both */
@@ -55,19 +56,13 @@ export interface PeerOptions extends NetworkOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A peer and where it listens. */
-export interface BootstrapPeer {
-  readonly id: PeerId;
-  readonly address: string;
-}
-
 /** The same with everything decided. */
 export interface CheckedOptions {
   /** Undefined: pure. */
   readonly edge: string | undefined;
   readonly listen: string | undefined;
   readonly mapPorts: boolean;
-  readonly bootstrap: readonly BootstrapPeer[];
+  readonly bootstrap: readonly Contact[];
   readonly policy: PathPolicy;
   readonly overlay: boolean;
   readonly forward: boolean;
@@ -87,7 +82,7 @@ export function checkOptions(options: PeerOptions): CheckedOptions {
     edge: edge === undefined ? undefined : checkEdge(edge),
     listen: options.listen,
     mapPorts: checkMapPorts(options),
-    bootstrap: (options.bootstrap ?? []).map(parseBootstrap),
+    bootstrap: checkBootstrap(options.bootstrap ?? []),
     policy: options.only ?? "any",
     overlay: options.overlay ?? true,
     forward: options.forward ?? true,
@@ -130,8 +125,17 @@ function checkEdge(text: string): string {
   return url.origin;
 }
 
-/** @throws PeerloomError `usage/invalid` */
-function parseBootstrap(text: string): BootstrapPeer {
+/** One may be named at several addresses. @throws PeerloomError `usage/invalid` */
+function checkBootstrap(texts: readonly string[]): Contact[] {
+  const addresses = new Map<PeerId, string[]>();
+  for (const text of texts) {
+    const { id, address } = parseBootstrap(text);
+    addresses.set(id, [...(addresses.get(id) ?? []), address]);
+  }
+  return [...addresses].map(([id, each]) => ({ id, addresses: each }));
+}
+
+function parseBootstrap(text: string): { readonly id: PeerId; readonly address: string } {
   const slash = text.lastIndexOf("/");
   const id = parsePeerId(text.slice(slash + 1));
   const address = text.slice(0, slash);

@@ -4,6 +4,7 @@
  */
 import { PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import { type NetworkName, type PeerId, requirePeerId } from "../../shared/ids.ts";
+import type { Contact } from "../../shared/messages.ts";
 import type { Identity } from "../identity/identity.ts";
 import { decodeSignal, encodeSignal } from "../links/signal-codec.ts";
 import type { SignalMessage } from "../links/signaller.ts";
@@ -51,14 +52,19 @@ export interface EdgeState {
   readonly error?: PeerloomError;
 }
 
+/** A bootstrap peer that could not be reached. While nobody is linked it is dialled again, and each failure is told. */
+export interface Unanswered extends Contact {
+  readonly error: PeerloomError;
+}
+
 /**
  * @example
  * await using peer = await Peer.open({ edge: "https://edge.example", network: "demo" });
  * peer.handle("echo/1", async (stream) => { await stream.readable.pipeTo(stream.writable); });
  *
  * Events: `session` (CustomEvent<Session>, when one begins or its path changes), `edge` (CustomEvent<EdgeState>), `attempt`
- * (CustomEvent<PathAttempt>, a direct path was tried), `mapping` (CustomEvent<PortMappingState>, what a gateway does for the listening port), `close`
- * (nothing runs any more).
+ * (CustomEvent<PathAttempt>, a direct path was tried), `mapping` (CustomEvent<PortMappingState>, what a gateway does for the listening port), `unanswered`
+ * (CustomEvent<Unanswered>, a bootstrap peer could not be reached), `close` (nothing runs any more).
  */
 export class Peer extends EventTarget implements AsyncDisposable {
   readonly id: PeerId;
@@ -233,6 +239,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       listening: this.#listening,
       listenAddresses,
       handle: (protocol: string, handler: StreamHandler) => void this.handle(protocol, handler),
+      onUnanswered: (contact: Contact, error: unknown) => this.#tellUnanswered(contact, error),
       woven: () => this.#woven,
     };
     // Who has no edge to ask is nothing without its overlay.
@@ -397,9 +404,10 @@ export class Peer extends EventTarget implements AsyncDisposable {
       connector: this.#connector,
     });
     if (bootstrap.length > 0) this.#woven?.overlay?.expectLink();
-    for (const { id, address } of bootstrap) {
-      this.#connector.connect(id, { addresses: [address] }).catch((error: unknown) => {
-        this.#runtime.log.debug("bootstrap peer not reached", { error: String(error) });
+    for (const contact of bootstrap) {
+      if (contact.id === this.id) continue;
+      this.#connector.connect(contact.id, contact).catch((error: unknown) => {
+        this.#tellUnanswered(contact, error);
       });
     }
     this.#woven?.reentry?.start();
@@ -487,6 +495,13 @@ export class Peer extends EventTarget implements AsyncDisposable {
     this.#services.topics.met(session);
     tell();
     this.membership.begun(session);
+  }
+
+  #tellUnanswered(contact: Contact, cause: unknown): void {
+    if (this.#closed !== undefined) return;
+    const error = toPeerloomError(cause, "connect/no-path", String(cause));
+    const detail: Unanswered = { ...contact, error };
+    this.dispatchEvent(new CustomEvent("unanswered", { detail }));
   }
 
   /** What became of a WebRTC negotiation is why the session is on another path. */

@@ -3,6 +3,7 @@
  * the rendezvous, forwarding for others, finding the network again. It is one part, so that a page can connect before it has loaded it.
  */
 import type { NetworkName } from "../../shared/ids.ts";
+import type { Contact } from "../../shared/messages.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { Connector } from "../overlay/connector.ts";
 import { FORWARD_PROTOCOL, FORWARDED_PROTOCOL, Forwarder } from "../overlay/forwarder.ts";
@@ -23,7 +24,7 @@ export interface WeaveContext {
   readonly runtime: Runtime;
   readonly identity: Identity;
   readonly network: NetworkName;
-  readonly options: Pick<CheckedOptions, "overlay" | "forward" | "policy">;
+  readonly options: Pick<CheckedOptions, "overlay" | "forward" | "policy" | "bootstrap">;
   readonly sessions: Sessions;
   readonly connector: Connector;
   readonly rendezvous: Rendezvous | undefined;
@@ -31,6 +32,7 @@ export interface WeaveContext {
   readonly rtc: RtcNegotiations | undefined;
   listenAddresses(): readonly string[];
   handle(protocol: string, handler: StreamHandler): void;
+  onUnanswered(contact: Contact, error: unknown): void;
 }
 
 /**
@@ -73,6 +75,9 @@ export function weave(context: WeaveContext): Woven {
   const reentry = new Reentry({
     runtime,
     network: context.network,
+    // A network's own list may name this peer too.
+    bootstrap: options.bootstrap.filter(({ id }) => id !== context.identity.id),
+    onUnanswered: (contact, error) => context.onUnanswered(contact, error),
     links: () => overlay.size,
     linked: () =>
       sessions

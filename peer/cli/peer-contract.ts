@@ -30,7 +30,7 @@ export interface Download extends EventTarget {
 export interface CliComputation
   extends EventTarget, AsyncIterable<TaskResult>, Pick<Computation, "contributors" | "progress"> {}
 
-/** Events: `session` (CustomEvent<Session>), `edge` (CustomEvent<EdgeState>). */
+/** Events: `session` (CustomEvent<Session>), `edge` (CustomEvent<EdgeState>), `unanswered` (CustomEvent<Unanswered>). */
 export interface CliPeer
   extends
     EventTarget,

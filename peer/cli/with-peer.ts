@@ -10,7 +10,7 @@ import type { PathInfo, Session } from "../session/contract.ts";
 import type { CommandContext } from "./command.ts";
 import { type ControlServer, serveControl } from "./control-socket.ts";
 import { type DataFolder, dataFolderPath, openDataFolder } from "./data-folder.ts";
-import type { EdgeState } from "../api/peer.ts";
+import type { EdgeState, Unanswered } from "../api/peer.ts";
 import { describeMapping } from "./format.ts";
 import { networkOptions } from "./network-options.ts";
 import type { CliPeer, PeerOpenOptions } from "./peer-contract.ts";
@@ -72,6 +72,7 @@ export async function withPeer(
     // After what the command says first, and with what has happened by then: peers may have come while this one was opened.
     tellPaths(open, context, scope.onPath, ending.signal);
     tellMapping(open, context);
+    tellUnanswered(open, context);
     await untilAborted(running, context.signal);
   } finally {
     ending.abort();
@@ -152,6 +153,23 @@ function tellMapping(peer: CliPeer, { output }: CommandContext): void {
   };
   peer.addEventListener("mapping", tell);
   tell();
+}
+
+/** Each once, though it is dialled again and again. */
+function tellUnanswered(peer: CliPeer, { output }: CommandContext): void {
+  const told = new Set<string>();
+  peer.addEventListener("unanswered", (event) => {
+    const { id, addresses, error } = (event as CustomEvent<Unanswered>).detail;
+    if (told.has(id)) return;
+    told.add(id);
+    output.note(`bootstrap: not reached: ${error.message} Trying again while nobody is linked.`, {
+      event: "unanswered",
+      id,
+      addresses,
+      code: error.code,
+      message: error.message,
+    });
+  });
 }
 
 function tellPaths(

@@ -103,6 +103,11 @@ export class AddressBook {
     return [...this.#peers.values()].sort((a, b) => b.linkedS - a.linkedS).slice(0, ANCHORS);
   }
 
+  /** Where a peer was reached last; none of one that is not remembered. */
+  addressesOf(id: PeerId): readonly string[] {
+    return this.#peers.get(id)?.addresses ?? [];
+  }
+
   /** Some to try, those that failed least first, else at random. */
   candidates(count: number, unit: () => number, isOut: (id: PeerId) => boolean): KnownPeer[] {
     return [...this.#peers.values()]

@@ -1,13 +1,13 @@
 /**
- * Finds the network again: dials anchors at the start, and remembered peers while no link stands. Writes down, while it runs, whom it is
- * linked to. The edge is not asked; where there is one, it introduces besides.
+ * Finds the network again: dials anchors at the start, and while no link stands remembered peers and those it was given to begin with. Writes
+ * down, while it runs, whom it is linked to. The edge is not asked; where there is one, it introduces besides.
  */
 import { toHex, utf8 } from "../../shared/bytes.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import type { NetworkName, PeerId } from "../../shared/ids.ts";
 import type { Contact } from "../../shared/messages.ts";
 import type { Runtime } from "../runtime.ts";
-import { AddressBook, type KnownPeer } from "./address-book.ts";
+import { AddressBook } from "./address-book.ts";
 import { backoffMs } from "./backoff.ts";
 
 /** Names the book of one network; the network's name itself may hold what a storage key may not. */
@@ -26,12 +26,16 @@ const BACKOFF = { firstMs: 1_000, maxMs: 30_000 } as const;
 export interface ReentryOptions {
   readonly runtime: Runtime;
   readonly network: NetworkName;
+  /** To begin with, each once; their names are looked up at each dial. */
+  readonly bootstrap: readonly Contact[];
   /** Links of the overlay that stand. */
   links(): number;
   /** Peers on a direct path now, with what is known of where they listen. */
   linked(): readonly Contact[];
   /** Makes a session. */
   connect(contact: Contact, signal: AbortSignal): Promise<unknown>;
+  /** One of those to begin with could not be reached; it is dialled again while no link stands. */
+  onUnanswered(contact: Contact, error: unknown): void;
 }
 
 export class Reentry {
@@ -81,7 +85,7 @@ export class Reentry {
     let feltAtMs = clock.monotonicMs();
     for (let attempt = 0; !signal.aborted;) {
       if (this.#options.links() > 0) attempt = 0;
-      else attempt = (await this.#enter(ROUND)) ? 0 : attempt + 1;
+      else attempt = (await this.#enter(ROUND, this.#options.bootstrap)) ? 0 : attempt + 1;
       if (clock.monotonicMs() - feltAtMs >= FEELER_EVERY_MS) {
         await this.#enter(1);
         feltAtMs = clock.monotonicMs();
@@ -102,19 +106,25 @@ export class Reentry {
   }
 
   /** @returns whether anybody was reached */
-  async #enter(count: number): Promise<boolean> {
+  async #enter(count: number, bootstrap: readonly Contact[] = []): Promise<boolean> {
     const { random } = this.#options.runtime;
-    const linked = new Set(this.#options.linked().map(({ id }) => id));
-    return this.#dial(
-      this.#book.candidates(
-        count,
-        () => random.unit(),
-        (id) => linked.has(id),
-      ),
+    const out = new Set(this.#options.linked().map(({ id }) => id));
+    const first = bootstrap
+      .filter(({ id }) => !out.has(id))
+      .map(({ id, addresses }) => ({
+        id,
+        addresses: [...new Set([...this.#book.addressesOf(id), ...addresses])],
+      }));
+    for (const { id } of first) out.add(id);
+    const remembered = this.#book.candidates(
+      count,
+      () => random.unit(),
+      (id) => out.has(id),
     );
+    return this.#dial([...first, ...remembered]);
   }
 
-  async #dial(peers: readonly KnownPeer[]): Promise<boolean> {
+  async #dial(peers: readonly Contact[]): Promise<boolean> {
     const { signal } = this.#closing;
     const left = [...peers];
     let reached = false;
@@ -127,6 +137,8 @@ export class Reentry {
           if (signal.aborted) return;
           this.#book.failed(peer.id);
           this.#options.runtime.log.debug("remembered peer not reached", { error: String(error) });
+          const named = this.#options.bootstrap.find(({ id }) => id === peer.id);
+          if (named !== undefined) this.#options.onUnanswered(named, error);
         }
       }
     };

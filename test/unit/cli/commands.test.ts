@@ -317,6 +317,19 @@ test("an interrupted get exits 130 and closes its peer", async () => {
   expect(running.peers[0]?.closed).toBe(1);
 });
 
+test("a bootstrap peer that does not answer is told once", async () => {
+  const running = start(["up"], { data: await temporaryFolder() });
+  await running.stdout.contains(ID_A);
+  const error = new PeerloomError("connect/no-path", "No path to it.");
+  const detail = { id: ID_B, addresses: ["tcp://host.example:4000"], error };
+  for (let times = 0; times < 3; times++)
+    running.peers[0]?.dispatchEvent(new CustomEvent("unanswered", { detail }));
+  expect(running.stderr.text.split("bootstrap:")).toHaveLength(2);
+  expect(running.stderr.text).toContain("No path to it. Trying again");
+  running.stop();
+  expect(await running.exitCode).toBe(0);
+});
+
 test("a peer that opens after the interruption is closed too", async () => {
   const data = await temporaryFolder();
   const late = Promise.withResolvers<FakePeer>();

@@ -43,6 +43,8 @@ export class Reentry {
   readonly #closing = new AbortController();
   readonly #linkedSinceMs = new Map<PeerId, number>();
   #book = new AddressBook();
+  /** What was written last could not be; the disk may be full for a while. */
+  #isUnsaved = false;
   #running: Promise<void> | undefined;
   #hurry: () => void = () => {};
 
@@ -58,7 +60,7 @@ export class Reentry {
   start(): void {
     this.#running = this.#run().catch((error: unknown) => {
       if (!this.#closing.signal.aborted)
-        this.#options.runtime.log.warn("address book not kept", { error: String(error) });
+        this.#options.runtime.log.warn("re-entry ended", { error: String(error) });
     });
   }
 
@@ -72,14 +74,13 @@ export class Reentry {
     this.#note();
     this.#closing.abort(new PeerloomError("peer/closed", "This peer is closing."));
     await this.#running;
-    await this.#save().catch(() => {}); // The next run does without.
+    await this.#save();
   }
 
   async #run(): Promise<void> {
-    const { clock, storage } = this.#options.runtime;
+    const { clock } = this.#options.runtime;
     const { signal } = this.#closing;
-    const stored = await storage.get(await this.#storedAs());
-    this.#book = AddressBook.from(stored instanceof Uint8Array ? stored : undefined, this.#nowS());
+    this.#book = AddressBook.from(await this.#load(), this.#nowS());
     await this.#dial(this.#book.anchors());
     let savedAtMs = Number.NEGATIVE_INFINITY;
     let feltAtMs = clock.monotonicMs();
@@ -91,7 +92,7 @@ export class Reentry {
         feltAtMs = clock.monotonicMs();
       }
       this.#note();
-      if (this.#book.isChanged && clock.monotonicMs() - savedAtMs >= SAVE_EVERY_MS) {
+      if (this.#isDirty && clock.monotonicMs() - savedAtMs >= SAVE_EVERY_MS) {
         await this.#save();
         savedAtMs = clock.monotonicMs();
       }
@@ -158,9 +159,33 @@ export class Reentry {
     }
   }
 
+  /** What cannot be read is as if nothing had been written. */
+  async #load(): Promise<Uint8Array | undefined> {
+    const { log, storage } = this.#options.runtime;
+    try {
+      const stored = await storage.get(await this.#storedAs());
+      return stored instanceof Uint8Array ? stored : undefined;
+    } catch (error) {
+      log.warn("address book not read", { error: String(error) });
+      return undefined;
+    }
+  }
+
+  /** What cannot be written is tried again the next time; until then it is known to this run alone. */
   async #save(): Promise<void> {
-    if (!this.#book.isChanged) return;
-    await this.#options.runtime.storage.set(await this.#storedAs(), this.#book.encode());
+    const { log, storage } = this.#options.runtime;
+    if (!this.#isDirty) return;
+    try {
+      await storage.set(await this.#storedAs(), this.#book.encode());
+      this.#isUnsaved = false;
+    } catch (error) {
+      if (!this.#isUnsaved) log.warn("address book not kept", { error: String(error) });
+      this.#isUnsaved = true;
+    }
+  }
+
+  get #isDirty(): boolean {
+    return this.#book.isChanged || this.#isUnsaved;
   }
 
   async #storedAs(): Promise<string> {

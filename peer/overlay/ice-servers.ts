@@ -1,12 +1,18 @@
 /**
- * ICE servers from the edge's `/v1/ice`, kept for a while. Without them WebRTC still works where a direct address does,
- * so a failure is an empty list and not an error.
+ * ICE servers from the edge's `/v1/ice`, kept for a while, and past that as long as the edge does not answer. Without them WebRTC still works
+ * where a direct address does, so a failure is an empty list and not an error.
  */
+import { PeerloomError } from "../../shared/errors.ts";
 import type { IceServer, Runtime } from "../runtime.ts";
+import { backoffMs } from "./backoff.ts";
 
 const FETCH_TIMEOUT_MS = 3_000;
-/** TURN credentials live for an hour. */
+/** Then they are asked for again, while those that are known are used. */
 const KEEP_MS = 600_000;
+/** TURN credentials live for an hour; STUN asks for none. */
+const CREDENTIALS_KEEP_MS = 3_600_000;
+/** Pauses after failures: a negotiation that comes meanwhile does not ask. */
+const BACKOFF = { firstMs: 2_000, maxMs: 300_000 } as const;
 const SERVERS_MAX = 8;
 const URLS_MAX = 8;
 const RESPONSE_CHARACTERS_MAX = 16_384;
@@ -24,9 +30,15 @@ export class IceServers {
   readonly #runtime: Runtime;
   readonly #edge: string;
   readonly #member: IceMember | undefined;
+  /** The last list that the edge gave. */
   #known:
-    | { readonly servers: Promise<readonly IceServer[]>; readonly untilMs: number; readonly back: string }
+    | { readonly servers: readonly IceServer[]; readonly atMs: number; readonly back: string }
     | undefined;
+  #refreshing: Promise<void> | undefined;
+  /** With which the edge was asked last. */
+  #askedAs: string | undefined;
+  #failures = 0;
+  #dueAtMs = 0;
 
   constructor(runtime: Runtime, edge: string, member?: IceMember) {
     this.#runtime = runtime;
@@ -34,20 +46,45 @@ export class IceServers {
     this.#member = member;
   }
 
-  get(): Promise<readonly IceServer[]> {
-    const nowMs = this.#runtime.clock.monotonicMs();
+  /** Waits for the edge only where nothing is known yet, or what anybody is told and this peer has been let in since. */
+  async get(): Promise<readonly IceServer[]> {
     const back = this.#member?.back ?? "";
-    if (this.#known === undefined || this.#known.untilMs < nowMs || this.#known.back !== back) {
-      const servers = this.#fetch().catch((error: unknown) => {
-        this.#runtime.log.debug("no ice servers", { error: String(error) });
-        this.#known = undefined;
-        return [];
-      });
-      this.#known = { servers, untilMs: nowMs + KEEP_MS, back };
+    const isOther = this.#askedAs !== back;
+    if (isOther || this.#runtime.clock.monotonicMs() >= this.#dueAtMs) {
+      this.#askedAs = back;
+      this.#refreshing = this.#refresh(back);
     }
-    return this.#known.servers;
+    if (this.#known === undefined || (isOther && this.#known.back === "")) await this.#refreshing;
+    return this.#usable();
   }
 
+  async #refresh(back: string): Promise<void> {
+    const { clock, log, random } = this.#runtime;
+    // Nobody asks beside this.
+    this.#dueAtMs = Number.POSITIVE_INFINITY;
+    try {
+      const servers = await this.#fetch();
+      if (this.#askedAs !== back) return;
+      this.#failures = 0;
+      const atMs = clock.monotonicMs();
+      this.#known = { servers, atMs, back };
+      this.#dueAtMs = atMs + KEEP_MS;
+    } catch (error) {
+      log.debug("no ice servers", { error: String(error) });
+      if (this.#askedAs !== back) return;
+      this.#dueAtMs = clock.monotonicMs() + backoffMs(this.#failures, random, BACKOFF);
+      this.#failures += 1;
+    }
+  }
+
+  #usable(): readonly IceServer[] {
+    if (this.#known === undefined) return [];
+    const { servers, atMs } = this.#known;
+    if (this.#runtime.clock.monotonicMs() - atMs < CREDENTIALS_KEEP_MS) return servers;
+    return servers.filter(({ credential }) => credential === undefined);
+  }
+
+  /** @throws whatever kept it from a list */
   async #fetch(): Promise<readonly IceServer[]> {
     const stop = new AbortController();
     const timer = this.#runtime.clock.setTimer(FETCH_TIMEOUT_MS, () => stop.abort());
@@ -55,7 +92,8 @@ export class IceServers {
       const query = this.#member && `?network=${this.#member.network}&${await this.#member.proof()}`;
       const response = await fetch(new URL(`/v1/ice${query ?? ""}`, this.#edge), { signal: stop.signal });
       const text = await response.text();
-      if (!response.ok || text.length > RESPONSE_CHARACTERS_MAX) return [];
+      if (!response.ok || text.length > RESPONSE_CHARACTERS_MAX)
+        throw new PeerloomError("edge/unreachable", `The edge gave no list: ${response.status}.`);
       return parseIceServers(JSON.parse(text));
     } finally {
       timer.cancel();

@@ -524,8 +524,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       return;
     }
     if (message.kind === "addresses") {
-      this.#connector.remember(session.peerId, message.addresses);
-      this.#woven?.upgrader.wake(session);
+      if (this.#connector.told(session, message.addresses)) this.#woven?.upgrader.learned(session);
       return;
     }
     this.#receiveSignal(session.peerId, message, (answer) => session.sendSignal(encodeSignal(answer)));

@@ -73,6 +73,8 @@ export class Connector {
   /** Those of `connectBy`, which try less. */
   readonly #directAttempts = new Map<PeerId, Promise<PeerSession>>();
   readonly #remembered = new Map<PeerId, readonly string[]>();
+  /** What each said of itself, in a session that proves who it is. */
+  readonly #told = new WeakMap<PeerSession, readonly string[]>();
   readonly #closing = new AbortController();
   /** Undefined where every path goes through a relay, the peer stays out of the overlay, or that is not there yet. */
   throughPeers: ThroughPeers | undefined;
@@ -119,7 +121,20 @@ export class Connector {
     return this.#remembered.get(peerId) ?? [];
   }
 
-  /** Where a peer listens, as it was told. */
+  /** The other side of a session says where it listens. @returns whether that is news */
+  told(session: PeerSession, addresses: readonly string[]): boolean {
+    const before = this.addressesToldIn(session);
+    this.#told.set(session, addresses);
+    this.remember(session.peerId, addresses);
+    return addresses.length !== before.length || addresses.some((address) => !before.includes(address));
+  }
+
+  /** Where the other side of a session said that it listens; `addressesOf` may be hearsay. */
+  addressesToldIn(session: PeerSession): readonly string[] {
+    return this.#told.get(session) ?? [];
+  }
+
+  /** Where a peer listens, as it was told by whomever. */
   remember(peerId: PeerId, addresses: readonly string[]): void {
     if (addresses.length === 0) return;
     this.#remembered.delete(peerId);

@@ -29,6 +29,8 @@ const REDIAL_BACKOFF = { firstMs: 250, maxMs: 8_000 } as const;
 const REDIAL_AWAY_BACKOFF = { firstMs: 250, maxMs: 60_000 } as const;
 /** Who has just woken up does not leave it to the other side to act first. */
 const WOKEN_MS = 15_000;
+/** Addresses that the other side names are dialled so often: whoever changes them all the time has nobody else dialled more. */
+const LEARN_EVERY_MS = 2_000;
 
 export interface UpgraderOptions {
   readonly runtime: Runtime;
@@ -49,6 +51,9 @@ interface Watched {
   isTrying: boolean;
   /** Addresses that came meanwhile are being dialled. */
   isDialling: boolean;
+  /** Addresses have come that are to be dialled in a moment. */
+  isLearning: boolean;
+  learnedAtMs: number;
   /** Connections beside the first, made here. */
   readonly stripes: Set<Link>;
   opening: number;
@@ -72,6 +77,8 @@ export class Upgrader {
       isReviving: false,
       isTrying: false,
       isDialling: false,
+      isLearning: false,
+      learnedAtMs: Number.NEGATIVE_INFINITY,
       stripes: new Set(),
       opening: 0,
     });
@@ -88,6 +95,14 @@ export class Upgrader {
   forget(session: PeerSession): void {
     this.#watched.get(session)?.stop.abort(new PeerloomError("session/closed", "The session has ended."));
     this.#watched.delete(session);
+  }
+
+  /** The other side listens elsewhere. */
+  learned(session: PeerSession): void {
+    const watched = this.#watched.get(session);
+    if (watched === undefined || watched.isLearning) return;
+    watched.isLearning = true;
+    this.#run(session, "learn addresses", this.#learn(session, watched));
   }
 
   /** Something was learned that may make a better path possible. */
@@ -147,6 +162,15 @@ export class Upgrader {
         signal,
       );
     }
+  }
+
+  async #learn(session: PeerSession, watched: Watched): Promise<void> {
+    const { clock } = this.#options.runtime;
+    const pauseMs = watched.learnedAtMs + LEARN_EVERY_MS - clock.monotonicMs();
+    if (pauseMs > 0) await clock.sleep(pauseMs, watched.stop.signal);
+    watched.isLearning = false;
+    watched.learnedAtMs = clock.monotonicMs();
+    this.wake(session);
   }
 
   /** Leaves the other side the first attempt, or there would be two connections; an address that is learned meanwhile is dialled. */

@@ -83,7 +83,7 @@ export function weave(context: WeaveContext): Woven {
       sessions
         .all()
         .filter(({ path }) => path.kind === "direct")
-        .map(({ peerId }) => ({ id: peerId, addresses: connector.addressesOf(peerId) })),
+        .map((session) => ({ id: session.peerId, addresses: connector.provedAddresses(session) })),
     connect: (contact, signal) => throughPeers.connectDirect(contact, { edge: false, signal }),
   });
   if (rendezvous === undefined) return { upgrader, overlay, throughPeers, beacons: undefined, reentry };

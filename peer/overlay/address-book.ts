@@ -1,6 +1,6 @@
 /**
- * Peers that were reached at addresses of their own, remembered over restarts, so that a network is found again when no edge and nobody named
- * beforehand is there (as Bitcoin's addrman does; only those that were proved in a session enter). Bounded, also for each address
+ * Peers that were linked directly, at the address that was dialled or those that they gave in that session, remembered over restarts, so that a network is found again
+ * when no edge and nobody named beforehand is there (as Bitcoin's addrman does; what others say of a peer does not enter). Bounded, also for each address
  * prefix, so that one machine's many identities cannot fill it.
  */
 import { decode, encode, FieldReader } from "../../shared/codec.ts";
@@ -103,7 +103,7 @@ export class AddressBook {
     return [...this.#peers.values()].sort((a, b) => b.linkedS - a.linkedS).slice(0, ANCHORS);
   }
 
-  /** Where a peer was reached last; none of one that is not remembered. */
+  /** Where a peer listens, as it said last; none of one that is not remembered. */
   addressesOf(id: PeerId): readonly string[] {
     return this.#peers.get(id)?.addresses ?? [];
   }

@@ -73,8 +73,9 @@ export class Connector {
   /** Those of `connectBy`, which try less. */
   readonly #directAttempts = new Map<PeerId, Promise<PeerSession>>();
   readonly #remembered = new Map<PeerId, readonly string[]>();
-  /** What each said of itself, in a session that proves who it is. */
-  readonly #told = new WeakMap<PeerSession, readonly string[]>();
+  /** Where the other side was reached, and then what it says of itself. */
+  readonly #proved = new WeakMap<PeerSession, readonly string[]>();
+  readonly #dialledAt = new WeakMap<Link, string>();
   readonly #closing = new AbortController();
   /** Undefined where every path goes through a relay, the peer stays out of the overlay, or that is not there yet. */
   throughPeers: ThroughPeers | undefined;
@@ -123,15 +124,15 @@ export class Connector {
 
   /** The other side of a session says where it listens. @returns whether that is news */
   told(session: PeerSession, addresses: readonly string[]): boolean {
-    const before = this.addressesToldIn(session);
-    this.#told.set(session, addresses);
+    const before = this.provedAddresses(session);
+    this.#proved.set(session, addresses);
     this.remember(session.peerId, addresses);
     return addresses.length !== before.length || addresses.some((address) => !before.includes(address));
   }
 
-  /** Where the other side of a session said that it listens; `addressesOf` may be hearsay. */
-  addressesToldIn(session: PeerSession): readonly string[] {
-    return this.#told.get(session) ?? [];
+  /** Where the other side of a session was dialled or, as soon as it has said so, listens; `addressesOf` may be hearsay. */
+  provedAddresses(session: PeerSession): readonly string[] {
+    return this.#proved.get(session) ?? [];
   }
 
   /** Where a peer listens, as it was told by whomever. */
@@ -171,12 +172,17 @@ export class Connector {
     if (targets.length === 0) {
       throw new PeerloomError("link/unavailable", `No address of ${short(peerId)} can be dialled from here.`);
     }
+    const open = (address: (typeof targets)[number]["address"], within: AbortSignal): Promise<Link> => {
+      if (address.scheme !== "tcp") return dialWebSocket(runtime, address, within);
+      if (dialTcp !== undefined) return dialTcp(runtime, address, within);
+      throw new PeerloomError("link/unavailable", "This host has no TCP.");
+    };
     const dial = async ({ text, address }: (typeof targets)[number], within: AbortSignal): Promise<Link> => {
       let error: PeerloomError | undefined;
       try {
-        if (address.scheme !== "tcp") return await dialWebSocket(runtime, address, within);
-        if (dialTcp !== undefined) return await dialTcp(runtime, address, within);
-        throw new PeerloomError("link/unavailable", "This host has no TCP.");
+        const link = await open(address, within);
+        this.#dialledAt.set(link, text);
+        return link;
       } catch (cause) {
         error = toPeerloomError(cause, "link/failed", `${text} could not be dialled.`);
         throw error;
@@ -363,7 +369,10 @@ export class Connector {
         if ("session" in way) return await way.session(signal, linked);
         const link = await way.link(signal);
         linked();
-        return await this.#options.sessions.connectOver(peerId, link, signal);
+        const session = await this.#options.sessions.connectOver(peerId, link, signal);
+        const address = this.#dialledAt.get(link);
+        if (address !== undefined && !this.#proved.has(session)) this.#proved.set(session, [address]);
+        return session;
       } catch (error) {
         const reason = toPeerloomError(error, "link/failed", String(error));
         failures.push({ way: name, isLinked, reason });

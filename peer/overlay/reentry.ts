@@ -30,7 +30,7 @@ export interface ReentryOptions {
   readonly bootstrap: readonly Contact[];
   /** Links of the overlay that stand. */
   links(): number;
-  /** Peers on a direct path now, with what is known of where they listen. */
+  /** Peers on a direct path now, with where they were dialled or say themselves that they listen. */
   linked(): readonly Contact[];
   /** Makes a session. */
   connect(contact: Contact, signal: AbortSignal): Promise<unknown>;

@@ -81,7 +81,8 @@ export class CalleeConnection {
 
   /** Whether a call may begin here. */
   get isUsable(): boolean {
-    return !this.#isOver && this.#open?.session.closed !== true;
+    const { session, writer } = this.#open ?? {};
+    return !this.#isOver && session?.closed !== true && writer?.isOver !== true;
   }
 
   /** @throws PeerloomError `rpc/busy`, `rpc/invalid-value`, `rpc/too-large`, before anything is sent */

@@ -31,6 +31,11 @@ export class MessageWriter {
     return this.#writer.closed;
   }
 
+  /** Nothing can be written any more; known before those who wait for it are told. */
+  get isOver(): boolean {
+    return this.#writer.desiredSize === null;
+  }
+
   get queuedBytes(): number {
     return this.#queuedBytes;
   }

@@ -85,3 +85,16 @@ test("who can wait waits while much is queued, and a failed stream frees all", a
   expect(writer.queuedBytes).toBe(0);
   await expect(writer.close()).rejects.toThrow();
 });
+
+test("a stream that has failed is known at once, before anybody who waits for it is told", () => {
+  let controller!: WritableStreamDefaultController;
+  const writable = new WritableStream<Uint8Array>({
+    start: (given) => {
+      controller = given;
+    },
+  });
+  const writer = new MessageWriter(writable);
+  expect(writer.isOver).toBe(false);
+  controller.error(new Error("reset"));
+  expect(writer.isOver).toBe(true);
+});

@@ -170,7 +170,9 @@ browserTest("a day that is spent is told, and a ban that nobody took is no ban",
   await field.fill(id);
   await field.press("Enter");
   await page.getByRole("dialog").getByRole("button", { name: "Ban" }).click();
-  await says(page, "#owned [role=alert]:not(:empty)", "The edge did not take it");
-  expect((await owned.roster(network, edge.url)).banned).toEqual([]);
+  await says(page, "#owned [role=alert] >> nth=0", "Not done. The edge says: This edge has spent");
+  // Who is there is not told either, until the day is over.
+  await says(page, "#owned [role=alert] >> nth=1", "This edge has spent");
+  expect(await codeOf(owned.roster(network, edge.url))).toBe("edge/over-budget");
   await page.close();
 });

@@ -186,7 +186,7 @@ class OwnedView {
       return true;
     } catch (error) {
       say(this.#said, "");
-      say(this.#error, messageOf(error));
+      say(this.#error, `Not done. ${messageOf(error)}`);
       return false;
     }
   }

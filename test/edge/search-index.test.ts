@@ -18,15 +18,7 @@ import {
   LISTINGS_MAX,
 } from "../../shared/listings.ts";
 import { freshNetwork, makeIdentity, ORIGIN, type TestIdentity } from "./harness.ts";
-
-let listed = 0;
-
-function listing(name: string, some: Partial<AnnouncedListing> = {}): AnnouncedListing {
-  listed += 1;
-  const hash = new Uint8Array(32);
-  new DataView(hash.buffer).setUint32(0, listed);
-  return { hash, name, bytes: 10, words: "", ticket: `peerloom:get/ticket-${listed}`, ...some };
-}
+import { listing } from "./listing.ts";
 
 interface Forgery {
   readonly origin?: string;

@@ -18,6 +18,7 @@ import {
 import type { NetworkName } from "../../shared/ids.ts";
 import { Ear, freshNetwork, makeIdentity, ORIGIN, type TestIdentity, TestPeer } from "./harness.ts";
 import { OwnedNetwork, refusalOf, relayed, SEALED } from "./owned-network.ts";
+import { listing } from "./listing.ts";
 
 /** As in the configuration of these tests. */
 const SHARDS = [0, 1, 2] as const;
@@ -136,15 +137,6 @@ test("an invite for one brings one, whichever shard its guests come to", async (
 });
 
 describe("the search index", () => {
-  let listed = 0;
-
-  function listing(name: string, some: Partial<AnnouncedListing> = {}): AnnouncedListing {
-    listed += 1;
-    const hash = new Uint8Array(32);
-    new DataView(hash.buffer).setUint32(0, listed);
-    return { hash, name, bytes: 10, words: "", ticket: `peerloom:get/ticket-${listed}`, ...some };
-  }
-
   async function announce(
     network: NetworkName,
     who: TestIdentity,

@@ -41,10 +41,24 @@ const DEAD_ROUND_TRIPS = 4;
 const PINGS_MAX = 4;
 /** The same for a path that is doubted: it was there before a sleep. */
 const DOUBTED_DEAD_MS = 1_000;
-export const PING_BUSY_MS = 1_000;
-export const PING_IDLE_MS = 20_000;
+
+/** How often a path is asked whether it lives and how long its round trip is. */
+export interface PingPace {
+  /** After so long in which neither anything was heard nor asked. */
+  readonly quietMs: number;
+  /** Whatever is heard, after so long. */
+  readonly everyMs: number;
+}
+
+/** One of several that are in use: their round trips are set side by side. */
+export const PING_COMPARED: PingPace = { quietMs: 1_000, everyMs: 1_000 };
+/** The only one in use: what comes in shows that it lives. Less than `FRESH_MS`. */
+export const PING_ALONE: PingPace = { quietMs: 1_000, everyMs: 4_000 };
+export const PING_IDLE: PingPace = { quietMs: 20_000, everyMs: Infinity };
 /** Whoever accepted the session asks only when the dialler has not for so long: one of them is enough to keep a NAT's mapping. */
-export const PING_IDLE_LED_MS = 30_000;
+export const PING_IDLE_LED: PingPace = { quietMs: 30_000, everyMs: Infinity };
+/** A path is new until so many pings: measured as often as one of several, since the first round trip may have been that of a busy machine. */
+const PINGS_NEW = 4;
 
 /** One sending of a frame on a path. */
 export interface Flight {
@@ -234,19 +248,29 @@ export class Path {
     this.#isDoubted = true;
   }
 
-  /**
-   * @param idleMs of silence that an idle path is left
-   * @returns the id to send when a ping is due
-   */
-  pingDue(nowMs: number, busy: boolean, idleMs: number = PING_IDLE_MS): number | undefined {
+  /** Its round trip is known from few measurements. */
+  get isNew(): boolean {
+    return this.#nextPingId <= PINGS_NEW;
+  }
+
+  /** @returns the id to send when a ping is due */
+  pingDue(nowMs: number, pace: PingPace): number | undefined {
+    return nowMs >= this.#pingAtMs(pace) ? this.startPing(nowMs) : undefined;
+  }
+
+  /** When there is something to do about the path next, if nothing comes from it until then; monotonic, ms. */
+  nextLookAtMs(pace: PingPace): number {
+    const sinceMs = this.#dueSinceMs;
+    if (sinceMs === undefined) return this.#pingAtMs(pace);
+    const silenceMs = this.state === "suspect" ? this.#deadMs : this.#patienceMs;
+    return Math.min(this.#pingAtMs(pace), Math.max(sinceMs, this.#heardAtMs) + silenceMs + 1);
+  }
+
+  #pingAtMs({ quietMs, everyMs }: PingPace): number {
     const latest = this.#pings.at(-1);
-    const isDue =
-      latest === undefined
-        ? busy
-          ? nowMs - this.#pingedAtMs >= PING_BUSY_MS
-          : nowMs - Math.max(this.#pingedAtMs, this.#heardAtMs) >= idleMs
-        : this.#heardAtMs > latest.sentAtMs && nowMs - latest.sentAtMs > this.#patienceMs;
-    return isDue ? this.startPing(nowMs) : undefined;
+    if (latest !== undefined)
+      return this.#heardAtMs > latest.sentAtMs ? latest.sentAtMs + this.#patienceMs : Infinity;
+    return Math.min(Math.max(this.#pingedAtMs, this.#heardAtMs) + quietMs, this.#pingedAtMs + everyMs);
   }
 
   startPing(nowMs: number): number {
@@ -289,13 +313,17 @@ export class Path {
     return Math.max(SUSPECT_MS_MIN, SUSPECT_ROUND_TRIPS * (this.rttMs ?? 0) + SUSPECT_MORE_MS);
   }
 
+  /** Silence after which the path is given up. */
+  get #deadMs(): number {
+    return Math.max(this.#isDoubted ? DOUBTED_DEAD_MS : DEAD_MS, DEAD_ROUND_TRIPS * (this.rttMs ?? 0));
+  }
+
   /** What the silence means now. */
   judge(nowMs: number): "alive" | "suspect" | "dead" {
     const sinceMs = this.#dueSinceMs;
     if (sinceMs === undefined) return "alive";
     const silentMs = nowMs - Math.max(sinceMs, this.#heardAtMs);
-    const deadMs = this.#isDoubted ? DOUBTED_DEAD_MS : DEAD_MS;
-    if (silentMs > Math.max(deadMs, DEAD_ROUND_TRIPS * (this.rttMs ?? 0))) return "dead";
+    if (silentMs > this.#deadMs) return "dead";
     if (silentMs > this.#patienceMs) return "suspect";
     return "alive";
   }

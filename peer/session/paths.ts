@@ -7,13 +7,26 @@ import { DATA_BYTES_MAX } from "../../shared/frame.ts";
 import { FRAME_BYTES_MAX } from "../../shared/limits.ts";
 import { type Link, pathKindOf } from "../links/link.ts";
 import type { Clock, Timer } from "../runtime.ts";
-import { carriersOf, Path, pickPath, PING_IDLE_LED_MS, PING_IDLE_MS } from "./path.ts";
+import {
+  carriersOf,
+  Path,
+  pickPath,
+  PING_ALONE,
+  PING_COMPARED,
+  PING_IDLE,
+  PING_IDLE_LED,
+  type PingPace,
+} from "./path.ts";
 import { type Comparison, isFarBehind } from "./standing.ts";
 
 /** The other end must prove itself on a link by then. */
 export const PROVE_TIMEOUT_MS = 10_000;
-const TICK_BUSY_MS = 100;
-const TICK_IDLE_MS = 5_000;
+/**
+ * How often the paths are looked at, at least. `close`: there are several, or what there is fills one, so that there is something to choose.
+ * `calm`: in use, and nothing comes of looking before an answer is overdue or a ping due.
+ */
+const TICK_MS = { close: 100, calm: 500, idle: 5_000 } as const;
+type Pace = keyof typeof TICK_MS;
 /** A tick this late means that we stood still, not the other side. */
 const TICK_LATE_MS = 400;
 /** Two paths that die together were last heard this far apart. */
@@ -42,6 +55,8 @@ export interface PathsOwner {
   chose(best: Path | undefined, before: Path | undefined): void;
   /** Something is under way, or may be any moment, so paths are watched closely. */
   isBusy(): boolean;
+  /** More waits than the paths take. */
+  isLimited(): boolean;
   /** Bulk is to be spread over several connections. */
   isStriped(): boolean;
   /** The paths were judged; before the best is chosen again. @param stoodStillMs this side did nothing for so long, asleep or stopped */
@@ -52,7 +67,7 @@ export class Paths {
   readonly #owner: PathsOwner;
   readonly #paths: Path[] = [];
   #active: Path | undefined;
-  #tick: { readonly timer: Timer; readonly dueAtMs: number; readonly busy: boolean } | undefined;
+  #tick: { readonly timer: Timer; readonly dueAtMs: number; readonly pace: Pace } | undefined;
   #checkedAtMs = Number.NEGATIVE_INFINITY;
   #closed = false;
 
@@ -189,21 +204,20 @@ export class Paths {
   watch(): void {
     if (this.#closed) return;
     const { clock } = this.#owner;
-    const isChecked = clock.monotonicMs() - this.#checkedAtMs < CHECK_MS;
-    // Without any path there is only the time to be watched.
-    const busy = this.#active !== undefined && (this.#owner.isBusy() || isChecked);
+    const nowMs = clock.monotonicMs();
+    const pace = this.#pace(nowMs);
     if (this.#tick !== undefined) {
-      if (this.#tick.busy || !busy) return;
+      if (TICK_MS[this.#tick.pace] <= TICK_MS[pace]) return;
       this.#tick.timer.cancel();
     }
-    const delayMs = busy ? TICK_BUSY_MS : TICK_IDLE_MS;
+    const delayMs = pace === "calm" ? this.#calmMs(nowMs) : TICK_MS[pace];
     const timer = clock.setTimer(delayMs, () => this.#onTick());
-    this.#tick = { timer, busy, dueAtMs: clock.monotonicMs() + delayMs };
+    this.#tick = { timer, pace, dueAtMs: nowMs + delayMs };
   }
 
   /** As `watch`, for those who call it with every frame. */
   watchClosely(): void {
-    if (this.#tick?.busy !== true) this.watch();
+    if (this.#tick?.pace !== "close") this.watch();
   }
 
   close(): void {
@@ -212,6 +226,19 @@ export class Paths {
     this.#tick = undefined;
     for (const path of this.#paths.splice(0)) closeLink(path, "close");
     this.#active = undefined;
+  }
+
+  #pace(nowMs: number): Pace {
+    const isChecked = nowMs - this.#checkedAtMs < CHECK_MS;
+    // Without any path there is only the time to be watched.
+    if (this.#active === undefined || !(isChecked || this.#owner.isBusy())) return "idle";
+    return isChecked || this.#paths.length > 1 || this.#owner.isLimited() ? "close" : "calm";
+  }
+
+  /** What departs after this is not overdue before the next look. */
+  #calmMs(nowMs: number): number {
+    const nextAtMs = Math.min(...this.#paths.map((path) => path.nextLookAtMs(this.#busyPace(path))));
+    return Math.min(Math.max(Math.ceil(nextAtMs - nowMs), 1), TICK_MS.calm);
   }
 
   #onTick(): void {
@@ -223,10 +250,11 @@ export class Paths {
     const lateMs = nowMs - tick.dueAtMs;
     const stoodStillMs = lateMs > TICK_LATE_MS + slackMs ? lateMs : 0;
     if (stoodStillMs > 0) for (const path of this.#paths) path.forgive(nowMs);
-    const isCompared = tick.busy && this.#compare(nowMs);
-    for (const path of [...this.#paths]) this.#look(path, nowMs, tick.busy, isCompared);
+    const isBusy = tick.pace !== "idle";
+    const isCompared = isBusy && this.#compare(nowMs);
+    for (const path of [...this.#paths]) this.#look(path, nowMs, isBusy, isCompared);
     this.#owner.watched(nowMs, stoodStillMs);
-    if (!tick.busy) this.#thin();
+    if (!isBusy) this.#thin();
     this.choose();
     this.watch();
   }
@@ -291,8 +319,16 @@ export class Paths {
     // A spare path through the edge is left asleep, unless it may be needed; its own keep-alive does not wake the relay.
     if (path !== this.#active && !isCompared && pathKindOf(path.link.kind) !== "direct") return;
     const isClose = busy && (path === this.#active || path.isCarrying || isCompared);
-    const id = path.pingDue(nowMs, isClose, this.#owner.leads ? PING_IDLE_MS : PING_IDLE_LED_MS);
+    const id = path.pingDue(nowMs, isClose ? this.#busyPace(path) : this.#idlePace);
     if (id !== undefined) this.#owner.sendPing(path, id);
+  }
+
+  #busyPace(path: Path): PingPace {
+    return path.isNew || this.#paths.length > 1 ? PING_COMPARED : PING_ALONE;
+  }
+
+  get #idlePace(): PingPace {
+    return this.#owner.leads ? PING_IDLE : PING_IDLE_LED;
   }
 }
 

@@ -93,6 +93,7 @@ export class PeerSession extends EventTarget implements Session {
       chose: (best, before) => this.#pathChosen(best, before),
       isStriped: () => this.#stripePlan.wanted > 1,
       isBusy: () => !this.#delivery.isIdle || this.#mux.isInUse,
+      isLimited: () => this.#delivery.isLimited,
       watched: (nowMs, stoodStillMs) => {
         if (this.pathlessSinceMs !== undefined) this.#outlive(nowMs, stoodStillMs);
         this.#delivery.resend(nowMs);

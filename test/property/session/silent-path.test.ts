@@ -1,6 +1,7 @@
 /** A direct path that falls silent under a transfer while a relay stands: how soon bytes flow again, and when the path is gone back to. */
 import { expect, test } from "vitest";
 import { STREAMS_QUIET_MS } from "../../../peer/session/mux.ts";
+import { readAll } from "./traffic.ts";
 import { inWorld, type LinkInWorld, type Wire, type World } from "./world.ts";
 
 const DIRECT: Wire = { kind: "webrtc", latencyMs: 10 };
@@ -84,6 +85,41 @@ test("a stream that nobody uses costs hardly a frame, and the first byte after a
     await writer.write(PIECE);
     await world.until(arrived.promise);
     expect(world.clock.monotonicMs() - writtenAtMs).toBeLessThan(1_500);
+  }));
+
+test("the only path is hardly asked while words come, and both see it die within three seconds, also who only reads", () =>
+  inWorld({ seed: 56 }, async (world) => {
+    const frames = { "to-first": 0, "to-second": 0 };
+    const { link, alice, bob } = await world.connect({
+      latencyMs: 10,
+      meddler: (frame, direction) => {
+        frames[direction] += 1;
+        return [frame];
+      },
+    });
+    world.bob.handlers.set("words/1", async ({ readable }) => void (await readAll(readable)));
+    const writer = (await alice.open("words/1")).writable.getWriter();
+    const speak = async (): Promise<void> => {
+      for (;;) {
+        await writer.write(new Uint8Array(100));
+        await world.clock.sleep(200);
+      }
+    };
+    void speak().catch(() => {}); // Until the world ends.
+    await world.clock.advance(5_000);
+    frames["to-first"] = frames["to-second"] = 0;
+    await world.clock.advance(20_000);
+    // Five words a second and their acknowledgements; each side asks and answers each four seconds.
+    expect(frames["to-first"]).toBeLessThanOrEqual(100 + 2 * 6);
+    expect(frames["to-second"]).toBeLessThanOrEqual(100 + 2 * 6);
+    const goneAfterMs: number[] = [];
+    const diedAtMs = world.clock.monotonicMs();
+    for (const session of [alice, bob])
+      session.addEventListener("path", () => goneAfterMs.push(world.clock.monotonicMs() - diedAtMs));
+    link.pause();
+    await world.clock.advance(3_100);
+    expect(goneAfterMs).toHaveLength(2);
+    expect(Math.max(...goneAfterMs)).toBeLessThanOrEqual(3_010);
   }));
 
 test("what was spread over several that go the same way is not waited for on any of them", () =>

@@ -1,5 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { carriersOf, type Path, pickCarrier, pickPath } from "../../../peer/session/path.ts";
+import {
+  carriersOf,
+  type Path,
+  pickCarrier,
+  pickPath,
+  PING_ALONE,
+  PING_COMPARED,
+  PING_IDLE,
+  PING_IDLE_LED,
+} from "../../../peer/session/path.ts";
 import { outcomeOf, pathOf } from "./support.ts";
 
 /** A path with this round trip, heard at zero, with nothing due. */
@@ -86,22 +95,43 @@ describe("silence", () => {
 describe("pings", () => {
   test("are due each second when busy and each 20 s when idle, one at a time", () => {
     const path = pathOf("tcp");
-    expect(path.pingDue(999, true)).toBeUndefined();
-    expect(path.pingDue(1_000, false)).toBeUndefined();
-    const id = path.pingDue(1_000, true);
+    expect(path.pingDue(999, PING_COMPARED)).toBeUndefined();
+    expect(path.pingDue(1_000, PING_IDLE)).toBeUndefined();
+    const id = path.pingDue(1_000, PING_COMPARED);
     expect(id).toBeDefined();
-    expect(path.pingDue(60_000, true)).toBeUndefined();
+    expect(path.pingDue(60_000, PING_COMPARED)).toBeUndefined();
     path.pong(id as number, 1_010);
-    expect(path.pingDue(20_999, false)).toBeUndefined();
-    expect(path.pingDue(21_000, false)).toBeDefined();
+    expect(path.pingDue(20_999, PING_IDLE)).toBeUndefined();
+    expect(path.pingDue(21_000, PING_IDLE)).toBeDefined();
   });
 
   test("wait for silence when idle: the other side's own are enough", () => {
     const path = pathOf("tcp");
     path.heard(15_000);
-    expect(path.pingDue(34_999, false)).toBeUndefined();
-    expect(path.pingDue(35_000, false, 30_000)).toBeUndefined();
-    expect(path.pingDue(35_000, false)).toBeDefined();
+    expect(path.pingDue(34_999, PING_IDLE)).toBeUndefined();
+    expect(path.pingDue(35_000, PING_IDLE_LED)).toBeUndefined();
+    expect(path.pingDue(35_000, PING_IDLE)).toBeDefined();
+  });
+
+  test("wait for a second of silence where there is nothing to compare, and measure it each four", () => {
+    const path = pathOf("tcp");
+    path.heard(500);
+    expect(path.pingDue(1_499, PING_ALONE)).toBeUndefined();
+    path.pong(path.pingDue(1_500, PING_ALONE) as number, 1_501);
+    for (const nowMs of [2_000, 3_000, 4_000, 5_000]) path.heard(nowMs);
+    expect(path.pingDue(5_499, PING_ALONE)).toBeUndefined();
+    expect(path.pingDue(5_500, PING_ALONE)).toBeDefined();
+  });
+
+  test("and overdue answers say when to look again", () => {
+    const path = pathOf("tcp");
+    expect(path.nextLookAtMs(PING_ALONE)).toBe(1_000);
+    path.expectAnswer(100);
+    expect(path.nextLookAtMs(PING_ALONE)).toBe(601);
+    expect(path.judge(601)).toBe("suspect");
+    path.suspect(601);
+    expect(path.nextLookAtMs(PING_ALONE)).toBe(2_101);
+    expect(path.judge(2_101)).toBe("dead");
   });
 
   test("measure the round trip: smoothed, and the smallest", () => {

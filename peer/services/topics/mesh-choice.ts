@@ -1,11 +1,14 @@
-/** Who is to be in a topic's mesh: gossipsub's numbers, and everybody with everybody where there are few. Pure. */
+/** Who is to be in a topic's mesh: gossipsub's numbers but for the upper bound, and everybody with everybody where there are few. Pure. */
 import type { PeerId } from "../../../shared/ids.ts";
 import type { Random } from "../../runtime.ts";
 
-/** Links of a mesh: wanted, and bounds between which nothing is done. */
+/**
+ * Links of a mesh: wanted, and bounds between which nothing is done. Gossipsub's upper one is twelve, which those that come one by one fill: 9 copies of each small
+ * message among 1,000 simulated peers, where eight makes 5.
+ */
 export const MESH_WANTED = 6;
 export const MESH_MIN = 5;
-export const MESH_MAX = 12;
+export const MESH_MAX = 8;
 /** Where no more neighbours than this are in a topic, all of them are its mesh. */
 export const FULL_MESH_MAX = 12;
 /** Of those kept when there are too many: with the best score, and chosen by ourselves, who cannot all be an attacker's. */

@@ -7,9 +7,9 @@ import type { PeerId } from "../../../shared/ids.ts";
 
 /** Past this a message is never pushed unasked over a link that has not asked before; encoded, bytes. */
 export const SMALL_BYTES_MAX = 1_024;
-/** Messages of one publisher within `BUSY_WINDOW_MS` past which it counts as busy. */
+/** Messages of one publisher within `BUSY_WINDOW_MS` past which it counts as busy: a tree of its own is worth while. */
 const BUSY_MESSAGES = 3;
-const BUSY_WINDOW_MS = 3_000;
+const BUSY_WINDOW_MS = 10_000;
 /** Trees of one topic; past that the one not used for longest is forgotten, and grows again. */
 export const TREES_MAX = 256;
 /** A message is expected from the parent for so long after it was told of by another; a large one for longer. */

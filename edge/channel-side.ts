@@ -1,6 +1,7 @@
 /** One side of a relay channel. What of it must survive sleep is in its socket's attachment; the rest is begun anew. */
 import type { NetworkName } from "../shared/ids.ts";
-import { RELAY_SLOW_BYTES_PER_SECOND } from "../shared/limits.ts";
+import { RELAY_HELD_BYTES_PER_SECOND, RELAY_SLOW_BYTES_PER_SECOND } from "../shared/limits.ts";
+import { MessageAllowance } from "./message-allowance.ts";
 import { type CreditState, paceOf, RelayCredit } from "./relay-credit.ts";
 import type { RelayQuota } from "./relay-quota.ts";
 import type { RelayMembership, RelaySide } from "./tickets.ts";
@@ -19,6 +20,8 @@ export interface KeptSide extends CreditState {
   readonly holding: boolean;
   /** Wall clock, ms: it was told its pace, and until then the pace holds. */
   readonly pacedUntilMs?: number | undefined;
+  /** It was told a pace because of its many messages. */
+  readonly isHeld?: boolean;
 }
 
 export class ChannelSide {
@@ -34,6 +37,7 @@ export class ChannelSide {
   /** Frames *from* this side that wait for the other. */
   readonly pending: ArrayBuffer[] = [];
   pendingBytes = 0;
+  readonly #messages: MessageAllowance;
   /** While the edge saves: what it may send, and until when. */
   #pace: { readonly bucket: TokenBucket; readonly untilMs: number } | undefined;
 
@@ -49,6 +53,7 @@ export class ChannelSide {
     this.membership = kept.membership;
     this.credit = new RelayCredit(kept);
     this.quota = quota;
+    this.#messages = new MessageAllowance(Date.now(), kept.isHeld ?? false);
     const { pacedUntilMs: untilMs } = kept;
     if (untilMs !== undefined) this.#pace = { bucket: paceOf(Date.now()), untilMs };
   }
@@ -61,16 +66,27 @@ export class ChannelSide {
   /** The sender is told, and held to twice of it until then; what is under way already may arrive. */
   slow(nowMs: number, untilMs: number): void {
     this.#pace = { bucket: paceOf(nowMs), untilMs };
-    this.#say(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
-    this.keep();
+    this.#tellPace();
   }
 
   /** The edge saves no longer. */
   hasten(): void {
     if (this.#pace === undefined) return;
     this.#pace = undefined;
-    this.#say("pace:0");
-    this.keep();
+    this.#tellPace();
+  }
+
+  /** False when it has sent more messages than any honest side. */
+  spendMessage(nowMs: number): boolean {
+    const wasHeld = this.#messages.isHeld;
+    if (!this.#messages.take(nowMs)) return false;
+    if (this.#messages.isHeld !== wasHeld) this.#tellPace();
+    return true;
+  }
+
+  /** So much has passed the channel, to it or from it. */
+  earnMessages(bytes: number): void {
+    this.#messages.earn(bytes);
   }
 
   /**
@@ -94,16 +110,19 @@ export class ChannelSide {
       ...(membership !== undefined && { membership }),
       ...(quota !== undefined && { quotaLeftBytes: quota.leftBytes }),
       ...(this.#pace !== undefined && { pacedUntilMs: this.#pace.untilMs }),
+      ...(this.#messages.isHeld && { isHeld: true }),
       ...credit.state,
     };
     this.socket.serializeAttachment(kept);
   }
 
-  #say(text: string): void {
+  #tellPace(): void {
+    const slow = this.#pace === undefined ? 0 : RELAY_SLOW_BYTES_PER_SECOND;
     try {
-      this.socket.send(text);
+      this.socket.send(`pace:${this.#messages.isHeld ? RELAY_HELD_BYTES_PER_SECOND : slow}`);
     } catch {
       // Closing; its event is still to come.
     }
+    this.keep();
   }
 }

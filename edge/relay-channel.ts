@@ -74,7 +74,8 @@ export class RelayChannel extends DurableObject<Env> {
     this.#network = ticket.network;
     this.#meter.upgrade(ticket.network, nowMs);
     if (this.#meter.stage(nowMs) === "closed") return closedResponse(this.#meter.leftMs(nowMs));
-    const bannedMs = bans.leftMs(addressPrefix(clientAddress(request)), nowMs);
+    const prefix = addressPrefix(clientAddress(request));
+    const bannedMs = bans.leftMs(prefix, nowMs);
     if (bannedMs > 0) return bannedResponse(bannedMs);
     const quota = this.#quotaOf(ticket.network, ticket.membership, 0);
     await quota?.open();
@@ -84,7 +85,7 @@ export class RelayChannel extends DurableObject<Env> {
       this.#endOther(old);
     }
     const { 0: client, 1: socket } = new WebSocketPair();
-    this.ctx.acceptWebSocket(socket);
+    this.ctx.acceptWebSocket(socket, prefix === undefined ? [] : [prefix]);
     const side = new ChannelSide(socket, { ...ticket, sent: 0, acked: 0 }, quota);
     this.#sides[ticket.side] = side;
     side.keep();
@@ -107,6 +108,12 @@ export class RelayChannel extends DurableObject<Env> {
     const bytesIn = typeof message === "string" ? 0 : message.byteLength;
     const nowMs = Date.now();
     this.#meter.message(from.network, nowMs, bytesIn);
+    if (!from.spendMessage(nowMs)) {
+      const [prefix] = this.ctx.getTags(socket);
+      if (prefix !== undefined) bans.strike(prefix, nowMs);
+      this.#fail(from, CLOSE.overCredit, "edge/relay-over-credit");
+      return;
+    }
     if (!from.spendPace(bytesIn, nowMs)) {
       this.#fail(from, CLOSE.overCredit, "edge/relay-over-credit");
       return;
@@ -176,6 +183,8 @@ export class RelayChannel extends DurableObject<Env> {
     }
     this.#frames += 1;
     this.#bytes += bytes;
+    from.earnMessages(bytes);
+    to.earnMessages(bytes);
     if (!to.credit.shouldSave()) return;
     to.keep();
     if (from.quota !== undefined) from.keep();

@@ -21,6 +21,11 @@ export class TokenBucket {
     return this.#tokens;
   }
 
+  /** Something else than time fills it too. */
+  add(count: number): void {
+    this.#tokens = Math.min(this.#burst, this.#tokens + count);
+  }
+
   /** False, and nothing is taken, when there is less in it. */
   take(nowMs: number, count = 1): boolean {
     const earned = (Math.max(0, nowMs - this.#filledMs) / 1000) * this.#perSecond;

@@ -63,6 +63,18 @@ export const RELAY_PENDING_BYTES_MAX: number = 64 * 1024;
  */
 export const RELAY_SLOW_BYTES_PER_SECOND = 131_072;
 
+/**
+ * Messages that a side of a relay channel may send, each billed however small it is: a bucket of this many, refilled at the rate below and by one for
+ * each `RELAY_BYTES_A_MESSAGE` of frames that pass the channel, whichever way. A sender keeps to half of bucket and rate, gathering what it has to say; past
+ * all of it the side is closed, and its address prefix kept out when that comes often.
+ */
+export const RELAY_MESSAGES_BURST = 4_000;
+export const RELAY_MESSAGES_PER_SECOND = 400;
+export const RELAY_BYTES_A_MESSAGE = 65_536;
+
+/** The pace, bytes a second, of a side that does not keep to half, until it has rested: some two hundred small frames. */
+export const RELAY_HELD_BYTES_PER_SECOND = 16_384;
+
 /** A member's pass lets it in again for this long, also while newcomers are refused. */
 export const RETURN_PASS_TTL_MS = 86_400_000;
 

@@ -36,6 +36,8 @@ export interface Link {
   readonly binding: Uint8Array;
   /** Bytes accepted and not yet given to the network. */
   readonly bufferedBytes: number;
+  /** Data waits for `onDrain` though little is buffered: the path takes no more messages now. Control goes all the same. */
+  readonly isHeld?: boolean;
   /**
    * Sends the pieces as one frame. Never blocks and never throws; after `close` it does nothing. The memory is copied and
    * may be used again. The session keeps `bufferedBytes` low by waiting for `onDrain`.
@@ -53,7 +55,7 @@ export interface Link {
    * The handler may be exchanged at any time.
    */
   onFrame: (frame: Uint8Array) => void;
-  /** `bufferedBytes` has become small after having been large (256 KiB). */
+  /** `bufferedBytes` has become small after having been large (256 KiB), or the link is held no longer. */
   onDrain: () => void;
   /** Called once: undefined after an orderly end, else why (`link/failed`, `link/frame-too-large`, `edge/…`). */
   onClose: (error: PeerloomError | undefined) => void;

@@ -3,11 +3,22 @@
  * between this side and the object: `ready` (both are there), `ack:TOTAL` (bytes taken, so that the object may count
  * what is under way), `ping` and `pong` (answered without waking the object), `pace:N` (the edge saves:
  * send no more than N bytes a second; 0: it saves no longer).
+ *
+ * Each message is billed to the edge, so after many small ones the link holds data until the next may go, and the session gathers what it has to say
+ * into fewer frames. Acknowledgements and the like go all the same, and count.
  */
 import { parseErrorCode, PeerloomError } from "../../shared/errors.ts";
 import { concatBytes } from "../../shared/bytes.ts";
 import type { ChannelId } from "../../shared/ids.ts";
-import { PING_TEXT, PONG_TEXT, RELAY_ACK_EVERY_BYTES, RELAY_UNACKED_BYTES_MAX } from "../../shared/limits.ts";
+import {
+  PING_TEXT,
+  PONG_TEXT,
+  RELAY_ACK_EVERY_BYTES,
+  RELAY_BYTES_A_MESSAGE,
+  RELAY_MESSAGES_BURST,
+  RELAY_MESSAGES_PER_SECOND,
+  RELAY_UNACKED_BYTES_MAX,
+} from "../../shared/limits.ts";
 import type { Clock, MessageSocket, Runtime, Timer } from "../runtime.ts";
 import { BaseLink } from "./base-link.ts";
 import type { Link } from "./link.ts";
@@ -20,6 +31,9 @@ const CLOSE_NORMAL = 1000;
 const PACE_BURST_BYTES: number = 64 * 1024;
 /** Bytes that wait for their turn are the session's to bound; below this it is told to go on. */
 const PACED_LOW_BYTES: number = 64 * 1024;
+/** Half of what the edge allows: one message in so many ms, and so many ms' worth of them at once. */
+const MESSAGE_MS: number = 2_000 / RELAY_MESSAGES_PER_SECOND;
+const MESSAGES_AHEAD_MS: number = (RELAY_MESSAGES_BURST / 2) * MESSAGE_MS;
 
 export interface RelayAddress {
   /** Origin of the edge. */
@@ -52,6 +66,9 @@ class RelayLink extends BaseLink {
   /** Until then what was sent uses up the pace. */
   #freeAtMs = 0;
   #paceTimer: Timer | undefined;
+  /** Until then what was sent uses up the messages that one may send. */
+  #spentToMs = 0;
+  #messageTimer: Timer | undefined;
 
   constructor(socket: MessageSocket, clock: Clock, edge: string) {
     super({ kind: "relay", description: `relay ${edge}`, unackedBytesMax: RELAY_UNACKED_BYTES_MAX / 2 });
@@ -74,8 +91,15 @@ class RelayLink extends BaseLink {
     return this.#socket.bufferedBytes + this.#pacedBytes;
   }
 
+  get isHeld(): boolean {
+    return this.#messageTimer !== undefined;
+  }
+
   send(parts: readonly Uint8Array[]): void {
     if (this.#closing || this.isEnded) return;
+    let bytes = 0;
+    for (const part of parts) bytes += part.length;
+    this.#count(1, bytes);
     if (this.#pace === Infinity) {
       this.#socket.send(parts);
       return;
@@ -89,15 +113,14 @@ class RelayLink extends BaseLink {
   close(): void {
     if (this.#closing) return;
     this.#closing = true;
-    this.#timer?.cancel();
+    this.#cancelTimers();
     this.#setPace(0);
     this.#socket.close(CLOSE_NORMAL);
   }
 
   destroy(): void {
     this.#closing = true;
-    this.#timer?.cancel();
-    this.#paceTimer?.cancel();
+    this.#cancelTimers();
     this.#socket.destroy();
   }
 
@@ -134,10 +157,26 @@ class RelayLink extends BaseLink {
     }
   }
 
+  /** Messages of this side, and bytes that pass the channel. */
+  #count(messages: number, bytes: number): void {
+    const nowMs = this.#clock.monotonicMs();
+    const spent = messages - bytes / RELAY_BYTES_A_MESSAGE;
+    this.#spentToMs = Math.max(this.#spentToMs, nowMs) + spent * MESSAGE_MS;
+    const waitMs = this.#spentToMs - MESSAGES_AHEAD_MS - nowMs;
+    if (waitMs <= 0 || this.#messageTimer !== undefined || this.#closing) return;
+    this.#messageTimer = this.#clock.setTimer(Math.ceil(waitMs), () => {
+      this.#messageTimer = undefined;
+      this.#count(0, 0);
+      if (this.#messageTimer === undefined) this.onDrain();
+    });
+  }
+
   #receive(bytes: Uint8Array): void {
     this.#heard();
     this.#receivedBytes += bytes.length;
-    if (this.#receivedBytes - this.#acknowledgedBytes >= RELAY_ACK_EVERY_BYTES) {
+    const isAckDue = this.#receivedBytes - this.#acknowledgedBytes >= RELAY_ACK_EVERY_BYTES;
+    this.#count(Number(isAckDue), bytes.length);
+    if (isAckDue) {
       this.#acknowledgedBytes = this.#receivedBytes;
       this.#socket.sendText(`ack:${this.#receivedBytes}`);
     }
@@ -164,9 +203,14 @@ class RelayLink extends BaseLink {
     });
   }
 
-  #closed(code: number, reason: string): void {
+  #cancelTimers(): void {
     this.#timer?.cancel();
     this.#paceTimer?.cancel();
+    this.#messageTimer?.cancel();
+  }
+
+  #closed(code: number, reason: string): void {
+    this.#cancelTimers();
     this.end(
       this.#closing || code === CLOSE_NORMAL
         ? undefined

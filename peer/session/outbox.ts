@@ -111,7 +111,7 @@ export class Outbox {
       if (carriers.some(({ state }) => state === "dead")) return;
       const withRoom = pickCarrier(carriers, LINK_BUFFER_HIGH_BYTES);
       const path = withRoom ?? first;
-      if (path.link.bufferedBytes >= LINK_BUFFER_HIGH_BYTES) return;
+      if (path.link.isHeld === true || path.link.bufferedBytes >= LINK_BUFFER_HIGH_BYTES) return;
       const again = this.#waiting[0];
       if (again !== undefined) {
         // The oldest frame goes whatever the window says: nothing behind it is acknowledged before it has arrived.

@@ -28,6 +28,8 @@ const JOIN_UNITS_MAX = 14;
 const BUDGET_UNITS = 1_000_000;
 const FLOOD_AT_ONCE = 20;
 const CHATTER_MAX = 5_000;
+/** Of one side of a relay channel: 4,000 at once, 400 a second, and what comes after its close. */
+const RELAY_FLOOD_UNITS_MAX = 430;
 /** Two requests, the account's, and a first loan. */
 const INDEX_TRY_UNITS_MAX = 10;
 /** Ban lists that one owner signs in a row. */
@@ -165,6 +167,24 @@ export const ATTACKS: readonly Attack[] = [
         if (sender.closed?.reason !== "edge/relay-over-credit")
           throw new Error(`a sender that nobody reads was closed by ${JSON.stringify(sender.closed)}`);
         for (const one of [asker, asked, stalled]) one.close();
+      }),
+  },
+  {
+    name: "relay channels, tiny messages, closes unanswered",
+    // What is in the bucket, and what comes until the object has ended.
+    unitsMax: (count) => Math.ceil(count / 10) * (2 * JOIN_UNITS_MAX + 2 * 8 + RELAY_FLOOD_UNITS_MAX),
+    run: (edge, count) =>
+      everyone(Math.ceil(count / 10), async (index) => {
+        const { asker, asked, paths } = await askForRelay(edge, index);
+        const [path = "", otherPath = ""] = paths;
+        const address = addressOf(index);
+        const reader = new Client({ edge, network: NETWORK, address }, otherPath);
+        await reader.until(() => reader.status === 101);
+        const sender = new RawSocket(edge, path, address);
+        await sender.opened();
+        await sender.flood(20_000);
+        await reader.until(() => reader.closed !== undefined);
+        for (const one of [asker, asked, sender]) one.close();
       }),
   },
   {

@@ -2,6 +2,8 @@
 import { once } from "node:events";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { type CallContext, type Peer, PeerloomError, RemoteError } from "../../peer/node.ts";
+import { costOf, TOKEN } from "../attacks/suite.ts";
+import { RELAY_MESSAGES_BURST, RELAY_MESSAGES_PER_SECOND } from "../../shared/limits.ts";
 import { bootstrapOf, codeOf, openEdge, openPeer } from "./peers.ts";
 
 /** One serves, one calls. */
@@ -500,4 +502,25 @@ test("calls and streams go through the relay too", async () => {
   expect(await Promise.all(Array.from({ length: 200 }, (_, n) => remote.add(n, 1)))).toHaveLength(200);
   expect(await collect(remote.doubled(numbers(2_000)))).toHaveLength(2_000);
   expect(caller.sessions()[0]?.path.kind).toBe("relay");
+});
+
+test("calls through the relay without a pause between them are slowed in the end, and none fails", async () => {
+  const edge = await openEdge(0, { EDGE_ADMIN_TOKEN: TOKEN });
+  const server = await openPeer({ edge: edge.url, only: "relay" });
+  const caller = await openPeer({ edge: edge.url, only: "relay" });
+  server.serve("calc/1", calc);
+  const session = await caller.connect(server.id);
+  const moves: string[] = [];
+  session.addEventListener("path", () => void moves.push(session.path.kind));
+  const { add } = caller.rpc<typeof calc>(server.id, "calc/1");
+  const startMs = performance.now();
+  const calls = 300 + RELAY_MESSAGES_BURST / 2;
+  for (let n = 0; n < calls; n++) expect(await add(n, 1)).toBe(n + 1);
+  const seconds = (performance.now() - startMs) / 1_000;
+  const { networks } = await costOf(edge.url);
+  const messages = networks.reduce((sum, { usage }) => sum + usage.messages, 0);
+  expect(messages).toBeGreaterThanOrEqual(2 * calls);
+  const paced = RELAY_MESSAGES_BURST / 2 + (seconds + 1) * (RELAY_MESSAGES_PER_SECOND / 2);
+  expect(messages).toBeLessThan(2 * paced);
+  expect(moves).toEqual([]);
 });

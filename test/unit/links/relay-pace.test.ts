@@ -1,60 +1,19 @@
 /** The stage "relay slower", on a clock that the test moves: an honest side keeps to the pace that it is told, and the edge's bucket cuts none but others. */
 import { expect, test } from "vitest";
 import { paceOf } from "../../../edge/relay-credit.ts";
-import { dialRelay } from "../../../peer/links/relay.ts";
-import type { Link } from "../../../peer/links/link.ts";
-import type { MessageSocket, Runtime } from "../../../peer/runtime.ts";
-import { channelIdFrom } from "../../../shared/ids.ts";
-import { FRAME_BYTES_MAX, PONG_TEXT, RELAY_SLOW_BYTES_PER_SECOND } from "../../../shared/limits.ts";
-import { FakeClock } from "../rendezvous/fake-clock.ts";
+import { FRAME_BYTES_MAX, RELAY_SLOW_BYTES_PER_SECOND } from "../../../shared/limits.ts";
+import { openRelay, type Sent } from "./relay-scene.ts";
 
 /** What a link may send at once after a pause. */
 const BURST_BYTES = 65_536;
 const FRAME_BYTES = 16_384;
-
-interface Sent {
-  readonly atMs: number;
-  readonly bytes: Uint8Array;
-}
-
-interface Scene {
-  readonly clock: FakeClock;
-  readonly link: Link;
-  readonly sent: readonly Sent[];
-  /** What the object says. */
-  say(text: string): void;
-  drained(): number;
-}
-
-async function setUp(): Promise<Scene> {
-  const clock = new FakeClock();
-  const sent: Sent[] = [];
-  const socket: MessageSocket = {
-    remoteAddress: "edge",
-    bufferedBytes: 0,
-    send: (parts) => void sent.push({ atMs: clock.monotonicMs(), bytes: Buffer.concat(parts) }),
-    sendText: () => socket.onText(PONG_TEXT),
-    close: () => socket.onClose(1000, ""),
-    destroy: () => {},
-    onMessage: () => {},
-    onText: () => {},
-    onDrain: () => {},
-    onClose: () => {},
-  };
-  const runtime = { clock, websocket: { connect: async () => socket } } as unknown as Runtime;
-  const address = { edge: "https://edge.example", channel: channelIdFrom(new Uint8Array(16)), ticket: "" };
-  const link = await dialRelay(runtime, address, new AbortController().signal);
-  let drains = 0;
-  link.onDrain = () => (drains += 1);
-  return { clock, link, sent, say: (text) => socket.onText(text), drained: () => drains };
-}
 
 const frame = (index: number, length = FRAME_BYTES): Uint8Array => new Uint8Array(length).fill(index);
 const bytesBy = (sent: readonly Sent[], endMs: number): number =>
   sent.filter(({ atMs }) => atMs <= endMs).reduce((sum, { bytes }) => sum + bytes.length, 0);
 
 test("before it is told a pace it sends at once, then no faster than that, in order, and all of it", async () => {
-  const { clock, link, sent, say, drained } = await setUp();
+  const { clock, link, sent, say, drained } = await openRelay();
   for (let index = 0; index < 10; index++) link.send([frame(index)]);
   expect(sent).toHaveLength(10);
   say(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
@@ -77,7 +36,7 @@ test("before it is told a pace it sends at once, then no faster than that, in or
 });
 
 test("the largest frames at the pace are never cut by the edge, for as long as one likes", async () => {
-  const { clock, link, sent, say } = await setUp();
+  const { clock, link, sent, say } = await openRelay();
   say(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
   const bucket = paceOf(clock.monotonicMs());
   for (let index = 0; index < 200; index++) link.send([frame(index % 250, FRAME_BYTES_MAX)]);
@@ -96,7 +55,7 @@ test("who goes on as before is cut", () => {
 });
 
 test("after a pause a small message does not wait, and other texts change nothing", async () => {
-  const { clock, link, sent, say } = await setUp();
+  const { clock, link, sent, say } = await openRelay();
   for (const text of ["pace:0", "pace:x", "pace:-1", "pace:12345678901"]) say(text);
   for (let index = 0; index < 100; index++) link.send([frame(index)]);
   expect(sent).toHaveLength(100);
@@ -110,7 +69,7 @@ test("after a pause a small message does not wait, and other texts change nothin
 });
 
 test("once the edge saves no longer, what waits goes at once, and so does all that follows", async () => {
-  const { clock, link, sent, say, drained } = await setUp();
+  const { clock, link, sent, say, drained } = await openRelay();
   say(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
   for (let index = 0; index < 40; index++) link.send([frame(index)]);
   const before = drained();
@@ -127,7 +86,7 @@ test("once the edge saves no longer, what waits goes at once, and so does all th
 
 test("a close gives away what waits, the goodbye last; a link that is destroyed drops it", async () => {
   for (const end of ["close", "destroy"] as const) {
-    const { clock, link, sent, say } = await setUp();
+    const { clock, link, sent, say } = await openRelay();
     say(`pace:${RELAY_SLOW_BYTES_PER_SECOND}`);
     const bucket = paceOf(clock.monotonicMs());
     for (let index = 0; index < 120; index++) link.send([frame(index)]);

@@ -112,6 +112,22 @@ test("a living path that says nothing for five seconds is sent to again", async 
   expect(await resendAt(5_000)).toBe(2);
 });
 
+test("a link that is held is given no data, new or old, and says itself when it goes on", async () => {
+  const side = new Side();
+  const sent: Uint8Array[] = [];
+  const path = pathOf("relay", "usable", sent);
+  const held = { isHeld: true };
+  Object.defineProperty(path.link, "isHeld", { get: () => held.isHeld });
+  side.active = path;
+  await side.write(1, 2);
+  side.delivery.release(path);
+  side.delivery.pump();
+  expect([sent.length, side.hasOutput]).toEqual([0, true]);
+  held.isHeld = false;
+  side.delivery.pump();
+  expect([sent.length, side.hasOutput]).toEqual([2, false]);
+});
+
 test("it says how far it has got: in a moment, at once of what came twice, and again on another path", async () => {
   const [from, to] = [new Side(), new Side()];
   const sent: Uint8Array[] = [];

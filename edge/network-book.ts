@@ -16,6 +16,11 @@ import { verifySignature } from "./verify.ts";
  */
 export const INVITES_OF_GROUP_MAX = 64;
 const GROUP_CHARACTERS = 2;
+/**
+ * Of its group, which is listed anyway, so many that have ended are forgotten with each that is new: a group shrinks, and what one join writes is
+ * bounded. Nobody is woken for it: what a row costs to delete it costs to keep for years.
+ */
+export const ENDED_FORGOTTEN_MAX = 2;
 
 interface Used {
   readonly expiresMs: number;
@@ -96,7 +101,7 @@ export class NetworkBook {
       const members = this.#storage.kv.get<Used>(key)?.members ?? [];
       if (members.includes(member)) continue;
       if (members.length >= uses) return "network/invite-used";
-      if (members.length === 0 && !this.#hasRoom(id, revoked, nowMs)) return "network/too-many-invites";
+      if (members.length === 0 && !this.#makeRoom(id, revoked, nowMs)) return "network/too-many-invites";
       fresh.push({ key, used: { expiresMs, members: [...members, member] } });
     }
     for (const { key, used } of fresh) this.#storage.kv.put(key, used);
@@ -136,14 +141,16 @@ export class NetworkBook {
     return past.length > 0;
   }
 
-  #hasRoom(invite: PeerId, revoked: ReadonlySet<PeerId>, nowMs: number): boolean {
+  #makeRoom(invite: PeerId, revoked: ReadonlySet<PeerId>, nowMs: number): boolean {
     const prefix = USED + invite.slice(0, GROUP_CHARACTERS);
     const all = [...this.#storage.kv.list<Used>({ prefix, limit: INVITES_OF_GROUP_MAX })];
-    if (all.length < INVITES_OF_GROUP_MAX) return true;
+    const isFull = all.length >= INVITES_OF_GROUP_MAX;
     const ended = all.filter(
-      ([key, { expiresMs }]) => expiresMs <= nowMs || revoked.has(key.slice(USED.length) as PeerId),
+      ([key, { expiresMs }]) =>
+        expiresMs <= nowMs || (isFull && revoked.has(key.slice(USED.length) as PeerId)),
     );
+    if (!isFull) ended.splice(ENDED_FORGOTTEN_MAX);
     for (const [key] of ended) this.#storage.kv.delete(key);
-    return ended.length > 0;
+    return !isFull || ended.length > 0;
   }
 }

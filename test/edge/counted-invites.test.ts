@@ -2,7 +2,8 @@
 import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { expect, test } from "vitest";
-import { INVITES_OF_GROUP_MAX, NetworkBook } from "../../edge/network-book.ts";
+import { meteredKv } from "../../edge/metered-kv.ts";
+import { ENDED_FORGOTTEN_MAX, INVITES_OF_GROUP_MAX, NetworkBook } from "../../edge/network-book.ts";
 import { NEVER_MS } from "../../shared/credential.ts";
 import { type PeerId, peerIdFromKey } from "../../shared/ids.ts";
 import { decodeFromRendezvous } from "../../shared/messages.ts";
@@ -72,6 +73,33 @@ test("a full group forgets those that have ended or were revoked, and none that 
       book.use(net.network, [{ id: id as PeerId, uses: 1, expiresMs: NEVER_MS }], member, pastMs);
     expect([await at(after), await at(last)]).toEqual([undefined, "network/too-many-invites"]);
     expect(await use(next, other)).toBe("network/invite-used");
+  });
+});
+
+test("invites that have ended go with those that come, two at a time, and each row is in the account", async () => {
+  const net = await OwnedNetwork.make();
+  const nowMs = Date.now();
+  const ids = alike(9);
+  const { id: member } = await makeIdentity();
+  await runInDurableObject(env.RENDEZVOUS.getByName(`${net.network}/0`), async (_, { storage }) => {
+    let written = 0;
+    const kv = meteredKv(storage.kv, ({ rowsWritten = 0 }) => (written += rowsWritten));
+    const book = new NetworkBook({ kv });
+    const use = async (index: number, atMs: number, expiresMs: number): Promise<readonly number[]> => {
+      const counted = [{ id: ids[index] as PeerId, uses: 1, expiresMs }];
+      written = 0;
+      expect(await book.use(net.network, counted, member, atMs)).toBeUndefined();
+      return [[...storage.kv.list({ prefix: "used:" })].length, written];
+    };
+    for (let index = 0; index < 5; index++)
+      expect(await use(index, nowMs, nowMs + 1_000)).toEqual([index + 1, 1]);
+    const laterMs = nowMs + 1_000;
+    expect(await use(5, laterMs, NEVER_MS)).toEqual([5 - ENDED_FORGOTTEN_MAX + 1, 1 + ENDED_FORGOTTEN_MAX]);
+    expect(await use(6, laterMs, NEVER_MS)).toEqual([3, 1 + ENDED_FORGOTTEN_MAX]);
+    expect(await use(7, laterMs, NEVER_MS)).toEqual([3, 2]);
+    expect(await use(8, laterMs, NEVER_MS)).toEqual([4, 1]);
+    // Who was counted is not counted again, and nothing is listed for it.
+    expect(await use(8, laterMs, NEVER_MS)).toEqual([4, 0]);
   });
 });
 

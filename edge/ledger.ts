@@ -74,7 +74,7 @@ export class EdgeLedger extends DurableObject<Env> {
   settle(account: Account): Grant {
     const nowMs = Date.now();
     this.#book.roll(nowMs);
-    this.#book.spend(account.network, { objectRequests: 1, awakeMs: 1 });
+    this.#book.spend(account.network, usageOf(1));
     const grant = this.#book.settle(account, nowMs);
     this.#saveIfDue(nowMs);
     return grant;
@@ -84,7 +84,7 @@ export class EdgeLedger extends DurableObject<Env> {
   buy(purchase: Purchase): Sale {
     const nowMs = Date.now();
     this.#book.roll(nowMs);
-    this.#book.spend(purchase.network, { objectRequests: 1, awakeMs: 1 });
+    this.#book.spend(purchase.network, usageOf(1));
     const sale = this.#book.buy(purchase, nowMs);
     this.#saveIfDue(nowMs);
     return sale;
@@ -94,7 +94,7 @@ export class EdgeLedger extends DurableObject<Env> {
   book(used: Usage): void {
     const nowMs = Date.now();
     this.#book.roll(nowMs);
-    this.#book.spend(EDGE_ITSELF, addUsage(used, { objectRequests: 1, awakeMs: 1 }));
+    this.#book.spend(EDGE_ITSELF, addUsage(used, usageOf(1)));
     this.#saveIfDue(nowMs);
   }
 
@@ -102,7 +102,7 @@ export class EdgeLedger extends DurableObject<Env> {
   stages({ served, calls, refused }: Told): Stages {
     const nowMs = Date.now();
     this.#book.roll(nowMs);
-    this.#book.spend(EDGE_ITSELF, { objectRequests: 1 + calls, awakeMs: 1, requests: served });
+    this.#book.spend(EDGE_ITSELF, { ...usageOf(1 + calls), requests: served });
     this.#book.addRefused(refused);
     const { stage: all } = this.#book;
     const networks = this.#book
@@ -127,7 +127,7 @@ export class EdgeLedger extends DurableObject<Env> {
     await Promise.all(holders.map((holder) => this.#ask(holder)));
     const nowMs = Date.now();
     this.#book.roll(nowMs);
-    this.#book.spend(EDGE_ITSELF, { requests: 1, objectRequests: 1 + holders.length, awakeMs: 1 });
+    this.#book.spend(EDGE_ITSELF, { ...usageOf(1 + holders.length), requests: 1 });
     const { total, stage, refused } = this.#book;
     return {
       day: new Date(nowMs).toISOString().slice(0, 10),
@@ -175,4 +175,9 @@ export class EdgeLedger extends DurableObject<Env> {
     this.#savedTotal = this.#book.total;
     this.ctx.storage.kv.put("book", this.#book.saved);
   }
+}
+
+/** Of calls: each keeps the object that is called at work. */
+function usageOf(calls: number): Partial<Usage> {
+  return { objectRequests: calls, awakeMs: calls };
 }

@@ -66,9 +66,9 @@ export class Meter {
     this.#add(relayedBytes === 0 ? MESSAGE : { ...MESSAGE, relayedBytes }, network, nowMs);
   }
 
-  /** Anything else: calls, alarms, rows. */
+  /** Anything else: calls, alarms, rows. Each call keeps an object at work. */
   use(usage: Partial<Usage>, network: string, nowMs: number): void {
-    this.#add({ awakeMs: EVENT_AWAKE_MS, ...usage }, network, nowMs);
+    this.#add({ awakeMs: EVENT_AWAKE_MS * (usage.objectRequests || 1), ...usage }, network, nowMs);
   }
 
   /**

@@ -115,7 +115,7 @@ export class EdgeTally extends DurableObject<Env> {
 
   /** Reports are on the account of who sends them. */
   #use(usage: Partial<Usage>): void {
-    this.#used = addUsage(this.#used, { awakeMs: 1, ...usage });
+    this.#used = addUsage(this.#used, { awakeMs: usage.objectRequests || 1, ...usage });
   }
 
   async #account(): Promise<void> {

@@ -43,6 +43,12 @@ async function accounted(): Promise<number> {
   return networks.reduce((sum, { usage }) => sum + usage.objectRequests, 0);
 }
 
+/** ms at work of objects beyond one for each call and message, in the network that has fewest. */
+async function idleMs(): Promise<number> {
+  const { networks } = await env.LEDGER.getByName("edge").read();
+  return Math.min(...networks.map(({ usage }) => usage.awakeMs - usage.objectRequests - usage.messages));
+}
+
 test("every call of an object is in the account", async () => {
   const network = freshNetwork();
   await get("/metrics");
@@ -68,6 +74,10 @@ test("every call of an object is in the account", async () => {
   expect(await phone.next()).toContain("OPEN");
   await get("/peerjs/listed/peers");
   await get("/health");
+  // Whoever is awake is asked for the account, and for the figures: that is a call of each.
+  const before = calls["settleNow"] ?? 0;
+  await accounted();
+  expect((calls["settleNow"] ?? 0) - before).toBeGreaterThanOrEqual(4);
   for (const { socket } of [...sides, phone, first.ear, second.ear]) socket.close(1000);
   await Promise.all([...sides, phone, first.ear, second.ear].map((ear) => ear.closed()));
 
@@ -78,6 +88,17 @@ test("every call of an object is in the account", async () => {
   await get("/health");
   await get("/metrics");
   await expect.poll(async () => (await accounted()) - counted()).toBe(0);
-  const watched = ["announce", "drainCounters", "fetch", "ids", "isWell", "report", "search", "settle"];
+  expect(await idleMs()).toBeGreaterThanOrEqual(0);
+  const watched = [
+    "announce",
+    "drainCounters",
+    "fetch",
+    "ids",
+    "isWell",
+    "report",
+    "search",
+    "settle",
+    "settleNow",
+  ];
   expect(Object.keys(calls)).toEqual(expect.arrayContaining(watched));
 });

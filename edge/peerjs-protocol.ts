@@ -27,6 +27,8 @@ export interface Envelope {
   readonly dst: string;
   /** The text that `dst` is sent. */
   readonly frame: string;
+  /** Of the sender's address, where it is known. */
+  readonly prefix?: string | undefined;
 }
 
 /** What a client has said. `ignored`: a heartbeat in other words, or a type of another version. `leave`: it gives its id up. */

@@ -4,7 +4,7 @@
  * bounded; what finds no room is refused, and its sender told at once instead of later.
  */
 import type { Envelope, RelayedType } from "./peerjs-protocol.ts";
-import { TokenBucket } from "./token-bucket.ts";
+import { type KeptPace, QueuePace } from "./queue-pace.ts";
 
 /** Of one sender: a dozen calls to peers that are not there. */
 const SENDER_COUNT_MAX = 256;
@@ -14,8 +14,6 @@ const PEER_COUNT_MAX = 2_048;
 const PEER_LENGTH_MAX: number = 2 * 1024 * 1024;
 const ROOM_COUNT_MAX = 8_192;
 const ROOM_LENGTH_MAX: number = 16 * 1024 * 1024;
-/** Messages that a room takes in the long run: at two rows each $5 a day at most. */
-const TAKEN_PER_SECOND = 30;
 
 /** A message that nobody came for. */
 export interface Expired {
@@ -39,31 +37,26 @@ type Row = Readonly<Record<string, SqlStorageValue>> & {
   readonly length: number;
 };
 
-interface KeptPace {
-  readonly tokens: number;
-  readonly atMs: number;
-}
-
 class Load {
   count = 0;
   length = 0;
 }
 
 export class PeerjsQueue {
-  readonly #storage: DurableObjectStorage;
+  readonly #storage: Pick<DurableObjectStorage, "sql" | "kv">;
   readonly #lifeMs: number;
   #index: Index | undefined;
 
   /** @param lifeMs how long a message waits */
-  constructor(storage: DurableObjectStorage, lifeMs: number) {
+  constructor(storage: Pick<DurableObjectStorage, "sql" | "kv">, lifeMs: number) {
     this.#storage = storage;
     this.#lifeMs = lifeMs;
   }
 
   /** False when there is no room for it. */
-  add({ type, src, dst, frame }: Envelope, nowMs: number): boolean {
+  add({ type, src, dst, frame, prefix }: Envelope, nowMs: number): boolean {
     const index = this.#loaded(nowMs);
-    if (!index.fits(src, dst, frame.length) || !index.pace.take(nowMs)) return false;
+    if (!index.fits(src, dst, frame.length) || !index.pace.take(prefix, nowMs)) return false;
     const tells = this.#tells(type, src, dst) ? 1 : 0;
     this.#storage.sql.exec(
       "INSERT INTO waiting (dst, n, src, untilMs, tells, length, frame) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -101,8 +94,6 @@ export class PeerjsQueue {
       nowMs,
       nowMs,
     );
-    const { pace } = this.#loaded(nowMs);
-    if (rows.length > 0) this.#storage.kv.put<KeptPace>("pace", { tokens: pace.tokens, atMs: nowMs });
     return told(rows);
   }
 
@@ -132,6 +123,7 @@ export class PeerjsQueue {
     const index = this.#loaded(nowMs);
     const rows = this.#storage.sql.exec<R>(statement, value).toArray();
     for (const { src, dst, length } of rows) index.remove(src, dst, length);
+    if (rows.length > 0) this.#storage.kv.put<KeptPace>("pace", index.pace.kept(nowMs));
     return rows;
   }
 
@@ -143,8 +135,7 @@ export class PeerjsQueue {
     sql.exec(
       "CREATE TABLE IF NOT EXISTS waiting (dst TEXT NOT NULL, n INTEGER NOT NULL, src TEXT NOT NULL, untilMs INTEGER NOT NULL, tells INTEGER NOT NULL, length INTEGER NOT NULL, frame TEXT NOT NULL, PRIMARY KEY (dst, n)) WITHOUT ROWID",
     );
-    const { tokens, atMs } = kv.get<KeptPace>("pace") ?? { tokens: ROOM_COUNT_MAX, atMs: nowMs };
-    const index = new Index(new TokenBucket(ROOM_COUNT_MAX, TAKEN_PER_SECOND, atMs, tokens));
+    const index = new Index(new QueuePace(kv.get<KeptPace>("pace"), nowMs));
     const rows = sql.exec<Pick<Row, "n" | "dst" | "src" | "length">>(
       "SELECT n, dst, src, length FROM waiting",
     );
@@ -159,13 +150,13 @@ export class PeerjsQueue {
 
 /** How much waits, of whom and for whom: what the bounds are about. */
 class Index {
-  readonly pace: TokenBucket;
+  readonly pace: QueuePace;
   nextNumber = 0;
   readonly #room = new Load();
   readonly #bySender = new Map<string, Load>();
   readonly #byPeer = new Map<string, Load>();
 
-  constructor(pace: TokenBucket) {
+  constructor(pace: QueuePace) {
     this.pace = pace;
   }
 

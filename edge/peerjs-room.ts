@@ -10,6 +10,7 @@ import type { ErrorCode } from "../shared/errors.ts";
 import { bannedResponse, bans, closedResponse, OVER_BUDGET } from "./door.ts";
 import type { Env } from "./env.ts";
 import { Meter } from "./meter.ts";
+import { meteredKv } from "./metered-kv.ts";
 import { Counters, type CounterName, type Report, sendReport } from "./metrics.ts";
 import { Lanes } from "./lanes.ts";
 import {
@@ -68,7 +69,8 @@ export class PeerjsRoom extends DurableObject<Env> {
     this.#shard = shardOfRoom(this.#name);
     this.#options = peerjsOptions(env);
     this.#peers = new PeerjsPeers(ctx, this.#options.aliveMs);
-    this.#queue = new PeerjsQueue(ctx.storage, this.#options.expireMs);
+    const kv = meteredKv(ctx.storage.kv, (usage) => this.#meter.use(usage, this.#account, Date.now()));
+    this.#queue = new PeerjsQueue({ sql: ctx.storage.sql, kv }, this.#options.expireMs);
     this.#meter = new Meter({
       ctx,
       env,
@@ -211,7 +213,7 @@ export class PeerjsRoom extends DurableObject<Env> {
 
   #hear(peer: Peer, data: ArrayBuffer | string, nowMs: number): void {
     const heard = readFrame(data, peer.id);
-    if (heard.kind === "relayed") this.#route(heard.envelope, nowMs);
+    if (heard.kind === "relayed") this.#route({ ...heard.envelope, prefix: peer.prefix }, nowMs);
     else if (heard.kind === "leave") this.#peers.leave(peer);
     else if (heard.kind === "malformed") this.#counted("errors:wire/malformed");
   }

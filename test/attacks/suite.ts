@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as rest } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { STRIKES_MAX } from "../../edge/address-bans.ts";
+import { PREFIX_QUEUED_BURST } from "../../edge/queue-pace.ts";
 import { LIMIT_REQUESTS } from "../../edge/request-counter.ts";
 import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
 import { BANS_MAX } from "../../shared/bans.ts";
@@ -34,6 +35,8 @@ const RELAY_FLOOD_UNITS_MAX = 430;
 const INDEX_TRY_UNITS_MAX = 10;
 /** Ban lists that one owner signs in a row. */
 const LISTS = 50;
+/** Messages of one client among many for peers that never come. */
+const STUFFED_EACH = 100;
 const FULL_ANNOUNCEMENT_UNITS = 7_000;
 const STALLED_FRAME_BYTES = 65_536;
 /** Twice of what one side may send that the other has not acknowledged. */
@@ -307,6 +310,12 @@ export const ATTACKS: readonly Attack[] = [
     // A sender has 256 waiting at most: two rows each, and the alarm.
     unitsMax: (count) => 256 * 2 * 7 + count + 100,
     run: (edge, count) => stuff(edge, count * 10),
+  },
+  {
+    name: "PeerJS queue stuffing, many clients of one prefix",
+    // They share what may wait: two rows each, and the alarm; then an open socket and an EXPIRE for each.
+    unitsMax: (count) => PREFIX_QUEUED_BURST * 2 * 7 + 20 * count + 100,
+    run: (edge, count) => everyone(count, () => stuff(edge, STUFFED_EACH)),
   },
   {
     name: "PeerJS, a thousand tiny messages a second",

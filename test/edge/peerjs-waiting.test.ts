@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { shardOf } from "../../edge/peerjs-options.ts";
 import { MESSAGES_BURST } from "../../edge/peerjs-peers.ts";
 import { FRAME_LENGTH_MAX } from "../../edge/peerjs-protocol.ts";
+import { PREFIX_QUEUED_BURST } from "../../edge/queue-pace.ts";
 import {
   age,
   expireFor,
@@ -120,6 +121,31 @@ describe("absent peers", () => {
     for (const payload of ["honest", "still"])
       await late.expect({ type: "OFFER", src: honest.id, dst: id, payload });
     await late.expectNothing();
+  });
+
+  test("clients of one address prefix share what may wait, over sleeps and whoever comes for it; others have their own", async () => {
+    const from = (address: string): Promise<PeerjsClient> =>
+      PeerjsClient.opened({ headers: { "cf-connecting-ip": address } });
+    const dst = freshId();
+    const stuff = async (sender: PeerjsClient, count: number): Promise<void> => {
+      for (let n = 0; n < count; n++) sender.send({ type: "CANDIDATE", dst, payload: n });
+      await sender.expectNothing();
+    };
+    await stuff(await from("10.79.0.1"), PREFIX_QUEUED_BURST / 2);
+    await stuff(await from("10.79.0.2"), PREFIX_QUEUED_BURST / 2 - 1);
+    // An own peer comes for them all, and the room sleeps.
+    const own = await PeerjsClient.opened({ id: dst });
+    await own.ear.next();
+    await own.close();
+    await sleepRoom(dst);
+    const third = await from("10.79.0.3");
+    third.send(offer(dst, 1));
+    await third.expectNothing();
+    third.send(offer(dst, 2));
+    await third.expect({ type: "EXPIRE", src: dst, dst: third.id });
+    const other = await from("10.79.1.1");
+    other.send(offer(dst, 1));
+    await other.expectNothing();
   });
 
   test("so are bytes", async () => {

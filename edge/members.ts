@@ -12,6 +12,13 @@ import type { Greeting } from "./join.ts";
 import type { EdgeMember } from "./passes.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
+/**
+ * Bytes that others may have one member sent: nothing tells the object whether it reads them, and what is not read stays in the memory of all. A thousand
+ * signals at once fit, as after a restart.
+ */
+export const RECEIVED_BURST: number = 4 * 1024 * 1024;
+const RECEIVED_PER_SECOND: number = 256 * 1024;
+
 /** A socket that has been sent its challenge. */
 export interface Greeted extends Greeting {
   readonly phase: "greeted";
@@ -45,7 +52,8 @@ export interface Member extends Joined {
 }
 
 interface Entry {
-  readonly bucket: TokenBucket;
+  readonly sent: TokenBucket;
+  readonly received: TokenBucket;
   /** `verifying`: its one challenge is being used. */
   state: Greeted | Joined | { readonly phase: "verifying" };
 }
@@ -121,7 +129,12 @@ export class Members {
 
   /** False when the socket has sent too much. */
   spend(socket: WebSocket, nowMs: number): boolean {
-    return this.#entries.get(socket)?.bucket.take(nowMs) ?? false;
+    return this.#entries.get(socket)?.sent.take(nowMs) ?? false;
+  }
+
+  /** False when others have had it sent too much. */
+  mayReceive(socket: WebSocket, bytes: number, nowMs: number): boolean {
+    return this.#entries.get(socket)?.received.take(nowMs, bytes) ?? false;
   }
 
   remove(socket: WebSocket): void {
@@ -147,14 +160,14 @@ export class Members {
   #restore(socket: WebSocket): Entry | undefined {
     const state = socket.deserializeAttachment() as Greeted | Joined | null;
     if (state === null) return undefined;
-    const entry = { bucket: newBucket(Date.now()), state };
+    const entry = newEntry(state, Date.now());
     this.#entries.set(socket, entry);
     return entry;
   }
 
   #set(socket: WebSocket, state: Greeted | Joined, nowMs: number): void {
     const entry = this.#entries.get(socket);
-    if (entry === undefined) this.#entries.set(socket, { bucket: newBucket(nowMs), state });
+    if (entry === undefined) this.#entries.set(socket, newEntry(state, nowMs));
     else entry.state = state;
     if (state.phase === "greeted") {
       this.#greeted.set(socket, state);
@@ -166,6 +179,10 @@ export class Members {
   }
 }
 
-function newBucket(nowMs: number): TokenBucket {
-  return new TokenBucket(RENDEZVOUS_MESSAGES_BURST, RENDEZVOUS_MESSAGES_PER_SECOND, nowMs);
+function newEntry(state: Entry["state"], nowMs: number): Entry {
+  return {
+    sent: new TokenBucket(RENDEZVOUS_MESSAGES_BURST, RENDEZVOUS_MESSAGES_PER_SECOND, nowMs),
+    received: new TokenBucket(RECEIVED_BURST, RECEIVED_PER_SECOND, nowMs),
+    state,
+  };
 }

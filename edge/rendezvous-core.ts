@@ -68,10 +68,18 @@ export class RendezvousCore {
     return name.slice(0, name.lastIndexOf("/")) as NetworkName;
   }
 
-  /** A member of this shard is sent a message. @returns whether it is here */
+  /**
+   * A member of this shard is sent a message of another. What would be more than it may be sent is lost: a flood must not have the other shards
+   * asked for it as well.
+   * @returns whether it is here
+   */
   deliver(to: PeerId, bytes: Uint8Array): boolean {
     const member = this.members.get(to);
-    return member !== undefined && this.sendBytes(member.socket, bytes);
+    if (member === undefined) return false;
+    if (this.members.mayReceive(member.socket, bytes.length, Date.now()))
+      return this.sendBytes(member.socket, bytes);
+    this.counters.add("errors:edge/rate-limited");
+    return true;
   }
 
   async deliverElsewhere({ network, shard }: Joined, to: PeerId, bytes: Uint8Array): Promise<boolean> {

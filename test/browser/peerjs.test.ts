@@ -2,85 +2,24 @@
  * The stock `peerjs` client, as its package ships it, in two browser contexts of Chromium against the embedded edge: nothing of an
  * application changes but `host`, `port` and `path`.
  */
-import type { DataConnection, Peer as PeerjsPeer } from "peerjs";
-import type { Page } from "playwright-core";
-import { afterEach, expect } from "vitest";
-import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
-import type { Chromium } from "./chromium.ts";
-import { browserTest, Stage } from "./stage.ts";
-import { openPeerjsPage } from "./peerjs-page.ts";
+import { build } from "esbuild";
+import type { DataConnection, MsgPackPeer as StockMsgPackPeer, Peer as PeerjsPeer } from "peerjs";
+import { expect } from "vitest";
+import { browserTest } from "./stage.ts";
+import { echo, PeerjsStage, startPeer } from "./peerjs-page.ts";
 
 const BULK_BYTES = 10_000_000;
 
-let browsers: readonly Chromium[] = [];
-const pages: Page[] = [];
-let names = 0;
-
-const stage = Stage.set(
-  async () => {
-    browsers = [stage.browser, await stage.startBrowser()];
-  },
-  { vars: { PEERJS_SHARDS: "3" } },
-);
-
-afterEach(async () => {
-  for (const page of pages.splice(0)) await page.close();
-});
-
-function freshName(): string {
-  names += 1;
-  return `page-${names}`;
-}
-
-/** A page of one of the two browsers whose application has asked for a peer. */
-async function openPage(browser: 0 | 1, { url } = stage.edge): Promise<Page> {
-  const page = await openPeerjsPage(browsers[browser] as Chromium, url);
-  pages.push(page);
-  return page;
-}
-
-/** Two pages of two browsers, each with an open peer, the first connected to the second. */
-async function connected(serialization: string, at = stage.edge): Promise<[Page, Page]> {
-  const [left, right] = [await openPage(0, at), await openPage(1, at)];
-  const name = freshName();
-  await right.evaluate(async (id) => {
-    const peer = new Peer(id, options);
-    await wait(peer, "open");
-    // Echoes what it gets, and keeps what it was told of the connection.
-    peer.on("connection", (connection) => {
-      connection.on("data", (data) => void connection.send(data));
-      Object.assign(globalThis, { connection });
-    });
-    Object.assign(globalThis, { peer });
-  }, name);
-  await left.evaluate(
-    async ({ id, how }) => {
-      const peer = new Peer(options);
-      await wait(peer, "open");
-      const connection = peer.connect(id, { ...how, metadata: { from: "left" }, label: "a label" });
-      await wait(connection, "open");
-      Object.assign(globalThis, { peer, connection });
-    },
-    { id: name, how: { serialization, reliable: true } },
-  );
-  return [left, right];
-}
+const stage = PeerjsStage.set({ vars: { PEERJS_SHARDS: "3" } });
 
 const VALUES = ["grüße 🙂", -12.5, true, { a: [1, 2, { b: null }], c: "x".repeat(4_000), d: 2 ** 40 }];
 
-browserTest.for(["binary", "binary-utf8", "json"])(
+browserTest.for(["binary", "binary-utf8", "json", "MsgPack"])(
   "%s: values go there and back, metadata and label arrive",
   async (serialization) => {
-    const [left, right] = await connected(serialization);
-    const back = await left.evaluate(async (values) => {
-      const heard: unknown[] = [];
-      for (const value of values) {
-        const next = new Promise((resolve) => connection.once("data", resolve));
-        void connection.send(value);
-        heard.push(await next);
-      }
-      return heard;
-    }, VALUES);
+    const [left, right] = await stage.connected(serialization);
+    const back: unknown[] = [];
+    for (const value of VALUES) back.push(await left.evaluate(echo, value));
     expect(back).toEqual(VALUES);
     const told = await right.evaluate(() => [
       connection.metadata,
@@ -94,118 +33,137 @@ browserTest.for(["binary", "binary-utf8", "json"])(
 );
 
 browserTest("raw: texts and bytes go as they are", async () => {
-  const [left] = await connected("raw");
-  const back = await left.evaluate(async () => {
-    const next = (): Promise<unknown> => new Promise((resolve) => connection.once("data", resolve));
-    const text = next();
-    void connection.send("text");
-    const heard = [await text];
-    const bytes = next();
+  const [left] = await stage.connected("raw");
+  expect(await left.evaluate(echo, "text")).toBe("text");
+  const bytes = await left.evaluate(async () => {
+    const back = new Promise((resolve) => connection.once("data", resolve));
     void connection.send(new Uint8Array([1, 2, 255]).buffer);
-    heard.push([...new Uint8Array((await bytes) as ArrayBuffer)]);
-    return heard;
+    return [...new Uint8Array((await back) as ArrayBuffer)];
   });
-  expect(back).toEqual(["text", [1, 2, 255]]);
+  expect(bytes).toEqual([1, 2, 255]);
 });
 
-browserTest.for(["binary", "raw"])("%s: 10 MB go there and back unchanged", async (serialization) => {
-  const [left] = await connected(serialization);
-  const wrong = await left.evaluate(
-    async ({ total, piece }) => {
-      const sent = new Uint8Array(total);
-      for (let i = 0; i < total; i++) sent[i] = (i * 31 + (i >> 8)) % 251;
-      let got = 0;
-      let differing = 0;
-      const all = new Promise<void>((resolve) => {
-        connection.on("data", (data) => {
-          const bytes = new Uint8Array(data as ArrayBuffer);
-          for (let i = 0; i < bytes.length; i++) if (bytes[i] !== sent[got + i]) differing += 1;
-          got += bytes.length;
-          if (got === total) resolve();
-        });
-      });
-      for (let offset = 0; offset < total; offset += piece) {
-        while (connection.dataChannel.bufferedAmount > 1_000_000)
-          await new Promise((resolve) => {
-            connection.dataChannel.bufferedAmountLowThreshold = 500_000;
-            connection.dataChannel.addEventListener("bufferedamountlow", resolve, { once: true });
-          });
-        void connection.send(sent.slice(offset, Math.min(offset + piece, total)).buffer);
-      }
-      await all;
-      return differing;
-    },
-    { total: BULK_BYTES, piece: serialization === "raw" ? 65_536 : BULK_BYTES },
-  );
-  expect(wrong).toBe(0);
+browserTest("MsgPack: bytes and dates are what they were", async () => {
+  const [left] = await stage.connected("MsgPack");
+  const back = await left.evaluate(async () => {
+    const next = new Promise((resolve) => connection.once("data", resolve));
+    void connection.send({ bytes: new Uint8Array([1, 2, 255]), at: new Date(86_400_123) });
+    const { bytes, at } = (await next) as { bytes: Uint8Array; at: Date };
+    return [bytes instanceof Uint8Array, [...bytes], at instanceof Date, at.getTime()];
+  });
+  expect(back).toEqual([true, [1, 2, 255], true, 86_400_123]);
 });
 
-browserTest(
-  "peers whose edge was restarted reconnect under their ids, and their connection has gone on",
-  async () => {
-    const before = await startEmbeddedEdge();
-    const [left, right] = await connected("json", before).catch(async (error: unknown) => {
-      await before.stop();
-      throw error;
+browserTest("the package's own MsgPackPeer, as an application bundles it", async () => {
+  const script = await build({
+    stdin: { contents: 'export { MsgPackPeer } from "peerjs"', resolveDir: import.meta.dirname },
+    bundle: true,
+    write: false,
+    format: "iife",
+    globalName: "bundled",
+  });
+  const pages = [await stage.open(0), await stage.open(1)] as const;
+  for (const page of pages) await page.addScriptTag({ content: script.outputFiles[0]?.text ?? "" });
+  const [left, right] = pages;
+  const id = stage.freshName();
+  await right.evaluate(async (name) => {
+    const peer = new bundled.MsgPackPeer(name, options);
+    peer.on("connection", (connection) => {
+      connection.on("data", (data) => void connection.send([data, connection.serialization]));
     });
-    for (const page of [left, right])
-      await page.evaluate(() => {
-        const { id } = peer;
-        const gone = new Promise((resolve) => peer.once("disconnected", () => resolve(id)));
-        peer.on("error", () => {}); // "network", and the application lives on
-        Object.assign(globalThis, { gone });
-      });
-    await before.stop();
-    const ids = [await left.evaluate(() => gone), await right.evaluate(() => gone)];
-    const echo = (): Promise<unknown> =>
-      left.evaluate(async () => {
-        const back = new Promise((resolve) => connection.once("data", resolve));
-        void connection.send("still here");
-        return back;
-      });
-    expect(await echo()).toBe("still here");
-    const after = await startEmbeddedEdge({ port: Number(new URL(before.url).port) });
-    try {
-      const reconnect = async (): Promise<unknown> => {
-        const opened = wait(peer, "open");
-        peer.reconnect();
-        return opened;
-      };
-      expect([await left.evaluate(reconnect), await right.evaluate(reconnect)]).toEqual(ids);
-      expect(await echo()).toBe("still here");
-      // A new call finds its peer.
-      await left.evaluate((id) => wait(peer.connect(id), "open").then(() => {}), String(ids[1]));
-    } finally {
-      await after.stop();
-    }
+    await wait(peer, "open");
+  }, id);
+  const back = await left.evaluate(async (name) => {
+    const peer = new bundled.MsgPackPeer(options);
+    await wait(peer, "open");
+    const connection = peer.connect(name);
+    await wait(connection, "open");
+    const next = new Promise((resolve) => connection.once("data", resolve));
+    void connection.send({ a: [1, null] });
+    return next;
+  }, id);
+  expect(back).toEqual([{ a: [1, null] }, "MsgPack"]);
+});
+
+browserTest.for([
+  { serialization: "binary", piece: BULK_BYTES },
+  { serialization: "binary-utf8", piece: BULK_BYTES },
+  // Its reader copies what came with each of 305 pieces: minutes, where others share the machine.
+  { serialization: "MsgPack", piece: BULK_BYTES },
+  { serialization: "raw", piece: 65_536 },
+  { serialization: "json", piece: 16_000 },
+])(
+  "$serialization: 10 MB go there and back unchanged",
+  { timeout: 300_000 },
+  async ({ serialization, piece }) => {
+    const [left] = await stage.connected(serialization);
+    const wrong = await left.evaluate(
+      async ({ total, piece }) => {
+        const sent = new Uint8Array(total);
+        // Characters that JSON takes as they are.
+        for (let i = 0; i < total; i++) sent[i] = 35 + ((i * 31 + (i >> 8)) % 57);
+        const valueOf = (bytes: Uint8Array): unknown => {
+          if (connection.serialization === "json") return String.fromCharCode(...bytes);
+          return connection.serialization === "MsgPack" ? bytes : bytes.buffer;
+        };
+        let got = 0;
+        let differing = 0;
+        const all = new Promise<void>((resolve) => {
+          connection.on("data", (data) => {
+            const bytes =
+              typeof data === "string" ? new TextEncoder().encode(data) : new Uint8Array(data as ArrayBuffer);
+            for (let i = 0; i < bytes.length; i++) if (bytes[i] !== sent[got + i]) differing += 1;
+            got += bytes.length;
+            if (got >= total) resolve();
+          });
+        });
+        for (let offset = 0; offset < total; offset += piece) {
+          while (connection.dataChannel.bufferedAmount > 1_000_000)
+            await new Promise((resolve) => {
+              connection.dataChannel.bufferedAmountLowThreshold = 500_000;
+              connection.dataChannel.addEventListener("bufferedamountlow", resolve, { once: true });
+            });
+          void connection.send(valueOf(sent.slice(offset, Math.min(offset + piece, total))));
+        }
+        await all;
+        return [got, differing];
+      },
+      { total: BULK_BYTES, piece },
+    );
+    expect(wrong).toEqual([BULK_BYTES, 0]);
   },
 );
 
-browserTest("disconnect and reconnect keep the id and the connections", async () => {
-  const [left, right] = await connected("json");
-  const [before, after] = await right.evaluate(async () => {
-    const { id } = peer;
-    const disconnected = wait(peer, "disconnected", "none");
-    peer.disconnect();
-    await disconnected;
-    const opened = wait(peer, "open");
-    peer.reconnect();
-    return [id, await opened];
-  });
-  expect(after).toBe(before);
-  const back = await left.evaluate(async () => {
-    const heard = new Promise((resolve) => connection.once("data", resolve));
-    void connection.send("still here");
-    return heard;
-  });
-  expect(back).toBe("still here");
-});
+browserTest(
+  "disconnect and reconnect keep the id and the connections; who called meanwhile is answered",
+  async () => {
+    const [left, right] = await stage.connected("json");
+    const before = await right.evaluate(async () => {
+      const { id } = peer;
+      peer.disconnect();
+      await gone;
+      return id;
+    });
+    // The name is nobody's now, and the call waits for it.
+    await left.evaluate((id) => {
+      Object.assign(globalThis, { opened: wait(peer.connect(id, { serialization: "json" }), "open") });
+    }, before);
+    const after = await right.evaluate(async () => {
+      const opened = wait(peer, "open");
+      peer.reconnect();
+      return opened;
+    });
+    expect(after).toBe(before);
+    expect(await left.evaluate(echo, "still here")).toBe("still here");
+    await left.evaluate(async () => void (await opened));
+  },
+);
 
 browserTest(
   "reconnecting while the old socket still counts as alive opens, where PeerServer stays silent",
   async () => {
-    const [left, right] = [await openPage(0), await openPage(1)];
-    const name = freshName();
+    const [left, right] = [await stage.open(0), await stage.open(1)];
+    const name = stage.freshName();
     const open = async ({ id, token }: { id: string; token: string }): Promise<unknown> => {
       const peer = new Peer(id, { ...options, token });
       Object.assign(globalThis, { peer, gone: new Promise((resolve) => peer.once("disconnected", resolve)) });
@@ -218,13 +176,8 @@ browserTest(
 );
 
 browserTest("errors have PeerJS's own types", async () => {
-  const [left, right] = [await openPage(0), await openPage(1)];
-  const name = freshName();
-  await left.evaluate(async (id) => {
-    const peer = new Peer(id, options);
-    await wait(peer, "open");
-    Object.assign(globalThis, { peer });
-  }, name);
+  const [left, right] = [await stage.open(0), await stage.open(1)];
+  const name = await left.evaluate(startPeer, stage.freshName());
   const typeOf = (asked: {
     readonly id?: string;
     readonly key?: string;
@@ -255,8 +208,8 @@ browserTest("errors have PeerJS's own types", async () => {
 });
 
 browserTest("a call that comes first waits for its peer to come", async () => {
-  const [left, right] = [await openPage(0), await openPage(1)];
-  const name = freshName();
+  const [left, right] = [await stage.open(0), await stage.open(1)];
+  const name = stage.freshName();
   await left.evaluate(async (id) => {
     const peer = new Peer(options);
     await wait(peer, "open");
@@ -272,6 +225,7 @@ browserTest("a call that comes first waits for its peer to come", async () => {
 
 /** What the pages hold. */
 declare const Peer: typeof PeerjsPeer;
+declare const bundled: { readonly MsgPackPeer: typeof StockMsgPackPeer };
 declare const options: { readonly host: string; readonly port: number; readonly path: string };
 declare const wait: (target: unknown, event: string, other?: string) => Promise<unknown>;
 declare const peer: PeerjsPeer;

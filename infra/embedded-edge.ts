@@ -32,6 +32,8 @@ export interface EmbeddedEdgeOptions {
 export interface EmbeddedEdge {
   /** `http://HOST:PORT`, without a slash at the end. */
   readonly url: string;
+  /** Throws an object out of memory, as Cloudflare does with one that sleeps: its sockets stay. @param className as in `WORKER_CONFIGURATION` */
+  evict(className: string, name: string): Promise<void>;
   /** Resolves when neither process nor temporary file is left. Twice is harmless. */
   stop(): Promise<void>;
 }
@@ -52,6 +54,7 @@ export const WORKER_CONFIGURATION = {
     LEDGER: "EdgeLedger",
   },
 } as const;
+const WORKER_NAME = "peerloom-edge";
 /** Where Miniflare listens it tells for these alone; at any other address it listens too, but tells a second socket of its own. */
 const TOLD_HOSTS: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "*"]);
 /** Of whoever opens it: workerd itself. */
@@ -94,7 +97,9 @@ export async function startEmbeddedEdge(options: EmbeddedEdgeOptions = {}): Prom
     const url = isTold ? told.origin : `http://${isIPv6(host) ? `[${host}]` : host}:${port}`;
     throwIfAborted(signal);
     signal?.addEventListener("abort", onAbort, { once: true });
-    return { url, stop };
+    const evict = async (className: string, name: string): Promise<void> =>
+      runtime?.unsafeEvictDurableObject(WORKER_NAME, className, { name, webSockets: "hibernate" });
+    return { url, evict, stop };
   } catch (error) {
     await stop();
     throw explain(error, host, port);
@@ -150,7 +155,7 @@ function createRuntime(tools: Miniflare, options: RuntimeOptions): InstanceType<
   const descriptorsMax = descriptorLimit();
   return new Miniflare(
     convertV4MiniflareOptions({
-      name: "peerloom-edge",
+      name: WORKER_NAME,
       host,
       port,
       cf: false, // asks the internet otherwise

@@ -2,7 +2,7 @@
  * The stock `peerjs` client in Chromium and doors of peerloom peers, in Node and in pages, both ways: what one side sends is what the
  * other has, in every serialization.
  */
-import type { Peer as PeerjsPeer } from "peerjs";
+import type { DataConnection, Peer as PeerjsPeer } from "peerjs";
 import type { Page } from "playwright-core";
 import { afterEach, expect, onTestFinished } from "vitest";
 import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
@@ -185,6 +185,40 @@ browserTest("binary: odd values of a page arrive as in another stock client", as
   );
 });
 
+browserTest(
+  "binary: values about as long as a piece, and what is in longer ones, then the stock client's last word",
+  async () => {
+    const { page, connection } = await connected({ serialization: "binary", reliable: false });
+    // With the three bytes of their header these have 16,299 to 16,301, and one less or more than two pieces.
+    const lengths = [16_296, 16_297, 16_298, 32_596, 32_597, 32_598];
+    await page.evaluate((all) => {
+      for (const length of all) void connection.send(new Uint8Array(length).fill(length % 251).buffer);
+      void connection.send({
+        text: "ключ 🔑".repeat(5_000),
+        words: new Float64Array(4_000).fill(0.1),
+        list: Array.from({ length: 10_000 }, (_, n) => [n, undefined, { n: -n, at: new Date(n) }]),
+      });
+    }, lengths);
+    const came: unknown[] = [];
+    while (came.length <= lengths.length) came.push(await nextOf(connection));
+    const bytes = came.filter((each) => each instanceof ArrayBuffer);
+    expect(new Map(bytes.map((each) => [each.byteLength, [...new Set(new Uint8Array(each))]]))).toEqual(
+      new Map(lengths.map((length) => [length, [length % 251]])),
+    );
+    const mixed = came.find((each) => !(each instanceof ArrayBuffer)) as {
+      readonly text: string;
+      readonly words: ArrayBuffer;
+      readonly list: readonly [number, null, { readonly n: number; readonly at: string }][];
+    };
+    expect(mixed.text).toBe("ключ 🔑".repeat(5_000));
+    expect(new Set(new Float64Array(mixed.words))).toEqual(new Set([0.1]));
+    expect(mixed.list).toHaveLength(10_000);
+    expect(mixed.list[9_999]).toEqual([9_999, null, { n: -9_999, at: expect.any(String) }]);
+    await page.evaluate(() => (connection as unknown as DataConnection).close({ flush: true }));
+    expect(await connection.closed).toBeUndefined();
+  },
+);
+
 browserTest("binary: odd values to a page arrive exactly", async () => {
   const { page, connection } = await connected({ serialization: "binary", reliable: true });
   const bytes = Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7);
@@ -226,9 +260,13 @@ browserTest("raw: texts and bytes go as they are, both ways", async () => {
     void connection.send("");
     void connection.send(new Uint8Array(0).buffer);
     void connection.send(new Uint8Array(200_000).fill(3).buffer);
+    void connection.send(Uint8Array.of(0, 1, 2, 3).subarray(1, 3));
+    void connection.send(new Blob(["blob"]));
   });
   const came = [];
   for (let n = 0; n < 5; n++) came.push(await nextOf(connection));
+  expect(describeValue(await nextOf(connection))).toBe(describeValue(Uint8Array.of(1, 2).buffer));
+  expect(new TextDecoder().decode((await nextOf(connection)) as ArrayBuffer)).toBe("blob");
   expect(came.slice(0, 4).map(describeValue)).toEqual(
     ["grüße", Uint8Array.of(1, 2, 255).buffer, "", new ArrayBuffer(0)].map(describeValue),
   );

@@ -1,6 +1,7 @@
 /**
- * The edge's PeerServer beside PeerServer itself and beside a bare object, which is what workerd takes: sockets opened a second, one message's time, messages a second when every pair always
- * has some under way, memory of an idle socket.
+ * The edge's PeerServer, on one object and on several, beside PeerServer itself and beside a bare object, which is what workerd takes: sockets
+ * opened a second, one message's time, messages a second when every pair always has some under way, memory of an idle socket. All objects of one
+ * workerd share its thread, so what several cost beside one is read from the CPU of a message: each machine more would bring as much again.
  * `node test/bench/peerjs.ts [--rounds 3] [--sockets 1000] [--atOnce 64] [--underWay 1] [--seconds 5] [--messages 2000]`
  */
 import { setTimeout as rest } from "node:timers/promises";
@@ -16,7 +17,7 @@ const REST_MS = 2_000;
 
 await runBenchmark({
   name: "peerjs",
-  stacks: ["peerserver", "peerjs-bare", "peerloom-peerjs"],
+  stacks: ["peerserver", "peerjs-bare", "peerloom-peerjs", "peerloom-peerjs-2", "peerloom-peerjs-4"],
   rounds: 3,
   numbers: { sockets: 1_000, atOnce: 64, underWay: 1, seconds: 5, messages: 2_000 },
   ratios: [
@@ -28,6 +29,10 @@ await runBenchmark({
     { of: "peerloom-peerjs", to: "peerjs-bare", figure: "openedPerSecond" },
     { of: "peerloom-peerjs", to: "peerjs-bare", figure: "messagesPerSecond" },
     { of: "peerloom-peerjs", to: "peerjs-bare", figure: "idleKiB" },
+    { of: "peerloom-peerjs-2", to: "peerserver", figure: "messagesPerSecond" },
+    { of: "peerloom-peerjs-4", to: "peerserver", figure: "messagesPerSecond" },
+    { of: "peerloom-peerjs-2", to: "peerloom-peerjs", figure: "cpuUsAMessage" },
+    { of: "peerloom-peerjs-4", to: "peerloom-peerjs", figure: "cpuUsAMessage" },
   ],
   measure: (stack, { sockets = 0, atOnce = 0, underWay = 0, seconds = 0, messages = 0 }) =>
     withServer(stack, async (server, url) => {

@@ -59,7 +59,10 @@ export const STACKS: { readonly [name: string]: StackSource } = {
   "compute-2": { module: at("stacks/compute.ts"), variant: "2", helper: true },
   peerserver: { module: at("anchors/peerserver.ts"), variant: "", anchor: true, helper: true },
   "peerjs-bare": { module: at("stacks/peerjs-bare.ts"), variant: "", helper: true },
-  "peerloom-peerjs": { module: at("stacks/peerloom-peerjs.ts"), variant: "", helper: true },
+  "peerloom-peerjs": { module: at("stacks/peerloom-peerjs.ts"), variant: "1", helper: true },
+  "peerloom-peerjs-2": { module: at("stacks/peerloom-peerjs.ts"), variant: "2", helper: true },
+  "peerloom-peerjs-4": { module: at("stacks/peerloom-peerjs.ts"), variant: "4", helper: true },
+  "peerloom-peerjs-embedded": { module: at("stacks/peerloom-peerjs.ts"), variant: "embedded", helper: true },
   "peerloom-joined": { module: at("stacks/peerloom.ts"), variant: "joined", helper: true },
 };
 

@@ -1,5 +1,5 @@
 /** The yardstick of PeerJS at the edge: an object that opens sockets, passes each message to the id it names, and does nothing else. */
-import { type BareWorker, startBareWorker } from "../lib/bare-worker.ts";
+import { type AloneEdge, startAloneWorker } from "../lib/alone-edge.ts";
 import { serverStack, type Stack } from "../lib/stack.ts";
 
 const WORKER = `
@@ -24,11 +24,11 @@ export class Room extends DurableObject {
 export default { fetch: (request, env) => env.ROOM.getByName("one").fetch(request) };`;
 
 export function createStack(): Stack {
-  let worker: BareWorker | undefined;
+  let worker: AloneEdge | undefined;
   return serverStack(
     async () => {
-      worker = await startBareWorker(WORKER, { ROOM: "Room" });
-      return `${worker.origin}/peerjs/`;
+      worker = await startAloneWorker(WORKER);
+      return `${worker.url}/peerjs/`;
     },
     async () => worker?.stop(),
   );

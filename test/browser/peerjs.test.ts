@@ -3,7 +3,12 @@
  * application changes but `host`, `port` and `path`.
  */
 import { build } from "esbuild";
-import type { DataConnection, MsgPackPeer as StockMsgPackPeer, Peer as PeerjsPeer } from "peerjs";
+import type {
+  DataConnection,
+  MediaConnection,
+  MsgPackPeer as StockMsgPackPeer,
+  Peer as PeerjsPeer,
+} from "peerjs";
 import { expect } from "vitest";
 import { browserTest } from "./stage.ts";
 import { echo, PeerjsStage, startPeer } from "./peerjs-page.ts";
@@ -223,6 +228,40 @@ browserTest("a call that comes first waits for its peer to come", async () => {
   await left.evaluate(() => opened);
 });
 
+browserTest("a call is answered: pictures go both ways", async () => {
+  const [left, right] = [await stage.open(0), await stage.open(1)];
+  for (const page of [left, right]) {
+    // As text: these programs know no DOM. A canvas without a context has no pictures.
+    await page.evaluate(`{
+      const canvas = document.createElement("canvas");
+      canvas.getContext("2d").fillRect(0, 0, 1, 1);
+      globalThis.picture = canvas.captureStream();
+    }`);
+    await page.evaluate(() => {
+      const kindsOf = async (call: MediaConnection): Promise<string[]> => {
+        const stream = (await wait(call, "stream")) as { getTracks(): { readonly kind: string }[] };
+        return stream.getTracks().map(({ kind }) => kind);
+      };
+      Object.assign(globalThis, { kindsOf });
+    });
+  }
+  const id = await right.evaluate(startPeer, stage.freshName());
+  await right.evaluate(() => {
+    const answered = new Promise((resolve) =>
+      peer.on("call", (call) => {
+        resolve(kindsOf(call).then((kinds) => [call.metadata, kinds]));
+        call.answer(picture);
+      }),
+    );
+    Object.assign(globalThis, { answered });
+  });
+  await left.evaluate(startPeer, "");
+  expect(await left.evaluate((to) => kindsOf(peer.call(to, picture, { metadata: 7 })), id)).toEqual([
+    "video",
+  ]);
+  expect(await right.evaluate(() => answered)).toEqual([7, ["video"]]);
+});
+
 /** What the pages hold. */
 declare const Peer: typeof PeerjsPeer;
 declare const bundled: { readonly MsgPackPeer: typeof StockMsgPackPeer };
@@ -232,3 +271,6 @@ declare const peer: PeerjsPeer;
 declare const connection: DataConnection;
 declare const gone: Promise<unknown>;
 declare const opened: Promise<unknown>;
+declare const picture: Parameters<PeerjsPeer["call"]>[1];
+declare const kindsOf: (call: MediaConnection) => Promise<string[]>;
+declare const answered: Promise<unknown>;

@@ -24,6 +24,12 @@ async function evictRooms({ url, evict }: EmbeddedEdge): Promise<unknown> {
   return listed;
 }
 
+/** What sleeps cannot be evicted; workerd puts an object to sleep that had nothing to do for ten seconds. */
+async function expectAsleep({ evict }: EmbeddedEdge): Promise<void> {
+  for (let shard = 0; shard < SHARDS; shard++)
+    await expect(evict("PeerjsRoom", `peerjs/${shard}`)).rejects.toThrow("not currently running");
+}
+
 /** Calls somebody who is not there, and waits until the edge keeps an offer and a candidate for him. */
 async function callAbsent(page: Page, id: string, { url }: EmbeddedEdge): Promise<void> {
   const queued = async (): Promise<number> => {
@@ -47,7 +53,7 @@ function heartbeatAnswered(socket: WebSocket): Promise<unknown> {
 }
 
 browserTest(
-  "objects are evicted under sleeping sockets: what waits is delivered, calls go both ways",
+  "objects sleep, and are evicted: what waits is delivered, heartbeats wake nobody, calls go both ways",
   async () => {
     const [left, right] = [await stage.open(0), await stage.open(1)];
     const dialled = left.waitForEvent("websocket");
@@ -56,13 +62,22 @@ browserTest(
     const late = stage.freshName();
     await callAbsent(left, late, stage.edge);
 
-    expect(await evictRooms(stage.edge)).toEqual([caller]);
-    await heartbeatAnswered(socket);
+    // One each five seconds.
+    for (let n = 0; n < 4; n++) await heartbeatAnswered(socket);
+    await expectAsleep(stage.edge);
     expect(await right.evaluate(startPeer, late)).toBe(late);
     await left.evaluate(async () => void (await opened));
     expect(await left.evaluate(echo, "waited")).toBe("waited");
 
+    const later = stage.freshName();
+    await callAbsent(left, later, stage.edge);
     expect(await evictRooms(stage.edge)).toHaveLength(2);
+    await heartbeatAnswered(socket);
+    const third = await stage.open(1);
+    expect(await third.evaluate(startPeer, later)).toBe(later);
+    await left.evaluate(async () => void (await opened));
+
+    expect(await evictRooms(stage.edge)).toHaveLength(3);
     await right.evaluate(connect, { id: caller, serialization: "binary" });
     expect(await right.evaluate(echo, { called: "back" })).toEqual({ called: "back" });
     await heartbeatAnswered(socket);

@@ -27,6 +27,7 @@ export type {
   DownloadResult,
   SaveOptions,
 } from "../services/files/download.ts";
+export type { Giver } from "../services/files/transfer.ts";
 export type { FeedEntry, FeedLink, FeedValue } from "../services/feeds/entry.ts";
 export type { Feed } from "../services/feeds/feed.ts";
 export type { FeedHead, FeedReorganisation, FeedStatus, FeedStop } from "../services/feeds/view.ts";

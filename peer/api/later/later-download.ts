@@ -1,6 +1,7 @@
 /** A download whose code is still on its way: it says what it is of, and begins when it is told where to and the code is here. */
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { DownloadOptions, DownloadResult, SaveOptions } from "../../services/files/download.ts";
+import type { Giver } from "../../services/files/transfer.ts";
 import type { Ticket } from "../../services/files/ticket.ts";
 import type { Download } from "../parts.ts";
 
@@ -10,6 +11,7 @@ export class LaterDownload extends EventTarget implements Download {
   readonly #options: DownloadOptions;
   readonly #stop = new AbortController();
   #hasBegun = false;
+  #download: Download | undefined;
 
   constructor(
     ticket: Ticket,
@@ -20,6 +22,10 @@ export class LaterDownload extends EventTarget implements Download {
     this.ticket = ticket;
     this.#options = options;
     this.#get = get;
+  }
+
+  get givers(): readonly Giver[] {
+    return this.#download?.givers ?? [];
   }
 
   cancel(): void {
@@ -61,6 +67,7 @@ export class LaterDownload extends EventTarget implements Download {
     const { signal: own } = this.#stop;
     const signal = given === undefined ? own : AbortSignal.any([given, own]);
     const download = await this.#get({ ...this.#options, signal });
+    this.#download = download;
     download.addEventListener("progress", (event) => {
       this.dispatchEvent(new CustomEvent("progress", { detail: (event as CustomEvent<unknown>).detail }));
     });

@@ -16,7 +16,7 @@ import type { Selection, SelectOptions } from "./selection.ts";
 import { type PreparedShare, prepareShare } from "./share.ts";
 import type { Store } from "./store.ts";
 import type { Ticket } from "./ticket.ts";
-import { type SwarmHost, Transfer } from "./transfer.ts";
+import { type Giver, type SwarmHost, Transfer } from "./transfer.ts";
 
 export interface DownloadProgress {
   /** Verified and stored, what an earlier run left included. */
@@ -81,6 +81,11 @@ export class Download extends EventTarget {
     const { signal } = options;
     if (signal?.aborted) this.cancel();
     signal?.addEventListener("abort", () => this.cancel(), { once: true });
+  }
+
+  /** Who gave a right chunk in this run so far, and how it came. */
+  get givers(): readonly Giver[] {
+    return [...(this.#transfer?.givers.values() ?? [])];
   }
 
   /** Gives up, or ends seeding. What is on disk stays, and another download goes on from there. */

@@ -4,9 +4,8 @@
  */
 import { equalBytes } from "../../../shared/bytes.ts";
 import { toPeerloomError, type PeerloomError } from "../../../shared/errors.ts";
-import type { PeerId } from "../../../shared/ids.ts";
 import type { Clock, Timer } from "../../runtime.ts";
-import type { BytesByPath } from "../../session/contract.ts";
+import type { BytesByPath, Session } from "../../session/contract.ts";
 import { Patience } from "../patience.ts";
 import { chunkCount, HASH_BYTES, LEAF_PREFIX, leafHash } from "./merkle.ts";
 import type { Manifest } from "./manifest.ts";
@@ -34,7 +33,7 @@ export interface FetchPlan {
   /** A source need not send that chunk any more. */
   cancel(source: SourceState, index: number): void;
   /** @param directShare of its bytes, how many came directly, 0 to 1 */
-  onStored(index: number, giver: PeerId, directShare: number): void;
+  onStored(index: number, giver: Session, directShare: number): void;
   /** Whole chunks that came for nothing. */
   onDiscarded(bytes: number): void;
   /** Storing failed: not the source's fault, and no other source would help. */
@@ -193,7 +192,7 @@ export class Fetcher {
   async #store(index: number, bytes: Uint8Array, directShare: number): Promise<void> {
     try {
       await this.#plan.store.write(index, bytes);
-      this.#plan.onStored(index, this.source.session.peerId, directShare);
+      this.#plan.onStored(index, this.source.session, directShare);
     } catch (error) {
       this.#plan.onFatal(toPeerloomError(error, "files/unwritable", "Writing failed."));
     }

@@ -5,6 +5,7 @@
 import { PeerloomError, toPeerloomError } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
 import type { Timer } from "../../runtime.ts";
+import type { Session } from "../../session/contract.ts";
 import type { ServiceHost } from "../host.ts";
 import { Patience } from "../patience.ts";
 import { type SwarmAccess, swarmAccess } from "./access.ts";
@@ -44,6 +45,15 @@ export interface SwarmHost {
   running(close: () => Promise<void>): () => void;
 }
 
+/** Who gave, and how it came. */
+export interface Giver {
+  readonly id: PeerId;
+  /** Bytes of its right chunks. What was forwarded by peers counts as relayed. */
+  readonly by: { readonly direct: number; readonly relay: number };
+  /** The last path to it that was not direct, if one carried any of them. */
+  readonly indirect?: { readonly kind: "relay" | "overlay"; readonly why: string } | undefined;
+}
+
 export interface TransferOptions extends SelectOptions {
   readonly ticket: Ticket;
   readonly stop: AbortController;
@@ -64,7 +74,7 @@ export class Transfer {
   /** Whole chunks that came twice or were wrong. */
   discardedBytes = 0;
   /** Gave at least one right chunk. */
-  readonly givers: Set<PeerId> = new Set();
+  readonly givers: Map<PeerId, Giver> = new Map();
 
   readonly #swarm: SwarmHost;
   readonly #options: TransferOptions;
@@ -306,11 +316,11 @@ export class Transfer {
         holding,
         cancel: (source, index) => this.#fetchers.get(source)?.source.cancel(index),
         onStored: (index, giver, directShare) => {
-          this.givers.add(giver);
           const bytes = selection.bytesOf(index);
           const direct = Math.round(bytes * directShare);
           this.by.direct += direct;
           this.by.relay += bytes - direct;
+          this.#given(giver, direct, bytes - direct);
           this.#stored(plan, index);
         },
         onDiscarded: (bytes) => {
@@ -330,6 +340,15 @@ export class Transfer {
       this.#fail(reason);
       throw reason;
     }
+  }
+
+  #given({ peerId: id, path: { kind, why } }: Session, direct: number, relay: number): void {
+    const { by, indirect } = this.givers.get(id) ?? { by: { direct: 0, relay: 0 } };
+    this.givers.set(id, {
+      id,
+      by: { direct: by.direct + direct, relay: by.relay + relay },
+      indirect: relay > 0 && (kind === "relay" || kind === "overlay") ? { kind, why } : indirect,
+    });
   }
 
   #stored({ scheduler, selection, holding, store }: Plan, index: number): void {

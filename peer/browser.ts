@@ -1,6 +1,6 @@
 /** peerloom for web pages: the peer, and the browser as its host. */
 import { explainIdentity, requirePage } from "./adapters/browser/requirements.ts";
-import { browserRuntime } from "./adapters/browser/runtime.ts";
+import { browserRuntime, loadOriginFiles } from "./adapters/browser/runtime.ts";
 import { servedBy } from "./adapters/browser/served-by.ts";
 import { Turn } from "./adapters/browser/turn.ts";
 import type { DiagnoseOptions } from "./api/diagnosis/diagnose.ts";
@@ -130,5 +130,5 @@ export async function* diagnose(options: BrowserDiagnoseOptions = {}): AsyncGene
  * await preload();
  */
 export async function preload(): Promise<void> {
-  await loadAllParts();
+  await Promise.all([loadAllParts(), loadOriginFiles()]);
 }

@@ -26,6 +26,8 @@ export interface Runtime {
   readonly storage: KeyValueStorage;
   /** Undefined in browsers, where files are Blobs and OPFS handles. */
   readonly files: FileSystem | undefined;
+  /** Undefined, or left out, where there are none. */
+  readonly originFiles?: OriginFileHost | undefined;
   /** Undefined, or left out, where nothing outlives the process. */
   readonly logs?: LogHost | undefined;
   /** Undefined, or left out, where the host has no threads to run modules in. */
@@ -387,6 +389,34 @@ export interface FileHandle {
   /** Returns when what was written survives a power cut. */
   sync(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Files of a page's origin that people do not see: what the page fetches lies there, and not in memory. */
+export interface OriginFileHost {
+  /**
+   * Takes a file for this page, and makes it when it is absent. What no page uses goes where it is old, too much, or in the way.
+   * @param name 1 to 200 of `a-z 0-9`
+   * @returns undefined where the browser gives this page none
+   * @throws PeerloomError `files/locked` another page writes to it
+   */
+  open(name: string): Promise<OriginFile | undefined>;
+}
+
+/** Calls are done in their order. */
+export interface OriginFile {
+  /** How long it was when it was taken. */
+  readonly bytes: number;
+  /** As `FileHandle.read`. @throws `files/changed` when it was finished, and others have written to it or removed it since */
+  read(into: Uint8Array, offset: number): Promise<number>;
+  /** Takes the bytes with the memory that they lie in. @throws `files/disk-full`, `files/unwritable` */
+  write(bytes: Uint8Array, offset: number): Promise<void>;
+  truncate(bytes: number): Promise<void>;
+  /** Writes no more, so that other pages may have it too. */
+  finish(): Promise<File>;
+  /** Lets it go: it stays for another time, unless nothing was ever written to it. Twice is harmless. */
+  close(): Promise<void>;
+  /** Lets it go, and it goes too unless another page uses it. */
+  remove(): Promise<void>;
 }
 
 /** Logs of this peer's own that only grow, kept beside its identity. */

@@ -3,6 +3,7 @@ import { dialTcp } from "../links/tcp.ts";
 import { NatProbe } from "../overlay/nat-probe.ts";
 import { Compute } from "../services/compute/compute.ts";
 import { Feeds } from "../services/feeds/feeds.ts";
+import { DISK } from "../services/files/disk-saving.ts";
 import { Files } from "../services/files/files.ts";
 import { Ports } from "../services/ports/ports.ts";
 import { Records } from "../services/records/records.ts";
@@ -36,7 +37,7 @@ export const ALL_PARTS: PeerParts = {
 
 function allServices({ host, edge, limits, release, search: context }: ServicesContext): Services {
   const records = new Records(host);
-  const files = new Files(host, { edge, records, limits });
+  const files = new Files(host, { edge, records, limits, disk: DISK });
   const feeds = new Feeds(host, records);
   const compute = new Compute(host, records);
   const ports = new Ports(host);

@@ -72,7 +72,9 @@ browserTest(
     expect(await hashOf(got.path)).toBe(expected);
     expect(await there.liveBytes(getting)).toBeLessThan(LIVE_BYTES_MAX);
     expect(await stage.browser.liveBytes(sharing)).toBeLessThan(LIVE_BYTES_MAX);
-    expect(await getting.locator("peerloom-get [role=status]").textContent()).toContain("verified");
+    const told = await getting.locator("peerloom-get [role=status]").textContent();
+    expect(told).toContain("verified");
+    expect(told).toMatch(/from 1 peer, (direct|relayed)/);
 
     const copy = join(folder, "copy.bin");
     await terminal.files.get(link).saveTo(copy);

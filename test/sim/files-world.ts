@@ -5,6 +5,7 @@
 import { SimClock } from "../../peer/adapters/sim/clock.ts";
 import { seededRandom } from "../../peer/adapters/sim/random.ts";
 import { simRuntime } from "../../peer/adapters/sim/runtime.ts";
+import { DISK } from "../../peer/services/files/disk-saving.ts";
 import type { ProviderRecords } from "../../peer/services/files/discovery.ts";
 import { Files } from "../../peer/services/files/files.ts";
 import type { TransferLimits } from "../../peer/services/files/limits.ts";
@@ -114,7 +115,7 @@ export class WorldPeer {
         return () => this.#handlers.delete(protocol);
       },
     };
-    this.files = new Files(host, { edge: undefined, records: world.records(this.id), limits });
+    this.files = new Files(host, { edge: undefined, records: world.records(this.id), limits, disk: DISK });
   }
 
   async connect(id: PeerId): Promise<Session> {

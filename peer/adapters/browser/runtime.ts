@@ -11,6 +11,9 @@ import { browserWebRtc } from "./webrtc.ts";
 import { browserWebSocket } from "./websocket.ts";
 import { webCryptoHash } from "../web-crypto-hash.ts";
 
+/** Their code is loaded with the first. */
+export const loadOriginFiles = (): Promise<typeof import("./origin-files.ts")> => import("./origin-files.ts");
+
 const silent: Log = { debug: () => {}, warn: () => {} };
 
 /** @param servedBy origin of the edge that served this script, if one did */
@@ -29,6 +32,10 @@ export function browserRuntime(servedBy: string | null): Runtime {
     lan: undefined,
     storage: browserStorage,
     files: undefined,
+    originFiles: {
+      // A page whose edge is gone before does without.
+      open: async (...call) => (await loadOriginFiles().catch(() => undefined))?.openOriginFile(...call),
+    },
     logs: browserLogs,
     sandboxes: browserSandboxes(servedBy),
     lifecycle: browserLifecycle,

@@ -1,19 +1,15 @@
 /**
  * A download as an application sees it: where its bytes shall go, how far it is, how to stop it. The work is the transfer's.
  */
-import { equalBytes, toHex } from "../../../shared/bytes.ts";
+import { toHex } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
-import type { FileSystem } from "../../runtime.ts";
 import { swarmAccess } from "./access.ts";
-import { pathContent, renamed } from "./content.ts";
 import { Holding } from "./holding.ts";
-import type { Manifest } from "./manifest.ts";
 import { MemoryStore } from "./memory-store.ts";
-import { PartStore } from "./part-store.ts";
-import { PlacedStore } from "./placed-store.ts";
 import { ReaderStore } from "./reader-store.ts";
-import type { Selection, SelectOptions } from "./selection.ts";
-import { type PreparedShare, prepareShare } from "./share.ts";
+import type { MakeStore, Save, SavingDownload } from "./saving.ts";
+import type { SelectOptions } from "./selection.ts";
+import type { PreparedShare } from "./share.ts";
 import type { Store } from "./store.ts";
 import type { Ticket } from "./ticket.ts";
 import { type Giver, type SwarmHost, Transfer } from "./transfer.ts";
@@ -27,7 +23,13 @@ export interface DownloadProgress {
 }
 
 export interface DownloadResult {
+  /** In a page the file's name. */
   readonly path: string;
+  /**
+   * Only in a page: what was saved, on the disk in a file of the page's origin, or in memory where the browser gives it none. It can be read as long as the page
+   * stands, or until `forget`; what a page leaves is there for its next visit, a week at most.
+   */
+  readonly file?: File;
   readonly bytes: number;
   readonly seconds: number;
   /** Sources that gave at least one chunk. */
@@ -38,6 +40,14 @@ export interface DownloadResult {
   readonly by: { readonly direct: number; readonly relay: number };
   /** Bytes that came besides: chunks that came twice, or were wrong. */
   readonly discarded: number;
+  /** Only in a page: ends seeding, and frees the room that `file` takes, unless another tab has it too. */
+  forget?(): Promise<void>;
+}
+
+/** What downloads of one peer share. */
+export interface DownloadHost extends SwarmHost {
+  /** Where what is saved goes. */
+  readonly save: Save;
 }
 
 export interface SaveOptions {
@@ -51,29 +61,18 @@ export interface DownloadOptions extends SelectOptions {
   readonly seed?: boolean;
 }
 
-type MakeStore = (manifest: Manifest, selection: Selection) => Store;
-
-interface Target {
-  readonly path: string;
-  readonly overwrite: boolean;
-  /** What stands there, if it is what the ticket names. */
-  readonly there: PreparedShare | undefined;
-  /** What was chosen of a folder may stand there. */
-  readonly isPlaced: boolean;
-}
-
 /**
  * Begins when asked where to put it: `saveTo`, `blob` or `readable`, one of them, once.
  * Event: `progress` (CustomEvent<DownloadProgress>).
  */
 export class Download extends EventTarget {
   readonly ticket: Ticket;
-  readonly #swarm: SwarmHost;
+  readonly #swarm: DownloadHost;
   readonly #options: DownloadOptions;
   readonly #stop = new AbortController();
   #transfer: Transfer | undefined;
 
-  constructor(swarm: SwarmHost, ticket: Ticket, options: DownloadOptions = {}) {
+  constructor(swarm: DownloadHost, ticket: Ticket, options: DownloadOptions = {}) {
     super();
     this.#swarm = swarm;
     this.#options = options;
@@ -96,34 +95,34 @@ export class Download extends EventTarget {
   }
 
   /**
-   * Saves to a file or folder. Without a path it gets its own name in the working folder.
+   * Saves to a file or folder. Without a path it gets its own name in the working folder. A page names no path, and finds what was saved in the result's `file`.
    * @throws PeerloomError `files/exists`, `files/locked`, `files/unwritable`, `files/disk-full`, `files/no-source`, `files/not-found`,
    *   `files/corrupt`, `files/path-escape`, `aborted`, `usage/invalid`
    */
   async saveTo(path?: string, options: SaveOptions = {}): Promise<DownloadResult> {
-    const { files, clock } = this.#swarm.host.runtime;
-    if (files === undefined)
-      throw new PeerloomError("usage/invalid", "This host has no files: use blob() or readable.");
+    const { host, save } = this.#swarm;
+    const { clock } = host.runtime;
     if (this.#options.range !== undefined)
       throw new PeerloomError("usage/invalid", "A range is read with readable or blob(), not saved.");
     const startedAtMs = clock.monotonicMs();
-    const hash = toHex(this.ticket.hash);
-    const target = await this.#target(files, path, options.overwrite ?? false);
-    const { overwrite } = target;
-    let transfer: Transfer | undefined;
-    if (target.there === undefined) {
-      transfer = await this.#run((manifest, selection) =>
-        target.isPlaced
-          ? new PlacedStore({ files, manifest, selection, target: target.path })
-          : new PartStore({ files, manifest, selection, target: target.path, hashText: hash, overwrite }),
-      );
-    } else await this.#keep(target.there);
+    const saving: SavingDownload = {
+      ticket: this.ticket,
+      signal: this.#stop.signal,
+      isPart: this.#options.select !== undefined,
+      run: (makeStore) => this.#run(makeStore),
+      keep: (prepared) => this.#keep(prepared),
+      cancel: () => this.cancel(),
+    };
+    const { transfer, ...saved } = await save(host.runtime, saving, {
+      path,
+      overwrite: options.overwrite ?? false,
+    });
     return {
-      path: target.path,
+      ...saved,
       bytes: transfer?.totalBytes ?? this.ticket.bytes,
       seconds: (clock.monotonicMs() - startedAtMs) / 1000,
       sources: transfer?.givers.size ?? 0,
-      hash,
+      hash: toHex(this.ticket.hash),
       by: transfer === undefined ? { direct: 0, relay: 0 } : { ...transfer.by },
       discarded: transfer?.discardedBytes ?? 0,
     };
@@ -131,13 +130,8 @@ export class Download extends EventTarget {
 
   /** The whole file, or the chosen part of it, in memory. @throws PeerloomError as `saveTo` */
   async blob(): Promise<Blob> {
-    const made: MemoryStore[] = [];
-    await this.#run((manifest, selection) => {
-      const store = new MemoryStore(manifest, selection);
-      made.push(store);
-      return store;
-    });
-    return made[0]?.blob() ?? new Blob();
+    const [, store] = await this.#run((...what) => new MemoryStore(...what));
+    return store.blob();
   }
 
   /** The file's bytes in order, or those of the chosen part, fetched as fast as they are read. */
@@ -156,13 +150,18 @@ export class Download extends EventTarget {
     return store.readable;
   }
 
-  async #run(makeStore: MakeStore): Promise<Transfer> {
-    const transfer = this.#begin(makeStore);
+  async #run<Made extends Store>(makeStore: MakeStore<Made>): Promise<readonly [Transfer, Made]> {
+    const made = Promise.withResolvers<Made>();
+    const transfer = this.#begin((...what) => {
+      const store = makeStore(...what);
+      made.resolve(store);
+      return store;
+    });
     await this.#finish(transfer);
-    return transfer;
+    return [transfer, await made.promise];
   }
 
-  #begin(makeStore: MakeStore): Transfer {
+  #begin(makeStore: MakeStore<Store>): Transfer {
     if (this.#transfer !== undefined)
       throw new PeerloomError("usage/invalid", "A download runs once; get the ticket again for another.");
     const { range, select } = this.#options;
@@ -218,46 +217,6 @@ export class Download extends EventTarget {
     }
   }
 
-  async #target(files: FileSystem, asked: string | undefined, overwrite: boolean): Promise<Target> {
-    const { name } = this.ticket;
-    let path = asked ?? name;
-    let kind = await kindOf(files, path);
-    const isInside = kind === "directory" && files.baseName(path) !== name;
-    if (isInside) {
-      path = files.join(path, name);
-      kind = await kindOf(files, path);
-    }
-    if (kind === undefined) {
-      await requireFolder(files, files.folderOf(path));
-      return { path, overwrite, there: undefined, isPlaced: false };
-    }
-    const there = await this.#same(files, path);
-    if (there !== undefined) return { path, overwrite, there, isPlaced: false };
-    // The ticket's name is a stranger's choice, and a folder is much to lose.
-    const isOwnChoice = asked !== undefined && !isInside;
-    if (overwrite && (isOwnChoice || kind !== "directory"))
-      return { path, overwrite, there: undefined, isPlaced: false };
-    if (!overwrite && kind === "directory" && this.#options.select !== undefined)
-      return { path, overwrite, there: undefined, isPlaced: true };
-    throw new PeerloomError(
-      "files/exists",
-      overwrite
-        ? `${path} is a folder with other content. To replace it, name it with -o.`
-        : `${path} is there already, with other content. Choose another name with -o.`,
-    );
-  }
-
-  /** What is there, if it is what the ticket names; the name counts too, since it is part of the manifest. */
-  async #same(files: FileSystem, path: string): Promise<PreparedShare | undefined> {
-    const content = await pathContent(files, path);
-    if (content.bytes === this.ticket.bytes) {
-      const prepared = await prepareShare(renamed(content, this.ticket.name), () => {}, this.#stop.signal);
-      if (equalBytes(prepared.hash, this.ticket.hash)) return prepared;
-    }
-    await content.close();
-    return undefined;
-  }
-
   /** It is there already: nothing is to be fetched, but it can be given. */
   async #keep(prepared: PreparedShare): Promise<void> {
     if (this.#options.seed !== true) {
@@ -278,16 +237,4 @@ export class Download extends EventTarget {
       await prepared.content.close();
     });
   }
-}
-
-async function kindOf(files: FileSystem, path: string): Promise<"file" | "directory" | "other" | undefined> {
-  return (await files.exists(path)) ? (await files.stat(path)).kind : undefined;
-}
-
-async function requireFolder(files: FileSystem, path: string): Promise<void> {
-  if (await files.exists(path)) return;
-  throw new PeerloomError(
-    "files/not-found",
-    `The folder ${path} is not there. Make it first, or choose another place with -o.`,
-  );
 }

@@ -7,18 +7,19 @@ import { equalBytes } from "../../../shared/bytes.ts";
 import type { Session, Stream } from "../../session/contract.ts";
 import type { ServiceHost } from "../host.ts";
 import { swarmAccess } from "./access.ts";
-import { blobContent, type Content, pathContent, renamed } from "./content.ts";
+import { blobContent, type Content, renamed } from "./content.ts";
 import { type ProviderRecords, sayProvider } from "./discovery.ts";
-import { Download, type DownloadOptions } from "./download.ts";
+import { Download, type DownloadHost, type DownloadOptions } from "./download.ts";
 import { Getters } from "./getters.ts";
 import { Holding } from "./holding.ts";
 import { checkLimits, type TransferLimits } from "./limits.ts";
+import { saveInOrigin } from "./origin-saving.ts";
 import { FILES_PROTOCOL } from "./protocol.ts";
+import type { Disk } from "./saving.ts";
 import { serveStream } from "./serve.ts";
 import { type PreparedShare, prepareShare, type ShareProgress } from "./share.ts";
 import { formatTicket, type Ticket, ticketOf } from "./ticket.ts";
 import { TokenBucket } from "./token-bucket.ts";
-import type { SwarmHost } from "./transfer.ts";
 import { Uplink } from "./uplink.ts";
 
 export interface ShareOptions {
@@ -62,12 +63,15 @@ export interface FilesOptions {
   readonly edge: string | undefined;
   readonly records: ProviderRecords;
   readonly limits: TransferLimits;
+  /** Left out in a page. */
+  readonly disk?: Disk;
 }
 
 export class Files {
   readonly #host: ServiceHost;
   readonly #records: ProviderRecords;
   readonly #edge: string | undefined;
+  readonly #disk: Disk | undefined;
   readonly #shares = new Set<SharedEntry>();
   /** By swarm; who has all of it comes last and is asked first. */
   readonly #holdings = new Map<string, Holding[]>();
@@ -75,16 +79,17 @@ export class Files {
   readonly #getters = new Getters();
   readonly #uplink: Uplink;
   readonly #downlink: TokenBucket;
-  readonly #swarm: SwarmHost;
+  readonly #swarm: DownloadHost;
   readonly #closing = new AbortController();
   readonly #stopServing: () => void;
   /** What `listed` answers has changed. */
   onListed: () => void = () => {};
 
-  constructor(host: ServiceHost, { edge, records, limits }: FilesOptions) {
+  constructor(host: ServiceHost, { edge, records, limits, disk }: FilesOptions) {
     this.#host = host;
     this.#records = records;
     this.#edge = edge;
+    this.#disk = disk;
     this.#uplink = new Uplink(host.runtime.clock);
     this.#downlink = new TokenBucket(host.runtime.clock);
     this.limit(limits);
@@ -92,6 +97,7 @@ export class Files {
       host,
       records,
       downlink: this.#downlink,
+      save: disk?.save ?? saveInOrigin,
       serve: (holding) => this.#serve(holding),
       running: (close) => {
         this.#running.add(close);
@@ -165,9 +171,9 @@ export class Files {
     if (typeof what !== "string")
       return blobContent(what, name ?? (what instanceof File ? what.name : "file"));
     const { files } = this.#host.runtime;
-    if (files === undefined)
+    if (files === undefined || this.#disk === undefined)
       throw new PeerloomError("usage/invalid", "This host has no files: share a File or a Blob.");
-    const content = await pathContent(files, what);
+    const content = await this.#disk.content(files, what);
     return name === undefined ? content : renamed(content, name);
   }
 

@@ -1,14 +1,22 @@
 /** One file that a link or ticket names: offered, on its way, there, or stopped. It goes on whatever else is opened beside it. */
-import type { Download, DownloadProgress, Peer } from "../../browser.ts";
+import { toHex } from "../../../shared/bytes.ts";
+import type { Download, DownloadProgress, DownloadResult, Peer } from "../../browser.ts";
 import { formatBytes, formatSeconds, SpeedMeter } from "../../api/quantities.ts";
 import type { Ticket } from "../../services/files/ticket.ts";
 import { button, copyButton, h, say, swap } from "./dom.ts";
 import { messageOf } from "./message-of.ts";
-import { save, type Saved } from "./save.ts";
+import { tellGivers } from "./tell-givers.ts";
 
 const SHOW_EVERY_MS = 200;
 /** Who has it is found sooner, if anybody is there. */
 const HINT_AFTER_MS = 6_000;
+
+/** What came. */
+interface Saved {
+  /** An object URL. */
+  readonly url: string;
+  forget(): Promise<void>;
+}
 
 export interface OfferedFileOptions {
   readonly ticket: Ticket;
@@ -29,6 +37,7 @@ export class OfferedFile {
   /** What is read out: that it has begun, what to do about it, how it ended. */
   readonly #state = h("p", { class: "soft", role: "status" });
   readonly #error = h("p", { class: "error", role: "alert" });
+  /** The download, and then what it gives to others. */
   #running: AbortController | undefined;
   #saved: Saved | undefined;
 
@@ -59,7 +68,7 @@ export class OfferedFile {
     this.#actions.querySelector<HTMLElement>("button, a")?.focus();
   }
 
-  /** What came is let go. */
+  /** Nothing comes any more, and nothing is given. */
   stop(): void {
     this.#running?.abort();
   }
@@ -72,25 +81,20 @@ export class OfferedFile {
       button("Stop", () => run.abort()),
     );
     say(this.#error, "");
-    this.#fetch(run.signal).then(
-      () => {
-        this.#running = undefined;
-      },
-      (cause: unknown) => {
-        this.#running = undefined;
-        this.#progress.replaceChildren();
-        say(this.#state, "");
-        say(this.#error, run.signal.aborted ? "Stopped." : messageOf(cause));
-        swap(
-          this.#actions,
-          button("Try again", () => this.#begin()),
-        );
-      },
-    );
+    this.#fetch(run.signal).catch((cause: unknown) => {
+      this.#running = undefined;
+      this.#progress.replaceChildren();
+      say(this.#state, "");
+      say(this.#error, run.signal.aborted ? "Stopped." : messageOf(cause));
+      swap(
+        this.#actions,
+        button("Try again", () => this.#begin()),
+      );
+    });
   }
 
   async #fetch(signal: AbortSignal): Promise<void> {
-    const { ticket, text, open, onDone } = this.#options;
+    const { text, open, onDone } = this.#options;
     say(this.#state, "Looking for somebody who has it …");
     const hint = setTimeout(
       () =>
@@ -100,20 +104,17 @@ export class OfferedFile {
         ),
       HINT_AFTER_MS,
     );
-    const startedAtMs = performance.now();
     try {
       const peer = await open();
-      const download = peer.files.get(text, { signal });
-      this.#watch(peer, download, () => {
+      const download = peer.files.get(text, { signal, seed: true });
+      this.#watch(download, () => {
         clearTimeout(hint);
         say(this.#state, "It is on its way.");
       });
-      this.#saved = await save(download.readable);
-      const seconds = Math.max((performance.now() - startedAtMs) / 1_000, 0.001);
-      const speed = `${formatBytes(Math.round(ticket.bytes / seconds))}/s`;
-      const facts = [`after ${formatSeconds(seconds)}`, speed, pathOf(peer, ticket)];
+      const result = await download.saveTo();
       this.#progress.replaceChildren();
-      say(this.#state, `All there and verified, ${facts.filter((fact) => fact !== "").join(", ")}.`);
+      this.#tell(result, tellGivers(download.givers), AbortSignal.any([signal, endOf(peer)]));
+      this.#saved = savedOf(result);
       swap(this.#actions, ...this.#save(this.#saved));
       onDone();
     } finally {
@@ -121,10 +122,25 @@ export class OfferedFile {
     }
   }
 
-  #watch(peer: Peer, download: Download, onFirst: () => void): void {
+  /** @param ended nobody is given it any more */
+  #tell({ by, seconds }: DownloadResult, from: string, ended: AbortSignal): void {
+    const fetched = by.direct + by.relay;
+    const speed = `${formatBytes(Math.round(fetched / Math.max(seconds, 0.001)))}/s`;
+    const how = fetched === 0 ? "kept from before" : `after ${formatSeconds(seconds)}, ${speed}, ${from}`;
+    const done = `All there and verified, ${how}.`;
+    say(this.#state, `${done} Others can get it from this page too, until you are done with it.`);
+    ended.addEventListener("abort", () => say(this.#state, done), { once: true });
+  }
+
+  #watch(download: Download, onFirst: () => void): void {
     const { ticket } = this.#options;
-    const meter = h("progress", { max: Math.max(ticket.bytes, 1), "aria-label": `Getting ${ticket.name}` });
-    const figures = h("p", { class: "soft" });
+    const id = `figures-${toHex(ticket.hash)}`;
+    const figures = h("p", { class: "soft", id });
+    const meter = h("progress", {
+      max: Math.max(ticket.bytes, 1),
+      "aria-label": `Getting ${ticket.name}`,
+      "aria-describedby": id,
+    });
     this.#progress.replaceChildren(meter, figures);
     const speed = new SpeedMeter();
     let shownAtMs = 0;
@@ -144,8 +160,7 @@ export class OfferedFile {
         `${formatBytes(bytes)} of ${formatBytes(total)}`,
         perSecond > 0 ? `${formatBytes(Math.round(perSecond))}/s` : "",
         left > 0 ? `${formatSeconds(left)} left` : "",
-        `${sources} ${sources === 1 ? "source" : "sources"}`,
-        pathOf(peer, ticket),
+        tellGivers(download.givers) || `${sources} ${sources === 1 ? "source" : "sources"}`,
       ];
       say(figures, parts.filter((part) => part !== "").join(" · "));
     });
@@ -164,11 +179,19 @@ export class OfferedFile {
   }
 }
 
-/** How bytes of those whom the ticket names travel now, for people. Others of the swarm may give too, by ways that are not known here. */
-function pathOf(peer: Peer, { providers }: Ticket): string {
-  const paths = peer
-    .sessions()
-    .filter(({ peerId, path }) => path.kind !== "none" && providers.some(({ id }) => id === peerId))
-    .map(({ path }) => (path.kind === "direct" ? "direct" : `by ${path.kind} (${path.why})`));
-  return [...new Set(paths)].join(", ");
+function savedOf({ file, forget }: DownloadResult): Saved {
+  const url = URL.createObjectURL(file as File);
+  return {
+    url,
+    forget: async () => {
+      URL.revokeObjectURL(url);
+      await forget?.();
+    },
+  };
+}
+
+function endOf(peer: Peer): AbortSignal {
+  const ended = new AbortController();
+  peer.addEventListener("close", () => ended.abort(), { once: true });
+  return ended.signal;
 }

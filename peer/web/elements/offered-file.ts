@@ -123,10 +123,11 @@ export class OfferedFile {
   }
 
   /** @param ended nobody is given it any more */
-  #tell({ by, seconds }: DownloadResult, from: string, ended: AbortSignal): void {
+  #tell({ by, bytes, seconds }: DownloadResult, from: string, ended: AbortSignal): void {
     const fetched = by.direct + by.relay;
     const speed = `${formatBytes(Math.round(fetched / Math.max(seconds, 0.001)))}/s`;
-    const how = fetched === 0 ? "kept from before" : `after ${formatSeconds(seconds)}, ${speed}, ${from}`;
+    const facts = [`after ${formatSeconds(seconds)}`, ...(fetched > 0 ? [speed, from] : [])];
+    const how = fetched === 0 && bytes > 0 ? "kept from before" : facts.join(", ");
     const done = `All there and verified, ${how}.`;
     say(this.#state, `${done} Others can get it from this page too, until you are done with it.`);
     ended.addEventListener("abort", () => say(this.#state, done), { once: true });

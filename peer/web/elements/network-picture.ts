@@ -219,6 +219,7 @@ export class NetworkPicture {
     this.#drawRings(context, colours);
     for (const drawn of this.#drawn.values()) this.#drawLine(context, drawn, colours, nowMs);
     for (const drawn of this.#drawn.values()) this.#drawDot(context, drawn, colours);
+    this.#nameRings(context, colours);
     circle(context, 0, 0, 9, colours.ink);
     circle(context, 0, 0, 3.5, colours.card);
     context.fillStyle = colours.ink;
@@ -230,18 +231,29 @@ export class NetworkPicture {
   #drawRings(context: CanvasRenderingContext2D, colours: Colours<string>): void {
     const stretch = Math.min(Math.max(this.#width, 1) / Math.max(this.#height, 1), STRETCH_MAX);
     context.strokeStyle = colours.line;
-    context.fillStyle = colours.soft;
-    context.font = "10px ui-sans-serif, system-ui, sans-serif";
-    context.textAlign = "center";
     context.lineWidth = 1;
+    context.setLineDash([2, 5]);
     for (const ms of RINGS) {
       const away = this.#radius(ms);
-      context.setLineDash([2, 5]);
       context.beginPath();
       context.ellipse(0, 0, away * stretch, away, 0, 0, 2 * Math.PI);
       context.stroke();
-      context.setLineDash([]);
-      context.fillText(`${ms} ms`, 0, -away - 4);
+    }
+    context.setLineDash([]);
+  }
+
+  /** Over lines and dots, which would make them unreadable where there are many. */
+  #nameRings(context: CanvasRenderingContext2D, colours: Colours<string>): void {
+    context.fillStyle = colours.soft;
+    context.strokeStyle = colours.card;
+    context.lineWidth = 3;
+    context.lineJoin = "round";
+    context.font = "10px ui-sans-serif, system-ui, sans-serif";
+    context.textAlign = "center";
+    for (const ms of RINGS) {
+      const y = -this.#radius(ms) - 4;
+      context.strokeText(`${ms} ms`, 0, y);
+      context.fillText(`${ms} ms`, 0, y);
     }
   }
 

@@ -1,0 +1,118 @@
+/** A share in a page's file, whatever part of it is wanted: what is handed over, what another visit finds, and when it goes. */
+import { expect, test } from "vitest";
+import type { Manifest } from "../../../peer/services/files/manifest.ts";
+import { LEAF_PREFIX, leafHash } from "../../../peer/services/files/merkle.ts";
+import { OriginStore } from "../../../peer/services/files/origin-store.ts";
+import { Selection } from "../../../peer/services/files/selection.ts";
+import type { OriginFile } from "../../../peer/runtime.ts";
+import { concatBytes } from "../../../shared/bytes.ts";
+import { PeerloomError } from "../../../shared/errors.ts";
+
+const CONTENT = Uint8Array.from({ length: 40 }, (_, at) => at);
+const MANIFEST: Manifest = {
+  kind: "folder",
+  name: "letters",
+  entries: [
+    { path: "a", bytes: 15 },
+    { path: "b", bytes: 10 },
+    { path: "c", bytes: 15 },
+  ],
+  bytes: CONTENT.length,
+  chunkBytes: 10,
+  root: new Uint8Array(32),
+};
+
+/** A file of a page, in memory. */
+class Kept {
+  content: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  isThere = true;
+
+  open(): OriginFile {
+    const isLet = async (): Promise<void> => {};
+    return {
+      bytes: this.content.length,
+      read: async (into, offset) => {
+        const found = this.content.subarray(offset, offset + into.length);
+        into.set(found);
+        return found.length;
+      },
+      write: async (bytes, offset) => {
+        if (offset + bytes.length > this.content.length) await this.#resize(offset + bytes.length);
+        this.content.set(bytes, offset);
+      },
+      truncate: (bytes) => this.#resize(bytes),
+      finish: async () => new File([this.content], "kept"),
+      close: isLet,
+      remove: async () => {
+        this.isThere = false;
+      },
+    };
+  }
+
+  async #resize(bytes: number): Promise<void> {
+    const resized = new Uint8Array(bytes);
+    resized.set(this.content.subarray(0, bytes));
+    this.content = resized;
+  }
+}
+
+const chunk = (index: number): Uint8Array => CONTENT.slice(index * 10, index * 10 + 10);
+
+async function layerOf(): Promise<Uint8Array> {
+  const hashes = [0, 1, 2, 3].map((index) => leafHash(concatBytes(Uint8Array.of(LEAF_PREFIX), chunk(index))));
+  return concatBytes(...(await Promise.all(hashes)));
+}
+
+async function visit(
+  kept: Kept,
+  select?: readonly string[],
+): Promise<{ store: OriginStore; there: number[] }> {
+  const selection = new Selection(MANIFEST, select === undefined ? {} : { select });
+  const store = new OriginStore(kept.open(), MANIFEST, selection);
+  const there: number[] = [];
+  await store.resume(await layerOf(), (index) => there.push(index), new AbortController().signal);
+  return { store, there };
+}
+
+async function bytesOf(file: File): Promise<number[]> {
+  return [...new Uint8Array(await file.arrayBuffer())];
+}
+
+test("what was chosen of a folder is handed over, and all of it later goes on from there", async () => {
+  const kept = new Kept();
+  const { store } = await visit(kept, ["b"]);
+  for (const index of [1, 2]) await store.write(index, chunk(index));
+  await store.complete();
+  expect(await bytesOf(store.file())).toEqual([...CONTENT.subarray(15, 25)]);
+
+  const { store: all, there } = await visit(kept);
+  expect(there).toEqual([1, 2]);
+  for (const index of [0, 3]) await all.write(index, chunk(index));
+  await all.complete();
+  expect(all.file().name).toBe("letters");
+  expect(await bytesOf(all.file())).toEqual([...CONTENT]);
+  expect(kept.content.length).toBe(CONTENT.length);
+});
+
+test("what is whole is not written to, for others may be reading it", async () => {
+  const kept = new Kept();
+  kept.content = CONTENT.slice();
+  const file = kept.open();
+  const selection = new Selection(MANIFEST, {});
+  const written = (): Promise<void> => Promise.reject(new Error("written"));
+  const store = new OriginStore({ ...file, write: written, truncate: written }, MANIFEST, selection);
+  await store.resume(await layerOf(), () => {}, new AbortController().signal);
+  await store.complete();
+  expect(await bytesOf(store.file())).toEqual([...CONTENT]);
+});
+
+test.each([
+  ["aborted", true],
+  ["files/disk-full", false],
+] as const)("a part stays for another visit unless the disk is full: %s", async (code, stays) => {
+  const kept = new Kept();
+  const { store } = await visit(kept);
+  await store.write(0, chunk(0));
+  await store.abandon(new PeerloomError(code, "It was stopped."));
+  expect(kept.isThere).toBe(stays);
+});

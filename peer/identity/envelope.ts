@@ -37,7 +37,8 @@ import {
 } from "./x25519.ts";
 
 const DOMAIN = "peerloom/signal/1";
-const MESSAGE_ID_BYTES = 12;
+/** Of the id of a message, which the sender draws and only the target reads. */
+export const MESSAGE_ID_BYTES = 12;
 const TAG_BYTES = 16;
 const NONCE: Uint8Array = new Uint8Array(12);
 const TIME_MS_MAX: number = Number.MAX_SAFE_INTEGER;
@@ -47,7 +48,7 @@ const INSIDE_LIMITS = { bytesMax: SIGNAL_BYTES_MAX, depthMax: 1, itemsMax: 7, te
 export const ENVELOPES_OPENING_MAX = 64;
 
 /**
- * Takes `random.bytes(32)` for the ephemeral key, then `random.bytes(12)` for the message id.
+ * Takes `random.bytes(32)` for the ephemeral key, then, if none is given, `random.bytes(12)` for the message id.
  * @throws PeerloomError `id/invalid` when `to` is no real key, `wire/too-large`
  */
 export async function sealEnvelope(
@@ -57,11 +58,12 @@ export async function sealEnvelope(
   content: Uint8Array,
   nowMs: number,
   random: Random,
+  ownMessageId?: Uint8Array,
 ): Promise<Uint8Array> {
   const target = x25519PublicOf(publicKeyOf(to));
   const ephemeralKey = await importAgreementKey(random.bytes(SECRET_BYTES));
   const ephemeral = await agreementPublicOf(ephemeralKey);
-  const messageId = random.bytes(MESSAGE_ID_BYTES);
+  const messageId = ownMessageId ?? random.bytes(MESSAGE_ID_BYTES);
   const timeMs = Math.trunc(nowMs);
   const claim = envelopeClaim({ from: identity.id, to, network, timeMs, messageId, ephemeral, content });
   const signature = await identity.sign(claim);
@@ -76,6 +78,12 @@ export async function sealEnvelope(
   const parameters = { name: "AES-GCM", iv: bufferSource(NONCE), additionalData: bufferSource(ephemeral) };
   const sealed = await crypto.subtle.encrypt(parameters, key, bufferSource(inside));
   return concatBytes(ephemeral, new Uint8Array(sealed));
+}
+
+export interface OpenedEnvelope {
+  readonly from: PeerId;
+  readonly content: Uint8Array;
+  readonly messageId: Uint8Array;
 }
 
 /** Opens the envelopes of one peer in one network, each once. */
@@ -97,11 +105,11 @@ export class EnvelopeOpener {
   }
 
   /**
-   * @returns who proved to have sent it, and what
+   * @returns who proved to have sent it, what, and its id: whoever shows that has read it
    * @throws PeerloomError `signal/forged` (not for us, changed, of another network, wrongly signed), `signal/stale`,
    *   `signal/replayed`, `wire/malformed`, `wire/too-large`, `edge/rate-limited` (too many at once)
    */
-  async open(sealed: Uint8Array): Promise<{ readonly from: PeerId; readonly content: Uint8Array }> {
+  async open(sealed: Uint8Array): Promise<OpenedEnvelope> {
     if (this.#opening >= ENVELOPES_OPENING_MAX) {
       throw new PeerloomError("edge/rate-limited", "Too many signals at once; this one was dropped.");
     }
@@ -113,7 +121,7 @@ export class EnvelopeOpener {
     }
   }
 
-  async #open(sealed: Uint8Array): Promise<{ readonly from: PeerId; readonly content: Uint8Array }> {
+  async #open(sealed: Uint8Array): Promise<OpenedEnvelope> {
     if (sealed.length > SIGNAL_BYTES_MAX) {
       throw new PeerloomError(
         "wire/too-large",
@@ -132,7 +140,7 @@ export class EnvelopeOpener {
     if (!(await verify(inside.publicKey, claim, inside.signature)))
       throw forged("does not bear its sender's signature");
     this.#replays.take(`${from}${toBase32(inside.messageId)}`, inside.timeMs, this.#clock.nowMs());
-    return { from, content: inside.content };
+    return { from, content: inside.content, messageId: inside.messageId };
   }
 
   async #unseal(ephemeral: Uint8Array, sealed: Uint8Array): Promise<Uint8Array> {

@@ -17,8 +17,15 @@ export async function sealSignal(
   message: SignalMessage,
   nowMs: number,
   random: Random,
+  messageId?: Uint8Array,
 ): Promise<Uint8Array> {
-  return sealEnvelope(identity, to, network, encodeSignal(message), nowMs, random);
+  return sealEnvelope(identity, to, network, encodeSignal(message), nowMs, random, messageId);
+}
+
+export interface OpenedSignal {
+  readonly from: PeerId;
+  readonly message: SignalMessage;
+  readonly messageId: Uint8Array;
 }
 
 /** Opens the sealed signals of one peer in one network. */
@@ -34,12 +41,12 @@ export class SignalOpener {
   }
 
   /**
-   * @returns the message, and who proved to have sent it
+   * @returns the message, its id, and who proved to have sent it
    * @throws PeerloomError `signal/forged`, `signal/stale`, `signal/replayed`, `wire/malformed`, `wire/too-large`,
    *   `edge/rate-limited` (too many at once)
    */
-  async open(sealed: Uint8Array): Promise<{ readonly from: PeerId; readonly message: SignalMessage }> {
-    const { from, content } = await this.#opener.open(sealed);
-    return { from, message: decodeSignal(content) };
+  async open(sealed: Uint8Array): Promise<OpenedSignal> {
+    const { from, content, messageId } = await this.#opener.open(sealed);
+    return { from, message: decodeSignal(content), messageId };
   }
 }

@@ -18,9 +18,10 @@ import { Mesh } from "./mesh/mesh.ts";
 import type { MeshContact } from "./mesh/openings.ts";
 import { BODY_BYTES_MAX, decodeMesh, encodeMesh } from "./mesh/mesh-messages.ts";
 import { type MeshKey, meshKeyOf } from "./mesh/mesh-key.ts";
-import type { MeshLink } from "./mesh/neighbour.ts";
 import type { RequestOptions } from "./mesh/requester.ts";
 import { PeerSignals } from "./peer-signals.ts";
+import { SessionLink } from "./session-link.ts";
+import { ANSWER_NONCE_BYTES, ProvedAnswers, saidIn } from "./proved-answers.ts";
 
 /** A session that the overlay has given up, and nobody else uses, is closed after this long. */
 const UNUSED_AFTER_MS = 60_000;
@@ -34,6 +35,7 @@ const KEYS_MAX = 2_048;
 
 /** What one peer asks another through the overlay. */
 const ASK = { contact: 0, signal: 1, neighbours: 2 } as const;
+const NOTHING = new Uint8Array(0);
 const ASK_LIMITS = { bytesMax: BODY_BYTES_MAX, depthMax: 1, itemsMax: 4, textBytesMax: 0 } as const;
 
 export interface OverlayOptions {
@@ -50,38 +52,10 @@ export interface OverlayOptions {
   ): Promise<PeerSession>;
 }
 
-interface LinkOwner {
-  detach(session: PeerSession): void;
-  contactOf(peerId: PeerId): Uint8Array;
-}
-
-class SessionLink implements MeshLink {
-  readonly key: MeshKey;
-  readonly session: PeerSession;
-  readonly #overlay: LinkOwner;
-
-  constructor(key: MeshKey, session: PeerSession, overlay: LinkOwner) {
-    this.key = key;
-    this.session = session;
-    this.#overlay = overlay;
-  }
-
-  get contact(): Uint8Array {
-    return this.#overlay.contactOf(this.session.peerId);
-  }
-
-  send(message: Uint8Array): void {
-    this.session.sendOverlay(message);
-  }
-
-  close(): void {
-    this.#overlay.detach(this.session);
-  }
-}
-
 export class Overlay {
   readonly #options: OverlayOptions;
   readonly #signals: PeerSignals;
+  readonly #answers: ProvedAnswers;
   readonly #keys = new Map<PeerId, MeshKey>();
   readonly #links = new Map<PeerSession, SessionLink>();
   /** Sessions that were links and are no more. */
@@ -103,11 +77,13 @@ export class Overlay {
   constructor(options: OverlayOptions) {
     this.#options = options;
     const { identity, network, runtime } = options;
+    this.#answers = new ProvedAnswers(identity, network);
     this.#signals = new PeerSignals({
       runtime,
       identity,
       network,
-      question: (to, fields) => this.#ask(to, encode([ASK.signal, ...fields]), this.#closing.signal),
+      question: (to, fields, how) =>
+        this.#ask(to, encode([ASK.signal, ...fields]), this.#closing.signal, how),
     });
     this.#signals.onSignal = (...signal) => this.onSignal(...signal);
     this.#budget = runtime.name === "browser" ? LINK_BUDGETS.browser : LINK_BUDGETS.server;
@@ -239,9 +215,11 @@ export class Overlay {
    * @returns undefined when nobody of that id answers
    */
   async find(peerId: PeerId, signal: AbortSignal): Promise<Contact | undefined> {
-    const isRight = (body: Uint8Array): boolean => decodeContact(body)?.id === peerId;
-    const answer = await this.#ask(peerId, encode([ASK.contact]), signal, { isRight });
-    return answer === undefined ? undefined : decodeContact(answer);
+    const read = (body: Uint8Array): Contact | undefined =>
+      decodeContact(body) ?? decodeContact(saidIn(body));
+    const isRight = (body: Uint8Array): boolean => read(body)?.id === peerId;
+    const answer = await this.#question(peerId, ASK.contact, signal, { isRight });
+    return answer === undefined ? undefined : read(answer);
   }
 
   /**
@@ -249,8 +227,9 @@ export class Overlay {
    * @returns none when nobody of that id answers
    */
   async neighboursOf(peerId: PeerId, signal: AbortSignal): Promise<Contact[]> {
-    const answer = await this.#ask(peerId, encode([ASK.neighbours]), signal);
-    return answer === undefined ? [] : decodeContacts(answer);
+    const answer = (await this.#question(peerId, ASK.neighbours, signal)) ?? NOTHING;
+    const named = decodeContacts(saidIn(answer));
+    return named.length > 0 ? named : decodeContacts(answer);
   }
 
   /** Has a signal carried to a peer, sealed to it. @returns whether somebody says that it arrived; never rejects */
@@ -296,9 +275,20 @@ export class Overlay {
   #deliver(body: Uint8Array, answer: (body: Uint8Array) => void): void {
     const fields = new FieldReader(decode(body, ASK_LIMITS), "request");
     const ask = fields.integer(0, 2);
-    if (ask === ASK.signal) this.#signals.receive(fields, answer);
-    else if (ask === ASK.neighbours) answer(this.#named());
-    else answer(encodeContact({ id: this.#options.identity.id, addresses: this.#options.listenAddresses() }));
+    if (ask === ASK.signal) {
+      this.#signals.receive(fields, answer);
+      return;
+    }
+    const { id } = this.#options.identity;
+    const said =
+      ask === ASK.neighbours
+        ? this.#named()
+        : encodeContact({ id, addresses: this.#options.listenAddresses() });
+    if (!fields.hasMore) answer(said);
+    else {
+      const nonce = fields.bytes(ANSWER_NONCE_BYTES, ANSWER_NONCE_BYTES);
+      this.#spawn(this.#answers.prove(said, nonce).then(answer));
+    }
   }
 
   /** Other peers to begin with, named by one. */
@@ -354,11 +344,25 @@ export class Overlay {
     return same.length >= this.#budget.target * PREFIX_SHARE;
   }
 
+  /** Asks a peer about itself. What it says, it proves, unless it is an older one. */
+  #question(
+    peerId: PeerId,
+    ask: number,
+    signal: AbortSignal,
+    options: RequestOptions = {},
+  ): Promise<Uint8Array | undefined> {
+    const nonce = this.#options.runtime.random.bytes(ANSWER_NONCE_BYTES);
+    return this.#ask(peerId, encode([ask, nonce]), signal, {
+      ...options,
+      isProved: (body, done) => void this.#answers.isProved(peerId, body, nonce).then(done),
+    });
+  }
+
   async #ask(
     peerId: PeerId,
     body: Uint8Array,
     signal: AbortSignal,
-    options: RequestOptions = {},
+    options: RequestOptions,
   ): Promise<Uint8Array | undefined> {
     const key = await this.#keyOf(peerId);
     signal.throwIfAborted();

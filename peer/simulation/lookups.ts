@@ -72,7 +72,7 @@ export class Lookups {
           this.#rttsMs.push(answer.rttMs);
         }
       },
-      { copies: this.#copies, isRight: isGenuine },
+      { copies: this.#copies, isProved: isGenuine },
     );
   }
 

@@ -29,10 +29,12 @@ export function abuse(world: World, from: Pipe, request: Forward): void {
   }
 }
 
-/** As good a lie as there is: of a record that it is kept, or that there is none, and else that the liars nearest to the key are the closest. */
+/** As good a lie as there is: of a message that it has arrived, of a record that it is kept, or that there is none, and else that the liars nearest to the key are the closest. */
 function lie(world: World, liar: SimPeer, { target, body }: Forward): Uint8Array {
   const fields = new FieldReader(decode(body, BODY_LIMITS), "request");
-  if (fields.integer(0, ASK_MAX) !== ASK.service) return encode([alliesOf(world, liar, target)]);
+  const ask = fields.integer(0, ASK_MAX);
+  if (ask === ASK.deliver) return new Uint8Array(0);
+  if (ask !== ASK.service) return encode([alliesOf(world, liar, target)]);
   const { kind } = decodeRequest(fields.bytes(0, BODY_BYTES_MAX));
   return encodeAnswer(
     kind === "get" ? { kind, records: [] } : { kind, status: "stored", copies: REPLICAS, current: undefined },

@@ -26,6 +26,8 @@ export interface WorldOptions {
   readonly rttMsMedian?: number;
   /** Share of peers that acknowledge what they should forward and drop it, deny it, answer it falsely, or send it astray: a quarter each. @default 0 */
   readonly malicious?: number;
+  /** What those do, drawn from these. @default all of them */
+  readonly malice?: readonly Malice[];
   /** Share of packets lost on every link; they come late, since links repeat them. @default 0 */
   readonly loss?: number;
   /** Share of peers that nobody behind the like can be linked to directly: symmetric NAT, UDP blocked. @default 0 */
@@ -59,8 +61,8 @@ const KEY_COUNT: number = 2 ** 52;
 export const TRUSTING: RecordCheck = { check: (_, done) => done(true) };
 
 /** What only the peer looked for can have answered: its seal would show it. */
-export function isGenuine(body: Uint8Array): boolean {
-  return body.length === SIGNAL_BYTES;
+export function isGenuine(body: Uint8Array, done: (isGenuine: boolean) => void): void {
+  done(body.length === SIGNAL_BYTES);
 }
 
 export interface SimPeer {
@@ -97,10 +99,18 @@ export class World implements PipeWorld {
   onReady: (peer: SimPeer) => void = () => {};
   /** Whether nothing passes between two peers now: a partition. */
   isCut: (a: SimPeer, b: SimPeer) => boolean = () => false;
+  /** A message has come to the peer that it was for. */
+  deliver: (peer: SimPeer, body: Uint8Array, from: MeshKey, answer: (body: Uint8Array) => void) => void = (
+    peer,
+    _signal,
+    from,
+    answer,
+  ) => answer(this.#answer(peer, from));
   readonly #space: LatencySpace;
   readonly #budget: LinkBudget;
   readonly loss: number;
   readonly #malicious: number;
+  readonly #malice: readonly Malice[];
   readonly #nat: number;
   /** The rendezvous is one object, somewhere. */
   readonly #edge: Position;
@@ -115,6 +125,7 @@ export class World implements PipeWorld {
     this.#budget = budget;
     this.loss = options.loss ?? 0;
     this.#malicious = options.malicious ?? 0;
+    this.#malice = options.malice ?? MALICE;
     this.#nat = options.nat ?? 0;
   }
 
@@ -132,7 +143,7 @@ export class World implements PipeWorld {
       contact,
       position: this.#space.place(),
       links: new Map(),
-      malice: this.random.unit() < this.#malicious ? pickOne(MALICE, this.random) : undefined,
+      malice: this.random.unit() < this.#malicious ? pickOne(this.#malice, this.random) : undefined,
       isNatted: this.#nat > 0 && this.random.unit() < this.#nat,
       alive: true,
       edgeMessages: 0,
@@ -148,7 +159,7 @@ export class World implements PipeWorld {
       budget: this.#budget,
       contact: () => contact,
       open: (to, done) => this.#openThrough(peer, to, done),
-      deliver: (body, from, answer) => answer(this.#answer(peer, body, from)),
+      deliver: (...message) => this.deliver(peer, ...message),
       sent: (kind, bytes) => {
         this.messages += 1;
         let sent = this.bytes.get(kind);
@@ -252,10 +263,10 @@ export class World implements PipeWorld {
       if (answer === undefined || answer.body[0] !== 1 || other === undefined) done(false);
       else this.#openLater(peer, other, done);
     };
-    peer.mesh.deliver(to.key, signal, take, { isRight: isGenuine });
+    peer.mesh.deliver(to.key, signal, take, { isProved: isGenuine });
   }
 
-  #answer(peer: SimPeer, _signal: Uint8Array, from: MeshKey): Uint8Array {
+  #answer(peer: SimPeer, from: MeshKey): Uint8Array {
     const answer = new Uint8Array(SIGNAL_BYTES);
     answer[0] = peer.mesh.accepts(from) ? 1 : 0;
     peer.mesh.expect(from);

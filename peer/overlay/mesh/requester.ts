@@ -1,6 +1,6 @@
 /**
- * Own requests, end to end: copies go out by other first hops when no answer comes in time or when somebody denies, and the first
- * answer ends them all. How a copy finds its way is the router's matter.
+ * Own requests, end to end: copies go out by other first hops when no answer comes in time, when somebody denies or shows no proof, and the
+ * first answer ends them all. How a copy finds its way is the router's matter.
  */
 import type { Clock, Random, Timer } from "../../runtime.ts";
 import { BODY_BYTES_MAX, DEAD_MAX, type Forward, type Reply } from "./mesh-messages.ts";
@@ -21,6 +21,8 @@ const RETRIES: readonly { readonly afterMs: number; readonly copies: number }[] 
 const GIVE_UP_MS = 5_000;
 const COPIES_AFTER_DENIAL = 2;
 const DENIAL_CHECKED_AFTER_MS = 500;
+/** The last copies, before what nobody proves is believed: a denial, and a claim, which is a liar's or an older peer's. */
+const COPIES_AFTER_AGREEMENT = { denial: 1, claim: 4 } as const;
 const ROUND_TRIPS_BEFORE_RETRY = 3;
 /** Answers that cannot be right, for one request; past that nothing more is sent because of them. */
 const LIES_MAX = 8;
@@ -48,6 +50,11 @@ export interface RequestOptions {
   readonly open?: boolean;
   /** Whether an answer can be right. One that cannot be is a liar's, and another copy goes out at once. @default any is */
   isRight?(body: Uint8Array): boolean;
+  /**
+   * Says, now or later, whether the peer that was asked shows that an answer is its own. One that does not show it is a claim, which anybody on the
+   * way may have made, and counts as little as a denial. @default none has to
+   */
+  isProved?(body: Uint8Array, done: (isProved: boolean) => void): void;
   /** Shared by requests for the same thing, so that they go by different peers. */
   readonly apart?: Apart;
 }
@@ -72,6 +79,8 @@ interface Copy {
   /** Sent with the request itself. */
   readonly isFirst: boolean;
   through: Neighbour | undefined;
+  /** What it brought was looked at, which is done once. */
+  isChecked: boolean;
 }
 
 interface OwnRequest {
@@ -83,14 +92,18 @@ interface OwnRequest {
   readonly done: (answer: Answer | undefined) => void;
   readonly apart: Apart;
   isRight(body: Uint8Array): boolean;
+  readonly isProved: RequestOptions["isProved"];
   lies: number;
   readonly copies: Map<number, Copy>;
   tries: number;
   timer: Timer | undefined;
   end: Timer | undefined;
-  /** Copies that ended before they came to the peer. */
+  /** Copies that ended before they came to the peer, as it seems: denied, or answered without a proof. */
   readonly denied: Set<number>;
   denialsAgreed: boolean;
+  /** The first of the answers without a proof, and who brought them. */
+  claim: Answer | undefined;
+  readonly claimed: (Neighbour | undefined)[];
   over: boolean;
 }
 
@@ -114,7 +127,14 @@ export class Requester {
     target: MeshKey,
     exact: boolean,
     body: Uint8Array,
-    { copies = 1, through, open = false, apart = new Apart(), isRight = () => true }: RequestOptions,
+    {
+      copies = 1,
+      through,
+      open = false,
+      apart = new Apart(),
+      isRight = () => true,
+      isProved,
+    }: RequestOptions,
     done: (answer: Answer | undefined) => void,
   ): void {
     const { clock } = this.#options;
@@ -131,6 +151,7 @@ export class Requester {
       done,
       apart,
       isRight,
+      isProved,
       lies: 0,
       copies: new Map(),
       tries: 0,
@@ -138,16 +159,19 @@ export class Requester {
       end: undefined,
       denied: new Set(),
       denialsAgreed: false,
+      claim: undefined,
+      claimed: [],
       over: false,
     };
     this.#underWay += 1;
-    request.end = clock.setTimer(GIVE_UP_MS, () => this.#finish(request, undefined));
+    request.end = clock.setTimer(GIVE_UP_MS, () => this.#finish(request, verdictOn(request)));
     for (let i = 0; i < copies; i++) this.#launch(request, true, i === 0 ? through : undefined);
     this.#planRetry(request);
   }
 
   /** An answer came, or word that nobody has the key. */
-  answered({ mid, body, hops, found }: Reply): void {
+  answered(reply: Reply): void {
+    const { mid, body, found } = reply;
     const request = this.#requests.get(mid);
     const copy = request?.copies.get(mid);
     if (request === undefined || copy === undefined) return;
@@ -155,9 +179,8 @@ export class Requester {
       this.#denied(request, mid);
       return;
     }
-    const isRight = request.isRight(body);
-    copy.through?.outcome(isRight);
-    if (!isRight) {
+    if (!request.isRight(body)) {
+      copy.through?.outcome(false);
       // That copy is over, however often it is answered.
       request.copies.delete(mid);
       this.#requests.delete(mid);
@@ -165,10 +188,32 @@ export class Requester {
       if (request.lies <= LIES_MAX) this.#launch(request, false);
       return;
     }
-    const nowMs = this.#options.clock.monotonicMs();
+    if (copy.isChecked) return;
+    copy.isChecked = true;
+    const atMs = this.#options.clock.monotonicMs();
+    const { isProved = (_, done) => done(true) } = request;
+    isProved(body, (isTrue) => this.#judged(request, copy, { reply, atMs, isTrue }));
+  }
+
+  #judged(
+    request: OwnRequest,
+    copy: Copy,
+    { reply, atMs, isTrue }: { readonly reply: Reply; readonly atMs: number; readonly isTrue: boolean },
+  ): void {
+    if (request.over) return;
+    const { mid, body, hops } = reply;
+    const answer = { body, hops, rttMs: atMs - request.sentAtMs, firstTry: copy.isFirst };
+    if (!isTrue) {
+      request.claim ??= answer;
+      request.claimed.push(copy.through);
+      this.#denied(request, mid);
+      return;
+    }
+    copy.through?.outcome(true);
+    for (const liar of request.claimed) liar?.outcome(false);
     // Each copy has an id of its own, so that a late answer is no early one of a retry: where all are slow, retries wait longer.
-    this.#rttMs += RTT_SMOOTHING * (nowMs - copy.sentAtMs - this.#rttMs);
-    this.#finish(request, { body, hops, rttMs: nowMs - request.sentAtMs, firstTry: copy.isFirst });
+    this.#rttMs += RTT_SMOOTHING * (atMs - copy.sentAtMs - this.#rttMs);
+    this.#finish(request, answer);
   }
 
   /** Whether an answer to that copy is still waited for. */
@@ -195,7 +240,7 @@ export class Requester {
     const { own, clock, random } = this.#options;
     const { apart } = request;
     const mid = Math.floor(random.unit() * MID_COUNT);
-    const copy: Copy = { sentAtMs: clock.monotonicMs(), isFirst, through: undefined };
+    const copy: Copy = { sentAtMs: clock.monotonicMs(), isFirst, through: undefined, isChecked: false };
     request.copies.set(mid, copy);
     this.#requests.set(mid, request);
     const message: Forward = {
@@ -236,7 +281,7 @@ export class Requester {
     });
   }
 
-  /** Somebody says that nobody has the key. Others are asked at once, and believed when they agree. */
+  /** Somebody says that nobody has the key, or claims to be who has it. Others are asked at once, and it is believed when they agree. */
   #denied(request: OwnRequest, mid: number): void {
     // Said again it is nothing new: or one reply would send two copies, as often as somebody likes.
     if (request.denied.has(mid)) return;
@@ -244,13 +289,16 @@ export class Requester {
     if (request.denied.size === 1) for (let i = 0; i < COPIES_AFTER_DENIAL; i++) this.#launch(request, false);
     if (request.denied.size < request.copies.size || request.over) return;
     if (request.denialsAgreed) {
-      this.#finish(request, undefined);
+      this.#finish(request, verdictOn(request));
       return;
     }
     // Somebody who has just come may not be known to all: asked once more, a little later.
     request.denialsAgreed = true;
     request.timer?.cancel();
-    request.timer = this.#options.clock.setTimer(DENIAL_CHECKED_AFTER_MS, () => this.#launch(request, false));
+    request.timer = this.#options.clock.setTimer(DENIAL_CHECKED_AFTER_MS, () => {
+      const count = COPIES_AFTER_AGREEMENT[request.claim === undefined ? "denial" : "claim"];
+      for (let i = 0; i < count; i++) this.#launch(request, false);
+    });
   }
 
   #finish(request: OwnRequest, answer: Answer | undefined): void {
@@ -262,4 +310,9 @@ export class Requester {
     for (const mid of request.copies.keys()) this.#requests.delete(mid);
     request.done(answer);
   }
+}
+
+/** What nobody has proved is believed when most of those that said anything say it. */
+function verdictOn({ claim, claimed, denied }: OwnRequest): Answer | undefined {
+  return 2 * claimed.length > denied.size ? claim : undefined;
 }

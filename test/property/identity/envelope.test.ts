@@ -27,7 +27,7 @@ test("contents come back, and so does their sender", async () => {
       const opened = await opener.open(
         await sealEnvelope(sender, target.id, DEFAULT_NETWORK, content, NOW_MS, random),
       );
-      expect(opened).toEqual({ from: sender.id, content });
+      expect(opened).toEqual({ from: sender.id, content, messageId: expect.any(Uint8Array) });
     }),
   );
 });

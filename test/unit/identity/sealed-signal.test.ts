@@ -32,6 +32,9 @@ const offer: SignalMessage = {
   signal: { kind: "offer", sdp: "v=0\r\na=fingerprint:sha-256 AA:BB\r\n" },
 };
 
+/** Drawn behind the 32 bytes of the ephemeral key. */
+const MESSAGE_ID = Uint8Array.from({ length: 12 }, (_, i) => 33 + i);
+
 function sealOffer(
   options: { readonly to?: PeerId; readonly network?: NetworkName; readonly nowMs?: number } = {},
 ): Promise<Uint8Array> {
@@ -44,7 +47,11 @@ function openerOf(identity: Identity, nowMs: () => number = () => NOW_MS): Signa
 }
 
 test("the target learns the message and who sent it", async () => {
-  expect(await openerOf(bob).open(await sealOffer())).toEqual({ from: alice.id, message: offer });
+  expect(await openerOf(bob).open(await sealOffer())).toEqual({
+    from: alice.id,
+    message: offer,
+    messageId: MESSAGE_ID,
+  });
 });
 
 test("one may seal to oneself", async () => {

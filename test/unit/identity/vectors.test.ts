@@ -34,6 +34,7 @@ interface Vectors {
     readonly network: string;
     readonly timeMs: number;
     readonly message: MessageVector;
+    readonly messageId: string;
     readonly sealed: string;
   }[];
 }
@@ -68,7 +69,11 @@ test.each(vectors.sealed)("sealed by $sender for $target", async (vector) => {
   const sealed = await sealSignal(sender, target.id, network, message, vector.timeMs, countingRandom());
   expect(toHex(sealed)).toBe(vector.sealed);
   const opener = new SignalOpener({ identity: target, network, clock: { nowMs: () => vector.timeMs } });
-  expect(await opener.open(hex(vector.sealed))).toEqual({ from: sender.id, message });
+  expect(await opener.open(hex(vector.sealed))).toEqual({
+    from: sender.id,
+    message,
+    messageId: hex(vector.messageId),
+  });
 });
 
 function messageOf({

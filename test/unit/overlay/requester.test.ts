@@ -159,6 +159,73 @@ test("where one lies, others are still believed when they agree that nobody is t
   expect(answers).toEqual([undefined]);
 });
 
+/** An answer of one byte is the peer's own when that is 1. */
+const proving: RequestOptions = { isProved: (body, done) => done(body[0] === 1) };
+const OWN_WORD = Uint8Array.of(1);
+const CLAIM = Uint8Array.of(2);
+
+test("what the peer asked does not show to be its own ends nothing: two others are asked at once, and who brought it is blamed", () => {
+  const { sent, hops, ask, answer } = scripted();
+  const { answers } = ask(proving);
+  answer(0, true, CLAIM);
+  // Once, however often it is said.
+  answer(0, true, CLAIM);
+  expect(sent).toHaveLength(3);
+  expect(hops.every(({ answered }) => answered === 1)).toBe(true);
+  answer(1, false);
+  expect(answers).toEqual([]);
+  answer(2, true, OWN_WORD);
+  expect(answers).toMatchObject([{ body: OWN_WORD, firstTry: false }]);
+  expect(hops.map(({ answered }) => answered < 1).slice(0, 3)).toEqual([true, false, false]);
+});
+
+test("where all say it, by seven ways, it is believed: an older peer proves nothing", () => {
+  const { clock, sent, hops, ask, answer } = scripted();
+  const { answers } = ask(proving);
+  for (let copy = 0; copy < 3; copy++) answer(copy, true, CLAIM);
+  expect(sent).toHaveLength(3);
+  clock.advance(500);
+  expect(sent).toHaveLength(7);
+  for (let copy = 3; copy < 7; copy++) {
+    expect(answers).toEqual([]);
+    answer(copy, true, CLAIM);
+  }
+  expect(answers).toMatchObject([{ body: CLAIM }]);
+  expect(sent).toHaveLength(7);
+  expect(hops.every(({ answered }) => answered === 1)).toBe(true);
+});
+
+test.each([
+  [3, undefined],
+  [4, CLAIM],
+])("%i who claim against the rest of seven who deny: %s", (claims, body) => {
+  const { clock, ask, answer } = scripted();
+  const { answers } = ask(proving);
+  for (let copy = 0; copy < 7; copy++) {
+    if (copy === 3) clock.advance(500);
+    answer(copy, copy < claims, CLAIM);
+  }
+  expect(answers.map((each) => each?.body)).toEqual([body]);
+});
+
+test("a claim with silence all around is believed when the time is over, and a proof may take its time", () => {
+  const { clock, ask, answer } = scripted();
+  const silent = ask(proving);
+  answer(0, true, CLAIM);
+  clock.advance(5_000);
+  expect(silent.answers).toMatchObject([{ body: CLAIM, rttMs: 0 }]);
+  const late: ((isProved: boolean) => void)[] = [];
+  const other = scripted();
+  const { answers } = other.ask({ isProved: (_, done) => late.push(done) });
+  other.answer(0);
+  other.answer(0);
+  expect(late).toHaveLength(1);
+  other.clock.advance(10);
+  late[0]?.(true);
+  late[0]?.(true);
+  expect(answers).toMatchObject([{ rttMs: 0, firstTry: true }]);
+});
+
 test("requests for one thing go apart, by the first step and by the second, but never around the peer looked for", () => {
   const { sent, hops, ask } = scripted([1_001, 1_002, TARGET, neighbour(4).key]);
   const apart = new Apart();

@@ -11,7 +11,6 @@ import type { Identity } from "../identity/identity.ts";
 import type { SignalMessage } from "../links/signaller.ts";
 import type { Runtime, Timer } from "../runtime.ts";
 import type { PeerSession } from "../session/session.ts";
-import { addressPrefix } from "./address-prefix.ts";
 import { decodeContact, decodeContacts, encodeContact, NAMED_MAX } from "./contact-codec.ts";
 import { type LinkBudget, LINK_BUDGETS } from "./mesh/link-table.ts";
 import { Mesh } from "./mesh/mesh.ts";
@@ -28,8 +27,6 @@ const UNUSED_AFTER_MS = 60_000;
 /** A peer that has begun to dial others has its first link by then, or none of them is there. */
 const FIRST_LINK_MS = 5_000;
 const LOOK_EVERY_MS = 20;
-/** Of a table, for peers of one /24 or /48: enough for a network that sits all in one place to hold together. */
-const PREFIX_SHARE = 3 / 8;
 /** Keys of peers that were hashed; past that the oldest is forgotten. */
 const KEYS_MAX = 2_048;
 
@@ -320,28 +317,21 @@ export class Overlay {
       then(standing);
       return;
     }
-    const isWelcome = mesh.accepts(key) && !this.#isCrowd(session);
-    if (session.closing || session.path.kind !== "direct" || !isWelcome) {
-      then(undefined);
-      return;
-    }
     const link = new SessionLink(key, session, {
       detach: (each) => this.detach(each),
       contactOf: (peerId) => encodeContact({ id: peerId, addresses: this.#options.addressesOf(peerId) }),
     });
+    // Ids cost nothing and addresses of one network little: however many sit there, they get a share of a table.
+    const isWelcome = mesh.accepts(key, link.prefix);
+    if (session.closing || session.path.kind !== "direct" || !isWelcome) {
+      then(undefined);
+      return;
+    }
     this.#links.set(session, link);
     this.#parted.delete(session);
     mesh.add(link);
     then(link);
     this.onLink(session);
-  }
-
-  /** Ids cost nothing and addresses of one network little: however many sit there, they get this share of a table. */
-  #isCrowd({ remoteHost = "" }: PeerSession): boolean {
-    const prefix = addressPrefix(remoteHost);
-    if (prefix === undefined) return false;
-    const same = [...this.#links.keys()].filter((one) => addressPrefix(one.remoteHost ?? "") === prefix);
-    return same.length >= this.#budget.target * PREFIX_SHARE;
   }
 
   /** Asks a peer about itself. What it says, it proves, unless it is an older one. */

@@ -1,6 +1,7 @@
 /** A session on a direct path as a link of the mesh. */
 import type { PeerId } from "../../shared/ids.ts";
 import type { PeerSession } from "../session/session.ts";
+import { addressPrefix } from "./address-prefix.ts";
 import type { MeshKey } from "./mesh/mesh-key.ts";
 import type { MeshLink } from "./mesh/neighbour.ts";
 
@@ -12,11 +13,13 @@ export interface LinkOwner {
 export class SessionLink implements MeshLink {
   readonly key: MeshKey;
   readonly session: PeerSession;
+  readonly prefix: string | undefined;
   readonly #overlay: LinkOwner;
 
   constructor(key: MeshKey, session: PeerSession, overlay: LinkOwner) {
     this.key = key;
     this.session = session;
+    this.prefix = addressPrefix(session.remoteHost ?? "");
     this.#overlay = overlay;
   }
 

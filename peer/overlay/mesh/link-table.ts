@@ -9,6 +9,14 @@ import type { Neighbour } from "./neighbour.ts";
 
 export const SIBLINGS = 8;
 const QUARTERS = 4;
+/** Who may have this peer among its siblings is one of so many closest here: distance is the same from both ends. What it says of itself proves nothing. */
+const SIBLINGS_OF_MAX: number = 2 * SIBLINGS;
+/** Links beyond the budget, for newcomers that would have to begin elsewhere. */
+const GUESTS_MAX = 8;
+/** Of a table, for peers of one address prefix: enough for a network that sits all in one place to hold together. */
+const PREFIX_SHARE = 3 / 8;
+/** Where others would have to go for them no more than so many are taken, and those that are more go first: a crowd that comes again and again wears nobody else out. */
+const PREFIX_LINKS = 2;
 /** Candidates of one quarter that are compared by round trip. */
 const CANDIDATES_COMPARED_MAX = 16;
 /** A link younger than this is not given up for being one too many. */
@@ -45,6 +53,8 @@ export class LinkTable {
   readonly #own: MeshKey;
   readonly #budget: LinkBudget;
   readonly #neighbours = new Map<MeshKey, Neighbour>();
+  /** Links by address prefix, of those that have one. */
+  readonly #prefixes = new Map<string, number>();
   /** Of the last sibling; undefined when it must be found again. */
   #siblingDistance: number | undefined;
 
@@ -63,17 +73,18 @@ export class LinkTable {
 
   add(neighbour: Neighbour): void {
     this.#neighbours.set(neighbour.key, neighbour);
-    this.#siblingDistance = undefined;
+    this.#count(neighbour, 1);
   }
 
   delete(key: MeshKey): void {
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour === undefined) return;
     this.#neighbours.delete(key);
-    this.#siblingDistance = undefined;
+    this.#count(neighbour, -1);
   }
 
   clear(): void {
-    this.#neighbours.clear();
-    this.#siblingDistance = undefined;
+    for (const key of [...this.#neighbours.keys()]) this.delete(key);
   }
 
   /** Fewer links than wanted, siblings aside. */
@@ -81,9 +92,18 @@ export class LinkTable {
     return this.size < this.#budget.target;
   }
 
-  /** For links beyond the budget by so many. */
-  hasRoom(beyond: number): boolean {
-    return this.size < this.#budget.max + beyond;
+  /** For a link to a peer of that key, at an address of that prefix. */
+  hasRoom(key: MeshKey, isNewcomer: boolean, prefix = ""): boolean {
+    const isSibling = this.isSibling(key);
+    const isEasy = this.size <= this.#rest || isSibling || isNewcomer;
+    const ofPrefix = isEasy ? this.#budget.target * PREFIX_SHARE : PREFIX_LINKS;
+    if ((this.#prefixes.get(prefix) ?? 0) >= ofPrefix) return false;
+    return isSibling || this.size < this.#budget.max + (isNewcomer ? GUESTS_MAX : 0);
+  }
+
+  /** Between target and maximum a table rests: closing what the other side then opens again helps nobody. */
+  get #rest(): number {
+    return (this.#budget.target + this.#budget.max) / 2;
   }
 
   /** Neighbours by rising distance, at most so many. */
@@ -95,11 +115,7 @@ export class LinkTable {
 
   /** Distance of the last sibling; whoever is closer is one. */
   get siblingDistance(): number {
-    if (this.#siblingDistance === undefined) {
-      const last = this.closest(this.#own, SIBLINGS)[SIBLINGS - 1];
-      this.#siblingDistance = last === undefined ? Number.POSITIVE_INFINITY : distance(last.key, this.#own);
-    }
-    return this.#siblingDistance;
+    return (this.#siblingDistance ??= this.#distanceOf(SIBLINGS));
   }
 
   /** Would be among the closest. */
@@ -113,25 +129,34 @@ export class LinkTable {
     return sibling === undefined && this.isShort ? this.#missing(own, isOut) : sibling;
   }
 
-  /** A neighbour one too many, or undefined: not in use, from the fullest bucket, nobody's sibling, the farthest in time. */
+  /**
+   * A neighbour one too many, or undefined: of the most crowded prefix, not in use, from the fullest bucket, nobody's sibling, the farthest in
+   * time.
+   */
   surplus(nowMs: number): Neighbour | undefined {
-    // Between the two a table rests: closing what the other side then opens again helps nobody.
-    if (this.size <= (this.#budget.target + this.#budget.max) / 2) return undefined;
+    if (this.size <= this.#rest) return undefined;
     const limit = this.siblingDistance;
+    const limitOf = this.#distanceOf(SIBLINGS_OF_MAX);
     const counts = new Map<number, number>();
     const spare: Neighbour[] = [];
     for (const neighbour of this.neighbours.values()) {
-      if (distance(neighbour.key, this.#own) <= limit) continue;
+      const away = distance(neighbour.key, this.#own);
+      if (away <= limit) continue;
       const bucket = sharedBits(this.#own, neighbour.key);
       counts.set(bucket, (counts.get(bucket) ?? 0) + 1);
-      if (nowMs - neighbour.sinceMs > SURPLUS_AFTER_MS && !this.#isSiblingOf(neighbour))
-        spare.push(neighbour);
+      const isKept =
+        nowMs - neighbour.sinceMs <= SURPLUS_AFTER_MS || (away <= limitOf && this.#isSiblingOf(neighbour));
+      if (!isKept || this.#crowdOf(neighbour) > 0) spare.push(neighbour);
     }
     const fullness = (one: Neighbour): number => counts.get(sharedBits(this.#own, one.key)) ?? 0;
     const isInUse = (one: Neighbour): number => (nowMs - one.usedAtMs < IN_USE_MS ? 1 : 0);
     return spare.sort(
       (a, b) =>
-        isInUse(a) - isInUse(b) || fullness(b) - fullness(a) || a.answered - b.answered || b.rttMs - a.rttMs,
+        this.#crowdOf(b) - this.#crowdOf(a) ||
+        isInUse(a) - isInUse(b) ||
+        fullness(b) - fullness(a) ||
+        a.answered - b.answered ||
+        b.rttMs - a.rttMs,
     )[0];
   }
 
@@ -206,7 +231,26 @@ export class LinkTable {
     return best;
   }
 
-  /** We may be one of its closest. */
+  #count({ prefix }: Neighbour, change: 1 | -1): void {
+    this.#siblingDistance = undefined;
+    if (prefix === undefined) return;
+    const links = (this.#prefixes.get(prefix) ?? 0) + change;
+    if (links === 0) this.#prefixes.delete(prefix);
+    else this.#prefixes.set(prefix, links);
+  }
+
+  /** Links of its prefix that are too many. */
+  #crowdOf({ prefix = "" }: Neighbour): number {
+    return Math.max((this.#prefixes.get(prefix) ?? 0) - PREFIX_LINKS, 0);
+  }
+
+  /** Of the so manieth closest neighbour; infinite when there are fewer. */
+  #distanceOf(count: number): number {
+    const last = this.closest(this.#own, count)[count - 1];
+    return last === undefined ? Number.POSITIVE_INFINITY : distance(last.key, this.#own);
+  }
+
+  /** We may be one of its closest, as it says. */
   #isSiblingOf(neighbour: Neighbour): boolean {
     const own = distance(this.#own, neighbour.key);
     let closer = 0;

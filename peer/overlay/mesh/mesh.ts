@@ -31,8 +31,6 @@ const TICK_MS = 1_000;
 const SELF_LOOKUP_MS = 30_000;
 /** A newcomer does so with its first links, each time through the latest. */
 const SELF_LOOKUP_LINKS: readonly number[] = [1, 3, 6];
-/** Links beyond the budget, for newcomers that would have to begin elsewhere. */
-const GUESTS_MAX = 8;
 /** Enough links to be found by everybody and to find everybody. */
 export const READY_LINKS = 8;
 
@@ -192,9 +190,9 @@ export class Mesh {
     return closer;
   }
 
-  /** Whether a link that another peer asks for would be taken. */
-  accepts(key: MeshKey): boolean {
-    return this.#hasRoomFor(key, this.#arrivals.isNewcomer(key));
+  /** Whether a link that another peer asks for would be taken. `prefix`: of its address, where that is limited. */
+  accepts(key: MeshKey, prefix?: string): boolean {
+    return this.#hasRoomFor(key, this.#arrivals.isNewcomer(key), prefix);
   }
 
   /**
@@ -482,9 +480,8 @@ export class Mesh {
     });
   }
 
-  #hasRoomFor(key: MeshKey, isNewcomer: boolean): boolean {
-    const hasRoom = this.#table.hasRoom(isNewcomer ? GUESTS_MAX : 0);
-    return !this.#closed && (hasRoom || this.#table.isSibling(key));
+  #hasRoomFor(key: MeshKey, isNewcomer: boolean, prefix?: string): boolean {
+    return !this.#closed && this.#table.hasRoom(key, isNewcomer, prefix);
   }
 
   #meet(contacts: readonly MeshContact[]): void {

@@ -9,6 +9,8 @@ export interface MeshLink {
   readonly key: MeshKey;
   /** Enough for others to reach that peer; opaque here. */
   readonly contact: Uint8Array;
+  /** What of its address costs an attacker something; undefined where that is not known or not limited. */
+  readonly prefix?: string | undefined;
   send(message: Uint8Array): void;
   /** The mesh has no use for it any more. */
   close(): void;
@@ -25,6 +27,7 @@ const OUTCOME_WEIGHT = 0.1;
 export class Neighbour {
   readonly link: MeshLink;
   readonly key: MeshKey;
+  readonly prefix: string | undefined;
   readonly digest: Digest = new Digest();
   readonly sinceMs: number;
   place: Place = { x: 0, y: 0, height: 1 };
@@ -49,6 +52,7 @@ export class Neighbour {
   constructor(link: MeshLink, nowMs: number) {
     this.link = link;
     this.key = link.key;
+    this.prefix = link.prefix;
     this.sinceMs = nowMs;
     this.heardAtMs = nowMs;
     this.usedAtMs = nowMs;

@@ -6,10 +6,12 @@ import { loadOrCreateIdentity } from "../../../peer/identity/identity-store.ts";
 import { decodeContacts, encodeContact } from "../../../peer/overlay/contact-codec.ts";
 import { LINK_BUDGETS } from "../../../peer/overlay/mesh/link-table.ts";
 import { decodeMesh, encodeMesh, type MeshMessage } from "../../../peer/overlay/mesh/mesh-messages.ts";
+import { distance, meshKeyOf } from "../../../peer/overlay/mesh/mesh-key.ts";
 import { Overlay } from "../../../peer/overlay/overlay.ts";
 import type { PeerSession } from "../../../peer/session/session.ts";
+import { sha256 } from "../../../shared/bytes.ts";
 import { encode } from "../../../shared/codec.ts";
-import { type PeerId, peerIdFromKey, requireNetworkName } from "../../../shared/ids.ts";
+import { type PeerId, peerIdFromKey, publicKeyOf, requireNetworkName } from "../../../shared/ids.ts";
 import type { Contact } from "../../../shared/messages.ts";
 
 const { target, max } = LINK_BUDGETS.server;
@@ -51,9 +53,11 @@ function sessionFrom(remoteHost: string | undefined): ScriptedSession {
   return { session: session as unknown as PeerSession, heard };
 }
 
-async function overlay(): Promise<{ overlay: Overlay; dialled: Contact[] }> {
+async function overlay(
+  name: "sim" | "browser" = "sim",
+): Promise<{ overlay: Overlay; dialled: Contact[]; clock: SimClock }> {
   const clock = new SimClock();
-  const runtime = simRuntime({ seed: "table-bounds", clock });
+  const runtime = { ...simRuntime({ seed: "table-bounds", clock }), name };
   const dialled: Contact[] = [];
   const made = new Overlay({
     runtime,
@@ -68,7 +72,7 @@ async function overlay(): Promise<{ overlay: Overlay; dialled: Contact[] }> {
   });
   await made.open();
   onTestFinished(() => made.close());
-  return { overlay: made, dialled };
+  return { overlay: made, dialled, clock };
 }
 
 /** Says that it is there, as real sessions do, and waits until it was greeted or turned away. */
@@ -130,3 +134,64 @@ test("a newcomer that was turned away asks those it was told, and whom it heard 
     decodeContacts(encode(Array.from({ length: 9 }, () => encodeContact(others[0] as Contact)))),
   ).toEqual([]);
 });
+
+test("a crowd from several networks of addresses that comes again and again wears nobody else out", async () => {
+  const { overlay: hub, clock } = await overlay("browser");
+  onTestFinished(() => clock.close());
+  /** Answers pings; the greeting names so many peers that are closer to it than the hub. */
+  const offer = (remoteHost: string, greeting: Uint8Array): PeerSession => {
+    const session = {
+      peerId: idOf(next++),
+      remoteHost,
+      path: { kind: "direct" },
+      closing: false,
+      streamCount: 0,
+      sendOverlay: (bytes: Uint8Array) => {
+        const message = decodeMesh(bytes);
+        if (message.kind === "ping")
+          clock.setTimer(20, () => hub.receive(session, encodeMesh({ ...PONG, id: message.id })));
+      },
+      close: () => Promise.resolve(),
+    } as unknown as PeerSession;
+    hub.update(session);
+    hub.receive(session, greeting);
+    return session;
+  };
+  const honest: PeerSession[] = [];
+  for (let i = 0; i < LINK_BUDGETS.browser.target; i++) {
+    const session = offer(`198.51.${i}.1`, await greetingOf(idOf(next)));
+    honest.push(session);
+    await clock.advance(100);
+  }
+  await clock.advance(60_000);
+  const isLinked = (one: PeerSession): boolean => hub.neighbours().includes(one);
+  expect(honest.every(isLinked)).toBe(true);
+  for (let i = 0; i < 600; i++) {
+    offer(`203.0.${i % 4}.7`, GREETING);
+    await clock.advance(200);
+  }
+  // Two of each network, and those that are closer than all others known.
+  expect(honest.filter(isLinked).length).toBeGreaterThanOrEqual(honest.length - 8);
+  expect(hub.size).toBeLessThanOrEqual(LINK_BUDGETS.browser.max);
+});
+
+const PONG = { kind: "pong", id: 0, place: { x: 0, y: 0, height: 0 }, error: 1 } as const;
+
+/** Of a peer that knows its eight closest. */
+async function greetingOf(id: PeerId): Promise<Uint8Array> {
+  const own = meshKeyOf(await sha256(publicKeyOf(id)));
+  return encodeMesh({
+    kind: "greet",
+    version: 1,
+    beacon: false,
+    place: { x: 0, y: 0, height: 0 },
+    error: 1,
+    entries: Array.from({ length: 8 }, (_, i) => ({
+      key: distance(own, i + 1),
+      rttMs: 20,
+      x: 0,
+      y: 0,
+      height: 1,
+    })),
+  });
+}

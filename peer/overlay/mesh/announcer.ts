@@ -1,7 +1,7 @@
 /** What each neighbour is told of the others, which is what look-ahead routing counts on: all of them at first, then changes. */
 import type { Clock, Timer } from "../../runtime.ts";
 import type { OwnCoordinate } from "./coordinate.ts";
-import type { DigestEntry } from "./digest.ts";
+import { DIGEST_ENTRIES_MAX, type DigestEntry } from "./digest.ts";
 import type { LinkTable } from "./link-table.ts";
 import { encodeMesh, MESH_VERSION } from "./mesh-messages.ts";
 import type { MeshKey } from "./mesh-key.ts";
@@ -61,7 +61,9 @@ export class Announcer {
   gone(key: MeshKey): void {
     this.#changed.delete(key);
     this.#gone.add(key);
-    this.#plan();
+    // As many as one message may name.
+    if (this.#gone.size === DIGEST_ENTRIES_MAX) this.#tellAll();
+    else this.#plan();
   }
 
   close(): void {

@@ -7,7 +7,7 @@
 import type { Coordinate } from "./coordinate.ts";
 import type { MeshKey } from "./mesh-key.ts";
 
-/** Entries of one digest; a table has at most 120 links. Past that additions are dropped. */
+/** Entries of one digest, and links of a table. Past that additions are dropped. */
 export const DIGEST_ENTRIES_MAX = 128;
 
 export interface DigestEntry extends Coordinate {

@@ -4,6 +4,7 @@
  * 2003). XOR is symmetric, so one link serves the same bucket of both its ends.
  */
 import { type Coordinate, predictRttMs } from "./coordinate.ts";
+import { DIGEST_ENTRIES_MAX } from "./digest.ts";
 import { distance, KEY_BITS, type MeshKey, sharedBits } from "./mesh-key.ts";
 import type { Neighbour } from "./neighbour.ts";
 
@@ -92,6 +93,11 @@ export class LinkTable {
     return this.size < this.#budget.target;
   }
 
+  /** More links than any table has: one of them must go. */
+  get isOver(): boolean {
+    return this.size > Math.min(this.#budget.max + GUESTS_MAX, DIGEST_ENTRIES_MAX);
+  }
+
   /** For a link to a peer of that key, at an address of that prefix. */
   hasRoom(key: MeshKey, isNewcomer: boolean, prefix = ""): boolean {
     const isSibling = this.isSibling(key);
@@ -131,10 +137,11 @@ export class LinkTable {
 
   /**
    * A neighbour one too many, or undefined: of the most crowded prefix, not in use, from the fullest bucket, nobody's sibling, the farthest in
-   * time.
+   * time. Where one must go, it may be somebody's.
    */
   surplus(nowMs: number): Neighbour | undefined {
-    if (this.size <= this.#rest) return undefined;
+    const { isOver } = this;
+    if (!isOver && this.size <= this.#rest) return undefined;
     const limit = this.siblingDistance;
     const limitOf = this.#distanceOf(SIBLINGS_OF_MAX);
     const counts = new Map<number, number>();
@@ -146,7 +153,7 @@ export class LinkTable {
       counts.set(bucket, (counts.get(bucket) ?? 0) + 1);
       const isKept =
         nowMs - neighbour.sinceMs <= SURPLUS_AFTER_MS || (away <= limitOf && this.#isSiblingOf(neighbour));
-      if (!isKept || this.#crowdOf(neighbour) > 0) spare.push(neighbour);
+      if (!isKept || isOver || this.#crowdOf(neighbour) > 0) spare.push(neighbour);
     }
     const fullness = (one: Neighbour): number => counts.get(sharedBits(this.#own, one.key)) ?? 0;
     const isInUse = (one: Neighbour): number => (nowMs - one.usedAtMs < IN_USE_MS ? 1 : 0);

@@ -124,7 +124,9 @@ const RTT_MS_MAX = 65_535;
 const MID_MAX: number = 2 ** 52;
 const PERCENT = 100;
 
-const LIMITS = { bytesMax: 16_384, depthMax: 2, itemsMax: 5 * DIGEST_ENTRIES_MAX + 32, textBytesMax: 0 };
+/** Entries and keys read of one message: tables of peers of before had no bound, and what is too much is no fault of the link. */
+const READ_MAX: number = 4 * DIGEST_ENTRIES_MAX;
+const LIMITS = { bytesMax: 16_384, depthMax: 2, itemsMax: 6 * READ_MAX + 32, textBytesMax: 0 };
 
 export function encodeMesh(message: MeshMessage): Uint8Array {
   const kind = KIND[message.kind];
@@ -212,7 +214,7 @@ function read(reader: Reader): MeshMessage {
         kind: "delta",
         place: reader.place(),
         entries: reader.entries(),
-        gone: reader.keys(DIGEST_ENTRIES_MAX),
+        gone: reader.keys(READ_MAX),
       };
     case KIND.ping:
       return { kind: "ping", id: reader.integer(0, MID_MAX) };
@@ -315,7 +317,7 @@ class Reader {
   }
 
   entries(): DigestEntry[] {
-    const values = this.#list(5 * DIGEST_ENTRIES_MAX);
+    const values = this.#list(5 * READ_MAX);
     if (values.length % 5 !== 0) throw malformed("entries are cut short");
     const limit = COORDINATE_MS_MAX;
     const entries: DigestEntry[] = [];

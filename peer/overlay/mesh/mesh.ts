@@ -215,6 +215,8 @@ export class Mesh {
     if (old !== undefined) this.#drop(old);
     const neighbour = new Neighbour(link, this.#host.clock.monotonicMs());
     this.#table.add(neighbour);
+    // The closest are always taken, each in the place of another where no table may have more.
+    if (this.#table.isOver) this.#shed();
     this.#openings.ended(key, true);
     this.#announcer.greet(neighbour);
     // Its first answer says how far and where it is; then the others are told.
@@ -427,13 +429,16 @@ export class Mesh {
 
   #tick(): void {
     this.#failures.check();
-    const surplus = this.#table.surplus(this.#host.clock.monotonicMs());
-    if (surplus !== undefined) {
-      this.#send(surplus, { kind: "bye", reason: "surplus", others: NOBODY });
-      this.#drop(surplus);
-      surplus.link.close();
-    }
+    this.#shed();
     this.#openings.plan(BUCKET_DELAY_MS);
+  }
+
+  #shed(): void {
+    const surplus = this.#table.surplus(this.#host.clock.monotonicMs());
+    if (surplus === undefined) return;
+    this.#send(surplus, { kind: "bye", reason: "surplus", others: NOBODY });
+    this.#drop(surplus);
+    surplus.link.close();
   }
 
   #giveUp(neighbour: Neighbour): void {

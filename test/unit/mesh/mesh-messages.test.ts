@@ -81,6 +81,23 @@ test("lists have bounds", () => {
   expect(() => decodeMesh(encodeMesh({ kind: "ack", mids: keys(65) }))).toThrow("short list");
 });
 
+test("a table larger than any has now is read, since older peers' have no bound, and one four times as large is not", () => {
+  const greet = (count: number): MeshMessage => ({
+    kind: "greet",
+    version: 1,
+    beacon: false,
+    place,
+    error: 0,
+    entries: Array.from({ length: count }, (_, key) => ({ key: 2 ** 51 + key, rttMs: 300, ...place })),
+  });
+  for (const count of [129, 512]) {
+    const bytes = encodeMesh(greet(count));
+    expect(bytes.length).toBeLessThan(16_384);
+    expect(decodeMesh(bytes)).toEqual(greet(count));
+  }
+  expect(() => decodeMesh(encodeMesh(greet(513)))).toThrow(PeerloomError);
+});
+
 test("no bytes do more than be refused", () => {
   fc.assert(
     fc.property(

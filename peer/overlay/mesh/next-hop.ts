@@ -23,8 +23,8 @@ export interface RouteQuestion {
   readonly dead: readonly MeshKey[];
   readonly promise: number;
   readonly greedy: boolean;
-  /** First hops to avoid besides: another copy of the request takes them. */
-  readonly avoid?: ReadonlySet<MeshKey>;
+  /** First hops to avoid besides: other copies of the request take them. */
+  avoid?(neighbour: Neighbour): boolean;
 }
 
 export interface RouteChoice {
@@ -96,10 +96,6 @@ function lookAhead(neighbours: Iterable<Neighbour>, question: RouteQuestion): Ro
   return best === undefined ? undefined : { neighbour: best, promise: bestPromise };
 }
 
-function isOut(
-  neighbour: Neighbour,
-  dead: readonly MeshKey[],
-  avoid: ReadonlySet<MeshKey> | undefined,
-): boolean {
-  return neighbour.isSuspect || dead.includes(neighbour.key) || avoid?.has(neighbour.key) === true;
+function isOut(neighbour: Neighbour, dead: readonly MeshKey[], avoid: RouteQuestion["avoid"]): boolean {
+  return neighbour.isSuspect || dead.includes(neighbour.key) || avoid?.(neighbour) === true;
 }

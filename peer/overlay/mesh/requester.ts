@@ -62,16 +62,28 @@ export interface RequestOptions {
 /** Peers that copies of a request go by, so that others are taken where there are any: one liar is not to answer them all. */
 export class Apart {
   readonly first: Set<MeshKey> = new Set();
+  /** Of their addresses. */
+  readonly #prefixes = new Set<string>();
   /** Those behind the first hops that these count on (next-hop.ts). */
   readonly second: Set<MeshKey> = new Set();
+
+  took({ key, prefix }: Neighbour): void {
+    this.first.add(key);
+    if (prefix !== undefined) this.#prefixes.add(prefix);
+  }
+
+  /** Whether copies have gone by it, or by somebody at its prefix. */
+  isNear({ key, prefix = "" }: Neighbour): boolean {
+    return this.first.has(key) || this.#prefixes.has(prefix);
+  }
 }
 
 export interface RequesterOptions {
   readonly own: MeshKey;
   readonly clock: Clock;
   readonly random: Random;
-  /** Takes a copy to its first hop, another than those to avoid where there is one. @returns that hop, if there was one, and what it counts on */
-  start(copy: Forward, avoid: ReadonlySet<MeshKey>, through: Neighbour | undefined): RouteChoice | undefined;
+  /** Takes a copy to its first hop, another than those taken where there is one, and at another prefix if it may be. @returns that hop, if there was one, and what it counts on */
+  start(copy: Forward, apart: Apart, through: Neighbour | undefined): RouteChoice | undefined;
 }
 
 interface Copy {
@@ -226,7 +238,7 @@ export class Requester {
     const request = this.#requests.get(mid);
     const copy = request?.copies.get(mid);
     if (request === undefined || copy === undefined) return;
-    request.apart.first.add(through.key);
+    request.apart.took(through);
     copy.through = through;
   }
 
@@ -259,10 +271,10 @@ export class Requester {
       dead: [...apart.second].slice(-DEAD_MAX),
       body: request.body,
     };
-    const choice = this.#options.start(message, apart.first, through);
+    const choice = this.#options.start(message, apart, through);
     if (choice === undefined) return;
     copy.through = choice.neighbour;
-    apart.first.add(choice.neighbour.key);
+    apart.took(choice.neighbour);
     const second = distance(request.target, choice.promise);
     const isKnown = choice.promise < UNBOUNDED && second !== choice.neighbour.key;
     if (isKnown && !(request.exact && second === request.target)) apart.second.add(second);

@@ -11,7 +11,7 @@ import { ACKS_MAX, DEAD_MAX, encodeMesh, type Forward, PATH_MAX, type Reply } fr
 import { distance, type MeshKey } from "./mesh-key.ts";
 import type { Neighbour } from "./neighbour.ts";
 import { chooseHop, closestHop, type RouteChoice, type RouteQuestion, UNBOUNDED } from "./next-hop.ts";
-import { Requester } from "./requester.ts";
+import { type Apart, Requester } from "./requester.ts";
 
 const STRAYS_MAX = 3;
 /** Acknowledgements wait so long for company. */
@@ -68,9 +68,9 @@ export class Router {
       own,
       clock,
       random,
-      start: (copy, avoid, through) => {
+      start: (copy, apart, through) => {
         this.#remember(copy.mid);
-        return this.#route(copy, avoid, through);
+        return this.#route(copy, apart, through);
       },
     });
   }
@@ -147,7 +147,7 @@ export class Router {
   // --- forwarding ---
 
   /** Takes a request one step on, or ends it here. @returns that step, if there was one */
-  #route(request: Forward, avoid?: ReadonlySet<MeshKey>, through?: Neighbour): RouteChoice | undefined {
+  #route(request: Forward, apart?: Apart, through?: Neighbour): RouteChoice | undefined {
     const { own, table } = this.#options;
     if (request.exact && request.target === own) {
       this.#serve(request, true);
@@ -163,9 +163,11 @@ export class Router {
       return this.#send({ neighbour: direct, promise: 0 }, request);
     }
     const question = questionOf(request, own);
-    // Another first hop where there is one; the same again where there is none.
-    const other = avoid === undefined ? undefined : chooseHop(neighbours.values(), { ...question, avoid });
-    const choice = other ?? chooseHop(neighbours.values(), question);
+    const choose = (avoid?: RouteQuestion["avoid"]): RouteChoice | undefined =>
+      chooseHop(neighbours.values(), avoid === undefined ? question : { ...question, avoid });
+    // Another first hop where there is one, of another network of addresses if it may be; the same again where there is none.
+    const other = apart && (choose((one) => apart.isNear(one)) ?? choose(({ key }) => apart.first.has(key)));
+    const choice = other ?? choose();
     return choice === undefined ? this.#atMinimum(request) : this.#send(choice, request);
   }
 

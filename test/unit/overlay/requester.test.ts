@@ -31,9 +31,9 @@ function scripted(seconds: readonly MeshKey[] = []): {
     own: OWN,
     clock,
     random: seededRandom("requester"),
-    start: (copy, avoid) => {
+    start: (copy, apart) => {
       sent.push(copy);
-      const neighbour = hops.find(({ key }) => !avoid.has(key));
+      const neighbour = hops.find((one) => !apart.isNear(one));
       const second = seconds[sent.length - 1];
       const promise = second === undefined ? UNBOUNDED : distance(copy.target, second);
       return neighbour === undefined ? undefined : { neighbour, promise };

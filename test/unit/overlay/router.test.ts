@@ -28,12 +28,12 @@ function scripted(...keys: number[]): {
   readonly arrivals: Arrivals;
   /** Requests that ended here. */
   readonly served: readonly number[];
-  readonly link: (key: number) => void;
+  readonly link: (key: number, prefix?: string) => void;
 } {
   const clock = new SyncClock();
   const table = new LinkTable(OWN, LINK_BUDGETS.browser);
-  const link = (key: number): void =>
-    table.add(new Neighbour({ key, contact: new Uint8Array(0), send: () => {}, close: () => {} }, 0));
+  const link = (key: number, prefix?: string): void =>
+    table.add(new Neighbour({ key, prefix, contact: new Uint8Array(0), send: () => {}, close: () => {} }, 0));
   for (const key of keys) link(key);
   const sent: { to: number; path: readonly number[] }[] = [];
   const messages: { to: number; message: MeshMessage }[] = [];
@@ -198,4 +198,17 @@ test("one that does not come is denied after two seconds, and at once when nobod
   expect(kinds(here)).toHaveLength(1);
   here.clock.advance(1);
   expect(kinds(here)).toEqual(["found: false", "found: false"]);
+});
+
+test("who is denied asks others at another network of addresses first, and then others anywhere", () => {
+  const here = scripted();
+  const [nearest, beside, elsewhere] = [FAR + 1, FAR + 2, FAR + 900];
+  for (const key of [nearest, beside]) here.link(key, "203.0.113.0/24");
+  here.link(elsewhere, "198.51.100.0/24");
+  here.router.request(FAR, true, new Uint8Array(1), {}, () => {});
+  const [first] = here.messages;
+  if (first?.message.kind !== "forward") throw new Error("it was asked");
+  const { mid } = first.message;
+  here.router.receiveReply(here.at(first.to), { ...reply([]), mid, origin: OWN, found: false });
+  expect(kinds(here)).toEqual([nearest, elsewhere, beside].map((key) => `forward ${key}`));
 });

@@ -10,8 +10,8 @@ import type { Metafile } from "esbuild";
  * The aims are 25 and 60 KiB; ARCHITECTURE.md says what the rest is.
  */
 export const WEB_BUDGET: { readonly coreGzipBytesMax: number; readonly allGzipBytesMax: number } = {
-  coreGzipBytesMax: 64 * 1024,
-  allGzipBytesMax: 184 * 1024,
+  coreGzipBytesMax: 63 * 1024,
+  allGzipBytesMax: 183 * 1024,
 };
 
 export interface PartSize {

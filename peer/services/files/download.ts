@@ -123,7 +123,7 @@ export class Download extends EventTarget {
       seconds: (clock.monotonicMs() - startedAtMs) / 1000,
       sources: transfer?.givers.size ?? 0,
       hash: toHex(this.ticket.hash),
-      by: transfer === undefined ? { direct: 0, relay: 0 } : { ...transfer.by },
+      by: transfer === undefined ? { direct: 0, relay: 0 } : transfer.by,
       discarded: transfer?.discardedBytes ?? 0,
     };
   }

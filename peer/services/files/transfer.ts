@@ -69,8 +69,6 @@ interface Plan extends FetchPlan {
 export class Transfer {
   /** Wanted bytes that are verified and stored, what an earlier run left included. */
   storedBytes = 0;
-  /** Fetched in this run, by how they came. What was forwarded by peers counts as relayed. */
-  readonly by = { direct: 0, relay: 0 };
   /** Whole chunks that came twice or were wrong. */
   discardedBytes = 0;
   /** Gave at least one right chunk. */
@@ -113,6 +111,16 @@ export class Transfer {
   /** Wanted bytes in all, once the manifest is known. */
   get totalBytes(): number | undefined {
     return this.#plan?.selection.bytes;
+  }
+
+  /** Bytes fetched in this run, by how they came. What was forwarded by peers counts as relayed. */
+  get by(): Giver["by"] {
+    let [direct, relay] = [0, 0];
+    for (const { by } of this.givers.values()) {
+      direct += by.direct;
+      relay += by.relay;
+    }
+    return { direct, relay };
   }
 
   /** Sources that take part now. */
@@ -318,8 +326,6 @@ export class Transfer {
         onStored: (index, giver, directShare) => {
           const bytes = selection.bytesOf(index);
           const direct = Math.round(bytes * directShare);
-          this.by.direct += direct;
-          this.by.relay += bytes - direct;
           this.#given(giver, direct, bytes - direct);
           this.#stored(plan, index);
         },

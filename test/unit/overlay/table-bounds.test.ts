@@ -38,7 +38,10 @@ interface ScriptedSession {
 
 let next = 1;
 
-function sessionFrom(remoteHost: string | undefined): ScriptedSession {
+function sessionFrom(
+  remoteHost: string | undefined,
+  onMessage: (message: MeshMessage) => void = () => {},
+): ScriptedSession {
   const heard: MeshMessage[] = [];
   const session = {
     peerId: idOf(next++),
@@ -46,7 +49,11 @@ function sessionFrom(remoteHost: string | undefined): ScriptedSession {
     path: { kind: "direct" },
     closing: false,
     streamCount: 0,
-    sendOverlay: (message: Uint8Array) => heard.push(decodeMesh(message)),
+    sendOverlay: (bytes: Uint8Array) => {
+      const message = decodeMesh(bytes);
+      heard.push(message);
+      onMessage(message);
+    },
     close: () => Promise.resolve(),
   };
   // The rest of a session is not the overlay's business.
@@ -140,19 +147,10 @@ test("a crowd from several networks of addresses that comes again and again wear
   onTestFinished(() => clock.close());
   /** Answers pings; the greeting names so many peers that are closer to it than the hub. */
   const offer = (remoteHost: string, greeting: Uint8Array): PeerSession => {
-    const session = {
-      peerId: idOf(next++),
-      remoteHost,
-      path: { kind: "direct" },
-      closing: false,
-      streamCount: 0,
-      sendOverlay: (bytes: Uint8Array) => {
-        const message = decodeMesh(bytes);
-        if (message.kind === "ping")
-          clock.setTimer(20, () => hub.receive(session, encodeMesh({ ...PONG, id: message.id })));
-      },
-      close: () => Promise.resolve(),
-    } as unknown as PeerSession;
+    const { session } = sessionFrom(remoteHost, (message) => {
+      if (message.kind === "ping")
+        clock.setTimer(20, () => hub.receive(session, encodeMesh({ ...PONG, id: message.id })));
+    });
     hub.update(session);
     hub.receive(session, greeting);
     return session;

@@ -2,7 +2,8 @@
  * One file from many peers at once, disk to disk, verified; every member a process. `node test/bench/swarm.ts [--stacks A,B]
  * [--rounds 3] [--mib 512] [--cappedMib 256] [--cappedMBps 20] [--eightMib 64] [--eightMBps 4]`
  *
- * `capped-N`: N sources with a limit each, one getter. `eight`: one source, eight getters, all with the same limit;
+ * `capped-N`: N sources with a limit each, one getter, which had another file of them before; `cold-4`: had none, so that
+ * five new processes compile their code at once. `eight`: one source, eight getters, all with the same limit;
  * `eight-free`: only the source has one. `liar`: four sources, the content of one went bad after it was shared.
  * `…-S-to-G`: as fast as it goes, beside WebTorrent.
  */
@@ -18,6 +19,7 @@ import type { GetFigures, SwarmOperations } from "./lib/swarm-operations.ts";
 const CALL_MS_MAX = 900_000;
 const BLOCK_BYTES = 1024 * 1024;
 const CHUNK_BYTES = 256 * 1024;
+const WARM_MIB = 32;
 
 type Member = Remote<SwarmOperations>;
 
@@ -26,6 +28,8 @@ interface Scenario {
   readonly sources: number;
   readonly getters: number;
   readonly mib: number;
+  /** Of another file that everybody gets before; 0: none. */
+  readonly warmMib: number;
   /** Bytes a second that each gives. */
   readonly sourceLimit: number | null;
   readonly getterLimit: number | null;
@@ -36,6 +40,7 @@ const NAMES = [
   "capped-1",
   "capped-2",
   "capped-4",
+  "cold-4",
   "eight",
   "eight-free",
   "liar",
@@ -58,6 +63,7 @@ try {
     ratios: [
       { of: "capped-2", to: "capped-1", figure: "mbPerSecond", atLeast: 1.8 },
       { of: "capped-4", to: "capped-1", figure: "mbPerSecond", atLeast: 3.6 },
+      { of: "cold-4", to: "capped-1", figure: "mbPerSecond" },
       ...["1-to-1", "1-to-4", "4-to-1"].map((shape) => ({
         of: `peerloom-${shape}`,
         to: `webtorrent-${shape}`,
@@ -83,9 +89,16 @@ try {
 
 function scenario(name: string, numbers: Readonly<Record<string, number>>): Scenario {
   const { mib = 0, cappedMib = 0, cappedMBps = 0, eightMib = 0, eightMBps = 0 } = numbers;
-  const base = { stack: "peerloom", getters: 1, hasLiar: false, getterLimit: null } as const;
+  const base = { stack: "peerloom", getters: 1, warmMib: 0, hasLiar: false, getterLimit: null } as const;
   const [, sources = 0, getters = 0] = (/(\d)(?:-to-(\d))?$/.exec(name) ?? []).map(Number);
-  if (name.startsWith("capped")) return { ...base, sources, mib: cappedMib, sourceLimit: cappedMBps * 1e6 };
+  if (/^(?:capped|cold)-/.test(name))
+    return {
+      ...base,
+      sources,
+      mib: cappedMib,
+      warmMib: name.startsWith("cold") ? 0 : WARM_MIB,
+      sourceLimit: cappedMBps * 1e6,
+    };
   if (name === "liar")
     return { ...base, sources: 4, mib: cappedMib, sourceLimit: cappedMBps * 1e6, hasLiar: true };
   if (name.startsWith("eight")) {
@@ -98,7 +111,6 @@ function scenario(name: string, numbers: Readonly<Record<string, number>>): Scen
 }
 
 async function run(name: string, swarm: Scenario): Promise<Readonly<Record<string, number>>> {
-  const path = await sourceFile(swarm.mib);
   const bytes = swarm.mib * 2 ** 20;
   const members: Member[] = [];
   let meeting = "";
@@ -109,23 +121,31 @@ async function run(name: string, swarm: Scenario): Promise<Readonly<Record<strin
     return member;
   };
   const targets: string[] = [];
-  try {
+  const shareAll = async (mib: number, sources: readonly Member[]): Promise<string> => {
+    const path = await sourceFile(mib);
     let ticket: string | null = null;
-    for (let i = 0; i < swarm.sources; i++) {
-      const source = await start(`source ${i + 1}`, swarm.sourceLimit);
-      ticket = await share(source, path, ticket, swarm.hasLiar && i === 0);
-    }
-    const getters: Member[] = [];
-    for (let i = 0; i < swarm.getters; i++) getters.push(await start(`getter ${i + 1}`, swarm.getterLimit));
-    const before = await cpuSeconds(members);
-    const startMs = performance.now();
-    const figures = await Promise.all(
+    for (const [at, source] of sources.entries())
+      ticket = await share(source, path, ticket, swarm.hasLiar && at === 0);
+    return ticket ?? "";
+  };
+  const getAll = (ticket: string, getters: readonly Member[], as: string): Promise<GetFigures[]> =>
+    Promise.all(
       getters.map((getter, at) => {
-        const target = join(folder, `${name}-${at}`);
+        const target = join(folder, `${as}-${at}`);
         targets.push(target);
-        return getter.call("get", { ticket: ticket ?? "", path: target }, CALL_MS_MAX);
+        return getter.call("get", { ticket, path: target }, CALL_MS_MAX);
       }),
     );
+  try {
+    const sources: Member[] = [];
+    for (let i = 0; i < swarm.sources; i++) sources.push(await start(`source ${i + 1}`, swarm.sourceLimit));
+    const ticket = await shareAll(swarm.mib, sources);
+    const getters: Member[] = [];
+    for (let i = 0; i < swarm.getters; i++) getters.push(await start(`getter ${i + 1}`, swarm.getterLimit));
+    if (swarm.warmMib > 0) await getAll(await shareAll(swarm.warmMib, sources), getters, `${name}-warm`);
+    const before = await cpuSeconds(members);
+    const startMs = performance.now();
+    const figures = await getAll(ticket, getters, name);
     const seconds = (performance.now() - startMs) / 1000;
     const cpu = (await cpuSeconds(members)) - before;
     return outcome(swarm, { seconds, cpu, bytes, figures });

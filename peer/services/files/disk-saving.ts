@@ -6,7 +6,7 @@ import { pathContent, renamed } from "./content.ts";
 import { PartStore } from "./part-store.ts";
 import { PlacedStore } from "./placed-store.ts";
 import type { Disk, Save, SavePlace, SavingDownload } from "./saving.ts";
-import { type PreparedShare, prepareShare } from "./share.ts";
+import type { PreparedShare } from "./share.ts";
 import type { Store } from "./store.ts";
 
 interface Target {
@@ -74,11 +74,11 @@ async function targetOf(
 async function same(
   files: FileSystem,
   path: string,
-  { ticket, signal }: SavingDownload,
+  { ticket, prepare }: SavingDownload,
 ): Promise<PreparedShare | undefined> {
   const content = await pathContent(files, path);
   if (content.bytes === ticket.bytes) {
-    const prepared = await prepareShare(renamed(content, ticket.name), () => {}, signal);
+    const prepared = await prepare(renamed(content, ticket.name));
     if (equalBytes(prepared.hash, ticket.hash)) return prepared;
   }
   await content.close();

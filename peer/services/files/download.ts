@@ -9,7 +9,7 @@ import { MemoryStore } from "./memory-store.ts";
 import { ReaderStore } from "./reader-store.ts";
 import type { MakeStore, Save, SavingDownload } from "./saving.ts";
 import type { SelectOptions } from "./selection.ts";
-import type { PreparedShare } from "./share.ts";
+import { type PreparedShare, prepareShare } from "./share.ts";
 import type { Store } from "./store.ts";
 import type { Ticket } from "./ticket.ts";
 import { type Giver, type SwarmHost, Transfer } from "./transfer.ts";
@@ -107,7 +107,7 @@ export class Download extends EventTarget {
     const startedAtMs = clock.monotonicMs();
     const saving: SavingDownload = {
       ticket: this.ticket,
-      signal: this.#stop.signal,
+      prepare: (content) => prepareShare(host.runtime.hash, content, () => {}, this.#stop.signal),
       isPart: this.#options.select !== undefined,
       run: (makeStore) => this.#run(makeStore),
       keep: (prepared) => this.#keep(prepared),

@@ -4,10 +4,10 @@
  */
 import { equalBytes } from "../../../shared/bytes.ts";
 import { toPeerloomError, type PeerloomError } from "../../../shared/errors.ts";
-import type { Clock, Timer } from "../../runtime.ts";
+import type { Clock, HashProvider, Timer } from "../../runtime.ts";
 import type { BytesByPath, Session } from "../../session/contract.ts";
 import { Patience } from "../patience.ts";
-import { chunkCount, HASH_BYTES, LEAF_PREFIX, leafHash } from "./merkle.ts";
+import { chunkCount, HASH_BYTES, LEAF_PREFIX } from "./merkle.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Scheduler, SourceState } from "./scheduler.ts";
 import { corrupt, type Source } from "./source.ts";
@@ -24,6 +24,8 @@ const STORING_MAX = 8;
 /** What all fetchers of a download share. */
 export interface FetchPlan {
   readonly clock: Clock;
+  /** On the spot where the host can: handing a chunk to another thread takes a copy of it, and as long as hashing it. */
+  readonly hash: HashProvider;
   readonly manifest: Manifest;
   /** Hashes of all chunks, one after the other. */
   readonly layer: Uint8Array;
@@ -163,7 +165,7 @@ export class Fetcher {
     prefixed[0] = LEAF_PREFIX;
     const length = Math.min(manifest.chunkBytes, manifest.bytes - index * manifest.chunkBytes);
     const expected = layer.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
-    if (bytes !== length || !equalBytes(await leafHash(prefixed), expected)) {
+    if (bytes !== length || !equalBytes(await this.#plan.hash.sha256(prefixed), expected)) {
       this.#plan.onDiscarded(bytes);
       scheduler.retry(index);
       throw corrupt(session, "another chunk");

@@ -117,7 +117,7 @@ export class Files {
     const content = await this.#content(what, joined?.name ?? options.name);
     let prepared: PreparedShare;
     try {
-      prepared = await prepareShare(content, onProgress, signal);
+      prepared = await prepareShare(this.#host.runtime.hash, content, onProgress, signal);
       if (joined !== undefined && !equalBytes(prepared.hash, joined.hash)) throw different(content.name);
     } catch (error) {
       await content.close();

@@ -5,11 +5,15 @@
  * would need to be for the fastest link we have, and no code has to be shipped for it.
  */
 import { bufferSource } from "../../../shared/bytes.ts";
+import type { HashProvider } from "../../runtime.ts";
 
 export const HASH_BYTES = 32;
 /** Put before the bytes of a chunk. */
 export const LEAF_PREFIX = 0x00;
 const NODE_PREFIX = 0x01;
+const PAIR_BYTES: number = 2 * HASH_BYTES;
+/** Hashed together where that is done by other threads. */
+const PAIRS_AT_ONCE = 256;
 
 /** A content up to 16 GiB has chunks of this size. */
 export const CHUNK_BYTES_MIN: number = 256 * 1024;
@@ -36,25 +40,30 @@ export async function leafHash(prefixed: Uint8Array): Promise<Uint8Array> {
 /**
  * The root over chunk hashes. The last node of an odd row rises unchanged; no content at all has the hash of an empty
  * leaf.
+ * @param hash for inner nodes: so short, they are hashed sooner on the spot than somewhere else
  * @param leaves hashes one after the other
  */
-export async function merkleRoot(leaves: Uint8Array): Promise<Uint8Array> {
+export async function merkleRoot(hash: HashProvider, leaves: Uint8Array): Promise<Uint8Array> {
   if (leaves.length === 0) return leafHash(Uint8Array.of(LEAF_PREFIX));
   let row = leaves;
-  while (row.length > HASH_BYTES) row = await parents(row);
+  while (row.length > HASH_BYTES) row = await parents(hash, row);
   return row;
 }
 
-async function parents(row: Uint8Array): Promise<Uint8Array> {
-  const pairs = Math.floor(row.length / (2 * HASH_BYTES));
-  const isOdd = row.length % (2 * HASH_BYTES) !== 0;
-  const above = new Uint8Array((pairs + (isOdd ? 1 : 0)) * HASH_BYTES);
-  const node = new Uint8Array(1 + 2 * HASH_BYTES);
-  node[0] = NODE_PREFIX;
-  for (let pair = 0; pair < pairs; pair++) {
-    node.set(row.subarray(pair * 2 * HASH_BYTES, (pair + 1) * 2 * HASH_BYTES), 1);
-    above.set(new Uint8Array(await crypto.subtle.digest("SHA-256", node)), pair * HASH_BYTES);
+async function parents(hash: HashProvider, row: Uint8Array): Promise<Uint8Array> {
+  const pairs = Math.floor(row.length / PAIR_BYTES);
+  const above = new Uint8Array(Math.ceil(row.length / PAIR_BYTES) * HASH_BYTES);
+  for (let from = 0; from < pairs; from += PAIRS_AT_ONCE) {
+    const below = Math.min(from + PAIRS_AT_ONCE, pairs);
+    const nodes = Array.from({ length: below - from }, async (_, i) => {
+      const node = new Uint8Array(1 + PAIR_BYTES);
+      node[0] = NODE_PREFIX;
+      node.set(row.subarray((from + i) * PAIR_BYTES, (from + i + 1) * PAIR_BYTES), 1);
+      above.set(await hash.sha256(node), (from + i) * HASH_BYTES);
+    });
+    await Promise.all(nodes);
   }
-  if (isOdd) above.set(row.subarray(row.length - HASH_BYTES), pairs * HASH_BYTES);
+  // The one left over.
+  above.set(row.subarray(pairs * PAIR_BYTES), pairs * HASH_BYTES);
   return above;
 }

@@ -9,7 +9,7 @@ import type { Content } from "./content.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { OriginStore, reading } from "./origin-store.ts";
 import type { Save, Saved, SavingDownload } from "./saving.ts";
-import { type PreparedShare, prepareShare } from "./share.ts";
+import type { PreparedShare } from "./share.ts";
 
 export const saveInOrigin: Save = async ({ originFiles }, download, { path }) => {
   if (path !== undefined)
@@ -57,7 +57,7 @@ async function saveInMemory(download: SavingDownload): Promise<Saved> {
 /** What an earlier visit has left, if it is what the ticket names: then nobody need be asked. */
 async function same(
   file: OriginFile,
-  { ticket: { name, bytes, hash }, isPart, signal }: SavingDownload,
+  { ticket: { name, bytes, hash }, isPart, prepare }: SavingDownload,
 ): Promise<PreparedShare | undefined> {
   if (file.bytes !== bytes || isPart) return undefined;
   const content: Content = {
@@ -68,6 +68,6 @@ async function same(
     read: reading(file),
     close: async () => {},
   };
-  const prepared = await prepareShare(content, () => {}, signal);
+  const prepared = await prepare(content);
   return equalBytes(prepared.hash, hash) ? prepared : undefined;
 }

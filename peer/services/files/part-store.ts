@@ -12,6 +12,7 @@ import { chunkCount } from "./merkle.ts";
 import { OpenFiles } from "./open-files.ts";
 import type { Selection } from "./selection.ts";
 import type { Store } from "./store.ts";
+import { WriteBack } from "./write-back.ts";
 
 const JOURNAL_ENTRY_BYTES = 4;
 
@@ -38,6 +39,7 @@ export class PartStore implements Store {
   readonly #overwrite: boolean;
   readonly #starts: number[] = [];
   readonly #open = new OpenFiles((index) => this.#openPart(index));
+  readonly #writeBack = new WriteBack();
   #journal: FileHandle | undefined;
   /** Undefined until the journal was read: what an earlier run has left is not known before. */
   #journalBytes: number | undefined;
@@ -79,6 +81,7 @@ export class PartStore implements Store {
       if (!this.#selection.hasEntry(piece.entry)) continue;
       const view = bytes.subarray(piece.at, piece.at + piece.bytes);
       await this.#open.use(piece.entry, (handle) => handle.write(view, piece.offset));
+      this.#writeBack.wrote(view.length, () => this.#open.use(piece.entry, (handle) => handle.sync()));
     }
     giveBack(new Uint8Array(bytes.buffer));
     const entry = new Uint8Array(JOURNAL_ENTRY_BYTES);
@@ -99,6 +102,7 @@ export class PartStore implements Store {
 
   async complete(): Promise<void> {
     const { entries, kind } = this.#manifest;
+    await this.#writeBack.settled();
     if (kind === "folder") await this.#files.makeDirectory(this.#part);
     for (const [index, entry] of entries.entries()) {
       if (!this.#selection.hasEntry(index)) continue;
@@ -248,6 +252,8 @@ export class PartStore implements Store {
   }
 
   async #closeAll(): Promise<void> {
+    // Whoever closes without having completed knows already that it failed.
+    await this.#writeBack.settled().catch(() => {});
     await this.#open.close();
     await this.#journal?.close();
     this.#journal = undefined;

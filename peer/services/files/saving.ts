@@ -13,9 +13,10 @@ export type MakeStore<Made extends Store> = (manifest: Manifest, selection: Sele
 /** A download as its saving sees it. */
 export interface SavingDownload {
   readonly ticket: Ticket;
-  readonly signal: AbortSignal;
   /** Not all of a folder is wanted. */
   readonly isPart: boolean;
+  /** Hashes what is there already. @throws PeerloomError as `prepareShare`; `aborted` */
+  prepare(content: Content): Promise<PreparedShare>;
   /** Until everything is in the store, and complete. @throws PeerloomError why it is not */
   run<Made extends Store>(makeStore: MakeStore<Made>): Promise<readonly [Transfer, Made]>;
   /** It is there already: nothing is to be fetched, but it can be given. */

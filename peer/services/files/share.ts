@@ -3,6 +3,7 @@
  * once; serving reads again what is asked for, so that memory does not depend on size.
  */
 import { sha256, toHex } from "../../../shared/bytes.ts";
+import type { HashProvider } from "../../runtime.ts";
 import type { Content } from "./content.ts";
 import { encodeManifest } from "./manifest.ts";
 import { chunkBytesFor, chunkCount, HASH_BYTES, LEAF_PREFIX, leafHash, merkleRoot } from "./merkle.ts";
@@ -29,6 +30,7 @@ export interface PreparedShare {
 
 /** @throws PeerloomError `files/changed`, `files/unwritable`, or the signal's reason */
 export async function prepareShare(
+  hasher: HashProvider,
   content: Content,
   onProgress: (progress: ShareProgress) => void,
   signal: AbortSignal,
@@ -54,7 +56,14 @@ export async function prepareShare(
   };
   await Promise.all(Array.from({ length: Math.min(HASHING_MAX, count) }, work));
   const { kind, name, entries, bytes } = content;
-  const manifest = encodeManifest({ kind, name, entries, bytes, chunkBytes, root: await merkleRoot(layer) });
+  const manifest = encodeManifest({
+    kind,
+    name,
+    entries,
+    bytes,
+    chunkBytes,
+    root: await merkleRoot(hasher, layer),
+  });
   const hash = await sha256(manifest);
   return { content, manifest, hash, hashText: toHex(hash), layer, chunkBytes };
 }

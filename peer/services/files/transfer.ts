@@ -274,7 +274,7 @@ export class Transfer {
       source.onPeers = (peers) => this.#learn(peers, "member");
       source.onHeard = () => this.#patience.reset();
       this.#manifest ??= await source.manifest(this.#options.ticket.hash);
-      this.#layer ??= await source.layer(this.#manifest.manifest);
+      this.#layer ??= await source.layer(this.#manifest.manifest, () => this.#layer);
       this.#planning ??= this.#begin(this.#manifest, this.#layer);
       const plan = await this.#planning;
       if (!plan.scheduler.isComplete) await this.#fetch(source, candidate, plan);
@@ -306,7 +306,7 @@ export class Transfer {
 
   async #begin({ manifest, encoded }: ManifestBytes, layer: Uint8Array): Promise<Plan> {
     const { host, downlink, serve } = this.#swarm;
-    const { clock, random } = host.runtime;
+    const { clock, hash, random } = host.runtime;
     try {
       const selection = new Selection(manifest, this.#options);
       const store = this.#options.makeStore(manifest, selection);
@@ -315,6 +315,7 @@ export class Transfer {
       const holding = Holding.ofDownload({ access, manifest, encoded, layer, read: store.read });
       const plan: Plan = {
         clock,
+        hash,
         manifest,
         layer,
         store,

@@ -115,3 +115,15 @@ test("who comes late to readers that have read on takes what they still have, an
     source.back();
     expect((await world.clock.runUntil(copy, 60_000)).size).toBe(160 * CHUNK);
   }));
+
+test("a small file from a known source is there after two round trips: what it is, and its bytes", async () => {
+  await simulate({ seed: 25, rttMsMedian: 200 }, async (network) => {
+    const [source, taker] = [await network.open("source"), await network.open("taker")];
+    const ticket = await share(source, 1_000);
+    const session = await taker.connect(source.id);
+    const startedMs = network.nowMs;
+    expect((await taker.files.get(ticket).blob()).size).toBe(1_000);
+    const tookMs = network.nowMs - startedMs;
+    expect(tookMs / (session.path.rttMs ?? 0)).toBeCloseTo(2, 0);
+  });
+});

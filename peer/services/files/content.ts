@@ -4,7 +4,7 @@
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { FileHandle, FileSystem } from "../../runtime.ts";
 import { ENTRIES_MAX, type Manifest, type ManifestEntry } from "./manifest.ts";
-import { CONTENT_BYTES_MAX } from "./merkle.ts";
+import { CONTENT_BYTES_MAX } from "./chunks.ts";
 import { PATH_SEGMENTS_MAX } from "./names.ts";
 import { OpenFiles } from "./open-files.ts";
 

@@ -7,7 +7,7 @@ import { Bitfield } from "./bitfield.ts";
 import { GivenCounts } from "./given-counts.ts";
 import type { Manifest } from "./manifest.ts";
 import { Members } from "./members.ts";
-import { chunkCount } from "./merkle.ts";
+import { chunkCount } from "./chunks.ts";
 import type { PreparedShare } from "./share.ts";
 
 /** Fills `into` with the content's bytes from `offset` on. */

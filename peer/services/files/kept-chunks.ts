@@ -1,7 +1,8 @@
 /** Chunks that an earlier run is said to have left, each read and verified again. */
 import { equalBytes } from "../../../shared/bytes.ts";
 import type { Manifest } from "./manifest.ts";
-import { HASH_BYTES, LEAF_PREFIX, leafHash } from "./merkle.ts";
+import { HASH_BYTES } from "./chunks.ts";
+import { LEAF_PREFIX, leafHash } from "./merkle.ts";
 
 export interface KeptChunks {
   readonly manifest: Manifest;

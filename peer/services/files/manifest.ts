@@ -5,7 +5,7 @@
 import { decode, encode, FieldReader } from "../../../shared/codec.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { checkName, checkPaths } from "./names.ts";
-import { CHUNK_BYTES_MIN, CHUNKS_MAX, chunkCount, CONTENT_BYTES_MAX, HASH_BYTES } from "./merkle.ts";
+import { CHUNK_BYTES_MIN, CHUNKS_MAX, chunkCount, CONTENT_BYTES_MAX, HASH_BYTES } from "./chunks.ts";
 
 /** Files of one shared folder. */
 export const ENTRIES_MAX = 100_000;

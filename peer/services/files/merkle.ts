@@ -6,31 +6,14 @@
  */
 import { bufferSource } from "../../../shared/bytes.ts";
 import type { HashProvider } from "../../runtime.ts";
+import { HASH_BYTES } from "./chunks.ts";
 
-export const HASH_BYTES = 32;
 /** Put before the bytes of a chunk. */
 export const LEAF_PREFIX = 0x00;
 const NODE_PREFIX = 0x01;
 const PAIR_BYTES: number = 2 * HASH_BYTES;
 /** Hashed together where that is done by other threads. */
 const PAIRS_AT_ONCE = 256;
-
-/** A content up to 16 GiB has chunks of this size. */
-export const CHUNK_BYTES_MIN: number = 256 * 1024;
-/** Larger ones have larger chunks, so that the list of their hashes stays below 2 MiB. */
-export const CHUNKS_MAX = 65_536;
-/** 1 TiB: 65,536 chunks of 16 MiB. */
-export const CONTENT_BYTES_MAX: number = 1024 ** 4;
-
-export function chunkBytesFor(contentBytes: number): number {
-  let chunkBytes = CHUNK_BYTES_MIN;
-  while (contentBytes > chunkBytes * CHUNKS_MAX) chunkBytes *= 2;
-  return chunkBytes;
-}
-
-export function chunkCount(contentBytes: number, chunkBytes: number): number {
-  return Math.ceil(contentBytes / chunkBytes);
-}
 
 /** @param prefixed the chunk with `LEAF_PREFIX` in the byte before it */
 export async function leafHash(prefixed: Uint8Array): Promise<Uint8Array> {

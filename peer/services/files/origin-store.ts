@@ -8,7 +8,7 @@ import { Bitfield } from "./bitfield.ts";
 import type { ReadContent } from "./holding.ts";
 import { verifyKept } from "./kept-chunks.ts";
 import type { Manifest } from "./manifest.ts";
-import { chunkCount } from "./merkle.ts";
+import { chunkCount } from "./chunks.ts";
 import type { Selection } from "./selection.ts";
 import type { Store } from "./store.ts";
 

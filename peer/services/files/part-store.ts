@@ -8,7 +8,7 @@ import type { FileHandle, FileSystem } from "../../runtime.ts";
 import { type Piece, pieces } from "./content.ts";
 import { verifyKept } from "./kept-chunks.ts";
 import type { Manifest } from "./manifest.ts";
-import { chunkCount } from "./merkle.ts";
+import { chunkCount } from "./chunks.ts";
 import { OpenFiles } from "./open-files.ts";
 import type { Selection } from "./selection.ts";
 import type { Store } from "./store.ts";

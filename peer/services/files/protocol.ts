@@ -9,7 +9,7 @@ import { PeerloomError } from "../../../shared/errors.ts";
 import { peerIdFromKey, PUBLIC_KEY_BYTES, publicKeyOf } from "../../../shared/ids.ts";
 import { ADDRESS_BYTES_MAX, ADDRESSES_MAX } from "../../../shared/limits.ts";
 import { PROOF_BYTES, SWARM_KEY_BYTES } from "./access.ts";
-import { CHUNKS_MAX, CONTENT_BYTES_MAX } from "./merkle.ts";
+import { CHUNKS_MAX, CONTENT_BYTES_MAX } from "./chunks.ts";
 import { MANIFEST_BYTES_MAX } from "./manifest.ts";
 import type { TicketProvider } from "./ticket.ts";
 

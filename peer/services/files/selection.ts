@@ -5,7 +5,7 @@
 import { PeerloomError } from "../../../shared/errors.ts";
 import { Bitfield } from "./bitfield.ts";
 import type { Manifest } from "./manifest.ts";
-import { chunkCount } from "./merkle.ts";
+import { chunkCount } from "./chunks.ts";
 
 export interface ByteRange {
   /** First byte. @default 0 */

@@ -6,7 +6,8 @@ import { sha256, toHex } from "../../../shared/bytes.ts";
 import type { HashProvider } from "../../runtime.ts";
 import type { Content } from "./content.ts";
 import { encodeManifest } from "./manifest.ts";
-import { chunkBytesFor, chunkCount, HASH_BYTES, LEAF_PREFIX, leafHash, merkleRoot } from "./merkle.ts";
+import { chunkBytesFor, chunkCount, HASH_BYTES } from "./chunks.ts";
+import { LEAF_PREFIX, leafHash, merkleRoot } from "./merkle.ts";
 
 /** Chunks read and hashed at once: enough for two cores and a disk. */
 const HASHING_MAX = 4;

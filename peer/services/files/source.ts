@@ -11,7 +11,8 @@ import type { ServiceHost } from "../host.ts";
 import { PROOF_BYTES, type SwarmAccess } from "./access.ts";
 import { Bitfield } from "./bitfield.ts";
 import { decodeManifest, type Manifest } from "./manifest.ts";
-import { chunkCount, CHUNKS_MAX, HASH_BYTES, merkleRoot } from "./merkle.ts";
+import { chunkCount, CHUNKS_MAX, HASH_BYTES } from "./chunks.ts";
+import { merkleRoot } from "./merkle.ts";
 import {
   ANSWER_BYTES_MAX,
   decodePeers,
@@ -39,11 +40,16 @@ const LOOK_LATE_MS = 5_000;
 /** Messages about other members that are listened to, of one source: as often as they may come, and a few at once. */
 const PEERS_MESSAGES_AT_ONCE = 8;
 
+/** Of what is known of a share before its chunks. */
+export type Part = "manifest" | "layer";
+
 export interface SourceOptions {
   readonly host: ServiceHost;
   readonly access: SwarmAccess;
   readonly provider: TicketProvider;
   readonly signal: AbortSignal;
+  /** Once connected: what to ask for in the same breath as the opening, so that it takes no round trip of its own. */
+  ahead(): readonly Part[];
 }
 
 export interface ManifestBytes {
@@ -65,6 +71,8 @@ export class Source {
   /** As it was at the opening, and what came after it. */
   #bits: Uint8Array = new Uint8Array(0);
   #early: number[] | undefined = [];
+  /** Types of answers that are on their way; when another source was quicker, they are passed over. */
+  readonly #asked = new Set<number>();
   #peersMessages = 0;
   #peersAtMs: number;
   #heardAtMs: number;
@@ -87,7 +95,7 @@ export class Source {
    * Connects, and proves to each other that both know the share.
    * @throws PeerloomError as `ServiceHost.connect` and `Session.open`; `files/not-found`, `files/busy`, `files/corrupt`, `files/protocol`
    */
-  static async open({ host, access, provider, signal }: SourceOptions): Promise<Source> {
+  static async open({ host, access, provider, signal, ahead }: SourceOptions): Promise<Source> {
     const session = await host.connect(provider.id, { signal, addresses: provider.addresses });
     const stream = await session.open(FILES_PROTOCOL, { signal, priority: "bulk" });
     const source = new Source(host, session, stream);
@@ -98,6 +106,7 @@ export class Source {
       const proof = await access.proof("getter", pair);
       const opening = { key: access.key, proof, gives: true, addresses: host.addresses() };
       source.#send(shortMessage(MESSAGE.open, encodeOpening(opening)));
+      for (const part of ahead()) source.#ask(part);
       const { body } = await source.#expect(MESSAGE.welcome, ANSWER_TIMEOUT_MS);
       if (!equalBytes(body.subarray(0, PROOF_BYTES), await access.proof("giver", pair)))
         throw corrupt(session, "no proof that it knows the share");
@@ -116,7 +125,7 @@ export class Source {
    * @throws PeerloomError `files/corrupt`, `files/not-found`, `files/protocol`, `wire/malformed`, `files/path-escape`
    */
   async manifest(hash: Uint8Array): Promise<ManifestBytes> {
-    this.#send(shortMessage(MESSAGE.manifestWanted));
+    this.#ask("manifest");
     const { body } = await this.#expect(MESSAGE.manifest, ANSWER_TIMEOUT_MS);
     if (!equalBytes(await sha256(body), hash)) throw corrupt(this.session, "another manifest");
     return { manifest: decodeManifest(body), encoded: body };
@@ -128,7 +137,7 @@ export class Source {
    * @throws PeerloomError `files/corrupt`, `files/protocol`
    */
   async layer(manifest: Manifest, known: () => Uint8Array | undefined): Promise<Uint8Array> {
-    this.#send(shortMessage(MESSAGE.layerWanted));
+    this.#ask("layer");
     const { body } = await this.#expect(MESSAGE.layer, ANSWER_TIMEOUT_MS);
     const there = known();
     if (there !== undefined) return there;
@@ -192,12 +201,20 @@ export class Source {
         const message = await this.#reader.next();
         if (message === undefined)
           throw new PeerloomError("files/no-source", `${short(this.session.peerId)} stopped giving it.`);
+        const wasAsked = this.#asked.delete(message.type);
         if (message.type === type) return message;
-        this.#aside(message, type);
+        if (!wasAsked) this.#aside(message, type);
       }
     } finally {
       watch.cancel();
     }
+  }
+
+  /** A second time would be a violation there. */
+  #ask(part: Part): void {
+    if (this.#asked.has(MESSAGE[part])) return;
+    this.#asked.add(MESSAGE[part]);
+    this.#send(shortMessage(part === "manifest" ? MESSAGE.manifestWanted : MESSAGE.layerWanted));
   }
 
   /** What comes unasked. */

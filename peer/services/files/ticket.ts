@@ -14,7 +14,7 @@ import {
   publicKeyOf,
 } from "../../../shared/ids.ts";
 import { ADDRESS_BYTES_MAX, ADDRESSES_MAX } from "../../../shared/limits.ts";
-import { CONTENT_BYTES_MAX, HASH_BYTES } from "./merkle.ts";
+import { CONTENT_BYTES_MAX, HASH_BYTES } from "./chunks.ts";
 import { checkName } from "./names.ts";
 
 export interface Ticket {

@@ -14,9 +14,10 @@ import { type ProviderRecords, ProviderSearch, sayProvider } from "./discovery.t
 import { Fetcher, type FetchPlan, mostUseless } from "./fetcher.ts";
 import { Holding } from "./holding.ts";
 import type { Manifest } from "./manifest.ts";
+import { chunkBytesFor, chunkCount, HASH_BYTES } from "./chunks.ts";
 import { Scheduler, type SourceState } from "./scheduler.ts";
 import { Selection, type SelectOptions } from "./selection.ts";
-import { type ManifestBytes, Source } from "./source.ts";
+import { type ManifestBytes, type Part, Source } from "./source.ts";
 import type { Store } from "./store.ts";
 import type { Ticket, TicketProvider } from "./ticket.ts";
 import type { TokenBucket } from "./token-bucket.ts";
@@ -33,6 +34,9 @@ const SOURCES_ENOUGH = 4;
 const TICK_MS = 100;
 /** A download that takes longer says that it provides what it has. */
 const SAY_AFTER_MS = 3_000;
+
+/** Chunk hashes of up to 512 MiB are asked for before the manifest is there. */
+const LAYER_AHEAD_BYTES_MAX: number = 64 * 1024;
 
 /** What downloads of one peer share. */
 export interface SwarmHost {
@@ -94,6 +98,7 @@ export class Transfer {
   #timer: Timer | undefined;
   #startedAtMs = 0;
   #bannedAtMs: number;
+  #isAsked = false;
   #isSaid = false;
   #reason: PeerloomError | undefined;
   #stopServing: (() => void) | undefined;
@@ -262,7 +267,7 @@ export class Transfer {
     const { signal } = this.#fetching;
     const access = this.#access as SwarmAccess;
     this.#opening += 1;
-    const opened = Source.open({ host, access, provider, signal });
+    const opened = Source.open({ host, access, provider, signal, ahead: () => this.#askedAhead() });
     const source = await opened.finally(() => {
       this.#opening -= 1;
     });
@@ -283,6 +288,15 @@ export class Transfer {
       signal.removeEventListener("abort", stop);
       source.drop();
     }
+  }
+
+  /** Whoever is connected first is asked at once, and others, too, if nothing has come of that when they have opened. */
+  #askedAhead(): readonly Part[] {
+    if (this.#isAsked || this.#manifest !== undefined) return [];
+    this.#isAsked = true;
+    const { bytes } = this.#options.ticket;
+    const layerBytes = chunkCount(bytes, chunkBytesFor(bytes)) * HASH_BYTES;
+    return layerBytes <= LAYER_AHEAD_BYTES_MAX ? ["manifest", "layer"] : ["manifest"];
   }
 
   async #fetch(source: Source, candidate: Candidate, plan: Plan): Promise<void> {

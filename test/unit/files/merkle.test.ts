@@ -9,9 +9,8 @@ import {
   chunkCount,
   CHUNKS_MAX,
   CONTENT_BYTES_MAX,
-  leafHash,
-  merkleRoot,
-} from "../../../peer/services/files/merkle.ts";
+} from "../../../peer/services/files/chunks.ts";
+import { leafHash, merkleRoot } from "../../../peer/services/files/merkle.ts";
 import { concatBytes, toHex, utf8 } from "../../../shared/bytes.ts";
 
 function sha256(...parts: readonly Uint8Array[]): Uint8Array {

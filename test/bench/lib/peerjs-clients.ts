@@ -18,6 +18,8 @@ export interface PeerjsClient {
   readonly id: string;
   readonly socket: WebSocket;
   onMessage: () => void;
+  /** The server has closed it, or it broke. */
+  onClose: (why: Error) => void;
 }
 
 /** Opens so many, some at a time. @returns all of them, opened, and the milliseconds that each took */
@@ -44,7 +46,8 @@ export async function closeClients(clients: readonly PeerjsClient[]): Promise<vo
   await Promise.all(
     clients.map(
       ({ socket }) =>
-        new Promise((resolve) => {
+        new Promise<unknown>((resolve) => {
+          if (socket.readyState === WebSocket.CLOSED) return resolve(undefined);
           socket.once("close", resolve);
           socket.terminate();
         }),
@@ -60,7 +63,7 @@ export function sendCandidate(from: PeerjsClient, to: PeerjsClient): void {
 function openClient(url: string, id: string): Promise<PeerjsClient> {
   const query = `key=peerjs&id=${id}&token=bench&version=1.5.5`;
   const socket = new WebSocket(`${url.replace("http", "ws")}peerjs?${query}`, { perMessageDeflate: false });
-  const client: PeerjsClient = { id, socket, onMessage: () => {} };
+  const client: PeerjsClient = { id, socket, onMessage: () => {}, onClose: () => {} };
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`${id} was not opened.`)), OPEN_MS_MAX);
     client.onMessage = () => {
@@ -70,5 +73,8 @@ function openClient(url: string, id: string): Promise<PeerjsClient> {
     };
     socket.on("message", () => client.onMessage());
     socket.once("error", reject);
+    socket.once("close", (code, reason) =>
+      client.onClose(new Error(`${id} was closed: ${code} ${reason.toString()}.`)),
+    );
   });
 }

@@ -11,7 +11,11 @@ import { LIMIT_REQUESTS } from "../../edge/request-counter.ts";
 import { startEmbeddedEdge } from "../../infra/embedded-edge.ts";
 import { BANS_MAX } from "../../shared/bans.ts";
 import { type EdgeCost, parseEdgeCost } from "../../shared/edge-cost.ts";
-import { RELAY_UNACKED_BYTES_MAX } from "../../shared/limits.ts";
+import {
+  RELAY_MESSAGES_BURST,
+  RELAY_MESSAGES_PER_SECOND,
+  RELAY_UNACKED_BYTES_MAX,
+} from "../../shared/limits.ts";
 import { LISTINGS_MAX } from "../../shared/listings.ts";
 import { encodeToRendezvous } from "../../shared/messages.ts";
 import type { Remote } from "../bench/lib/remote.ts";
@@ -29,8 +33,8 @@ const JOIN_UNITS_MAX = 14;
 const BUDGET_UNITS = 1_000_000;
 const FLOOD_AT_ONCE = 20;
 const CHATTER_MAX = 5_000;
-/** Of one side of a relay channel: 4,000 at once, 400 a second, and what comes after its close. */
-const RELAY_FLOOD_UNITS_MAX = 430;
+/** Of one side of a relay channel, what comes after its close until the object has ended: 250 in good faith, and what comes until the ledger was told. */
+const RELAY_AFTER_CLOSE = 1_000;
 /** Two requests, the account's, and a first loan. */
 const INDEX_TRY_UNITS_MAX = 10;
 /** Ban lists that one owner signs in a row. */
@@ -53,8 +57,8 @@ export interface Attack {
   readonly name: string;
   /** Units a day of the edge. @default the edge's own default */
   readonly budget?: number;
-  /** Units that an attack of this size may cause. */
-  unitsMax(count: number): number;
+  /** Units that an attack of this size may cause in so many seconds. */
+  unitsMax(count: number, seconds: number): number;
   run(edge: string, count: number): Promise<unknown>;
 }
 
@@ -174,8 +178,11 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: "relay channels, tiny messages, closes unanswered",
-    // What is in the bucket, and what comes until the object has ended.
-    unitsMax: (count) => Math.ceil(count / 10) * (2 * JOIN_UNITS_MAX + 2 * 8 + RELAY_FLOOD_UNITS_MAX),
+    // What is in the bucket, what it gains while the edge is at it, and what comes until the object has ended.
+    unitsMax: (count, seconds) => {
+      const messages = RELAY_MESSAGES_BURST + RELAY_MESSAGES_PER_SECOND * seconds + RELAY_AFTER_CLOSE;
+      return Math.ceil(count / 10) * Math.ceil(2 * JOIN_UNITS_MAX + 2 * 8 + messages / 20);
+    },
     run: (edge, count) =>
       everyone(Math.ceil(count / 10), async (index) => {
         const { asker, asked, paths } = await askForRelay(edge, index);
@@ -432,15 +439,17 @@ export async function measure(
     const start = spentOf(await costOf(edge.url));
     const alone = await joinInTurn(edge.url, honest);
     const before = spentOf(await costOf(edge.url));
+    const startMs = performance.now();
     const [beside] = await Promise.all([
       joinInTurn(edge.url, honest),
       attackers.call("run", { attack: attack.name, edge: edge.url, count }),
     ]);
+    const seconds = (performance.now() - startMs) / 1000;
     const after = spentOf(await costOf(edge.url));
     return {
       attack: attack.name,
       units: Math.max(0, after - before - (before - start)),
-      unitsMax: attack.unitsMax(count),
+      unitsMax: attack.unitsMax(count, seconds),
       honestJoined: beside.length,
       honest,
       p95Ms: p95(beside),

@@ -1,6 +1,6 @@
 /**
- * One project per kind of test. Unit and property tests are many and short; integration and browser tests start
- * processes, so they run one file after the other, each in a process of its own because native addons are loaded.
+ * One project per kind of test. Unit and property tests are many and short; integration and browser tests start processes, so they run in processes of their
+ * own, where native addons are loaded: integration tests wait for theirs half of the time, so two files at once; a browser takes all there is.
  */
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
@@ -15,8 +15,6 @@ const short = {
 const long = {
   testTimeout: 120_000,
   hookTimeout: 120_000,
-  fileParallelism: false,
-  maxWorkers: 1,
   // Hundreds of processes start from the same sources: compiled once, they start with a third of the work.
   env: { NODE_COMPILE_CACHE: fileURLToPath(new URL("node_modules/.cache/node", import.meta.url)) },
 };
@@ -48,9 +46,13 @@ export default defineConfig({
           name: "integration",
           include: ["test/integration/**/*.test.ts", "test/examples/**/*.test.ts"],
           ...long,
+          maxWorkers: 2,
         },
       },
-      { extends: true, test: { name: "browser", include: ["test/browser/**/*.test.ts"], ...long } },
+      {
+        extends: true,
+        test: { name: "browser", include: ["test/browser/**/*.test.ts"], ...long, maxWorkers: 1 },
+      },
     ],
   },
 });

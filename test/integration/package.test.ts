@@ -1,11 +1,14 @@
-/** What `npm pack` makes is what users get: it helps from an empty folder, has types, is small and builds nothing. */
+/**
+ * What is made of a checkout: by `npm pack`, which is what users get, and by wrangler. The package helps from an empty folder, has types, is small and builds
+ * nothing. Both write `dist`, so they are tested in one file, one after the other.
+ */
 import { execFile } from "node:child_process";
-import { lstat, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, expect, test } from "vitest";
-import { ROOT, temporaryFolder } from "./command.ts";
+import { Command, ROOT, temporaryFolder } from "./command.ts";
 
 const run = promisify(execFile);
 const BIN = join(ROOT, "node_modules", ".bin");
@@ -133,6 +136,25 @@ test("edge dev without its tools says how to get them", async () => {
   await expect(failure).rejects.toMatchObject({
     stdout: expect.stringMatching(/npm install miniflare@\d/) as string,
   });
+});
+
+/** `edge deploy` as far as it goes without an account: the very configuration it would deploy, checked by wrangler itself. */
+test("wrangler accepts what was decided, and the checkout's file is left as it was", async () => {
+  const path = join(ROOT, "wrangler.toml");
+  const before = await readFile(path, "utf8");
+  const words = ["edge", "deploy", "--dry-run", "--name", "my-own-edge"];
+  const deploy = new Command([...words, "--networks", "private", "--daily-units", "5000"]);
+  expect(await deploy.exit).toBe(0);
+  expect(deploy.events.at(-1)).toMatchObject({
+    event: "checked",
+    name: "my-own-edge",
+    vars: { NETWORKS: "private", BUDGET_UNITS: "5000" },
+  });
+  // wrangler's own words, of what the Worker would be given.
+  expect(deploy.stderr).toContain('env.NETWORKS ("private")');
+  expect(deploy.stderr).toContain('env.BUDGET_UNITS ("5000")');
+  expect(deploy.stderr).toContain("env.RENDEZVOUS (Rendezvous)");
+  expect(await readFile(path, "utf8")).toBe(before);
 });
 
 async function bytesBelow(path: string): Promise<number> {

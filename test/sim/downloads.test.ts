@@ -127,3 +127,30 @@ test("a small file from a known source is there after two round trips: what it i
     expect(tookMs / (session.path.rttMs ?? 0)).toBeCloseTo(2, 0);
   });
 });
+
+test.each([26, 27, 28])(
+  "two of four sources crash, and what they owed comes from the others at once (seed %i)",
+  async (seed) => {
+    await simulate({ seed }, async (network) => {
+      const bytes = 160 * CHUNK;
+      const sources: Peer[] = [];
+      for (let i = 0; i < 4; i++) sources.push(await network.open(`source ${i}`, { uploadLimit: 1_000_000 }));
+      const taker = await network.open("taker");
+      let ticket: string | undefined;
+      for (const source of sources) {
+        const content = new Blob([new Uint8Array(bytes)]);
+        ticket = (
+          await source.files.share(content, { name: "content", ...(ticket !== undefined && { ticket }) })
+        ).ticket;
+      }
+      const startMs = network.nowMs;
+      const copy = taker.files.get(ticket ?? "").blob();
+      await network.sleep(4_000);
+      for (const source of sources.slice(2)) network.crash(source);
+      expect((await copy).size).toBe(bytes);
+      // 16 MB in the first four seconds at most, and 2 MB a second then.
+      const leastMs = 4_000 + (bytes - 16_000_000) / 2_000;
+      expect(network.nowMs - startMs).toBeLessThan(leastMs + 6_000);
+    });
+  },
+);

@@ -98,7 +98,10 @@ class Connection implements Taker {
     this.#delayMs = delayMs;
     this.peerId = getter.id;
     const bits = Bitfield.from(source.bits.toBytes(), source.bits.count) ?? new Bitfield(0);
-    this.state = getter.scheduler.join(bits, () => 2 * delayMs, clock.monotonicMs());
+    this.state = getter.scheduler.join(
+      { bits, rttMs: () => 2 * delayMs, isLost: () => false },
+      clock.monotonicMs(),
+    );
     getter.connections.set(this.state, this);
     source.asked.push({ member: getter, connection: this });
     source.uplink.join(this);

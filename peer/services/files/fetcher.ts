@@ -84,7 +84,12 @@ export class Fetcher {
       this.useful();
       onHeard();
     };
-    this.state = scheduler.join(bits, () => source.session.path.rttMs ?? 0, clock.monotonicMs());
+    const { session } = source;
+    const path = {
+      rttMs: () => session.path.rttMs ?? 0,
+      isLost: () => session.path.kind === "none",
+    };
+    this.state = scheduler.join({ bits, ...path }, clock.monotonicMs());
     source.onHave = (index) => {
       const elsewhere = scheduler.tell(this.state, index, clock.monotonicMs());
       if (elsewhere !== undefined) {

@@ -26,7 +26,7 @@ const VAIN_SHARE = 0.01;
 const SENT_AT_ONCE = 2;
 /** What is taken from a source may be on its way for so long; until then it counts as if it came. */
 const DOUBT_MS = 1_000;
-/** Who gives nothing for so long, and for so many times as long as its last chunks took, is not at work. */
+/** Who has no path, or gives nothing for so long, and for so many times as long as its last chunks took, is not at work. */
 const STALLED_MS = 2_000;
 const STALLED_CHUNKS = 6;
 /** In order first, from where a reader stands; the rest of its window rarest first. */
@@ -43,6 +43,8 @@ export interface SourceState {
   /** Taken back; it may have been on its way all the same. */
   readonly cancelled: Set<number>;
   rttMs(): number;
+  /** No path leads to it now. It may come back. */
+  isLost(): boolean;
   bytesPerMs: number | undefined;
   /** When it gave something last, or was asked after having nothing to do. */
   activeAtMs: number;
@@ -97,7 +99,7 @@ export class Scheduler {
   }
 
   /** @param bits kept, and grown by `tell` */
-  join(bits: Bitfield, rttMs: () => number, nowMs: number): SourceState {
+  join({ bits, rttMs, isLost }: Pick<SourceState, "bits" | "rttMs" | "isLost">, nowMs: number): SourceState {
     const source: SourceState = {
       bits,
       isCounted: !bits.isFull,
@@ -105,6 +107,7 @@ export class Scheduler {
       pending: new Set(),
       cancelled: new Set(),
       rttMs,
+      isLost,
       bytesPerMs: undefined,
       activeAtMs: nowMs,
       sample: { bytes: 0, sinceMs: nowMs },
@@ -150,7 +153,7 @@ export class Scheduler {
    */
   take(source: SourceState, nowMs: number, window?: ReadWindow): Request | undefined {
     const { pending } = source;
-    if (!this.#sources.has(source)) return undefined;
+    if (!this.#sources.has(source) || source.isLost()) return undefined;
     if (
       pending.size >= WINDOW_CHUNKS_MIN &&
       (pending.size + 1) * this.#chunkBytes > Math.max(windowBytes(source), this.#chunkBytes)
@@ -232,7 +235,10 @@ export class Scheduler {
    * anything behind it is taken away. Both may be in vain, and so has a bound.
    */
   #takeOver(source: SourceState, nowMs: number): Request | undefined {
-    const ownMs = ((source.pending.size + 1) * this.#chunkBytes) / rateOf(source) + source.rttMs();
+    const { pending } = source;
+    if (pending.size > 0 && !this.#isAtWork(source, this.#chunkBytes / rateOf(source), nowMs))
+      return undefined;
+    const ownMs = ((pending.size + 1) * this.#chunkBytes) / rateOf(source) + source.rttMs();
     let worstMs = Math.max(ownMs * TAKEOVER_GAIN, ownMs + TAKEOVER_GAIN_MS);
     const mayRisk = this.#mayTakeOver(nowMs);
     let worst: { readonly index: number; readonly from: SourceState; readonly place: number } | undefined;
@@ -241,24 +247,38 @@ export class Scheduler {
       // One that has given nothing yet is taken to be as quick, until its silence says otherwise.
       const eachMs = this.#chunkBytes / (from.bytesPerMs ?? rateOf(source));
       const idleMs = nowMs - from.activeAtMs;
-      const mayBeTaken = mayRisk || idleMs >= Math.max(STALLED_MS, STALLED_CHUNKS * eachMs);
+      const isAtWork = this.#isAtWork(from, eachMs, nowMs);
       let place = 0;
       for (const index of from.pending) {
         place += 1;
-        const dueMs = Math.max(place * eachMs - idleMs, idleMs);
-        if (place <= SENT_AT_ONCE && !mayBeTaken) continue;
-        if (dueMs < worstMs || !source.bits.has(index) || source.cancelled.has(index)) continue;
-        if ((this.#asked.get(index)?.size ?? 0) > 1) continue;
+        const dueMs = isAtWork ? Math.max(place * eachMs - idleMs, idleMs) : Number.POSITIVE_INFINITY;
+        if (place <= SENT_AT_ONCE && isAtWork && !mayRisk) continue;
+        if (dueMs < worstMs || !source.bits.has(index) || pending.has(index)) continue;
+        // What was taken from it may be on its way all the same; and twice is enough, as long as somebody is at it.
+        if (isAtWork && source.cancelled.has(index)) continue;
+        if (this.#isAskedTwice(index, source, nowMs)) continue;
         worstMs = dueMs;
         worst = { index, from, place };
       }
     }
     if (worst === undefined) return undefined;
     const { index, from, place } = worst;
-    if (place <= SENT_AT_ONCE) this.#doubts.push(nowMs);
+    if (place <= SENT_AT_ONCE && !from.isLost()) this.#doubts.push(nowMs);
     if (place > 1) this.#takeBack(from, index);
     this.#ask(source, index, nowMs);
     return { index, instead: place > 1 ? from : undefined };
+  }
+
+  /** @param eachMs that a chunk takes there */
+  #isAtWork(from: SourceState, eachMs: number, nowMs: number): boolean {
+    return !from.isLost() && nowMs - from.activeAtMs < Math.max(STALLED_MS, STALLED_CHUNKS * eachMs);
+  }
+
+  #isAskedTwice(index: number, by: SourceState, nowMs: number): boolean {
+    const asked = [...(this.#asked.get(index) ?? [])];
+    const isAtWork = (one: SourceState): boolean =>
+      this.#isAtWork(one, this.#chunkBytes / (one.bytesPerMs ?? rateOf(by)), nowMs);
+    return asked.length > 1 && asked.some(isAtWork);
   }
 
   #mayRisk(nowMs: number): boolean {

@@ -26,7 +26,7 @@ function bitsOf(count: number, indexes: readonly number[]): Bitfield {
 }
 
 function join(scheduler: Scheduler, bits: Bitfield, rttMs = 0, nowMs = 0): SourceState {
-  return scheduler.join(bits, () => rttMs, nowMs);
+  return scheduler.join({ bits, rttMs: () => rttMs, isLost: () => false }, nowMs);
 }
 
 function takeAll(scheduler: Scheduler, source: SourceState, nowMs = 0): Request[] {
@@ -176,6 +176,37 @@ describe("who falls behind", () => {
     expect(slow.cancelled.size).toBe(4);
     // 200 chunks of 5 ms, and no waiting for the slow one.
     expect(nowMs).toBe(1_000);
+  });
+
+  test("what one without a path owes goes to who has one, also what was taken from that one before; it is asked for nothing", () => {
+    const scheduler = schedulerOf(4);
+    let isLost = false;
+    const lost = scheduler.join({ bits: Bitfield.full(4), rttMs: () => 0, isLost: () => isLost }, 0);
+    const other = join(scheduler, Bitfield.full(4));
+    const [first, second] = takeAll(scheduler, lost).map(({ index }) => index) as [number, number];
+    other.cancelled.add(first);
+    isLost = true;
+    expect(takeAll(scheduler, lost, 20)).toEqual([]);
+    const taken = takeAll(scheduler, other, 20).map(({ index }) => index);
+    expect(taken).toHaveLength(4);
+    expect(taken).toEqual(expect.arrayContaining([first, second]));
+  });
+
+  test("what two were asked for that have both fallen silent is asked for once more", () => {
+    const scheduler = schedulerOf(200);
+    const [first, second] = [join(scheduler, Bitfield.full(200)), join(scheduler, Bitfield.full(200))];
+    takeAll(scheduler, first);
+    let nowMs = 0;
+    const alone = (): number | undefined => [...second.pending].find((index) => !first.pending.has(index));
+    takeAll(scheduler, second);
+    for (let index = alone(); index !== undefined; index = alone()) {
+      deliver(scheduler, second, index, (nowMs += 5));
+      takeAll(scheduler, second, nowMs);
+    }
+    expect(second.pending.size).toBeGreaterThan(0);
+    const third = join(scheduler, Bitfield.full(200), 0, nowMs);
+    expect(takeAll(scheduler, third, nowMs)).toEqual([]);
+    expect(takeAll(scheduler, third, nowMs + 20_000).length).toBeGreaterThan(0);
   });
 
   test("what is late is asked for twice towards the end, and not while most is missing", () => {

@@ -128,9 +128,10 @@ export class Transfer {
     return { direct, relay };
   }
 
-  /** Sources that take part now. */
+  /** Sources that take part now; not those that have lost their path, until it is back. */
   get sources(): number {
-    return this.#open;
+    const lost = [...this.#fetchers.keys()].filter((source) => source.isLost());
+    return this.#open - lost.length;
   }
 
   /** Until everything is there and in its place. @throws PeerloomError why it is not */

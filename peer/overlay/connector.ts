@@ -211,12 +211,15 @@ export class Connector {
     return AbortSignal.any([this.#closing.signal, this.#pausing.signal]);
   }
 
-  /** Whom the edge does not know others may, once they can be asked. */
-  async #everyWay(peerId: PeerId): Promise<PeerSession> {
+  /** Whom the edge does not know others may, once they can be asked; and who has lost a session is asked for another. */
+  async #everyWay(peerId: PeerId, isAgain = false): Promise<PeerSession> {
     const couldAsk = this.throughPeers !== undefined;
+    const kept = this.#options.sessions.get(peerId);
     try {
       return await this.#attempt(peerId);
     } catch (error) {
+      // It has started again meanwhile, and said so when this side came back to the session.
+      if (kept?.closed === true && !isAgain) return this.#everyWay(peerId, true);
       // Their own dial may have come meanwhile, from where nobody would have found them.
       const { sessions } = this.#options;
       const theirs = (await sessions.begunBy(peerId, this.#closing.signal)) ?? sessions.get(peerId);

@@ -217,3 +217,19 @@ test("what a scenario throws is thrown, and one that waits for what cannot come 
   });
   await expect(twice).rejects.toMatchObject({ code: "usage/invalid" });
 });
+
+test("who has started again is met at the first call, though its session from before is kept", async () => {
+  await simulate({ seed: 31 }, async (network) => {
+    // Nobody can dial her, so that it is she who comes back.
+    const [anna, ben] = [await network.open("anna", { nat: "hard" }), await network.open("ben")];
+    const kept = await anna.connect(ben.id, { addresses: ben.listenAddresses });
+    network.crash(ben);
+    await network.sleep(60_000);
+    expect(kept.path.kind).toBe("none");
+    const again = await network.open("ben");
+    again.serve("calc/1", { add: (a: number, b: number) => a + b });
+    const session = await anna.connect(again.id, { addresses: again.listenAddresses });
+    expect(session).not.toBe(kept);
+    expect(await anna.rpc<{ add: (a: number, b: number) => number }>(again.id, "calc/1").add(2, 3)).toBe(5);
+  });
+});

@@ -72,8 +72,18 @@ export class Forward extends Connections {
     });
   }
 
-  /** A stream that the other side has accepted. */
+  /** A stream that the other side has accepted. One that was started again meanwhile is asked again: nothing has been said yet. */
   async #request(kind: PortRequest["kind"], signal: AbortSignal): Promise<Stream> {
+    try {
+      return await this.#requestOnce(kind, signal);
+    } catch (error) {
+      const { code } = toPeerloomError(error, "stream/reset", "The connection failed.");
+      if (code !== "session/lost" && code !== "session/replaced") throw error;
+      return this.#requestOnce(kind, signal);
+    }
+  }
+
+  async #requestOnce(kind: PortRequest["kind"], signal: AbortSignal): Promise<Stream> {
     const { host, peerId, target } = this.#options;
     const session = await host.connect(peerId, { signal });
     const stream = await session.open(PORTS_PROTOCOL, { signal });

@@ -6,7 +6,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { buffer } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { Peer, PortConnection } from "../../peer/node.ts";
-import { Command, finish, temporaryFolder } from "./command.ts";
+import { Command, finish, startEdge, temporaryFolder } from "./command.ts";
 import { bootstrapOf, codeOf, freePort, openEdge, openPeer } from "./peers.ts";
 
 /** A program that others are to reach; closed with its connections. */
@@ -357,6 +357,33 @@ describe("the command line", () => {
       ...pure,
     ]);
     expect(refused.code).toBe(1);
+  });
+
+  test.for([
+    { by: "any way", only: [] },
+    { by: "the relay alone", only: ["--only", "relay"] },
+  ])("an exposer that was killed is reached at once when it is started again, by $by", async ({ only }) => {
+    const port = await webServer();
+    const edge = ["--edge", await startEdge(), "--no-lan", ...only];
+    const words = ["expose", String(port), "--public", "--data", await temporaryFolder(), ...edge];
+    const exposing = new Command(words);
+    const { id } = await exposing.wait("ready");
+    const forwarding = new Command([
+      "forward",
+      `${String(id)}/${port}`,
+      "--listen",
+      "127.0.0.1:0",
+      "--data",
+      await temporaryFolder(),
+      ...edge,
+    ]);
+    const { listen } = await forwarding.wait("ready");
+    const get = async (): Promise<string> =>
+      (await fetch(`http://${String(listen)}/`, { headers: { connection: "close" } })).text();
+    expect(await get()).toBe("GET / 0");
+    await exposing.stop("SIGKILL");
+    await new Command(words).wait("ready");
+    expect(await get()).toBe("GET / 0");
   });
 
   test("wrong use says what to do", async () => {

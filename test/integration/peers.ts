@@ -109,6 +109,7 @@ export class Transfer {
   /** Resolves with the hash of what came, when all has come; rejects with the stream's error. */
   readonly received: Promise<string>;
   bytesReceived = 0;
+  readonly #came: Hash = createHash("sha256");
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #sent: Hash = createHash("sha256");
   #listener: () => void = () => {};
@@ -150,6 +151,11 @@ export class Transfer {
     });
   }
 
+  /** SHA-256 of what has come so far, hex. */
+  get digest(): string {
+    return this.#came.copy().digest("hex");
+  }
+
   /** The whole of it, nothing lost and nothing repeated. */
   async finish(): Promise<void> {
     await this.#writer.close();
@@ -157,13 +163,12 @@ export class Transfer {
   }
 
   async #read(incoming: Promise<Stream>): Promise<string> {
-    const hash = createHash("sha256");
     for await (const bytes of (await incoming).readable) {
-      hash.update(bytes);
+      this.#came.update(bytes);
       this.bytesReceived += bytes.length;
       this.#listener();
     }
-    return hash.digest("hex");
+    return this.digest;
   }
 }
 

@@ -63,7 +63,7 @@ try {
     ratios: [
       { of: "capped-2", to: "capped-1", figure: "mbPerSecond", atLeast: 1.8 },
       { of: "capped-4", to: "capped-1", figure: "mbPerSecond", atLeast: 3.6 },
-      { of: "cold-4", to: "capped-1", figure: "mbPerSecond" },
+      { of: "cold-4", to: "capped-1", figure: "mbPerSecond", atLeast: 3.6 },
       ...["1-to-1", "1-to-4", "4-to-1"].map((shape) => ({
         of: `peerloom-${shape}`,
         to: `webtorrent-${shape}`,

@@ -85,11 +85,9 @@ export class Fetcher {
       onHeard();
     };
     const { session } = source;
-    const path = {
-      rttMs: () => session.path.rttMs ?? 0,
-      isLost: () => session.path.kind === "none",
-    };
-    this.state = scheduler.join({ bits, ...path }, clock.monotonicMs());
+    const rttMs = (): number => session.path.rttMs ?? 0;
+    const isLost = (): boolean => session.path.kind === "none";
+    this.state = scheduler.join({ bits, rttMs, isLost }, clock.monotonicMs());
     source.onHave = (index) => {
       const elsewhere = scheduler.tell(this.state, index, clock.monotonicMs());
       if (elsewhere !== undefined) {

@@ -236,18 +236,16 @@ export class Scheduler {
    */
   #takeOver(source: SourceState, nowMs: number): Request | undefined {
     const { pending } = source;
-    if (pending.size > 0 && !this.#isAtWork(source, this.#chunkBytes / rateOf(source), nowMs))
-      return undefined;
+    if (pending.size > 0 && !this.#isAtWork(source, source, nowMs)) return undefined;
     const ownMs = ((pending.size + 1) * this.#chunkBytes) / rateOf(source) + source.rttMs();
     let worstMs = Math.max(ownMs * TAKEOVER_GAIN, ownMs + TAKEOVER_GAIN_MS);
     const mayRisk = this.#mayTakeOver(nowMs);
     let worst: { readonly index: number; readonly from: SourceState; readonly place: number } | undefined;
     for (const from of this.#sources) {
       if (from === source) continue;
-      // One that has given nothing yet is taken to be as quick, until its silence says otherwise.
-      const eachMs = this.#chunkBytes / (from.bytesPerMs ?? rateOf(source));
+      const eachMs = this.#eachMs(from, source);
       const idleMs = nowMs - from.activeAtMs;
-      const isAtWork = this.#isAtWork(from, eachMs, nowMs);
+      const isAtWork = this.#isAtWork(from, source, nowMs);
       let place = 0;
       for (const index of from.pending) {
         place += 1;
@@ -269,16 +267,19 @@ export class Scheduler {
     return { index, instead: place > 1 ? from : undefined };
   }
 
-  /** @param eachMs that a chunk takes there */
-  #isAtWork(from: SourceState, eachMs: number, nowMs: number): boolean {
-    return !from.isLost() && nowMs - from.activeAtMs < Math.max(STALLED_MS, STALLED_CHUNKS * eachMs);
+  /** That a chunk takes there. One that has given nothing yet is taken to be as quick as another, until its silence says otherwise. */
+  #eachMs(source: SourceState, as: SourceState): number {
+    return this.#chunkBytes / (source.bytesPerMs ?? rateOf(as));
+  }
+
+  #isAtWork(source: SourceState, as: SourceState, nowMs: number): boolean {
+    const patienceMs = Math.max(STALLED_MS, STALLED_CHUNKS * this.#eachMs(source, as));
+    return !source.isLost() && nowMs - source.activeAtMs < patienceMs;
   }
 
   #isAskedTwice(index: number, by: SourceState, nowMs: number): boolean {
     const asked = [...(this.#asked.get(index) ?? [])];
-    const isAtWork = (one: SourceState): boolean =>
-      this.#isAtWork(one, this.#chunkBytes / (one.bytesPerMs ?? rateOf(by)), nowMs);
-    return asked.length > 1 && asked.some(isAtWork);
+    return asked.length > 1 && asked.some((one) => this.#isAtWork(one, by, nowMs));
   }
 
   #mayRisk(nowMs: number): boolean {

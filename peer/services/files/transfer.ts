@@ -34,7 +34,6 @@ const SOURCES_ENOUGH = 4;
 const TICK_MS = 100;
 /** A download that takes longer says that it provides what it has. */
 const SAY_AFTER_MS = 3_000;
-
 /** Chunk hashes of up to 512 MiB are asked for before the manifest is there. */
 const LAYER_AHEAD_BYTES_MAX: number = 64 * 1024;
 

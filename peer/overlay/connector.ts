@@ -114,7 +114,7 @@ export class Connector {
    */
   connectBy(peerId: PeerId, ways: () => readonly Way[], signal: AbortSignal): Promise<PeerSession> {
     const running = this.#attempts.get(peerId) ?? this.#directAttempts.get(peerId);
-    return running ?? this.#run(peerId, ways(), signal, this.#directAttempts);
+    return running ?? this.#run(peerId, ways, signal, this.#directAttempts);
   }
 
   /** Where a peer listens, as far as is known. */
@@ -211,15 +211,12 @@ export class Connector {
     return AbortSignal.any([this.#closing.signal, this.#pausing.signal]);
   }
 
-  /** Whom the edge does not know others may, once they can be asked; and who has lost a session is asked for another. */
-  async #everyWay(peerId: PeerId, isAgain = false): Promise<PeerSession> {
+  /** Whom the edge does not know others may, once they can be asked. */
+  async #everyWay(peerId: PeerId): Promise<PeerSession> {
     const couldAsk = this.throughPeers !== undefined;
-    const kept = this.#options.sessions.get(peerId);
     try {
       return await this.#attempt(peerId);
     } catch (error) {
-      // It has started again meanwhile, and said so when this side came back to the session.
-      if (kept?.closed === true && !isAgain) return this.#everyWay(peerId, true);
       // Their own dial may have come meanwhile, from where nobody would have found them.
       const { sessions } = this.#options;
       const theirs = (await sessions.begunBy(peerId, this.#closing.signal)) ?? sessions.get(peerId);
@@ -235,24 +232,45 @@ export class Connector {
   /** One attempt for all who wait for the same peer. Also makes a new path for a session that has lost all. */
   #attempt(peerId: PeerId): Promise<PeerSession> {
     const { signal } = this.#closing;
-    return this.#attempts.get(peerId) ?? this.#run(peerId, this.#ways(peerId), signal, this.#attempts);
+    return this.#attempts.get(peerId) ?? this.#run(peerId, () => this.#ways(peerId), signal, this.#attempts);
   }
 
   #run(
     peerId: PeerId,
-    ways: readonly (Way | SessionWay)[],
+    ways: () => readonly (Way | SessionWay)[],
     until: AbortSignal,
     attempts: Map<PeerId, Promise<PeerSession>>,
   ): Promise<PeerSession> {
     const stop = new AbortController();
     const signal = AbortSignal.any([stop.signal, this.#whileDialling(), until]);
-    const attempt = this.#race(peerId, ways, signal).finally(() => {
+    const attempt = this.#raceOrAgain(peerId, ways, signal).finally(() => {
       attempts.delete(peerId);
       stop.abort(new PeerloomError("aborted", "Another way was faster."));
     });
     attempt.catch(() => {});
     attempts.set(peerId, attempt);
     return attempt;
+  }
+
+  /**
+   * Who has started again refuses what is attached to a session from before: its links are made once more, for another. All who wait for the
+   * attempt wait for both.
+   */
+  async #raceOrAgain(
+    peerId: PeerId,
+    ways: () => readonly (Way | SessionWay)[],
+    signal: AbortSignal,
+  ): Promise<PeerSession> {
+    const { sessions } = this.#options;
+    const kept = sessions.get(peerId);
+    try {
+      return await this.#race(peerId, ways(), signal);
+    } catch (error) {
+      if (kept?.closed !== true) throw error;
+      const theirs = sessions.get(peerId);
+      if (theirs !== undefined && theirs.path.kind !== "none") return theirs;
+      return this.#race(peerId, ways(), signal);
+    }
   }
 
   #ways(peerId: PeerId): (Way | SessionWay)[] {

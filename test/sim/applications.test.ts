@@ -1,6 +1,6 @@
 /** Applications on a simulated network: whole peers, and time that goes by itself. */
 import { expect, test } from "vitest";
-import { type Peer, simulate, type SimNat, type SimulatedNetwork } from "../../peer/sim.ts";
+import { type Peer, type Session, simulate, type SimNat, type SimulatedNetwork } from "../../peer/sim.ts";
 
 const NATS: readonly SimNat[] = ["none", "easy", "hard"];
 
@@ -228,8 +228,13 @@ test("who has started again is met at the first call, though its session from be
     expect(kept.path.kind).toBe("none");
     const again = await network.open("ben");
     again.serve("calc/1", { add: (a: number, b: number) => a + b });
+    // Whoever asks at the moment when the old session has just been refused waits for the new one, too.
+    const meanwhile = new Promise<Session>((resolve, reject) =>
+      kept.addEventListener("close", () => void anna.connect(again.id).then(resolve, reject), { once: true }),
+    );
     const session = await anna.connect(again.id, { addresses: again.listenAddresses });
     expect(session).not.toBe(kept);
+    expect(await meanwhile).toBe(session);
     expect(await anna.rpc<{ add: (a: number, b: number) => number }>(again.id, "calc/1").add(2, 3)).toBe(5);
   });
 });

@@ -36,6 +36,8 @@ export type { Reducer } from "../services/feeds/fold.ts";
 export type { FeedFork } from "../services/feeds/fork.ts";
 export type { Validator } from "../services/feeds/history.ts";
 export type { FeedHeader, ForkChoice } from "../services/feeds/order.ts";
+export type { FolderFile } from "../services/files/content.ts";
+export type { SavedEntry } from "../services/files/saved-files.ts";
 export type { Share, ShareOptions } from "../services/files/files.ts";
 export type { TransferLimits } from "../services/files/limits.ts";
 export type { ByteRange, SelectOptions } from "../services/files/selection.ts";

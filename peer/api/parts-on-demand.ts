@@ -21,6 +21,7 @@ const LOADS = {
   weave: () => import("./weave.ts"),
   records: () => import("../services/records/records.ts"),
   files: () => import("../services/files/files.ts"),
+  archives: () => import("../services/files/zip-archive.ts"),
   feeds: () => import("../services/feeds/feeds.ts"),
   compute: () => import("../services/compute/compute.ts"),
   rpc: () => import("../services/rpc/rpc.ts"),

@@ -23,7 +23,12 @@ const below = (name: string): string[] => CORE.slice(0, CORE.indexOf(name));
 const AREAS: readonly Area[] = [
   { name: "shared", owns: /^shared\//, sees: [], packages: ["msgpackr"] },
   { name: "runtime", owns: /^peer\/runtime(-udp)?\.ts$/, sees: below("runtime") },
-  ...CORE.slice(2).map((name) => ({ name, owns: new RegExp(`^peer/${name}/`), sees: below(name) })),
+  ...CORE.slice(2).map((name) => ({
+    name,
+    owns: new RegExp(`^peer/${name}/`),
+    sees: below(name),
+    packages: name === "services" ? ["client-zip"] : [],
+  })),
   // What processes of one machine keep from each other, for the adapter's part files and the commands' data folders.
   { name: "processes", owns: /^peer\/adapters\/node\/process-lock\.ts$/, sees: [], packages: ["node:"] },
   {

@@ -1,11 +1,11 @@
 /**
- * The content of a share as one run of bytes: a file, a folder's files in the order of their paths, or a Blob.
+ * The content of a share as one run of bytes: a file, a folder's files in the order of their paths, or Blobs.
  */
 import { PeerloomError } from "../../../shared/errors.ts";
 import type { FileHandle, FileSystem } from "../../runtime.ts";
 import { ENTRIES_MAX, type Manifest, type ManifestEntry } from "./manifest.ts";
 import { CONTENT_BYTES_MAX } from "./chunks.ts";
-import { PATH_SEGMENTS_MAX } from "./names.ts";
+import { checkName, checkPaths, PATH_SEGMENTS_MAX } from "./names.ts";
 import { OpenFiles } from "./open-files.ts";
 
 export interface Content {
@@ -21,16 +21,49 @@ export interface Content {
   close(): Promise<void>;
 }
 
+/** A file of a folder that is none of the machine's, as a page has them. */
+export interface FolderFile {
+  /** Segments joined by "/", below the folder's name. */
+  readonly path: string;
+  readonly file: Blob;
+}
+
 export function blobContent(blob: Blob, name: string): Content {
-  return {
-    kind: "file",
-    name,
-    entries: [{ path: "", bytes: blob.size }],
-    bytes: blob.size,
-    async read(into, offset) {
+  return new BlobContent("file", name, [{ path: "", file: blob }]);
+}
+
+/** @throws PeerloomError `files/path-escape`, `usage/invalid` (no files, too many, too large) */
+export function folderContent(files: readonly FolderFile[], name: string): Content {
+  if (files.length === 0) throw new PeerloomError("usage/invalid", "There is no file in the folder.");
+  if (files.length > ENTRIES_MAX) throw tooMany();
+  checkName(name);
+  checkPaths(files.map(({ path }) => path));
+  return new BlobContent("folder", name, files.toSorted(byPath));
+}
+
+class BlobContent implements Content {
+  readonly kind: "file" | "folder";
+  readonly name: string;
+  readonly entries: readonly ManifestEntry[];
+  readonly bytes: number;
+  readonly #files: readonly FolderFile[];
+  readonly #starts: readonly number[];
+
+  constructor(kind: "file" | "folder", name: string, files: readonly FolderFile[]) {
+    this.kind = kind;
+    this.name = name;
+    this.entries = files.map(({ path, file }) => ({ path, bytes: file.size }));
+    this.#files = files;
+    [this.#starts, this.bytes] = layOut(this.entries);
+  }
+
+  async read(into: Uint8Array, offset: number): Promise<void> {
+    for (const piece of pieces(this.entries, this.#starts, offset, into.length)) {
+      const { path, file } = this.#files[piece.entry] as FolderFile;
+      const name = path === "" ? this.name : path;
       let bytes: Uint8Array;
       try {
-        bytes = new Uint8Array(await blob.slice(offset, offset + into.length).arrayBuffer());
+        bytes = new Uint8Array(await file.slice(piece.offset, piece.offset + piece.bytes).arrayBuffer());
       } catch (cause) {
         throw new PeerloomError(
           "files/changed",
@@ -38,11 +71,12 @@ export function blobContent(blob: Blob, name: string): Content {
           { cause },
         );
       }
-      if (bytes.length < into.length) throw changed(name);
-      into.set(bytes);
-    },
-    async close() {},
-  };
+      if (bytes.length < piece.bytes) throw changed(name);
+      into.set(bytes, piece.at);
+    }
+  }
+
+  async close(): Promise<void> {}
 }
 
 /**
@@ -60,7 +94,7 @@ export async function pathContent(files: FileSystem, path: string): Promise<Cont
     throw new PeerloomError("usage/invalid", `${path} is neither a file nor a folder.`);
   const entries: SourceEntry[] = [];
   await walk(files, path, [], entries);
-  entries.sort((a, b) => (a.path < b.path ? -1 : 1));
+  entries.sort(byPath);
   return new FileContent(files, "folder", name, entries);
 }
 
@@ -103,12 +137,7 @@ async function walk(
     const below = [...segments, name];
     if (stat.kind === "directory") await walk(files, source, below, into);
     else if (stat.kind === "file") {
-      if (into.length === ENTRIES_MAX) {
-        throw new PeerloomError(
-          "usage/invalid",
-          `The folder has more than ${ENTRIES_MAX} files. Share parts of it, or an archive.`,
-        );
-      }
+      if (into.length === ENTRIES_MAX) throw tooMany();
       into.push({ path: below.join("/"), bytes: stat.bytes, source, modifiedMs: stat.modifiedMs });
     }
   }
@@ -128,15 +157,7 @@ class FileContent implements Content {
     this.kind = kind;
     this.name = name;
     this.entries = entries;
-    const starts: number[] = [];
-    let total = 0;
-    for (const { bytes } of entries) {
-      starts.push(total);
-      total += bytes;
-    }
-    if (total > CONTENT_BYTES_MAX) throw new PeerloomError("usage/invalid", "A share holds at most 1 TiB.");
-    this.#starts = starts;
-    this.bytes = total;
+    [this.#starts, this.bytes] = layOut(entries);
   }
 
   async read(into: Uint8Array, offset: number): Promise<void> {
@@ -217,6 +238,29 @@ function lastStartAtOrBelow(starts: readonly number[], offset: number): number {
     else high = middle - 1;
   }
   return low;
+}
+
+/** Where each file starts in the content, and how long that is. @throws PeerloomError `usage/invalid` too long */
+function layOut(entries: readonly ManifestEntry[]): readonly [starts: readonly number[], total: number] {
+  const starts: number[] = [];
+  let total = 0;
+  for (const { bytes } of entries) {
+    starts.push(total);
+    total += bytes;
+  }
+  if (total > CONTENT_BYTES_MAX) throw new PeerloomError("usage/invalid", "A share holds at most 1 TiB.");
+  return [starts, total];
+}
+
+function byPath(a: { readonly path: string }, b: { readonly path: string }): number {
+  return a.path < b.path ? -1 : 1;
+}
+
+function tooMany(): PeerloomError {
+  return new PeerloomError(
+    "usage/invalid",
+    `The folder has more than ${ENTRIES_MAX} files. Share parts of it, or an archive.`,
+  );
 }
 
 function changed(name: string): PeerloomError {

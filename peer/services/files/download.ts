@@ -8,6 +8,7 @@ import { Holding } from "./holding.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { ReaderStore } from "./reader-store.ts";
 import type { MakeStore, Save, SavingDownload } from "./saving.ts";
+import type { SavedEntry } from "./saved-files.ts";
 import type { SelectOptions } from "./selection.ts";
 import { type PreparedShare, prepareShare } from "./share.ts";
 import type { Store } from "./store.ts";
@@ -23,13 +24,15 @@ export interface DownloadProgress {
 }
 
 export interface DownloadResult {
-  /** In a page the file's name. */
+  /** In a page the name of the file or folder. */
   readonly path: string;
   /**
-   * Only in a page: what was saved, on the disk in a file of the page's origin, or in memory where the browser gives it none. It can be read as long as the page
-   * stands, or until `forget`; what a page leaves is there for its next visit, a week at most.
+   * Only in a page, of a file: what was saved, on the disk in a file of the page's origin, or in memory where the browser gives it none. It can be read as long as the
+   * page stands, or until `forget`; what a page leaves is there for its next visit, a week at most.
    */
   readonly file?: File;
+  /** Only in a page, of a folder: the same for each of its files that was wanted, by its path in the folder. `files.share` takes them again. */
+  readonly files?: readonly SavedEntry[];
   readonly bytes: number;
   readonly seconds: number;
   /** Sources that gave at least one chunk. */
@@ -40,7 +43,12 @@ export interface DownloadResult {
   readonly by: { readonly direct: number; readonly relay: number };
   /** Bytes that came besides: chunks that came twice, or were wrong. */
   readonly discarded: number;
-  /** Only in a page: ends seeding, and frees the room that `file` takes, unless another tab has it too. */
+  /**
+   * Only in a page, of a folder: all its files as one ZIP archive, to be handed to whoever uses the page. It is made at the first call, and takes as much room again.
+   * @throws PeerloomError `files/disk-full`, `files/unwritable`, `files/changed`, `edge/unreachable` (what makes it could not be loaded), `aborted`
+   */
+  archive?(): Promise<File>;
+  /** Only in a page: ends seeding, and frees the room that all this takes, unless another tab has it too. */
   forget?(): Promise<void>;
 }
 
@@ -95,7 +103,7 @@ export class Download extends EventTarget {
   }
 
   /**
-   * Saves to a file or folder. Without a path it gets its own name in the working folder. A page names no path, and finds what was saved in the result's `file`.
+   * Saves to a file or folder. Without a path it gets its own name in the working folder. A page names no path, and finds what was saved in the result's `file` or `files`.
    * @throws PeerloomError `files/exists`, `files/locked`, `files/unwritable`, `files/disk-full`, `files/no-source`, `files/not-found`,
    *   `files/corrupt`, `files/path-escape`, `aborted`, `usage/invalid`
    */

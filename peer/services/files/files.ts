@@ -7,7 +7,7 @@ import { equalBytes } from "../../../shared/bytes.ts";
 import type { Session, Stream } from "../../session/contract.ts";
 import type { ServiceHost } from "../host.ts";
 import { swarmAccess } from "./access.ts";
-import { blobContent, type Content, renamed } from "./content.ts";
+import { blobContent, type Content, folderContent, type FolderFile, renamed } from "./content.ts";
 import { type ProviderRecords, sayProvider } from "./discovery.ts";
 import { Download, type DownloadHost, type DownloadOptions } from "./download.ts";
 import { Getters } from "./getters.ts";
@@ -26,7 +26,7 @@ export interface ShareOptions {
   /** Hashing goes on. */
   readonly onProgress?: (progress: ShareProgress) => void;
   readonly signal?: AbortSignal;
-  /** Of a Blob that has none. @default "file" */
+  /** Of a Blob that has none, or of a folder of Blobs. @default "file" or "folder" */
   readonly name?: string;
   /** Others of the network find it by the words of its name; else only who is given the ticket has it. @default true */
   readonly listed?: boolean;
@@ -108,10 +108,13 @@ export class Files {
   }
 
   /**
-   * Shares a file, a folder or a Blob until closed. Reads everything once, to hash it.
-   * @throws PeerloomError `files/not-found`, `files/different`, `files/ticket-invalid`, `usage/invalid`, `files/changed`, `aborted`
+   * Shares a file, a folder or a Blob until closed; Blobs with paths are a folder. Reads everything once, to hash it.
+   * @throws PeerloomError `files/not-found`, `files/different`, `files/ticket-invalid`, `files/path-escape`, `usage/invalid`, `files/changed`, `aborted`
+   * @example
+   * const photos = [{ path: "2026/sea.jpg", file: blob }];
+   * const { ticket } = await peer.files.share(photos, { name: "photos" });
    */
-  async share(what: string | Blob, options: ShareOptions = {}): Promise<Share> {
+  async share(what: string | Blob | readonly FolderFile[], options: ShareOptions = {}): Promise<Share> {
     const { onProgress = () => {}, signal = new AbortController().signal } = options;
     const joined = options.ticket === undefined ? undefined : ticketOf(this.#host.network, options.ticket);
     const content = await this.#content(what, joined?.name ?? options.name);
@@ -167,7 +170,8 @@ export class Files {
 
   // --- sharing ---
 
-  async #content(what: string | Blob, name: string | undefined): Promise<Content> {
+  async #content(what: string | Blob | readonly FolderFile[], name: string | undefined): Promise<Content> {
+    if (what instanceof Array) return folderContent(what, name ?? "folder");
     if (typeof what !== "string")
       return blobContent(what, name ?? (what instanceof File ? what.name : "file"));
     const { files } = this.#host.runtime;

@@ -7,13 +7,13 @@ import type { Store } from "./store.ts";
 export class MemoryStore implements Store {
   readonly window: undefined = undefined;
   readonly isAwaited: boolean = true;
-  readonly #chunkBytes: number;
-  readonly #selection: Selection;
+  readonly manifest: Manifest;
+  readonly selection: Selection;
   readonly #chunks: Uint8Array<ArrayBuffer>[] = [];
 
-  constructor({ chunkBytes }: Manifest, selection: Selection) {
-    this.#chunkBytes = chunkBytes;
-    this.#selection = selection;
+  constructor(manifest: Manifest, selection: Selection) {
+    this.manifest = manifest;
+    this.selection = selection;
   }
 
   async resume(): Promise<void> {}
@@ -28,7 +28,7 @@ export class MemoryStore implements Store {
 
   /** One chunk at a time, as they are served. */
   readonly read = async (into: Uint8Array, offset: number): Promise<void> => {
-    const chunk = this.#chunks[offset / this.#chunkBytes];
+    const chunk = this.#chunks[offset / this.manifest.chunkBytes];
     if (chunk !== undefined) into.set(chunk);
   };
 
@@ -42,7 +42,7 @@ export class MemoryStore implements Store {
 
   blob(): Blob {
     const parts = this.#chunks.flatMap((chunk, index) =>
-      this.#selection.slices(index).map(({ start, end }) => chunk.subarray(start, end)),
+      this.selection.slices(index).map(({ start, end }) => chunk.subarray(start, end)),
     );
     return new Blob(parts);
   }

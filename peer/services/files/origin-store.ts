@@ -16,9 +16,9 @@ export class OriginStore implements Store {
   readonly window: undefined = undefined;
   readonly isAwaited: boolean = true;
   readonly read: ReadContent;
+  readonly manifest: Manifest;
+  readonly selection: Selection;
   readonly #file: OriginFile;
-  readonly #manifest: Manifest;
-  readonly #selection: Selection;
   /** Of the share's chunks, those that are right. */
   readonly #bits: Bitfield;
   /** What an earlier visit has left is known. */
@@ -29,8 +29,8 @@ export class OriginStore implements Store {
 
   constructor(file: OriginFile, manifest: Manifest, selection: Selection) {
     this.#file = file;
-    this.#manifest = manifest;
-    this.#selection = selection;
+    this.manifest = manifest;
+    this.selection = selection;
     this.#bits = new Bitfield(chunkCount(manifest.bytes, manifest.chunkBytes));
     this.read = reading(file);
   }
@@ -39,20 +39,20 @@ export class OriginStore implements Store {
     const written = await this.#written();
     const read = async (into: Uint8Array, offset: number): Promise<boolean> =>
       (await this.#file.read(into, offset)) === into.length;
-    await verifyKept({ manifest: this.#manifest, layer, read, signal }, written, (index, isRight) => {
+    await verifyKept({ manifest: this.manifest, layer, read, signal }, written, (index, isRight) => {
       if (!isRight) return;
       this.#bits.add(index);
-      if (this.#selection.chunks.has(index)) onChunk(index);
+      if (this.selection.chunks.has(index)) onChunk(index);
     });
     this.#isResumed = true;
     // What is whole others may be reading, and it must not change under them.
-    if (this.#bits.isFull && this.#file.bytes === this.#manifest.bytes) return;
+    if (this.#bits.isFull && this.#file.bytes === this.manifest.bytes) return;
     this.#hasBits = true;
-    await this.#file.write(this.#bits.toBytes(), this.#manifest.bytes);
+    await this.#file.write(this.#bits.toBytes(), this.manifest.bytes);
   }
 
   async write(index: number, bytes: Uint8Array): Promise<void> {
-    const { chunkBytes, bytes: end } = this.#manifest;
+    const { chunkBytes, bytes: end } = this.manifest;
     await this.#file.write(bytes, index * chunkBytes);
     this.#bits.add(index);
     const at = index >> 3;
@@ -70,7 +70,7 @@ export class OriginStore implements Store {
   }
 
   async complete(): Promise<void> {
-    if (this.#hasBits && this.#bits.isFull) await this.#file.truncate(this.#manifest.bytes);
+    if (this.#hasBits && this.#bits.isFull) await this.#file.truncate(this.manifest.bytes);
     this.#finished = await this.#file.finish();
   }
 
@@ -83,18 +83,18 @@ export class OriginStore implements Store {
   /** The page has it for as long as it wants, whether it is served or not. */
   async close(): Promise<void> {}
 
-  /** Once it is complete: what was wanted. */
-  file(): File {
-    const { name, chunkBytes } = this.#manifest;
+  /** Once it is complete: what was wanted, one behind the other. */
+  content(): Blob {
+    const { chunkBytes } = this.manifest;
     const all = this.#finished as File;
-    const parts = this.#selection.isAll
-      ? [all]
-      : Array.from({ length: this.#bits.count }, (_, index) =>
-          this.#selection
-            .slices(index)
-            .map(({ start, end }) => all.slice(index * chunkBytes + start, index * chunkBytes + end)),
-        ).flat();
-    return new File(parts, name);
+    if (this.selection.isAll) return all;
+    return new Blob(
+      Array.from({ length: this.#bits.count }, (_, index) =>
+        this.selection
+          .slices(index)
+          .map(({ start, end }) => all.slice(index * chunkBytes + start, index * chunkBytes + end)),
+      ).flat(),
+    );
   }
 
   async #written(): Promise<readonly number[]> {
@@ -105,7 +105,7 @@ export class OriginStore implements Store {
 
   async #readBits(): Promise<Bitfield | undefined> {
     const { count } = this.#bits;
-    const { bytes } = this.#manifest;
+    const { bytes } = this.manifest;
     if (this.#file.bytes === bytes) return Bitfield.full(count);
     const said = new Uint8Array(Math.ceil(count / 8));
     await this.#file.read(said, bytes);

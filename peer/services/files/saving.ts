@@ -2,6 +2,7 @@
 import type { FileSystem, Runtime } from "../../runtime.ts";
 import type { Content } from "./content.ts";
 import type { Manifest } from "./manifest.ts";
+import type { SavedEntry } from "./saved-files.ts";
 import type { Selection } from "./selection.ts";
 import type { PreparedShare } from "./share.ts";
 import type { Store } from "./store.ts";
@@ -30,13 +31,15 @@ export interface SavePlace {
   readonly overwrite: boolean;
 }
 
-/** What was saved, where a page finds it. */
-export interface SavedFile {
-  readonly file: File;
+/** What was saved, where a page finds it: a file, or the files of a folder. */
+export interface SavedInPage {
+  readonly file?: File;
+  readonly files?: readonly SavedEntry[];
+  archive?(): Promise<File>;
   forget(): Promise<void>;
 }
 
-export interface Saved extends Partial<SavedFile> {
+export interface Saved extends Partial<SavedInPage> {
   readonly path: string;
   /** Undefined: it was there. */
   readonly transfer: Transfer | undefined;

@@ -4,9 +4,9 @@ import type { Manifest } from "../../../peer/services/files/manifest.ts";
 import { LEAF_PREFIX, leafHash } from "../../../peer/services/files/merkle.ts";
 import { OriginStore } from "../../../peer/services/files/origin-store.ts";
 import { Selection } from "../../../peer/services/files/selection.ts";
-import type { OriginFile } from "../../../peer/runtime.ts";
 import { concatBytes } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
+import { KeptFile } from "./kept-file.ts";
 
 const CONTENT = Uint8Array.from({ length: 40 }, (_, at) => at);
 const MANIFEST: Manifest = {
@@ -22,40 +22,6 @@ const MANIFEST: Manifest = {
   root: new Uint8Array(32),
 };
 
-/** A file of a page, in memory. */
-class Kept {
-  content: Uint8Array<ArrayBuffer> = new Uint8Array(0);
-  isThere = true;
-
-  open(): OriginFile {
-    const isLet = async (): Promise<void> => {};
-    return {
-      bytes: this.content.length,
-      read: async (into, offset) => {
-        const found = this.content.subarray(offset, offset + into.length);
-        into.set(found);
-        return found.length;
-      },
-      write: async (bytes, offset) => {
-        if (offset + bytes.length > this.content.length) await this.#resize(offset + bytes.length);
-        this.content.set(bytes, offset);
-      },
-      truncate: (bytes) => this.#resize(bytes),
-      finish: async () => new File([this.content], "kept"),
-      close: isLet,
-      remove: async () => {
-        this.isThere = false;
-      },
-    };
-  }
-
-  async #resize(bytes: number): Promise<void> {
-    const resized = new Uint8Array(bytes);
-    resized.set(this.content.subarray(0, bytes));
-    this.content = resized;
-  }
-}
-
 const chunk = (index: number): Uint8Array => CONTENT.slice(index * 10, index * 10 + 10);
 
 async function layerOf(): Promise<Uint8Array> {
@@ -64,7 +30,7 @@ async function layerOf(): Promise<Uint8Array> {
 }
 
 async function visit(
-  kept: Kept,
+  kept: KeptFile,
   select?: readonly string[],
 ): Promise<{ store: OriginStore; there: number[] }> {
   const selection = new Selection(MANIFEST, select === undefined ? {} : { select });
@@ -74,28 +40,28 @@ async function visit(
   return { store, there };
 }
 
-async function bytesOf(file: File): Promise<number[]> {
+async function bytesOf(file: Blob): Promise<number[]> {
   return [...new Uint8Array(await file.arrayBuffer())];
 }
 
 test("what was chosen of a folder is handed over, and all of it later goes on from there", async () => {
-  const kept = new Kept();
+  const kept = new KeptFile();
   const { store } = await visit(kept, ["b"]);
   for (const index of [1, 2]) await store.write(index, chunk(index));
   await store.complete();
-  expect(await bytesOf(store.file())).toEqual([...CONTENT.subarray(15, 25)]);
+  expect(await bytesOf(store.content())).toEqual([...CONTENT.subarray(15, 25)]);
 
   const { store: all, there } = await visit(kept);
   expect(there).toEqual([1, 2]);
   for (const index of [0, 3]) await all.write(index, chunk(index));
   await all.complete();
-  expect(all.file().name).toBe("letters");
-  expect(await bytesOf(all.file())).toEqual([...CONTENT]);
+  expect(all.manifest.name).toBe("letters");
+  expect(await bytesOf(all.content())).toEqual([...CONTENT]);
   expect(kept.content.length).toBe(CONTENT.length);
 });
 
 test("what is whole is not written to, for others may be reading it", async () => {
-  const kept = new Kept();
+  const kept = new KeptFile();
   kept.content = CONTENT.slice();
   const file = kept.open();
   const selection = new Selection(MANIFEST, {});
@@ -103,14 +69,14 @@ test("what is whole is not written to, for others may be reading it", async () =
   const store = new OriginStore({ ...file, write: written, truncate: written }, MANIFEST, selection);
   await store.resume(await layerOf(), () => {}, new AbortController().signal);
   await store.complete();
-  expect(await bytesOf(store.file())).toEqual([...CONTENT]);
+  expect(await bytesOf(store.content())).toEqual([...CONTENT]);
 });
 
 test.each([
   ["aborted", true],
   ["files/disk-full", false],
 ] as const)("a part stays for another visit unless the disk is full: %s", async (code, stays) => {
-  const kept = new Kept();
+  const kept = new KeptFile();
   const { store } = await visit(kept);
   await store.write(0, chunk(0));
   await store.abandon(new PeerloomError(code, "It was stopped."));

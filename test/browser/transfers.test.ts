@@ -125,7 +125,7 @@ browserTest(
 
     const isServed = (): Promise<boolean> =>
       page.evaluate(
-        "share.shadowRoot.querySelector('[role=status]').textContent.includes('1 file is served')",
+        "share.shadowRoot.querySelector('[role=status]').textContent.includes('1 share is served')",
       );
     await page.evaluate("document.body.append(share)");
     expect(await isServed()).toBe(true);

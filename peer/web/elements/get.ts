@@ -1,4 +1,4 @@
-/** `<peerloom-get>`: a link or ticket becomes a file, with progress and by which path it came. */
+/** `<peerloom-get>`: a link or ticket becomes a file or folder, with progress and by which path it came. */
 import { toHex } from "../../../shared/bytes.ts";
 import { parseTicket, type Ticket } from "../../services/files/ticket.ts";
 import { h, say } from "./dom.ts";
@@ -16,10 +16,18 @@ progress { margin-top: 0.6rem; }
 .offer p { margin: 0.5rem 0 0; }
 .offer p:empty { margin: 0; }
 a.save { display: inline-block; padding: 0.4rem 0.8rem; border-radius: 0.5rem; font-weight: 600; text-decoration: none; background: var(--accent); color: var(--on-accent); }
+.saving { display: contents; }
+.files { margin-top: 0.6rem; }
+.files summary { cursor: pointer; }
+.files ul { list-style: none; margin: 0.4rem 0 0; padding: 0; max-height: 16rem; overflow: auto; }
+.files li { display: flex; align-items: baseline; gap: 0.6rem; padding: 0.25rem 0; border-top: 1px solid var(--line); }
+.files .path { flex: 1; min-width: 0; overflow-wrap: anywhere; }
+.files .soft { white-space: nowrap; }
+.files button { padding: 0.1rem 0.6rem; }
 `;
 
 /**
- * Attributes: `ticket` (a link or a ticket; then it waits for a click), `edge`. Events: `done` (CustomEvent<Ticket>) when the file is there,
+ * Attributes: `ticket` (a link or a ticket; then it waits for a click), `edge`. Events: `done` (CustomEvent<Ticket>) when it is there,
  * bubbling.
  * @example <peerloom-get></peerloom-get>
  */

@@ -1,22 +1,16 @@
-/** One file that a link or ticket names: offered, on its way, there, or stopped. It goes on whatever else is opened beside it. */
+/** One file or folder that a link or ticket names: offered, on its way, there, or stopped. It goes on whatever else is opened beside it. */
 import { toHex } from "../../../shared/bytes.ts";
 import type { Download, DownloadProgress, DownloadResult, Peer } from "../../browser.ts";
 import { formatBytes, formatSeconds, SpeedMeter } from "../../api/quantities.ts";
 import type { Ticket } from "../../services/files/ticket.ts";
 import { button, copyButton, h, say, swap } from "./dom.ts";
 import { messageOf } from "./message-of.ts";
+import { SavedShare } from "./saved-share.ts";
 import { tellGivers } from "./tell-givers.ts";
 
 const SHOW_EVERY_MS = 200;
 /** Who has it is found sooner, if anybody is there. */
 const HINT_AFTER_MS = 6_000;
-
-/** What came. */
-interface Saved {
-  /** An object URL. */
-  readonly url: string;
-  forget(): Promise<void>;
-}
 
 export interface OfferedFileOptions {
   readonly ticket: Ticket;
@@ -32,14 +26,14 @@ export class OfferedFile {
   readonly element: HTMLElement;
   readonly #options: OfferedFileOptions;
   readonly #actions = h("div", { class: "row" });
-  /** Figures change many times a second: nobody reads them out. */
+  /** Figures change many times a second: nobody reads them out. Afterwards, of a folder, what is in it. */
   readonly #progress = h("div");
   /** What is read out: that it has begun, what to do about it, how it ended. */
   readonly #state = h("p", { class: "soft", role: "status" });
   readonly #error = h("p", { class: "error", role: "alert" });
   /** The download, and then what it gives to others. */
   #running: AbortController | undefined;
-  #saved: Saved | undefined;
+  #saved: SavedShare | undefined;
 
   constructor(options: OfferedFileOptions) {
     this.#options = options;
@@ -112,10 +106,11 @@ export class OfferedFile {
         say(this.#state, "It is on its way.");
       });
       const result = await download.saveTo();
-      this.#progress.replaceChildren();
+      const saved = new SavedShare(result);
+      this.#saved = saved;
+      this.#progress.replaceChildren(saved.list);
       this.#tell(result, tellGivers(download.givers), AbortSignal.any([signal, endOf(peer)]));
-      this.#saved = savedOf(result);
-      swap(this.#actions, ...this.#save(this.#saved));
+      swap(this.#actions, saved.actions, this.#done(saved));
       onDone();
     } finally {
       clearTimeout(hint);
@@ -167,28 +162,12 @@ export class OfferedFile {
     });
   }
 
-  /** A click that saves it, made at once for people and there for a second time. */
-  #save(saved: Saved): HTMLElement[] {
-    const { ticket, onForget } = this.#options;
-    const link = h("a", { class: "save", href: saved.url, download: ticket.name }, "Save");
-    link.click();
-    const done = button("Done", () => {
-      onForget();
+  #done(saved: SavedShare): HTMLElement {
+    return button("Done", () => {
+      this.#options.onForget();
       saved.forget().catch(() => {});
     });
-    return [link, done];
   }
-}
-
-function savedOf({ file, forget }: DownloadResult): Saved {
-  const url = URL.createObjectURL(file as File);
-  return {
-    url,
-    forget: async () => {
-      URL.revokeObjectURL(url);
-      await forget?.();
-    },
-  };
 }
 
 function endOf(peer: Peer): AbortSignal {

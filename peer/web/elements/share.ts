@@ -1,5 +1,7 @@
-/** `<peerloom-share>`: drop files, hand out their links. They are served while the element is in a page that is open. */
-import { h, say } from "./dom.ts";
+/** `<peerloom-share>`: drop files and folders, hand out their links. They are served while the element is in a page that is open. */
+import { type Chosen, dropped, pickedFolder } from "./chosen.ts";
+import { button, h, say } from "./dom.ts";
+import { messageOf } from "./message-of.ts";
 import { PeerElement } from "./peer-element.ts";
 import { SharedFile } from "./shared-file.ts";
 
@@ -42,32 +44,48 @@ export class PeerloomShare extends PeerElement {
   readonly #drop = h(
     "label",
     { class: "drop", part: "drop" },
-    h("strong", {}, "Drop files here"),
+    h("strong", {}, "Drop files or folders here"),
     h(
       "span",
       { class: "soft" },
-      "or choose them. They stay on this device and go straight to whoever has the link.",
+      "or choose files. They stay on this device and go straight to whoever has the link.",
     ),
     this.#input,
   );
+  readonly #folderInput = h("input", { type: "file", webkitdirectory: true, hidden: true });
+  readonly #error = h("p", { class: "error", role: "alert" });
   readonly #list = h("ul", { "aria-label": "Shared files" });
   readonly #state = h("p", { class: "soft", role: "status" });
   readonly #files = new Set<SharedFile>();
 
   constructor() {
     super(STYLE);
-    this.root.append(this.#drop, this.#state, this.#list);
-    this.#input.addEventListener("change", () => {
-      this.share([...(this.#input.files ?? [])]);
-      this.#input.value = "";
-    });
+    const folder = button("Choose a folder", () => this.#folderInput.click());
+    // Browsers of phones that have no folders.
+    folder.hidden = !("webkitdirectory" in this.#folderInput);
+    const row = h("div", { class: "row" }, folder, this.#folderInput);
+    this.root.append(this.#drop, row, this.#error, this.#state, this.#list);
+    const whenChosen = (input: HTMLInputElement, read: (files: readonly File[]) => readonly Chosen[]): void =>
+      input.addEventListener("change", () => {
+        this.share(read([...(input.files ?? [])]));
+        input.value = "";
+      });
+    whenChosen(this.#input, (files) => files);
+    whenChosen(this.#folderInput, pickedFolder);
     for (const name of ["dragover", "dragleave", "drop"] as const) {
       this.#drop.addEventListener(name, (event) => {
         event.preventDefault();
         this.#drop.classList.toggle("over", name === "dragover");
       });
     }
-    this.#drop.addEventListener("drop", ({ dataTransfer }) => this.share([...(dataTransfer?.files ?? [])]));
+    this.#drop.addEventListener("drop", ({ dataTransfer }) => {
+      if (dataTransfer === null) return;
+      say(this.#error, "");
+      dropped(dataTransfer).then(
+        (chosen) => this.share(chosen),
+        (cause: unknown) => say(this.#error, messageOf(cause)),
+      );
+    });
   }
 
   connectedCallback(): void {
@@ -81,16 +99,16 @@ export class PeerloomShare extends PeerElement {
     });
   }
 
-  /** Shares files as if they had been dropped. */
-  share(files: readonly File[]): void {
-    for (const file of files) this.#add(file);
+  /** Shares files and folders as if they had been dropped. */
+  share(chosen: readonly Chosen[]): void {
+    for (const each of chosen) this.#add(each);
   }
 
-  #add(file: File): void {
+  #add(chosen: Chosen): void {
     // They stay where they were shared.
     const { network } = this;
     const shared = new SharedFile({
-      file,
+      chosen,
       isListed: this.hasAttribute("listed"),
       open: () => this.peer(network),
       onShare: (detail) =>
@@ -110,7 +128,7 @@ export class PeerloomShare extends PeerElement {
 
   #count(): void {
     const count = [...this.#files].filter(({ isServed }) => isServed).length;
-    const files = count === 1 ? "1 file is" : `${count} files are`;
-    say(this.#state, count === 0 ? "" : `${files} served while this page is open.`);
+    const shares = count === 1 ? "1 share is" : `${count} shares are`;
+    say(this.#state, count === 0 ? "" : `${shares} served while this page is open.`);
   }
 }

@@ -1,9 +1,10 @@
 /**
- * One file that a page shares: its link while a peer serves it, and what is wrong while none does. A peer that ends takes its shares with it, so the
+ * One file or folder that a page shares: its link while a peer serves it, and what is wrong while none does. A peer that ends takes its shares with it, so the
  * page's next one is given the file again, and the link says that one's name.
  */
 import type { Peer, Share } from "../../browser.ts";
 import { formatBytes } from "../../api/quantities.ts";
+import type { Chosen } from "./chosen.ts";
 import { button, copyButton, h, say, swap } from "./dom.ts";
 import { messageOf } from "./message-of.ts";
 import { followPeer } from "./page-peers.ts";
@@ -12,7 +13,7 @@ import { qrCode } from "./qr.ts";
 const FILE_LOOK_EVERY_MS = 5_000;
 
 export interface SharedFileOptions {
-  readonly file: File;
+  readonly chosen: Chosen;
   /** Others of the network find it by searching. */
   readonly isListed: boolean;
   open(): Promise<Peer>;
@@ -34,12 +35,16 @@ export class SharedFile {
 
   constructor(options: SharedFileOptions) {
     this.#options = options;
-    const { name, size } = options.file;
+    const { chosen } = options;
+    const files = filesOf(chosen);
+    const count =
+      chosen instanceof File ? "" : `, ${files.length === 1 ? "1 file" : `${files.length} files`}`;
+    const bytes = files.reduce((sum, { size }) => sum + size, 0);
     this.element = h(
       "li",
       { part: "item" },
-      h("div", { class: "name" }, name),
-      h("div", { class: "soft" }, formatBytes(size)),
+      h("div", { class: "name" }, chosen.name),
+      h("div", { class: "soft" }, `${formatBytes(bytes)}${count}`),
       this.#body,
       this.#error,
     );
@@ -64,12 +69,14 @@ export class SharedFile {
   }
 
   async #serve(peer: Peer, signal: AbortSignal): Promise<void> {
-    const { file, isListed, onShare } = this.#options;
-    const meter = h("progress", { max: 1, value: 0, "aria-label": `Preparing ${file.name}` });
+    const { chosen, isListed, onShare } = this.#options;
+    const { name } = chosen;
+    const meter = h("progress", { max: 1, value: 0, "aria-label": `Preparing ${name}` });
     swap(this.#body, meter);
     say(this.#error, "");
     try {
-      const share = await peer.files.share(file, {
+      const share = await peer.files.share(chosen instanceof File ? chosen : chosen.files, {
+        name,
         listed: isListed,
         signal,
         onProgress: ({ bytes, total }) => {
@@ -139,20 +146,26 @@ export class SharedFile {
 
   /** Others would be told that the file is no longer what it was; whoever shares it is told here. */
   #watchFile(signal: AbortSignal): void {
+    const files = filesOf(this.#options.chosen);
+    let looked = 0;
     const timer = setInterval(() => {
-      this.#options.file
-        .slice(0, 1)
+      files[looked++ % files.length]
+        ?.slice(0, 1)
         .arrayBuffer()
         .catch(() => {
           clearInterval(timer);
           say(
             this.#error,
-            "This file cannot be read any more: it was moved, changed, or leave to read it was taken back. Stop sharing it, and drop it here again.",
+            "This cannot be read any more: it was moved, changed, or leave to read it was taken back. Stop sharing it, and drop it here again.",
           );
         });
     }, FILE_LOOK_EVERY_MS);
     signal.addEventListener("abort", () => clearInterval(timer), { once: true });
   }
+}
+
+function filesOf(chosen: Chosen): readonly Blob[] {
+  return chosen instanceof File ? [chosen] : chosen.files.map(({ file }) => file);
 }
 
 /** The link keeps the ticket in its fragment, which no server is told. */

@@ -18,6 +18,11 @@ const PUT_OUT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "network/banned",
 ]);
 
+/** Whether it says that this peer is not, or no longer, of the network. */
+export function putsOut({ code }: PeerloomError): boolean {
+  return PUT_OUT.has(code);
+}
+
 /**
  * @returns why the other side, or its network, refuses; else `peer/not-found`; else `connect/timeout` where a link stood and nobody answered on
  * it, as when the other process stands still; else `connect/no-path`
@@ -25,7 +30,7 @@ const PUT_OUT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 export function whyNoPath(peerId: PeerId, failures: readonly Failure[]): PeerloomError {
   const reasons = failures.map(({ reason }) => reason);
   const said =
-    reasons.find(({ code }) => PUT_OUT.has(code)) ?? reasons.find(({ code }) => code === "peer/not-found");
+    reasons.find(putsOut) ?? reasons.find(({ code }) => code === "peer/not-found");
   if (said !== undefined) return said;
   const tried = failures.map(({ way, reason }) => `${way}: ${reason.message} (${reason.code})`).join("; ");
   const cause = new AggregateError(reasons);

@@ -184,6 +184,10 @@ test("a ban reaches those who never met the owner, an edge that was away, and ev
   expect(await owner.membership.ban(outcast.id)).toMatchObject({ number: 1, edge: false });
   expect(await Promise.all([closing, told])).toEqual(["network/banned", "network/banned"]);
   expect(await codeOf(outcast.connect(far.id, { addresses: far.listenAddresses }))).toBe("network/banned");
+  // Its downloads say so as soon as their source has, and do not wait for another.
+  const { ticket } = await far.files.share(new Blob(["of the network"]), { name: "kept.txt" });
+  const soon = { signal: AbortSignal.timeout(20_000) };
+  expect(await codeOf(outcast.files.get(ticket, soon).blob())).toBe("network/banned");
   await owner.close();
 
   // An edge comes, and hears of it from any member; two single uses are counted by one of its objects.

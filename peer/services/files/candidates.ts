@@ -4,6 +4,7 @@
  */
 import type { PeerloomError } from "../../../shared/errors.ts";
 import type { PeerId } from "../../../shared/ids.ts";
+import { putsOut } from "../../overlay/no-path.ts";
 import { PROVIDERS_MAX, type TicketProvider } from "./ticket.ts";
 
 export const CANDIDATES_MAX: number = 64 + PROVIDERS_MAX;
@@ -77,7 +78,7 @@ export class Candidates {
     candidate.dueAtMs = nowMs + REST_MS;
   }
 
-  /** It lied; it is never asked again. */
+  /** It lied, or will not have this peer; it is never asked again. */
   ban(candidate: Candidate): void {
     candidate.state = "banned";
   }
@@ -88,16 +89,17 @@ export class Candidates {
   }
 }
 
-/** Whether asking the same source again may help. A liar is not asked again. */
-export function isPassing({ code }: PeerloomError): boolean {
-  return ![
+/** Whether asking the same source again may help. A liar is not asked again, nor who says that this peer is not of the network. */
+export function isPassing(error: PeerloomError): boolean {
+  const isFinal = [
     "files/corrupt",
     "files/path-escape",
     "files/protocol",
     "files/changed",
     "wire/malformed",
     "wire/too-large",
-  ].includes(code);
+  ].includes(error.code);
+  return !isFinal && !putsOut(error);
 }
 
 function rank({ origin, attempts }: Candidate): number {

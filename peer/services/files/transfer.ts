@@ -7,6 +7,7 @@ import type { PeerId } from "../../../shared/ids.ts";
 import type { Timer } from "../../runtime.ts";
 import type { Session } from "../../session/contract.ts";
 import type { ServiceHost } from "../host.ts";
+import { putsOut } from "../../overlay/no-path.ts";
 import { Patience } from "../patience.ts";
 import { type SwarmAccess, swarmAccess } from "./access.ts";
 import { type Candidate, Candidates, isPassing, type Origin } from "./candidates.ts";
@@ -394,7 +395,8 @@ export class Transfer {
     this.#fill();
     this.#pumpAll();
     if (this.#candidates.isExhausted && this.#tasks.size === 0) {
-      if (this.#search?.hasAskedSince(this.#bannedAtMs) === true) this.#fail(this.#noSource());
+      if (this.#isOut() || this.#search?.hasAskedSince(this.#bannedAtMs) === true)
+        this.#fail(this.#noSource());
       else this.#search?.hurry();
     }
     const runningMs = nowMs - this.#startedAtMs;
@@ -429,6 +431,12 @@ export class Transfer {
     if (this.#isSaid || this.#plan === undefined) return;
     this.#isSaid = true;
     void sayProvider(host.runtime, records, this.#plan.holding.access.keyText, this.#options.stop.signal);
+  }
+
+  /** Sources say that this peer is not of their network, and nobody is linked who could be asked for others. */
+  #isOut(): boolean {
+    const isAlone = this.#swarm.host.sessions().every(({ path }) => path.kind === "none");
+    return isAlone && this.#reason !== undefined && putsOut(this.#reason);
   }
 
   #noSource(): PeerloomError {

@@ -78,7 +78,7 @@ browserTest("a file that vanishes is told to the one who shares it and to the on
   await link.waitFor();
   const ticket = await link.inputValue();
   await rm(path);
-  const alert = page.locator("peerloom-share [role=alert]");
+  const alert = page.locator("peerloom-share li [role=alert]");
   await expect.poll(() => alert.textContent(), PATIENCE).toContain("cannot be read any more");
   const terminal = await stage.openPeer({ network: "gone" });
   await expect(terminal.files.get(ticket).blob()).rejects.toMatchObject({ code: "files/changed" });

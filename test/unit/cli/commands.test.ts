@@ -180,6 +180,21 @@ test("pub publishes a text, or the lines of standard input, and says how many he
     expect(await start(words, { data }).exitCode).toBe(2);
 });
 
+test("who meets others through the overlay is told that a peer for relays alone stays out of it", async () => {
+  const data = await temporaryFolder();
+  const alone = start(["pub", "news", "hello", "--only", "relay"], { data });
+  expect(await alone.exitCode).toBe(0);
+  expect(alone.stderr.text).toContain("finds nobody by itself");
+  for (const words of [
+    ["pub", "news", "hello"],
+    ["ping", ID_B, "--count", "1", "--only", "relay"],
+  ]) {
+    const other = start(words, { data });
+    await other.exitCode;
+    expect(other.stderr.text).not.toContain("finds nobody by itself");
+  }
+});
+
 test("sub prints messages, bytes and structures too, and ends after so many", async () => {
   const data = await temporaryFolder();
   const running = start(["sub", "news", "--history", "5", "--ordered", "--json"], { data });

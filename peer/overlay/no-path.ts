@@ -29,8 +29,7 @@ export function putsOut({ code }: PeerloomError): boolean {
  */
 export function whyNoPath(peerId: PeerId, failures: readonly Failure[]): PeerloomError {
   const reasons = failures.map(({ reason }) => reason);
-  const said =
-    reasons.find(putsOut) ?? reasons.find(({ code }) => code === "peer/not-found");
+  const said = reasons.find(putsOut) ?? reasons.find(({ code }) => code === "peer/not-found");
   if (said !== undefined) return said;
   const tried = failures.map(({ way, reason }) => `${way}: ${reason.message} (${reason.code})`).join("; ");
   const cause = new AggregateError(reasons);

@@ -11,18 +11,18 @@ export interface SavedEntry extends FolderFile {
 
 /** @param content the files that were wanted, one behind the other */
 export function savedFiles(manifest: Manifest, selection: Selection, content: Blob): readonly SavedEntry[] {
-  let end = 0;
+  let at = 0;
   return manifest.entries.flatMap(({ path, bytes }, index) => {
     if (!selection.hasEntry(index)) return [];
-    const start = end;
-    end += bytes;
-    const slice = content.slice(start, end);
+    const start = at;
+    const end = start + bytes;
+    at = end;
     return [
       {
         path,
         bytes,
         get file() {
-          return new File([slice], path.slice(path.lastIndexOf("/") + 1));
+          return new File([content.slice(start, end)], path.slice(path.lastIndexOf("/") + 1));
         },
       },
     ];

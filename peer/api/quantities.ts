@@ -22,6 +22,11 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+/** `1 peer`, `2 peers`. */
+export function counted(count: unknown, name: string): string {
+  return `${String(count)} ${name}${count === 1 ? "" : "s"}`;
+}
+
 /** Speed over the last few seconds, so that a stall shows and a start does not mislead. */
 export class SpeedMeter {
   /** Samples kept; at ten a second they span three seconds. */

@@ -1,5 +1,5 @@
 /** What several commands print for people: a transfer, a mapped port, a number of things. Pure: the same state gives the same line. */
-import { formatBytes, formatSeconds } from "../api/quantities.ts";
+import { counted, formatBytes, formatSeconds } from "../api/quantities.ts";
 
 export interface TransferState {
   readonly bytes: number;
@@ -43,9 +43,4 @@ export function describeMapping({
 }: Readonly<Record<string, unknown>>): string {
   if (phase === "mapped") return `maps ${String(address)} to this peer (${String(protocol)})`;
   return phase === "failed" ? `maps no port (${String(why)}): ${String(detail)}` : "asked to map the port";
-}
-
-/** `1 peer`, `2 peers`. */
-export function counted(count: unknown, name: string): string {
-  return `${String(count)} ${name}${count === 1 ? "" : "s"}`;
 }

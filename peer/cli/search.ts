@@ -3,8 +3,7 @@ import { PeerloomError } from "../../shared/errors.ts";
 import { LIMIT_MAX } from "../services/search/protocol.ts";
 import { SEARCH_DEFAULTS, type SearchHit, type SearchVia } from "../services/search/search.ts";
 import type { Command } from "./command.ts";
-import { formatBytes } from "../api/quantities.ts";
-import { counted } from "./format.ts";
+import { counted, formatBytes } from "../api/quantities.ts";
 import { withPeer } from "./with-peer.ts";
 
 const WAYS: readonly SearchVia[] = ["auto", "index", "dht", "flood"];

@@ -2,7 +2,8 @@
 import { PeerloomError } from "../../shared/errors.ts";
 import type { Command } from "./command.ts";
 import { askControl } from "./control-socket.ts";
-import { counted, describeMapping } from "./format.ts";
+import { counted } from "../api/quantities.ts";
+import { describeMapping } from "./format.ts";
 import { dataFolderPath } from "./data-folder.ts";
 
 /** A status as it came from the other process: fields are shown, never trusted. */

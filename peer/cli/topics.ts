@@ -1,9 +1,9 @@
 /** `pub` and `sub`: say something to all who listen to a topic, and listen. */
 import { short } from "../../shared/ids.ts";
+import { counted } from "../api/quantities.ts";
 import { PAST_MAX } from "../services/topics/protocol.ts";
 import { RATE_MAX, TOPIC_DEFAULTS } from "../services/topics/topic-options.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { counted } from "./format.ts";
 import type { CliTopic } from "./peer-contract.ts";
 import { printed, shown } from "./value-output.ts";
 import { withPeer } from "./with-peer.ts";

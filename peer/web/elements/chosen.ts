@@ -18,10 +18,10 @@ export function pickedFolder(files: readonly File[]): ChosenFolder[] {
   ];
 }
 
-/** Call it while the event lasts: afterwards there is nothing in it. @throws DOMException what cannot be read */
-export function dropped({ items }: DataTransfer): Promise<Chosen[]> {
+/** Call it while the event lasts: afterwards there is nothing in it. Each for itself rejects, with a DOMException, when it cannot be read. */
+export function dropped({ items }: DataTransfer): Promise<Chosen>[] {
   const found = [...items].flatMap((item) => item.webkitGetAsEntry() ?? item.getAsFile() ?? []);
-  return Promise.all(found.map(async (each) => (each instanceof File ? each : read(each))));
+  return found.map(async (each) => (each instanceof File ? each : read(each)));
 }
 
 async function read(entry: FileSystemEntry): Promise<Chosen> {

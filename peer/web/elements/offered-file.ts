@@ -1,7 +1,7 @@
 /** One file or folder that a link or ticket names: offered, on its way, there, or stopped. It goes on whatever else is opened beside it. */
 import { toHex } from "../../../shared/bytes.ts";
 import type { Download, DownloadProgress, DownloadResult, Peer } from "../../browser.ts";
-import { formatBytes, formatSeconds, SpeedMeter } from "../../api/quantities.ts";
+import { counted, formatBytes, formatSeconds, SpeedMeter } from "../../api/quantities.ts";
 import type { Ticket } from "../../services/files/ticket.ts";
 import { button, copyButton, h, say, swap } from "./dom.ts";
 import { messageOf } from "./message-of.ts";
@@ -156,7 +156,7 @@ export class OfferedFile {
         `${formatBytes(bytes)} of ${formatBytes(total)}`,
         perSecond > 0 ? `${formatBytes(Math.round(perSecond))}/s` : "",
         left > 0 ? `${formatSeconds(left)} left` : "",
-        tellGivers(download.givers) || `${sources} ${sources === 1 ? "source" : "sources"}`,
+        tellGivers(download.givers) || counted(sources, "source"),
       ];
       say(figures, parts.filter((part) => part !== "").join(" · "));
     });

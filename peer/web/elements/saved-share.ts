@@ -1,6 +1,6 @@
 /** What came, for people to save: a file, or a folder as an archive and file by file. */
 import type { DownloadResult, SavedEntry } from "../../browser.ts";
-import { formatBytes } from "../../api/quantities.ts";
+import { counted, formatBytes } from "../../api/quantities.ts";
 import { button, h, say, swap } from "./dom.ts";
 import { messageOf } from "./message-of.ts";
 
@@ -55,7 +55,6 @@ export class SavedShare {
   }
 
   #contents(files: readonly SavedEntry[]): HTMLElement {
-    const count = files.length === 1 ? "1 file" : `${files.length} files`;
     const items = files.slice(0, LISTED_MAX).map((entry) => {
       const save = button("Save", () => this.#saveOne(entry), { "aria-label": `Save ${entry.path}` });
       const size = h("span", { class: "soft" }, formatBytes(entry.bytes));
@@ -63,7 +62,13 @@ export class SavedShare {
     });
     const rest = files.length - items.length;
     const more = rest > 0 ? [h("p", { class: "soft" }, `And ${rest} more, in the archive.`)] : [];
-    return h("details", { class: "files" }, h("summary", {}, count), h("ul", {}, ...items), ...more);
+    return h(
+      "details",
+      { class: "files" },
+      h("summary", {}, counted(files.length, "file")),
+      h("ul", {}, ...items),
+      ...more,
+    );
   }
 
   #saveOne({ file }: SavedEntry): void {

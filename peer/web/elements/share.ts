@@ -81,10 +81,11 @@ export class PeerloomShare extends PeerElement {
     this.#drop.addEventListener("drop", ({ dataTransfer }) => {
       if (dataTransfer === null) return;
       say(this.#error, "");
-      dropped(dataTransfer).then(
-        (chosen) => this.share(chosen),
-        (cause: unknown) => say(this.#error, messageOf(cause)),
-      );
+      for (const each of dropped(dataTransfer))
+        each.then(
+          (chosen) => this.share([chosen]),
+          (cause: unknown) => say(this.#error, messageOf(cause)),
+        );
     });
   }
 

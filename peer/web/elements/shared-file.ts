@@ -3,7 +3,7 @@
  * page's next one is given the file again, and the link says that one's name.
  */
 import type { Peer, Share } from "../../browser.ts";
-import { formatBytes } from "../../api/quantities.ts";
+import { counted, formatBytes } from "../../api/quantities.ts";
 import type { Chosen } from "./chosen.ts";
 import { button, copyButton, h, say, swap } from "./dom.ts";
 import { messageOf } from "./message-of.ts";
@@ -37,8 +37,7 @@ export class SharedFile {
     this.#options = options;
     const { chosen } = options;
     const files = filesOf(chosen);
-    const count =
-      chosen instanceof File ? "" : `, ${files.length === 1 ? "1 file" : `${files.length} files`}`;
+    const count = chosen instanceof File ? "" : `, ${counted(files.length, "file")}`;
     const bytes = files.reduce((sum, { size }) => sum + size, 0);
     this.element = h(
       "li",

@@ -1,7 +1,7 @@
 /** `<peerloom-status>`: who this page is linked to, over which path and why, as a picture and as a table. */
 import type { EdgeState, Peer, PathInfo, Session } from "../../browser.ts";
 import { isIncurable } from "../../overlay/rendezvous-state.ts";
-import { formatBytes } from "../../api/quantities.ts";
+import { counted, formatBytes } from "../../api/quantities.ts";
 import { h, say } from "./dom.ts";
 import { NetworkPicture } from "./network-picture.ts";
 import { followPeer } from "./page-peers.ts";
@@ -207,10 +207,6 @@ function lossOf({ error }: EdgeState): string {
   if (error === undefined) return "";
   if (error.code === "edge/unreachable") return " The edge does not answer now; it is tried again.";
   return ` Without the edge: ${messageOf(error)}${isIncurable(error.code) ? "" : " It is tried again."}`;
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function short(peerId: string): string {

@@ -1,4 +1,5 @@
 /** From whom a file comes and how, for people. Pure. */
+import { counted } from "../../api/quantities.ts";
 import type { Giver } from "../../services/files/transfer.ts";
 
 const WAYS = { relay: "relayed by the edge", overlay: "forwarded by peers" } as const;
@@ -12,5 +13,5 @@ export function tellGivers(givers: readonly Giver[]): string {
     if (by.relay > 0)
       ways.add(indirect === undefined ? "relayed" : `${WAYS[indirect.kind]} (${indirect.why})`);
   }
-  return `from ${givers.length} ${givers.length === 1 ? "peer" : "peers"}, ${[...ways].join(" and ")}`;
+  return `from ${counted(givers.length, "peer")}, ${[...ways].join(" and ")}`;
 }

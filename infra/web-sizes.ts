@@ -11,7 +11,7 @@ import type { Metafile } from "esbuild";
  */
 export const WEB_BUDGET: { readonly coreGzipBytesMax: number; readonly allGzipBytesMax: number } = {
   coreGzipBytesMax: 63 * 1024,
-  allGzipBytesMax: 187.5 * 1024,
+  allGzipBytesMax: 188.5 * 1024,
 };
 
 export interface PartSize {

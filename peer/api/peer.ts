@@ -223,7 +223,7 @@ export class Peer extends EventTarget implements AsyncDisposable {
       dialTcp: parts.sockets?.dialTcp,
       rtc: this.#rtc,
       needPeers: async () => {
-        if (options.overlay && policy !== "relay") await this.#weaving.need();
+        if (options.overlay) await this.#weaving.need();
       },
     });
     const context = {
@@ -558,18 +558,17 @@ export class Peer extends EventTarget implements AsyncDisposable {
   }
 
   #searchContext(): ServicesContext["search"] {
-    const { overlay: isWanted, policy } = this.#options;
+    const { overlay: isWanted } = this.#options;
     const phase = (): string => this.#rendezvous?.state.phase ?? "stopped";
     return {
       isEdgeThere: () => phase() !== "waiting" && phase() !== "stopped",
-      overlay:
-        !isWanted || policy === "relay"
-          ? undefined
-          : {
-              neighbours: () => this.#woven?.overlay?.neighbours() ?? [],
-              hasSession: (id) => this.#sessions.get(id) !== undefined,
-              release: (session) => this.#release(session),
-            },
+      overlay: !isWanted
+        ? undefined
+        : {
+            neighbours: () => this.#woven?.overlay?.neighbours() ?? [],
+            hasSession: (id) => this.#sessions.get(id) !== undefined,
+            release: (session) => this.#release(session),
+          },
     };
   }
 

@@ -24,6 +24,8 @@ export interface PeerStatus {
 export interface OverlayStatus {
   /** Peers that this one is a neighbour of. */
   readonly links: number;
+  /** Of them over a relay of the edge, for want of direct ones. */
+  readonly relayed: number;
   /** Enough of them to find everybody, and to be found. */
   readonly ready: boolean;
   /** Messages that went no further: malformed, forged, replayed, expired, looping, too many. */
@@ -59,8 +61,20 @@ export function sessionStatus({ peerId, path }: Session): SessionStatus {
 }
 
 export function overlayStatus(
-  overlay: { readonly size: number; readonly isReady: boolean; readonly dropped: number } | undefined,
+  overlay:
+    | {
+        readonly size: number;
+        readonly relayedSize: number;
+        readonly isReady: boolean;
+        readonly dropped: number;
+      }
+    | undefined,
 ): OverlayStatus | null {
   if (overlay === undefined) return null;
-  return { links: overlay.size, ready: overlay.isReady, dropped: overlay.dropped };
+  return {
+    links: overlay.size,
+    relayed: overlay.relayedSize,
+    ready: overlay.isReady,
+    dropped: overlay.dropped,
+  };
 }

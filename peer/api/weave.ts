@@ -36,8 +36,8 @@ export interface WeaveContext {
 }
 
 /**
- * What was made. With `overlay: false` there is no more than the forwarder, which takes what others forward to this peer, and where every
- * path goes through a relay not even that.
+ * What was made. With `overlay: false` there is no more than the forwarder, which takes what others forward to this peer. Where every path goes
+ * through a relay nothing is forwarded, and nobody is remembered.
  */
 export interface Woven {
   readonly upgrader: Upgrader;
@@ -61,23 +61,40 @@ export function weave(context: WeaveContext): Woven {
   const { policy } = options;
   const listenAddresses = (): readonly string[] => context.listenAddresses();
   const upgrader = new Upgrader({ runtime, policy, listenAddresses, sessions, connector, rtc });
-  const forwarder = policy === "relay" ? undefined : forwarding(context);
-  if (forwarder === undefined || !options.overlay) return { upgrader, ...WITHOUT_OVERLAY };
+  const forwarder = forwarding(context);
+  if (!options.overlay) return { upgrader, ...WITHOUT_OVERLAY };
   const overlay: Overlay = new Overlay({
     runtime,
     identity: context.identity,
     network: context.network,
     listenAddresses,
     addressesOf: (id) => connector.addressesOf(id),
-    connect: (contact, how) => throughPeers.connectDirect(contact, how),
+    connectDirect: (contact, how) => throughPeers.connectDirect(contact, how),
+    connectRelayed:
+      context.introducer === undefined || policy === "direct"
+        ? undefined
+        : (id, signal) => connector.connect(id, { signal }),
   });
   const throughPeers = new ThroughPeers({ ...context, policy, overlay, forwarder });
-  const reentry = new Reentry({
+  const reentry = policy === "relay" ? undefined : reentering(context, overlay, throughPeers);
+  if (rendezvous === undefined) return { upgrader, overlay, throughPeers, beacons: undefined, reentry };
+  const beacons = new BeaconMembership({ runtime, rendezvous, overlay });
+  overlay.onBeaconLost = () => beacons.beaconLost();
+  return { upgrader, overlay, throughPeers, beacons, reentry };
+}
+
+/** Only those that were reached directly are remembered, and dialled. */
+function reentering(
+  { runtime, network, identity, options, sessions, connector, onUnanswered }: WeaveContext,
+  overlay: Overlay,
+  throughPeers: ThroughPeers,
+): Reentry {
+  return new Reentry({
     runtime,
-    network: context.network,
+    network,
     // A network's own list may name this peer too.
-    bootstrap: options.bootstrap.filter(({ id }) => id !== context.identity.id),
-    onUnanswered: (contact, error) => context.onUnanswered(contact, error),
+    bootstrap: options.bootstrap.filter(({ id }) => id !== identity.id),
+    onUnanswered,
     links: () => overlay.size,
     linked: () =>
       sessions
@@ -86,10 +103,6 @@ export function weave(context: WeaveContext): Woven {
         .map((session) => ({ id: session.peerId, addresses: connector.provedAddresses(session) })),
     connect: (contact, signal) => throughPeers.connectDirect(contact, { edge: false, signal }),
   });
-  if (rendezvous === undefined) return { upgrader, overlay, throughPeers, beacons: undefined, reentry };
-  const beacons = new BeaconMembership({ runtime, rendezvous, overlay });
-  overlay.onBeaconLost = () => beacons.beaconLost();
-  return { upgrader, overlay, throughPeers, beacons, reentry };
 }
 
 function forwarding({ runtime, options, sessions, handle }: WeaveContext): Forwarder {
@@ -100,7 +113,7 @@ function forwarding({ runtime, options, sessions, handle }: WeaveContext): Forwa
       return session?.path.kind === "direct" ? session : undefined;
     },
   });
-  if (options.overlay && options.forward)
+  if (options.overlay && options.forward && options.policy !== "relay")
     handle(FORWARD_PROTOCOL, (stream, session) => forwarder.serve(stream, session));
   if (options.policy === "any") {
     handle(FORWARDED_PROTOCOL, (stream, session) =>

@@ -46,7 +46,7 @@ export const work: Command = {
   serves: true,
   run: (context) => {
     const options = workOptions(context.values);
-    return withPeer(context, { role: "owner", meets: true }, async (peer) => {
+    return withPeer(context, { role: "owner" }, async (peer) => {
       const { slots } = await peer.compute.work(options);
       context.output.result({ event: "ready", id: peer.id, slots }, peer.id);
       context.output.note(
@@ -78,7 +78,7 @@ export const runModule: Command = {
     const module = await readUpTo(resolve(host.workingFolder, positionals[0] ?? ""), MODULE_BYTES_MAX);
     const inputs = await readInputs(context);
     const options = mapOptions(values, context.signal);
-    await withPeer(context, { role: "any", meets: true }, async (peer) => {
+    await withPeer(context, { role: "any" }, async (peer) => {
       const computation = peer.compute.map(module, inputs, options);
       computation.addEventListener("progress", () =>
         output.progress(undefined, () => progressLine(computation, inputs.length)),

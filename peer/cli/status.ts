@@ -63,6 +63,11 @@ function list<T>(value: readonly T[] | undefined): readonly T[] {
   return Array.isArray(value) ? value : [];
 }
 
+function describeOverlay({ links, relayed, dropped }: Readonly<Record<string, unknown>>): string {
+  const how = typeof relayed === "number" && relayed > 0 ? ` (${relayed} over the edge's relay)` : "";
+  return `${counted(links, "link")}${how}, ${counted(dropped, "message")} dropped`;
+}
+
 function describe(answer: StatusAnswer): string {
   const { id, edge, peers, listen, mapping, shares, topics, overlay, records, command, pid } = answer;
   return [
@@ -72,7 +77,7 @@ function describe(answer: StatusAnswer): string {
     ...(mapping === null ? [] : [`router   ${describeMapping(mapping)}`]),
     `shares   ${shares.length}`,
     `topics   ${topics.map(({ name, peers: others }) => `${String(name)} (${counted(others, "peer")})`).join(", ") || "none"}`,
-    `overlay  ${overlay === null ? "off" : `${counted(overlay["links"], "link")}, ${counted(overlay["dropped"], "message")} dropped`}`,
+    `overlay  ${overlay === null ? "off" : describeOverlay(overlay)}`,
     `records  ${typeof records["kept"] === "number" ? records["kept"] : 0} kept for others`,
     `runs     peerloom ${String(command)}, process ${String(pid)}`,
     `peers    ${peers.length}`,

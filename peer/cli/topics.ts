@@ -39,7 +39,7 @@ export const pub: Command = {
     const waitMs = 1_000 * values.integer("wait", { min: 0, max: WAIT_SECONDS_MAX, default: WAIT_SECONDS });
     const rate = rateOf(context);
     output.note("Connecting …");
-    await withPeer(context, { role: "any", meets: true }, async (peer) => {
+    await withPeer(context, { role: "any" }, async (peer) => {
       const topic = peer.topic(name, { rate });
       output.note(`Looking for those who listen to ${name} …`);
       await somebody(topic, waitMs, signal);
@@ -83,7 +83,7 @@ export const sub: Command = {
     let left = values.integer("count", { min: 1, max: unlimited, default: unlimited });
     const rate = rateOf(context);
     output.note("Connecting …");
-    await withPeer(context, { role: "any", meets: true }, async (peer) => {
+    await withPeer(context, { role: "any" }, async (peer) => {
       const topic = peer.topic(name, { history, order, rate });
       output.result({ event: "subscribed", topic: name });
       output.note(`Listening to ${name}. Stop it with Ctrl-C.`);

@@ -20,8 +20,6 @@ export interface PeerScopeOptions {
   readonly role: "owner" | "any";
   /** What the command knows better than the user's options, e.g. the network that a ticket names. */
   readonly defaults?: Pick<PeerOpenOptions, "edge" | "network">;
-  /** It needs others that nobody has named, and finds them through the overlay. */
-  readonly meets?: boolean;
   /** Called when a session starts, moves or ends; then with why it did. */
   readonly onPath?: (session: Session, ended?: ErrorCode) => void;
 }
@@ -65,10 +63,6 @@ export async function withPeer(
     });
     const open = peer;
     tellEdge(open, context);
-    if (scope.meets === true && context.options.only === "relay")
-      context.output.note(
-        "With --only relay this peer stays out of the overlay: it finds nobody by itself, and only who knows its id finds it. Leave that out to meet others.",
-      );
     if (folder.role === "owner") {
       control = await serveControl(folder.path, (ask) =>
         ask === "status" ? statusOf(open, context) : undefined,

@@ -77,7 +77,7 @@ export class Connector {
   readonly #proved = new WeakMap<PeerSession, readonly string[]>();
   readonly #dialledAt = new WeakMap<Link, string>();
   readonly #closing = new AbortController();
-  /** Undefined where every path goes through a relay, the peer stays out of the overlay, or that is not there yet. */
+  /** Undefined where the peer stays out of the overlay, or that is not there yet. */
   throughPeers: ThroughPeers | undefined;
   /** Aborted while nothing may be dialled. */
   #pausing = new AbortController();

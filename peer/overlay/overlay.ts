@@ -1,7 +1,7 @@
 /**
- * The overlay of a real peer: sessions on a direct path are the mesh's links, and what the mesh wants opened is connected. To the connector
- * it is another way to a peer: it asks the peer itself where it listens, and carries sealed signals to it, through
- * peers alone. The edge is not touched.
+ * The overlay of a real peer: sessions on a direct path, and a few on a relay (relayed-links.ts), are the mesh's links, and what the mesh wants
+ * opened is connected. To the connector it is another way to a peer: it asks the peer itself where it listens, and carries
+ * sealed signals to it, through peers alone.
  */
 import { decode, encode, FieldReader } from "../../shared/codec.ts";
 import { PeerloomError } from "../../shared/errors.ts";
@@ -13,12 +13,13 @@ import type { Runtime, Timer } from "../runtime.ts";
 import type { PeerSession } from "../session/session.ts";
 import { decodeContact, decodeContacts, encodeContact, NAMED_MAX } from "./contact-codec.ts";
 import { type LinkBudget, LINK_BUDGETS } from "./mesh/link-table.ts";
-import { Mesh } from "./mesh/mesh.ts";
+import { Mesh, READY_LINKS } from "./mesh/mesh.ts";
 import type { MeshContact } from "./mesh/openings.ts";
 import { BODY_BYTES_MAX, decodeMesh, encodeMesh } from "./mesh/mesh-messages.ts";
 import { type MeshKey, meshKeyOf } from "./mesh/mesh-key.ts";
 import type { RequestOptions } from "./mesh/requester.ts";
 import { PeerSignals } from "./peer-signals.ts";
+import { type LinkCounts, RelayedLinks, type RelayedLinksOptions } from "./relayed-links.ts";
 import { SessionLink } from "./session-link.ts";
 import { ANSWER_NONCE_BYTES, ProvedAnswers, saidIn } from "./proved-answers.ts";
 
@@ -35,24 +36,20 @@ const ASK = { contact: 0, signal: 1, neighbours: 2 } as const;
 const NOTHING = new Uint8Array(0);
 const ASK_LIMITS = { bytesMax: BODY_BYTES_MAX, depthMax: 1, itemsMax: 4, textBytesMax: 0 } as const;
 
-export interface OverlayOptions {
+export interface OverlayOptions extends Pick<RelayedLinksOptions, "connectDirect" | "connectRelayed"> {
   readonly runtime: Runtime;
   readonly identity: Identity;
   readonly network: NetworkName;
   listenAddresses(): readonly string[];
   /** Where a peer listens, as far as is known. */
   addressesOf(peerId: PeerId): readonly string[];
-  /** Makes a session on a direct path. `edge`: the rendezvous may carry the signals. */
-  connect(
-    contact: Contact,
-    options: { readonly edge: boolean; readonly signal: AbortSignal },
-  ): Promise<PeerSession>;
 }
 
 export class Overlay {
   readonly #options: OverlayOptions;
   readonly #signals: PeerSignals;
   readonly #answers: ProvedAnswers;
+  readonly #relayed: RelayedLinks;
   readonly #keys = new Map<PeerId, MeshKey>();
   readonly #links = new Map<PeerSession, SessionLink>();
   /** Sessions that were links and are no more. */
@@ -82,6 +79,13 @@ export class Overlay {
       question: (to, fields, how) =>
         this.#ask(to, encode([ASK.signal, ...fields]), this.#closing.signal, how),
     });
+    this.#relayed = new RelayedLinks({
+      clock: runtime.clock,
+      connectDirect: options.connectDirect.bind(options),
+      connectRelayed: options.connectRelayed,
+      links: () => this.#counts,
+      isKnown: async (id, signal) => (await this.find(id, signal)) !== undefined,
+    });
     this.#signals.onSignal = (...signal) => this.onSignal(...signal);
     this.#budget = runtime.name === "browser" ? LINK_BUDGETS.browser : LINK_BUDGETS.server;
   }
@@ -101,9 +105,14 @@ export class Overlay {
     return (this.#mesh?.dropped ?? 0) + this.#signals.refused;
   }
 
-  /** Enough links stand to find everybody, and to be found. */
+  /** Of them over a relay of the edge. */
+  get relayedSize(): number {
+    return this.#counts.relayed;
+  }
+
+  /** Enough links stand to find everybody, and to be found, without the edge. */
   get isReady(): boolean {
-    return this.#mesh?.isReady ?? false;
+    return this.#counts.direct >= READY_LINKS;
   }
 
   /** A peer offers a direct connection, which is to be a link if there is room: requests for that peer wait for it. `byEdge`: it may be new. */
@@ -156,22 +165,25 @@ export class Overlay {
     await this.#goTo(named);
   }
 
-  /** A session has begun, or its path has changed. Only direct paths carry the overlay: a relay's would cost the edge. */
+  /** A session has begun, or its path has changed. */
   update(session: PeerSession): void {
-    const isDirect = session.path.kind === "direct" && !session.closing;
-    if (!isDirect) this.detach(session);
-    else if (!this.#links.has(session)) {
+    const link = this.#links.get(session);
+    const { kind } = session.path;
+    if (link !== undefined && kind === "relay") this.#relayed.fellBack(session);
+    if (session.closing || !this.#relayed.allows(session)) this.detach(session);
+    else if (link?.isRelayed !== (kind === "relay")) {
+      // It counts, and is told of others, by the kind of its path.
+      if (link !== undefined) this.#remove(session, link);
       if (this.size === 0) this.expectLink();
       this.#spawn(this.#attach(session));
     }
   }
 
-  /** The session has ended. */
+  /** The session has ended, or is no link any more. */
   detach(session: PeerSession): void {
     const link = this.#links.get(session);
     if (link === undefined) return;
-    this.#links.delete(session);
-    this.#mesh?.remove(link);
+    this.#remove(session, link);
     if (session.closing) return;
     this.#parted.add(session);
     this.release(session);
@@ -181,10 +193,12 @@ export class Overlay {
   release(session: PeerSession): void {
     const timer = this.#options.runtime.clock.setTimer(UNUSED_AFTER_MS, () => {
       this.#unused.delete(timer);
+      if (this.#links.has(session) || session.closing) return;
       // It may belong to somebody who sleeps: it is kept for as long as sessions are, and looked at again.
-      if (session.path.kind === "none" && !session.closing) this.release(session);
-      else if (!this.#links.has(session) && session.streamCount === 0 && !session.closing)
-        this.#spawn(session.close());
+      if (session.path.kind === "none") this.release(session);
+      // Given up as a link by both sides, one of which stood still for a moment; who was reached directly is remembered and dialled.
+      else if (this.size === 0 && session.path.kind === "relay") this.update(session);
+      else if (session.streamCount === 0) this.#spawn(session.close());
     });
     this.#unused.add(timer);
   }
@@ -198,11 +212,12 @@ export class Overlay {
     }
     // The other side made us its neighbour first, or again. What else it says may be from before we parted.
     if (session.closing || (this.#parted.has(session) && !isGreeting(message))) return;
+    if (session.path.kind === "relay" && isGreeting(message)) this.#relayed.offered(session);
     this.#spawn(
       this.#attach(session, (attached) => {
         if (attached !== undefined) this.#mesh?.receive(attached, message);
         else if (isGreeting(message))
-          session.sendOverlay(encodeMesh({ kind: "bye", reason: "full", others: this.#named() }));
+          session.sendOverlay(encodeMesh({ kind: "bye", reason: "full", others: this.#named(session) }));
       }),
     );
   }
@@ -251,11 +266,11 @@ export class Overlay {
       done(false);
       return;
     }
-    const edge = this.#introduced.has(contact.id);
-    const { signal } = this.#closing;
+    const isIntroduced = this.#introduced.has(contact.id);
+    const how = { edge: isIntroduced, signal: this.#closing.signal };
     const opening = this.#keyOf(contact.id).then(async (own) => {
       if (own !== key) throw new PeerloomError("peer/not-found", "The contact is another peer's.");
-      this.update(await this.#options.connect(contact, { edge, signal }));
+      this.update(await this.#relayed.connect(contact, how, isIntroduced));
     });
     opening.then(
       () => done(true),
@@ -297,13 +312,34 @@ export class Overlay {
     this.#mesh?.join(found);
   }
 
-  #named(): Uint8Array {
+  /** Those that are the likeliest to be reached come first: by somebody who asks over a relay, those on a relay too. */
+  #named(asker?: PeerSession): Uint8Array {
+    const isRelayed = asker?.path.kind === "relay";
+    const isLikely = (each: {
+      readonly session: PeerSession;
+      readonly addresses: readonly string[];
+    }): boolean => (isRelayed ? each.session.path.kind === "relay" : each.addresses.length > 0);
     const contacts = [...this.#links.keys()]
-      .map(({ peerId }) => ({ id: peerId, addresses: this.#options.addressesOf(peerId) }))
-      .sort((a, b) => Number(b.addresses.length > 0) - Number(a.addresses.length > 0))
+      .map((session) => ({
+        id: session.peerId,
+        session,
+        addresses: this.#options.addressesOf(session.peerId),
+      }))
+      .sort((a, b) => Number(isLikely(b)) - Number(isLikely(a)))
       .slice(0, NAMED_MAX)
-      .map((contact) => encodeContact({ ...contact, addresses: contact.addresses.slice(0, 2) }));
+      .map(({ id, addresses }) => encodeContact({ id, addresses: addresses.slice(0, 2) }));
     return encode(contacts);
+  }
+
+  get #counts(): LinkCounts {
+    let relayed = 0;
+    for (const link of this.#links.values()) if (link.isRelayed) relayed += 1;
+    return { direct: this.#links.size - relayed, relayed };
+  }
+
+  #remove(session: PeerSession, link: SessionLink): void {
+    this.#links.delete(session);
+    this.#mesh?.remove(link);
   }
 
   async #attach(
@@ -323,7 +359,7 @@ export class Overlay {
     });
     // Ids cost nothing and addresses of one network little: however many sit there, they get a share of a table.
     const isWelcome = mesh.accepts(key, link.prefix);
-    if (session.closing || session.path.kind !== "direct" || !isWelcome) {
+    if (session.closing || !this.#relayed.allows(session) || !isWelcome) {
       then(undefined);
       return;
     }

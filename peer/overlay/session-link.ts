@@ -1,4 +1,4 @@
-/** A session on a direct path as a link of the mesh. */
+/** A session as a link of the mesh. */
 import type { PeerId } from "../../shared/ids.ts";
 import type { PeerSession } from "../session/session.ts";
 import { addressPrefix } from "./address-prefix.ts";
@@ -14,11 +14,13 @@ export class SessionLink implements MeshLink {
   readonly key: MeshKey;
   readonly session: PeerSession;
   readonly prefix: string | undefined;
+  readonly isRelayed: boolean;
   readonly #overlay: LinkOwner;
 
   constructor(key: MeshKey, session: PeerSession, overlay: LinkOwner) {
     this.key = key;
     this.session = session;
+    this.isRelayed = session.path.kind === "relay";
     this.prefix = addressPrefix(session.remoteHost ?? "");
     this.#overlay = overlay;
   }

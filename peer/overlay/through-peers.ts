@@ -118,7 +118,8 @@ export class ThroughPeers {
   }
 
   #directWays(peerId: PeerId, edge: boolean): Way[] {
-    const { connector, introducer } = this.#options;
+    const { connector, introducer, policy } = this.#options;
+    if (policy === "relay") return [];
     const address: Way = {
       name: "address",
       afterMs: 0,

@@ -132,7 +132,9 @@ export class Sessions {
       const reason = toPeerloomError(error, "session/handshake-failed", "The handshake failed.");
       this.#options.runtime.log.debug("link refused", { code: reason.code, from: link.description });
       link.send([refuseFrame(reason.code)]);
-      link.close();
+      // A relay may take seconds to say goodbye, and a peer that closes waits for nobody.
+      if (this.#closing.signal.aborted) link.destroy();
+      else link.close();
     });
   }
 

@@ -50,6 +50,33 @@ browserTest("two pages and a terminal talk in a room, and who comes later reads 
   await terminal.close();
 });
 
+browserTest(
+  "two pages that no direct path joins talk all the same, and a terminal that has no WebRTC",
+  async () => {
+    // As behind a firewall: all that their agents may try is a TURN server, and there is none.
+    const open = (): Promise<Page> =>
+      stage.browser.open(`${stage.edge.url}/?network=firewall`, (page) =>
+        page.addInitScript(`globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+        constructor(configuration) { super({ ...configuration, iceTransportPolicy: "relay" }); }
+      }`),
+      );
+    const pages = [await open(), await open()] as const;
+    for (const page of pages)
+      await page.locator("peerloom-chat [role=status]", { hasText: "1 neighbour is here" }).waitFor();
+    const terminal = await stage.openPeer({ network: "firewall", webrtc: false });
+    const room = terminal.topic("lounge");
+    for (const page of pages)
+      await page.locator("peerloom-chat [role=status]", { hasText: "2 neighbours are here" }).waitFor();
+    await sayIn(pages[0], "Does anybody hear me?");
+    await said(pages[1], "Does anybody hear me?");
+    await room.publish("Both of you.");
+    for (const page of pages) await said(page, "Both of you.");
+    for (const { path } of terminal.sessions()) expect(path.kind).toBe("relay");
+    for (const page of pages) await page.close();
+    await terminal.close();
+  },
+);
+
 browserTest("a page whose edge restarts says so, talks on, and is at the edge again", async () => {
   const pages = [
     await stage.browser.open(`${stage.edge.url}/?network=restart`),

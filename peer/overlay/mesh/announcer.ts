@@ -6,6 +6,7 @@ import type { LinkTable } from "./link-table.ts";
 import { encodeMesh, MESH_VERSION } from "./mesh-messages.ts";
 import type { MeshKey } from "./mesh-key.ts";
 import type { Neighbour } from "./neighbour.ts";
+import type { TableChanges } from "./relayed-news.ts";
 
 /** Changes of the table are told together, and soon: others find a newcomer by them. */
 const DELTA_DELAY_MS = 100;
@@ -66,6 +67,11 @@ export class Announcer {
     else this.#plan();
   }
 
+  /** Tells those that are not told of each change what they do not know yet, as far as it is time; called regularly. */
+  catchUp(): void {
+    for (const neighbour of this.#options.table.neighbours.values()) this.#tellLate(neighbour);
+  }
+
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
@@ -80,18 +86,36 @@ export class Announcer {
   }
 
   #tellAll(): void {
-    const { clock, table, place, send } = this.#options;
+    const changes = { changed: new Set(this.#changed), gone: new Set(this.#gone) };
+    this.#changed.clear();
+    this.#gone.clear();
+    const delta = this.#delta(changes);
+    if (delta === undefined) return;
+    for (const neighbour of this.#options.table.neighbours.values()) {
+      if (neighbour.news === undefined) this.#options.send(neighbour, delta, "delta");
+      else {
+        neighbour.news.add(changes);
+        this.#tellLate(neighbour);
+      }
+    }
+  }
+
+  #tellLate(neighbour: Neighbour): void {
+    const changes = neighbour.news?.take(this.#options.clock.monotonicMs());
+    const delta = changes && this.#delta(changes);
+    if (delta !== undefined) this.#options.send(neighbour, delta, "delta");
+  }
+
+  /** Undefined where nothing is left of it. */
+  #delta({ changed, gone }: TableChanges): Uint8Array | undefined {
+    const { clock, table, place } = this.#options;
     const entries: DigestEntry[] = [];
-    for (const key of this.#changed) {
+    for (const key of changed) {
       const neighbour = table.neighbours.get(key);
       if (neighbour !== undefined) entries.push(tell(neighbour, clock.monotonicMs()));
     }
-    const gone = [...this.#gone];
-    this.#changed.clear();
-    this.#gone.clear();
-    if (entries.length === 0 && gone.length === 0) return;
-    const delta = encodeMesh({ kind: "delta", place, entries, gone });
-    for (const neighbour of table.neighbours.values()) send(neighbour, delta, "delta");
+    if (entries.length + gone.size === 0) return undefined;
+    return encodeMesh({ kind: "delta", place, entries, gone: [...gone] });
   }
 
   #entriesFor(reader: MeshKey): DigestEntry[] {

@@ -7,7 +7,7 @@ import { spreadMs } from "../backoff.ts";
 import type { LinkTable } from "./link-table.ts";
 import type { Neighbour } from "./neighbour.ts";
 
-/** An idle neighbour is asked whether it is there; spread by a fifth so that neighbours take turns. */
+/** An idle neighbour is asked whether it is there, unless its link is a relay's; spread by a fifth so that neighbours take turns. */
 const PING_AFTER_MS = 10_000;
 /** A suspect is asked again so often, and given up after so long. */
 const PROBE_EVERY_MS = 400;
@@ -35,9 +35,8 @@ export class FailureDetector {
     const { clock, random, table } = this.#options;
     const nowMs = clock.monotonicMs();
     for (const neighbour of [...table.neighbours.values()]) {
-      const idleMs = nowMs - neighbour.heardAtMs;
-      if (neighbour.ping === undefined && !neighbour.isSuspect && idleMs > spreadMs(PING_AFTER_MS, random))
-        this.ping(neighbour);
+      if (neighbour.isRelayed || neighbour.isSuspect || neighbour.ping !== undefined) continue;
+      if (nowMs - neighbour.heardAtMs > spreadMs(PING_AFTER_MS, random)) this.ping(neighbour);
     }
   }
 

@@ -29,6 +29,8 @@ import { Router } from "./router.ts";
 const TICK_MS = 1_000;
 /** Looks for itself through a random neighbour, so that two networks that touch grow together. */
 const SELF_LOOKUP_MS = 30_000;
+/** Over a relay only one time in so many: each message there is billed. */
+const SELF_LOOKUP_RELAYED = 20;
 /** A newcomer does so with its first links, each time through the latest. */
 const SELF_LOOKUP_LINKS: readonly number[] = [1, 3, 6];
 /** Enough links to be found by everybody and to find everybody. */
@@ -141,7 +143,7 @@ export class Mesh {
       expect: (key) => this.expect(key),
     });
     this.#repeat(TICK_MS, () => this.#tick());
-    this.#repeat(SELF_LOOKUP_MS, () => this.#lookForSelf(this.#anyNeighbour()));
+    this.#repeat(SELF_LOOKUP_MS, () => this.#lookForSelf(this.#anyToAsk()));
   }
 
   get key(): MeshKey {
@@ -429,6 +431,7 @@ export class Mesh {
 
   #tick(): void {
     this.#failures.check();
+    this.#announcer.catchUp();
     this.#shed();
     this.#openings.plan(BUCKET_DELAY_MS);
   }
@@ -463,9 +466,13 @@ export class Mesh {
     this.#openings.plan(SIBLING_DELAY_MS);
   }
 
-  #anyNeighbour(): Neighbour | undefined {
-    const all = [...this.#table.neighbours.values()].filter((one) => !one.isSuspect);
-    return all[Math.floor(this.#host.random.unit() * all.length)];
+  /** One by chance to ask now; hardly ever where all are linked over a relay. */
+  #anyToAsk(): Neighbour | undefined {
+    const { random } = this.#host;
+    const well = [...this.#table.neighbours.values()].filter((one) => !one.isSuspect);
+    const direct = well.filter((one) => !one.isRelayed);
+    if (direct.length > 0) return anyOf(direct, random);
+    return random.unit() * SELF_LOOKUP_RELAYED < 1 ? anyOf(well, random) : undefined;
   }
 
   /** Finds out whether somebody is closer than the siblings known: through one neighbour, which may know another part. */
@@ -519,4 +526,8 @@ export class Mesh {
     };
     again();
   }
+}
+
+function anyOf<T>(all: readonly T[], random: Random): T | undefined {
+  return all[Math.floor(random.unit() * all.length)];
 }

@@ -3,6 +3,7 @@ import { type Coordinate, predictRttMs } from "./coordinate.ts";
 import { Digest } from "./digest.ts";
 import type { MeshKey } from "./mesh-key.ts";
 import type { Place } from "./mesh-messages.ts";
+import { RelayedNews } from "./relayed-news.ts";
 
 /** What the mesh needs of a session or of a simulated one. */
 export interface MeshLink {
@@ -11,6 +12,8 @@ export interface MeshLink {
   readonly contact: Uint8Array;
   /** What of its address costs an attacker something; undefined where that is not known or not limited. */
   readonly prefix?: string | undefined;
+  /** Somebody is billed for each message, so little is said over it; whoever has made it finds out when it is dead. */
+  readonly isRelayed?: boolean;
   send(message: Uint8Array): void;
   /** The mesh has no use for it any more. */
   close(): void;
@@ -28,6 +31,8 @@ export class Neighbour {
   readonly link: MeshLink;
   readonly key: MeshKey;
   readonly prefix: string | undefined;
+  /** Undefined where it is told of each change at once. */
+  readonly news: RelayedNews | undefined;
   readonly digest: Digest = new Digest();
   readonly sinceMs: number;
   place: Place = { x: 0, y: 0, height: 1 };
@@ -53,9 +58,14 @@ export class Neighbour {
     this.link = link;
     this.key = link.key;
     this.prefix = link.prefix;
+    this.news = link.isRelayed === true ? new RelayedNews(nowMs) : undefined;
     this.sinceMs = nowMs;
     this.heardAtMs = nowMs;
     this.usedAtMs = nowMs;
+  }
+
+  get isRelayed(): boolean {
+    return this.news !== undefined;
   }
 
   get isSuspect(): boolean {

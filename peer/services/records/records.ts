@@ -289,7 +289,7 @@ export class Records {
     if (this.#mesh === undefined) {
       throw new PeerloomError(
         "records/unavailable",
-        "Records live in the overlay, which this peer stays out of. Open it without only: relay and without overlay: false.",
+        "Records live in the overlay, which this peer stays out of. Open it without overlay: false.",
       );
     }
     return this.#mesh;

@@ -182,9 +182,7 @@ export class Search {
     if (via === "index" && edge === undefined)
       throw unavailable("This peer has no edge to ask. Use dht or flood, or open it with an edge.");
     if (via !== "index" && overlay === undefined)
-      throw unavailable(
-        "This peer stays out of the overlay. Open it without only: relay and without overlay: false.",
-      );
+      throw unavailable("This peer stays out of the overlay. Open it without overlay: false.");
     return [{ index, dht, flood }[via]];
   }
 

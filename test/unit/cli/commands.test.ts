@@ -180,21 +180,6 @@ test("pub publishes a text, or the lines of standard input, and says how many he
     expect(await start(words, { data }).exitCode).toBe(2);
 });
 
-test("who meets others through the overlay is told that a peer for relays alone stays out of it", async () => {
-  const data = await temporaryFolder();
-  const alone = start(["pub", "news", "hello", "--only", "relay"], { data });
-  expect(await alone.exitCode).toBe(0);
-  expect(alone.stderr.text).toContain("finds nobody by itself");
-  for (const words of [
-    ["pub", "news", "hello"],
-    ["ping", ID_B, "--count", "1", "--only", "relay"],
-  ]) {
-    const other = start(words, { data });
-    await other.exitCode;
-    expect(other.stderr.text).not.toContain("finds nobody by itself");
-  }
-});
-
 test("sub prints messages, bytes and structures too, and ends after so many", async () => {
   const data = await temporaryFolder();
   const running = start(["sub", "news", "--history", "5", "--ordered", "--json"], { data });
@@ -278,7 +263,7 @@ test("share in one terminal, get in another, status and id in a third, all on on
       peers: [{ id: ID_B, why: "direct-pending", rttMs: 1.5 }],
       command: "share",
       shares: [],
-      overlay: { links: 3, ready: false, dropped: 1 },
+      overlay: { links: 3, relayed: 0, ready: false, dropped: 1 },
       records: { kept: 2, refused: 0 },
     },
   ]);

@@ -213,7 +213,7 @@ export class FakePeer extends EventTarget implements CliPeer {
       mapping: null,
       shares: [],
       topics: [],
-      overlay: { links: 3, ready: false, dropped: 1 },
+      overlay: { links: 3, relayed: 0, ready: false, dropped: 1 },
       records: { kept: 2, refused: 0 },
     };
   }

@@ -9,6 +9,7 @@ import type { MeshLink } from "../../../peer/overlay/mesh/neighbour.ts";
 
 export function loneMesh(key: MeshKey): {
   readonly mesh: Mesh;
+  readonly clock: SyncClock;
   readonly linkTo: (key: MeshKey) => MeshLink;
   readonly sent: { readonly to: MeshKey; readonly message: MeshMessage }[];
   /** Whom it tried to link to; nothing came of it. */
@@ -16,8 +17,9 @@ export function loneMesh(key: MeshKey): {
 } {
   const sent: { to: MeshKey; message: MeshMessage }[] = [];
   const opened: MeshKey[] = [];
+  const clock = new SyncClock();
   const mesh = new Mesh({
-    clock: new SyncClock(),
+    clock,
     random: seededRandom("lone mesh"),
     key,
     budget: LINK_BUDGETS.browser,
@@ -31,5 +33,5 @@ export function loneMesh(key: MeshKey): {
     send: (bytes) => sent.push({ to, message: decodeMesh(bytes) }),
     close: () => {},
   });
-  return { mesh, linkTo, sent, opened };
+  return { mesh, clock, linkTo, sent, opened };
 }

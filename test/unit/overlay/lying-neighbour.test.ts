@@ -110,7 +110,7 @@ class Scene {
       network: requireNetworkName("demo"),
       listenAddresses: () => WHERE,
       addressesOf: () => [],
-      connect: () => Promise.reject(new Error("no further links here")),
+      connectDirect: () => Promise.reject(new Error("no further links here")),
     });
     this.#overlays.push(overlay);
     return overlay;

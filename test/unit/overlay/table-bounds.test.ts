@@ -72,7 +72,7 @@ async function overlay(
     network: requireNetworkName("demo"),
     listenAddresses: () => [],
     addressesOf: (id) => [`tcp://192.0.2.1:4000/${id}`.slice(0, 30)],
-    connect: (contact) => {
+    connectDirect: (contact) => {
       dialled.push(contact);
       return new Promise(() => {});
     },

@@ -3,7 +3,7 @@
  * opened is connected. To the connector it is another way to a peer: it asks the peer itself where it listens, and carries
  * sealed signals to it, through peers alone.
  */
-import { decode, encode, FieldReader } from "../../shared/codec.ts";
+import { encode } from "../../shared/codec.ts";
 import { PeerloomError } from "../../shared/errors.ts";
 import { type NetworkName, type PeerId, publicKeyOf, short } from "../../shared/ids.ts";
 import type { Contact } from "../../shared/messages.ts";
@@ -15,13 +15,12 @@ import { decodeContact, decodeContacts, encodeContact, NAMED_MAX } from "./conta
 import { type LinkBudget, LINK_BUDGETS } from "./mesh/link-table.ts";
 import { Mesh, READY_LINKS } from "./mesh/mesh.ts";
 import type { MeshContact } from "./mesh/openings.ts";
-import { BODY_BYTES_MAX, decodeMesh, encodeMesh } from "./mesh/mesh-messages.ts";
+import { decodeMesh, encodeMesh } from "./mesh/mesh-messages.ts";
 import { type MeshKey, meshKeyOf } from "./mesh/mesh-key.ts";
-import type { RequestOptions } from "./mesh/requester.ts";
+import { PeerQuestions } from "./peer-questions.ts";
 import { PeerSignals } from "./peer-signals.ts";
 import { type LinkCounts, RelayedLinks, type RelayedLinksOptions } from "./relayed-links.ts";
 import { SessionLink } from "./session-link.ts";
-import { ANSWER_NONCE_BYTES, ProvedAnswers, saidIn } from "./proved-answers.ts";
 
 /** A session that the overlay has given up, and nobody else uses, is closed after this long. */
 const UNUSED_AFTER_MS = 60_000;
@@ -30,11 +29,6 @@ const FIRST_LINK_MS = 5_000;
 const LOOK_EVERY_MS = 20;
 /** Keys of peers that were hashed; past that the oldest is forgotten. */
 const KEYS_MAX = 2_048;
-
-/** What one peer asks another through the overlay. */
-const ASK = { contact: 0, signal: 1, neighbours: 2 } as const;
-const NOTHING = new Uint8Array(0);
-const ASK_LIMITS = { bytesMax: BODY_BYTES_MAX, depthMax: 1, itemsMax: 4, textBytesMax: 0 } as const;
 
 export interface OverlayOptions extends Pick<RelayedLinksOptions, "connectDirect" | "connectRelayed"> {
   readonly runtime: Runtime;
@@ -48,7 +42,7 @@ export interface OverlayOptions extends Pick<RelayedLinksOptions, "connectDirect
 export class Overlay {
   readonly #options: OverlayOptions;
   readonly #signals: PeerSignals;
-  readonly #answers: ProvedAnswers;
+  readonly #questions: PeerQuestions;
   readonly #relayed: RelayedLinks;
   readonly #keys = new Map<PeerId, MeshKey>();
   readonly #links = new Map<PeerSession, SessionLink>();
@@ -71,13 +65,21 @@ export class Overlay {
   constructor(options: OverlayOptions) {
     this.#options = options;
     const { identity, network, runtime } = options;
-    this.#answers = new ProvedAnswers(identity, network);
     this.#signals = new PeerSignals({
       runtime,
       identity,
       network,
-      question: (to, fields, how) =>
-        this.#ask(to, encode([ASK.signal, ...fields]), this.#closing.signal, how),
+      question: (to, fields, how) => this.#questions.carry(to, fields, this.#closing.signal, how),
+    });
+    this.#questions = new PeerQuestions({
+      runtime,
+      identity,
+      network,
+      listenAddresses: () => options.listenAddresses(),
+      named: () => this.#named(),
+      mesh: () => this.#mesh,
+      keyOf: (id) => this.#keyOf(id),
+      onSignal: (fields, answer) => this.#signals.receive(fields, answer),
     });
     this.#relayed = new RelayedLinks({
       clock: runtime.clock,
@@ -149,7 +151,7 @@ export class Overlay {
       budget: this.#budget,
       contact: () => encodeContact({ id: identity.id, addresses: this.#options.listenAddresses() }),
       open: (contact, done) => this.#openLink(contact, done),
-      deliver: (body, _, answer) => this.#deliver(body, answer),
+      deliver: (body, _, answer) => this.#questions.receive(body, answer),
       beaconLost: () => this.onBeaconLost(),
       turnedAway: (others) => this.#spawn(this.#goTo(decodeContacts(others))),
     });
@@ -226,22 +228,16 @@ export class Overlay {
    * Asks a peer where it listens, through other peers.
    * @returns undefined when nobody of that id answers
    */
-  async find(peerId: PeerId, signal: AbortSignal): Promise<Contact | undefined> {
-    const read = (body: Uint8Array): Contact | undefined =>
-      decodeContact(body) ?? decodeContact(saidIn(body));
-    const isRight = (body: Uint8Array): boolean => read(body)?.id === peerId;
-    const answer = await this.#question(peerId, ASK.contact, signal, { isRight });
-    return answer === undefined ? undefined : read(answer);
+  find(peerId: PeerId, signal: AbortSignal): Promise<Contact | undefined> {
+    return this.#questions.find(peerId, signal);
   }
 
   /**
    * Asks a peer whom it is linked to, through other peers: those that may forward to it, the ones that can be dialled first.
    * @returns none when nobody of that id answers
    */
-  async neighboursOf(peerId: PeerId, signal: AbortSignal): Promise<Contact[]> {
-    const answer = (await this.#question(peerId, ASK.neighbours, signal)) ?? NOTHING;
-    const named = decodeContacts(saidIn(answer));
-    return named.length > 0 ? named : decodeContacts(answer);
+  neighboursOf(peerId: PeerId, signal: AbortSignal): Promise<Contact[]> {
+    return this.#questions.neighboursOf(peerId, signal);
   }
 
   /** Has a signal carried to a peer, sealed to it. @returns whether somebody says that it arrived; never rejects */
@@ -282,25 +278,6 @@ export class Overlay {
         done(false);
       },
     );
-  }
-
-  #deliver(body: Uint8Array, answer: (body: Uint8Array) => void): void {
-    const fields = new FieldReader(decode(body, ASK_LIMITS), "request");
-    const ask = fields.integer(0, 2);
-    if (ask === ASK.signal) {
-      this.#signals.receive(fields, answer);
-      return;
-    }
-    const { id } = this.#options.identity;
-    const said =
-      ask === ASK.neighbours
-        ? this.#named()
-        : encodeContact({ id, addresses: this.#options.listenAddresses() });
-    if (!fields.hasMore) answer(said);
-    else {
-      const nonce = fields.bytes(ANSWER_NONCE_BYTES, ANSWER_NONCE_BYTES);
-      this.#spawn(this.#answers.prove(said, nonce).then(answer));
-    }
   }
 
   /** Other peers to begin with, named by one. */
@@ -368,35 +345,6 @@ export class Overlay {
     mesh.add(link);
     then(link);
     this.onLink(session);
-  }
-
-  /** Asks a peer about itself. What it says, it proves, unless it is an older one. */
-  #question(
-    peerId: PeerId,
-    ask: number,
-    signal: AbortSignal,
-    options: RequestOptions = {},
-  ): Promise<Uint8Array | undefined> {
-    const nonce = this.#options.runtime.random.bytes(ANSWER_NONCE_BYTES);
-    return this.#ask(peerId, encode([ask, nonce]), signal, {
-      ...options,
-      isProved: (body, done) => void this.#answers.isProved(peerId, body, nonce).then(done),
-    });
-  }
-
-  async #ask(
-    peerId: PeerId,
-    body: Uint8Array,
-    signal: AbortSignal,
-    options: RequestOptions,
-  ): Promise<Uint8Array | undefined> {
-    const key = await this.#keyOf(peerId);
-    signal.throwIfAborted();
-    const mesh = this.#mesh;
-    if (mesh === undefined || mesh.size === 0) return undefined;
-    return new Promise((resolve) => {
-      mesh.deliver(key, body, (answer) => resolve(answer?.body), options);
-    });
   }
 
   async #keyOf(peerId: PeerId): Promise<MeshKey> {

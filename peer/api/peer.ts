@@ -195,6 +195,8 @@ export class Peer extends EventTarget implements AsyncDisposable {
         network,
         edge,
         pass,
+        // Newcomers are to meet whom they can reach directly.
+        beacon: policy !== "relay",
         addresses: listenAddresses,
       });
       this.#introducer = new Introducer({ runtime, identity, network, rendezvous: this.#rendezvous });

@@ -28,6 +28,20 @@ describe.skipIf(impossible !== undefined)("in the NAT laboratory", () => {
     expect({ connected, path, why }).toEqual({ connected: true, ...cell.expected });
   });
 
+  test.each(["symmetric", "udp-blocked"] as const)(
+    "two that NATs of one kind keep apart, %s, meet in a topic over the relay",
+    async (nat) => {
+      const at = ["news", "--network", nat];
+      const sub = lab.site(nat).peerloom(["sub", ...at, "--count", "1"]);
+      await sub.event("subscribed");
+      const pub = lab.site(nat).peerloom(["pub", ...at, "hello"]);
+      expect(await sub.event("message")).toMatchObject({ value: "hello" });
+      expect(await pub.event("published")).toMatchObject({ peers: 1 });
+      expect([await pub.exit, await sub.exit]).toEqual([0, 0]);
+      lab.removeSites();
+    },
+  );
+
   test("a transfer outlives five seconds without any network, and is whole", async () => {
     const [cut] = allFlaps({ lossMs: 5_000 });
     if (cut === undefined) throw new Error("no such flap");

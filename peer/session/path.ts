@@ -57,6 +57,9 @@ export const PING_ALONE: PingPace = { quietMs: 1_000, everyMs: 4_000 };
 export const PING_IDLE: PingPace = { quietMs: 20_000, everyMs: Infinity };
 /** Whoever accepted the session asks only when the dialler has not for so long: one of them is enough to keep a NAT's mapping. */
 export const PING_IDLE_LED: PingPace = { quietMs: 30_000, everyMs: Infinity };
+/** The same over a relay, where each is billed, each link asks the edge whether it lives, and the edge tells of the other side's end. */
+export const PING_IDLE_RELAYED: PingPace = { quietMs: 60_000, everyMs: Infinity };
+export const PING_IDLE_RELAYED_LED: PingPace = { quietMs: 90_000, everyMs: Infinity };
 /** A path is new until so many pings: measured as often as one of several, since the first round trip may have been that of a busy machine. */
 const PINGS_NEW = 4;
 

@@ -15,6 +15,8 @@ import {
   PING_COMPARED,
   PING_IDLE,
   PING_IDLE_LED,
+  PING_IDLE_RELAYED,
+  PING_IDLE_RELAYED_LED,
   type PingPace,
 } from "./path.ts";
 import { type Comparison, isFarBehind } from "./standing.ts";
@@ -319,7 +321,7 @@ export class Paths {
     // A spare path through the edge is left asleep, unless it may be needed; its own keep-alive does not wake the relay.
     if (path !== this.#active && !isCompared && pathKindOf(path.link.kind) !== "direct") return;
     const isClose = busy && (path === this.#active || path.isCarrying || isCompared);
-    const id = path.pingDue(nowMs, isClose ? this.#busyPace(path) : this.#idlePace);
+    const id = path.pingDue(nowMs, isClose ? this.#busyPace(path) : this.#idlePace(path));
     if (id !== undefined) this.#owner.sendPing(path, id);
   }
 
@@ -327,8 +329,10 @@ export class Paths {
     return path.isNew || this.#paths.length > 1 ? PING_COMPARED : PING_ALONE;
   }
 
-  get #idlePace(): PingPace {
-    return this.#owner.leads ? PING_IDLE : PING_IDLE_LED;
+  #idlePace(path: Path): PingPace {
+    const { leads } = this.#owner;
+    if (pathKindOf(path.link.kind) === "relay") return leads ? PING_IDLE_RELAYED : PING_IDLE_RELAYED_LED;
+    return leads ? PING_IDLE : PING_IDLE_LED;
   }
 }
 

@@ -59,6 +59,31 @@ test("what is heard from there does not bring it back while what is sent there d
     expect(longestGapMs(world, cameAtMs, killedAtMs)).toBeLessThan(800);
   }));
 
+test.each([
+  { kind: "tcp", pings: 30, deadMs: 33_000 },
+  { kind: "relay", pings: 10, deadMs: 93_000 },
+] as const)(
+  "an idle session asks over $kind now and then, and finds out that it is dead",
+  ({ kind, pings, deadMs }) =>
+    inWorld({ seed: 56 }, async (world) => {
+      let frames = 0;
+      const count = (frame: Uint8Array): Uint8Array[] => {
+        frames += 1;
+        return [frame];
+      };
+      const { alice, bob, link } = await world.connect({ kind, latencyMs: 15, meddler: count });
+      await world.clock.advance(60_000);
+      frames = 0;
+      await world.clock.advance(600_000);
+      // A ping and its answer each time.
+      expect(frames).toBeGreaterThan(0);
+      expect(frames).toBeLessThanOrEqual(2 * pings);
+      link.cut("neither");
+      await world.clock.advance(deadMs);
+      expect([alice.path.kind, bob.path.kind]).toEqual(["none", "none"]);
+    }),
+);
+
 test("a stream that nobody uses costs hardly a frame, and the first byte after a long silence finds the path that lives", () =>
   inWorld({ seed: 55 }, async (world) => {
     let frames = 0;

@@ -97,6 +97,11 @@ export class Overlay {
     return this.#mesh?.size ?? 0;
   }
 
+  /** Of them over a relay of the edge. */
+  get relayedSize(): number {
+    return this.#counts.relayed;
+  }
+
   /** Sessions that are links now. */
   neighbours(): readonly PeerSession[] {
     return [...this.#links.keys()];
@@ -105,11 +110,6 @@ export class Overlay {
   /** Messages that went no further: malformed, forged, replayed, expired, looping, too many. */
   get dropped(): number {
     return (this.#mesh?.dropped ?? 0) + this.#signals.refused;
-  }
-
-  /** Of them over a relay of the edge. */
-  get relayedSize(): number {
-    return this.#counts.relayed;
   }
 
   /** Enough links stand to find everybody, and to be found, without the edge. */
@@ -291,20 +291,13 @@ export class Overlay {
 
   /** Those that are the likeliest to be reached come first: by somebody who asks over a relay, those on a relay too. */
   #named(asker?: PeerSession): Uint8Array {
-    const isRelayed = asker?.path.kind === "relay";
-    const isLikely = (each: {
-      readonly session: PeerSession;
-      readonly addresses: readonly string[];
-    }): boolean => (isRelayed ? each.session.path.kind === "relay" : each.addresses.length > 0);
+    const { addressesOf } = this.#options;
+    const isLikely = ({ path, peerId }: PeerSession): boolean =>
+      asker?.path.kind === "relay" ? path.kind === "relay" : addressesOf(peerId).length > 0;
     const contacts = [...this.#links.keys()]
-      .map((session) => ({
-        id: session.peerId,
-        session,
-        addresses: this.#options.addressesOf(session.peerId),
-      }))
       .sort((a, b) => Number(isLikely(b)) - Number(isLikely(a)))
       .slice(0, NAMED_MAX)
-      .map(({ id, addresses }) => encodeContact({ id, addresses: addresses.slice(0, 2) }));
+      .map(({ peerId }) => encodeContact({ id: peerId, addresses: addressesOf(peerId).slice(0, 2) }));
     return encode(contacts);
   }
 
@@ -336,7 +329,7 @@ export class Overlay {
     });
     // Ids cost nothing and addresses of one network little: however many sit there, they get a share of a table.
     const isWelcome = mesh.accepts(key, link.prefix);
-    if (session.closing || !this.#relayed.allows(session) || !isWelcome) {
+    if (session.closing || !this.#relayed.takes(session) || !isWelcome) {
       then(undefined);
       return;
     }

@@ -56,6 +56,12 @@ export class RelayedLinks {
     return kind === "direct" || (kind === "relay" && this.#needed.has(session));
   }
 
+  /** The same of one that is no link yet: several may come at once. */
+  takes(session: PeerSession): boolean {
+    const isRoom = session.path.kind === "direct" || this.#options.links().relayed < RELAYED_MAX;
+    return isRoom && this.allows(session);
+  }
+
   /** The other side has begun a link over a session that is on a relay. */
   offered(session: PeerSession): void {
     if (this.#hasRoom) this.#needed.add(session);

@@ -41,12 +41,13 @@ let next = 1;
 function sessionFrom(
   remoteHost: string | undefined,
   onMessage: (message: MeshMessage) => void = () => {},
+  kind: "direct" | "relay" = "direct",
 ): ScriptedSession {
   const heard: MeshMessage[] = [];
   const session = {
     peerId: idOf(next++),
     remoteHost,
-    path: { kind: "direct" },
+    path: { kind },
     closing: false,
     streamCount: 0,
     sendOverlay: (bytes: Uint8Array) => {
@@ -171,6 +172,18 @@ test("a crowd from several networks of addresses that comes again and again wear
   // Two of each network, and those that are closer than all others known.
   expect(honest.filter(isLinked).length).toBeGreaterThanOrEqual(honest.length - 8);
   expect(hub.size).toBeLessThanOrEqual(LINK_BUDGETS.browser.max);
+});
+
+test("of twelve that begin a link over a relay at once eight have one, and the others are told", async () => {
+  const { overlay: hub, clock } = await overlay("browser");
+  onTestFinished(() => clock.close());
+  const crowd = Array.from({ length: 12 }, () => sessionFrom(undefined, undefined, "relay"));
+  for (const { session } of crowd) hub.receive(session, GREETING);
+  await clock.settle();
+  expect([hub.size, hub.relayedSize, hub.isReady]).toEqual([8, 8, false]);
+  const turnedAway = crowd.filter(({ heard }) => heard.some(({ kind }) => kind === "bye"));
+  expect(turnedAway).toHaveLength(4);
+  expect(turnedAway.flatMap(({ session }) => hub.neighbours().filter((one) => one === session))).toEqual([]);
 });
 
 const PONG = { kind: "pong", id: 0, place: { x: 0, y: 0, height: 0 }, error: 1 } as const;

@@ -19,6 +19,18 @@ const long = {
   env: { NODE_COMPILE_CACHE: fileURLToPath(new URL("node_modules/.cache/node", import.meta.url)) },
 };
 
+const IN_FIREFOX = [
+  "chat",
+  "compute",
+  "doctor",
+  "elements",
+  "lifecycle",
+  "origin-files",
+  "overlay",
+  "page",
+  "peerjs-door",
+];
+
 export default defineConfig({
   test: {
     pool: "forks",
@@ -52,6 +64,17 @@ export default defineConfig({
       {
         extends: true,
         test: { name: "browser", include: ["test/browser/**/*.test.ts"], ...long, maxWorkers: 1 },
+      },
+      {
+        extends: true,
+        test: {
+          name: "firefox",
+          // What leans on the browser most; PEERLOOM_TEST_BROWSER=firefox makes the project "browser" run all in it.
+          include: [`test/browser/{${IN_FIREFOX.join()}}.test.ts`],
+          ...long,
+          env: { ...long.env, PEERLOOM_TEST_BROWSER: "firefox" },
+          maxWorkers: 1,
+        },
       },
     ],
   },

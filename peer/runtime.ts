@@ -262,6 +262,20 @@ export interface RtcChannel {
   readonly ordered: boolean;
 }
 
+/** Both ends of a way that ICE has found. */
+export interface RtcPair {
+  readonly local: RtcEnd;
+  readonly remote: RtcEnd;
+}
+
+export interface RtcEnd {
+  /** `host`, `srflx`, `prflx` or `relay` (RFC 8839 §5.1). */
+  readonly type: string;
+  /** What a browser hides is no IP address. */
+  readonly address: string;
+  readonly port: number;
+}
+
 export interface RtcConnection {
   /** Takes what the other side signalled. Candidates may come before the description; they wait here. Never throws. */
   accept(signal: RtcSignal): void;
@@ -273,12 +287,8 @@ export interface RtcConnection {
   readonly messageBytesMax: number;
   /** SHA-256 fingerprints of both certificates, `aa:bb:…` lower case; known once open. */
   fingerprints(): { readonly local: string; readonly remote: string };
-  /** The chosen candidate pair for people, e.g. `host/udp 192.0.2.1:4000`, or "" where the host does not tell. */
-  describe(): string;
-  /** IP address of the other end in that pair; undefined where the host does not tell. */
-  remoteHost(): string | undefined;
-  /** A TURN server stands between the two of that pair, as far as the host tells. */
-  isTurned(): boolean;
+  /** The candidate pair in use, known once open; undefined where the host does not tell. Never throws. */
+  chosenPair(): Promise<RtcPair | undefined>;
   /** Gives what was sent so long to arrive; ends sooner when the other side has closed too. @default 1_000 */
   close(waitMs?: number): void;
   /** At once, also while it closes. Drops everything unsent. */

@@ -46,12 +46,18 @@ export function sandboxProgram(port: SandboxPort): void {
   const load = (bytes: Uint8Array): void => {
     module = undefined;
     if (typeof WebAssembly !== "object") return fail("unavailable", "there is no WebAssembly");
+    const compile = (code: Uint8Array): WebAssembly.Module =>
+      new WebAssembly.Module(code as Uint8Array<ArrayBuffer>);
     try {
-      module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
+      module = compile(bytes);
     } catch (error) {
-      // A page's policy without 'wasm-unsafe-eval' shows as a failure to compile, too.
-      const isForbidden = /content security policy|unsafe-eval|disallowed by embedder/i.test(String(error));
-      return fail(isForbidden ? "unavailable" : "module-invalid", error);
+      try {
+        compile(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)); // the empty module
+      } catch {
+        // A page's policy without 'wasm-unsafe-eval' shows as a failure to compile, too, and each browser has its own words for it.
+        return fail("unavailable", error);
+      }
+      return fail("module-invalid", error);
     }
     port.post({ isDone: true, output: new Uint8Array(0) }, []);
   };

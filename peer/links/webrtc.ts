@@ -6,7 +6,7 @@
 import { concatBytes, sha256, utf8 } from "../../shared/bytes.ts";
 import { PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../shared/limits.ts";
-import type { Clock, IceServer, Random, RtcConnection, WebRtcHost } from "../runtime.ts";
+import type { Clock, IceServer, Random, RtcConnection, RtcPair, WebRtcHost } from "../runtime.ts";
 import { BaseLink } from "./base-link.ts";
 import { candidatesOf, type IceCandidate, type IceCandidates } from "./candidates.ts";
 import { CheckedAddresses } from "./checked-addresses.ts";
@@ -148,7 +148,7 @@ async function webrtcLink(connection: RtcConnection): Promise<Link> {
   const { local, remote } = connection.fingerprints();
   const [first, second] = [local, remote].toSorted();
   const binding = await sha256(concatBytes(utf8(first ?? ""), utf8(second ?? "")));
-  return new WebRtcLink(connection, binding, early);
+  return new WebRtcLink(connection, { binding, early, pair: await connection.chosenPair() });
 }
 
 class WebRtcLink extends BaseLink {
@@ -156,14 +156,26 @@ class WebRtcLink extends BaseLink {
   readonly #connection: RtcConnection;
   #closing = false;
 
-  constructor(connection: RtcConnection, binding: Uint8Array, early: readonly Uint8Array[]) {
+  constructor(
+    connection: RtcConnection,
+    {
+      binding,
+      early,
+      pair,
+    }: {
+      readonly binding: Uint8Array;
+      readonly early: readonly Uint8Array[];
+      readonly pair: RtcPair | undefined;
+    },
+  ) {
+    const there = pair?.remote;
     super({
       kind: "webrtc",
-      description: connection.describe(),
-      remoteHost: connection.remoteHost(),
+      description: there === undefined ? "webrtc" : `webrtc ${there.type} ${there.address}:${there.port}`,
+      remoteHost: there?.address,
       binding,
     });
-    this.isTurned = connection.isTurned();
+    this.isTurned = pair?.local.type === "relay" || there?.type === "relay";
     this.#connection = connection;
     connection.onMessage = (bytes) => {
       if (bytes.length <= FRAME_BYTES_MAX) this.receiveFrame(bytes);

@@ -1,14 +1,12 @@
-/** A real Chromium for the browser tests, with a profile of its own that goes with it. */
+/** A real Chromium for the browser tests. */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
-import { access, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
 import type { Readable } from "node:stream";
 import { createInterface } from "node:readline";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { type BrowserContext, chromium } from "playwright-core";
+import { type Browser, newProfile, openIn, removeProfile } from "./browsers.ts";
 
-const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+export const CHROMIUM_NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const FLAGS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -22,33 +20,7 @@ const FLAGS = [
 /** One that was told to close and does not is ended. */
 const CLOSE_TIMEOUT_MS = 10_000;
 
-export interface Chromium {
-  /** @param prepare is done before the page has anything */
-  open(url: string, prepare?: (page: Page) => Promise<unknown>): Promise<Page>;
-  /** Bytes that a page holds, JavaScript's and buffers', after everything unreachable was collected. */
-  liveBytes(page: Page): Promise<number>;
-  close(): Promise<void>;
-}
-
-/** The browser's path, or undefined when there is none. */
-export async function findChromium(): Promise<string | undefined> {
-  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
-    for (const name of NAMES) {
-      const path = join(folder, name);
-      if (
-        await access(path).then(
-          () => true,
-          () => false,
-        )
-      ) {
-        return path;
-      }
-    }
-  }
-  return undefined;
-}
-
-export async function startChromium(executablePath: string): Promise<Chromium> {
+export async function startChromium(executablePath: string): Promise<Browser> {
   const profile = await newProfile();
   const context: BrowserContext = await chromium.launchPersistentContext(profile, {
     executablePath,
@@ -64,7 +36,7 @@ export async function startChromium(executablePath: string): Promise<Chromium> {
 }
 
 /** One in which a tab is hidden behind another, and can be frozen then. Playwright's own makes every page believe that it is in front. */
-export async function startChromiumWithTabs(executablePath: string): Promise<Chromium> {
+export async function startChromiumWithTabs(executablePath: string): Promise<Browser> {
   const profile = await newProfile();
   const child = spawn(
     executablePath,
@@ -86,14 +58,6 @@ export async function startChromiumWithTabs(executablePath: string): Promise<Chr
   });
 }
 
-function newProfile(): Promise<string> {
-  return mkdtemp(join(tmpdir(), "peerloom-chromium-"));
-}
-
-function removeProfile(profile: string): Promise<void> {
-  return rm(profile, { recursive: true, force: true, maxRetries: 5 });
-}
-
 /** Where Chromium takes DevTools connections, which it says on standard error. */
 async function debuggerOf({ stderr }: ChildProcessByStdio<null, null, Readable>): Promise<string> {
   for await (const line of createInterface({ input: stderr })) {
@@ -106,14 +70,9 @@ async function debuggerOf({ stderr }: ChildProcessByStdio<null, null, Readable>)
   throw new Error("Chromium ended before it could be spoken to");
 }
 
-function inContext(context: BrowserContext, close: () => Promise<void>): Chromium {
+function inContext(context: BrowserContext, close: () => Promise<void>): Browser {
   return {
-    async open(url, prepare) {
-      const page = await context.newPage();
-      await prepare?.(page);
-      await page.goto(url);
-      return page;
-    },
+    open: (url, prepare) => openIn(context, url, prepare),
     async liveBytes(page) {
       const debug = await context.newCDPSession(page);
       try {

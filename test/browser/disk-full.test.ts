@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import type { Page } from "playwright-core";
 import { expect } from "vitest";
 import type { Peer } from "../../peer/node.ts";
-import { browserTest, Stage } from "./stage.ts";
+import { chromiumTest, Stage } from "./stage.ts";
 
 const LARGE_BYTES = 12_000_000;
 const ROOM_BYTES = 3_000_000;
@@ -42,7 +42,7 @@ function filesIn(page: Page): Promise<number> {
   });
 }
 
-browserTest("a full disk is said, streams go on, and it is got once there is room", async () => {
+chromiumTest("a full disk is said, streams go on, and it is got once there is room", async () => {
   const small = randomBytes(100_000);
   const large = randomBytes(LARGE_BYTES);
   const { ticket: smallTicket } = await terminal.files.share(new Blob([small]), { name: "small.bin" });

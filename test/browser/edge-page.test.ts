@@ -1,7 +1,7 @@
 /** The edge's own page: what it says of the edge and how little it asks, what it says where a peer cannot be, and that its policy is watched. */
 import type { Page, Route } from "playwright-core";
 import { expect } from "vitest";
-import type { Chromium } from "./chromium.ts";
+import type { Browser } from "./browsers.ts";
 import { browserTest, Stage } from "./stage.ts";
 
 const PATIENCE = { timeout: 30_000 };
@@ -11,7 +11,7 @@ const stage = Stage.set();
 async function openAsking(
   answer: (route: Route) => Promise<void>,
   prepare: (page: Page) => Promise<unknown> = async () => {},
-  browser: Chromium = stage.browser,
+  browser: Browser = stage.browser,
 ): Promise<[Page, string[]]> {
   const asked: string[] = [];
   const page = await browser.open(stage.edge.url, async (made) => {

@@ -7,7 +7,7 @@ import { unzipSync } from "fflate";
 import type { Download as Saving, Page } from "playwright-core";
 import { expect, onTestFinished } from "vitest";
 import type { Peer } from "../../peer/node.ts";
-import { browserTest, Stage } from "./stage.ts";
+import { browserTest, chromiumTest, Stage } from "./stage.ts";
 
 declare const PagePeer: typeof Peer;
 
@@ -99,7 +99,7 @@ browserTest(
   },
 );
 
-browserTest("one that was picked, or dropped, has a link, and is got as a folder", async () => {
+chromiumTest("one that was picked, or dropped, has a link, and is got as a folder", async () => {
   const folder = await photos();
   const page = await openPage();
   const link = page.locator("peerloom-share input.link");

@@ -2,11 +2,11 @@
 import type { CDPSession, Page } from "playwright-core";
 import { expect } from "vitest";
 import type { Peer, Session } from "../../peer/node.ts";
-import type { Chromium } from "./chromium.ts";
-import { browserTest, Stage } from "./stage.ts";
+import type { Browser } from "./browsers.ts";
+import { browserTest, chromiumTest, Stage } from "./stage.ts";
 
 let node: Peer;
-let tabs: Chromium;
+let tabs: Browser;
 const stage = Stage.set(async () => {
   node = await stage.openPeer({ network: "life" });
   tabs = await stage.startBrowserWithTabs();
@@ -20,7 +20,7 @@ declare let session: Session;
 declare let seen: { readonly edge: boolean[]; readonly states: string[]; pageshow: boolean | undefined };
 
 /** A page with a session to the Node peer, in which what Node writes is echoed. */
-async function openPage(only?: "relay" | "direct", browser: Chromium = stage.browser): Promise<Page> {
+async function openPage(only?: "relay" | "direct", browser: Browser = stage.browser): Promise<Page> {
   const page = await stage.openPage(browser);
   await page.evaluate(
     async ({ id, options }) => {
@@ -70,7 +70,8 @@ async function pathIs(peerId: string, isThere: boolean): Promise<void> {
     await new Promise((resolve) => session.addEventListener("path", resolve, { once: true }));
 }
 
-browserTest(
+// Firefox keeps no page that has a WebSocket open.
+chromiumTest(
   "a page that is put away keeps its memory, and comes back with its identity and its sessions",
   async () => {
     const page = await openPage();
@@ -91,7 +92,7 @@ browserTest(
   },
 );
 
-browserTest("a page that comes back online is at the edge again at once", async () => {
+chromiumTest("a page that comes back online is at the edge again at once", async () => {
   const page = await openPage("relay");
   const echo = await openEcho(page);
   expect(await echo("before")).toBe("before");
@@ -111,7 +112,7 @@ browserTest("a page that comes back online is at the edge again at once", async 
   await page.close();
 });
 
-browserTest.for(["relay", "direct"] as const)(
+chromiumTest.for(["relay", "direct"] as const)(
   "a page in the background goes on, and one that was frozen there goes on when it thaws, %s only",
   async (only) => {
     const page = await openPage(only, tabs);

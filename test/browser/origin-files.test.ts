@@ -8,8 +8,8 @@ import type { DownloadProgress, Giver, Peer } from "../../peer/node.ts";
 import { formatTicket, parseTicket } from "../../peer/services/files/ticket.ts";
 import { parsePeerId } from "../../shared/ids.ts";
 import { STORE_CLAIMS } from "../contract/store.ts";
-import type { Chromium } from "./chromium.ts";
-import { browserTest, Stage } from "./stage.ts";
+import type { Browser } from "./browsers.ts";
+import { browserTest, chromiumTest, Stage } from "./stage.ts";
 
 /** More than who only reads it goes on serving. */
 const LARGE_BYTES = 20_000_000;
@@ -23,7 +23,7 @@ declare let peer: Peer;
 declare let saving: Promise<unknown>;
 declare let originFiles: typeof import("./origin-store-page.ts");
 
-let there: Chromium;
+let there: Browser;
 let slow: Peer;
 let storeCode: string;
 const stage = Stage.set(async () => {
@@ -53,7 +53,7 @@ interface Got {
 }
 
 /** A page with a peer of its own. */
-async function openPage(browser: Chromium = stage.browser): Promise<Page> {
+async function openPage(browser: Browser = stage.browser): Promise<Page> {
   const page = await stage.openPage(browser);
   await openPeer(page);
   return page;
@@ -201,7 +201,7 @@ browserTest("a page without such files keeps it in memory", async () => {
   }
 });
 
-browserTest("what no page uses goes, the oldest first, where it is too much or in the way", async () => {
+chromiumTest("what no page uses goes, the oldest first, where it is too much or in the way", async () => {
   const browser = await stage.startBrowser();
   const page = await browser.open(stage.edge.url);
   await page.evaluate(storeCode);

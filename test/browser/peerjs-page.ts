@@ -5,7 +5,7 @@ import type { DataConnection, MsgPack as MsgPackConnection, Peer as PeerjsPeer }
 import type { Page } from "playwright-core";
 import { afterEach } from "vitest";
 import type { EmbeddedEdge, EmbeddedEdgeOptions } from "../../infra/embedded-edge.ts";
-import type { Chromium } from "./chromium.ts";
+import type { Browser } from "./browsers.ts";
 import { Stage } from "./stage.ts";
 
 const require = createRequire(import.meta.url);
@@ -13,7 +13,7 @@ const require = createRequire(import.meta.url);
 const MSGPACK_PATH = "/serializer.msgpack.mjs";
 
 /** A page of an application that is about to ask for a peer: it has `Peer`, `MsgPack`, its options for that edge, and `wait`. */
-export async function openPeerjsPage(browser: Chromium, edgeUrl: string): Promise<Page> {
+export async function openPeerjsPage(browser: Browser, edgeUrl: string): Promise<Page> {
   const page = await browser.open(`${edgeUrl}/health`, (made) =>
     made.route(edgeUrl + MSGPACK_PATH, (route) =>
       route.fulfill({ path: require.resolve(`peerjs/dist${MSGPACK_PATH}`), contentType: "text/javascript" }),
@@ -41,7 +41,7 @@ export async function openPeerjsPage(browser: Chromium, edgeUrl: string): Promis
 export class PeerjsStage {
   readonly #stage: Stage;
   readonly #pages: Page[] = [];
-  #browsers: readonly Chromium[] = [];
+  #browsers: readonly Browser[] = [];
   #names = 0;
 
   static set(options?: EmbeddedEdgeOptions): PeerjsStage {
@@ -68,7 +68,7 @@ export class PeerjsStage {
 
   /** A page of one of the two browsers whose application has asked for nothing yet. */
   async open(browser: 0 | 1, { url }: { readonly url: string } = this.edge): Promise<Page> {
-    const page = await openPeerjsPage(this.#browsers[browser] as Chromium, url);
+    const page = await openPeerjsPage(this.#browsers[browser] as Browser, url);
     this.#pages.push(page);
     return page;
   }

@@ -6,7 +6,7 @@ import type { DataConnection, Peer as PeerjsPeer } from "peerjs";
 import type { Page, WebSocket } from "playwright-core";
 import { expect, onTestFinished } from "vitest";
 import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
-import { browserTest } from "./stage.ts";
+import { browserTest, chromiumTest } from "./stage.ts";
 import { connect, echo, PeerjsStage, startPeer } from "./peerjs-page.ts";
 
 const SHARDS = 3;
@@ -52,7 +52,8 @@ function heartbeatAnswered(socket: WebSocket): Promise<unknown> {
   );
 }
 
-browserTest(
+// It watches the frames of the page's WebSocket.
+chromiumTest(
   "objects sleep, and are evicted: what waits is delivered, heartbeats wake nobody, calls go both ways",
   async () => {
     const [left, right] = [await stage.open(0), await stage.open(1)];

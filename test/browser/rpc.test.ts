@@ -1,4 +1,4 @@
-/** A page in Chromium calls a service of a Node peer and is called by it, values and streams, over the relay and over WebRTC. */
+/** A page calls a service of a Node peer and is called by it, values and streams, over the relay and over WebRTC. */
 import { expect } from "vitest";
 import type { CallContext, Peer } from "../../peer/node.ts";
 import { browserTest, Stage } from "./stage.ts";

@@ -1,23 +1,37 @@
-/** What the tests of a file begin with: an edge, a Chromium, peers outside of it, and pages whose own code holds the runtime. */
+/**
+ * What the tests of a file begin with: an edge, a browser, peers outside of it, and pages whose own code holds the runtime. The browser is
+ * Chromium, or what PEERLOOM_TEST_BROWSER names.
+ */
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, test } from "vitest";
 import { type EmbeddedEdge, type EmbeddedEdgeOptions, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
 import { type NodePeerOptions, Peer } from "../../peer/node.ts";
-import { type Chromium, findChromium, startChromium, startChromiumWithTabs } from "./chromium.ts";
+import { type Browser, findOnPath } from "./browsers.ts";
+import { CHROMIUM_NAMES, startChromium, startChromiumWithTabs } from "./chromium.ts";
+import { FIREFOX_NAMES, startFirefox } from "./firefox.ts";
 
-const executable = await findChromium();
-if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
+const inFirefox = process.env["PEERLOOM_TEST_BROWSER"] === "firefox";
+const executable = await findOnPath(inFirefox ? FIREFOX_NAMES : CHROMIUM_NAMES);
+if (executable === undefined) console.warn(`Skipped: no ${inFirefox ? "Firefox" : "Chromium"} on the PATH.`);
 
 export const browserTest: ReturnType<typeof test.skipIf> = test.skipIf(executable === undefined);
+
+/** What only Chromium lets a test do, by its DevTools protocol or at all. */
+export const chromiumTest: ReturnType<typeof test.skipIf> = test.skipIf(
+  executable === undefined || inFirefox,
+);
+
+/** On the console, where a peer is gone without a goodbye; nothing has thrown. */
+const FIREFOX_REMARK = "ICE failed,";
 
 /** There from before the first test of a file to after its last. */
 export class Stage {
   /** A test may stop it, and put another in its place. */
   edge!: EmbeddedEdge;
-  browser!: Chromium;
+  browser!: Browser;
   readonly #closes: (() => Promise<unknown>)[] = [];
 
-  /** Starts both, then what the file adds. @param prepare is not called where there is no Chromium */
+  /** Starts both, then what the file adds. @param prepare is not called where there is no browser */
   static set(
     prepare: (stage: Stage) => Promise<void> = async () => {},
     options?: EmbeddedEdgeOptions,
@@ -37,14 +51,14 @@ export class Stage {
   }
 
   /** One more, with a profile of its own. */
-  async startBrowser(): Promise<Chromium> {
-    const browser = await startChromium(executable ?? "");
+  async startBrowser(): Promise<Browser> {
+    const browser = await (inFirefox ? startFirefox : startChromium)(executable ?? "");
     this.#closes.push(() => browser.close());
     return browser;
   }
 
-  /** One whose tabs hide each other. */
-  async startBrowserWithTabs(): Promise<Chromium> {
+  /** A Chromium whose tabs hide each other. */
+  async startBrowserWithTabs(): Promise<Browser> {
     const browser = await startChromiumWithTabs(executable ?? "");
     this.#closes.push(() => browser.close());
     return browser;
@@ -58,10 +72,12 @@ export class Stage {
   }
 
   /** What a page's policy forbids and what its scripts let fall, from before its first byte on. @returns the page, and where that is written */
-  async openWatched(path = "/", browser: Chromium = this.browser): Promise<[Page, readonly string[]]> {
+  async openWatched(path = "/", browser: Browser = this.browser): Promise<[Page, readonly string[]]> {
     const complaints: string[] = [];
     const page = await browser.open(this.edge.url + path, async (made) => {
-      made.on("pageerror", ({ message }) => complaints.push(message));
+      made.on("pageerror", ({ message }) => {
+        if (!message.startsWith(FIREFOX_REMARK)) complaints.push(message);
+      });
       await made.exposeFunction("complain", (text: string) => complaints.push(text));
       await made.addInitScript(`addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
         complain("Content Security Policy: " + violatedDirective + " " + blockedURI))`);
@@ -70,7 +86,7 @@ export class Stage {
   }
 
   /** The edge's page with the runtime's `Peer` beside it, as the global `PagePeer`. */
-  async openPage(browser: Chromium = this.browser): Promise<Page> {
+  async openPage(browser: Browser = this.browser): Promise<Page> {
     const page = await browser.open(this.edge.url);
     await this.importRuntime(page);
     return page;

@@ -8,17 +8,18 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { build } from "vite";
 import { type EmbeddedEdge, startEmbeddedEdge } from "../../infra/embedded-edge.ts";
-import { type Chromium, findChromium, startChromium } from "../browser/chromium.ts";
+import { type Browser, findOnPath } from "../browser/browsers.ts";
+import { CHROMIUM_NAMES, startChromium } from "../browser/chromium.ts";
 import { serveFolder } from "./pages.ts";
 import { openService } from "./rpc-service/service.ts";
 
 const TIMEOUT_MS = 30_000;
 
-const executable = await findChromium();
+const executable = await findOnPath(CHROMIUM_NAMES);
 if (executable === undefined) console.warn("Skipped: no Chromium on the PATH.");
 
 let edge: EmbeddedEdge;
-let browser: Chromium;
+let browser: Browser;
 
 beforeAll(async () => {
   if (executable === undefined) return;

@@ -46,6 +46,22 @@ test("a clock that is an hour behind", async () => {
   expect(code).toBe("clock-wrong");
 });
 
+test("one that is given up while the relay is tried ends at once, with nothing left behind", async () => {
+  const { url } = await openEdge();
+  const runtime = nodeRuntime({ dataDir: undefined, webrtc: await loadNodeWebRtc() });
+  const stop = new AbortController();
+  const connect: typeof runtime.websocket.connect = (address, ...rest) => {
+    if (address.includes("/v1/relay/")) stop.abort();
+    return runtime.websocket.connect(address, ...rest);
+  };
+  const websocket = { ...runtime.websocket, connect };
+  const { signal } = stop;
+  const stopped = all(
+    diagnoseOn({ runtime: { ...runtime, websocket }, parts: ALL_PARTS }, { ...noLan, edge: url, signal }),
+  );
+  await expect(stopped).rejects.toMatchObject({ code: "aborted" });
+});
+
 test("one peer that is there, by all the ways that were tried, and gone", async () => {
   const { url } = await openEdge();
   const stun = [await stunServer()];

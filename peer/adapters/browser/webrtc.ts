@@ -2,7 +2,7 @@
 import { bufferSource, concatBytes } from "../../../shared/bytes.ts";
 import { type ErrorCode, PeerloomError } from "../../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
-import type { RtcConnection, RtcSignal, WebRtcHost } from "../../runtime.ts";
+import type { RtcConnection, RtcEnd, RtcPair, RtcSignal, WebRtcHost } from "../../runtime.ts";
 
 const BUFFER_LOW_BYTES: number = 256 * 1024;
 /** A session above has what was not acknowledged, so that a moment is enough. */
@@ -12,6 +12,17 @@ const FLUSH_STEP_MS = 10;
 export function browserWebRtc(): WebRtcHost | undefined {
   if (!("RTCPeerConnection" in globalThis)) return undefined; // Workers have none.
   return { open: (options) => new BrowserRtcConnection(options) };
+}
+
+/** What is read of an entry of any kind. */
+interface Stats {
+  readonly type: string;
+  readonly selectedCandidatePairId?: string;
+  readonly localCandidateId?: string;
+  readonly remoteCandidateId?: string;
+  readonly candidateType?: string;
+  readonly address?: string;
+  readonly port?: number;
 }
 
 class BrowserRtcConnection implements RtcConnection {
@@ -98,23 +109,18 @@ class BrowserRtcConnection implements RtcConnection {
     };
   }
 
-  describe(): string {
-    const chosen = this.#chosen()?.remote;
-    return chosen === undefined ? "webrtc" : `webrtc ${chosen.type} ${chosen.address}:${chosen.port}`;
-  }
-
-  remoteHost(): string | undefined {
-    return this.#chosen()?.remote?.address ?? undefined;
-  }
-
-  isTurned(): boolean {
-    const pair = this.#chosen();
-    return pair?.local?.type === "relay" || pair?.remote?.type === "relay";
-  }
-
-  #chosen(): RTCIceCandidatePair | undefined {
-    // Not in every browser, whatever the types say.
-    return this.#peer.sctp?.transport.iceTransport.getSelectedCandidatePair?.() ?? undefined;
+  async chosenPair(): Promise<RtcPair | undefined> {
+    // An ICE transport that tells it at once is not in every browser. https://www.w3.org/TR/webrtc-stats/
+    const stats: ReadonlyMap<string | undefined, Stats> = new Map(
+      await this.#peer.getStats().catch(() => []),
+    );
+    const transport = [...stats.values()].find(({ type }) => type === "transport");
+    const pair = stats.get(transport?.selectedCandidatePairId);
+    if (pair === undefined) return undefined;
+    return {
+      local: endOf(stats.get(pair.localCandidateId)),
+      remote: endOf(stats.get(pair.remoteCandidateId)),
+    };
   }
 
   close(waitMs: number = CLOSE_WAIT_MS): void {
@@ -215,6 +221,10 @@ class BrowserRtcConnection implements RtcConnection {
         : new PeerloomError(code, `The WebRTC connection ended: ${why}.`, { cause }),
     );
   }
+}
+
+function endOf(stats: Stats | undefined): RtcEnd {
+  return { type: stats?.candidateType ?? "", address: stats?.address ?? "", port: stats?.port ?? 0 };
 }
 
 function fingerprintOf(sdp: string | undefined): string {

@@ -5,7 +5,7 @@
 import type { DataChannel, IceServer as NativeIceServer, PeerConnection } from "node-datachannel";
 import { type ErrorCode, PeerloomError } from "../../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
-import type { IceServer, RtcConnection, RtcSignal, WebRtcHost } from "../../runtime.ts";
+import type { IceServer, RtcConnection, RtcPair, RtcSignal, WebRtcHost } from "../../runtime.ts";
 import { joinPooled, plainView } from "./memory.ts";
 
 type Native = typeof import("node-datachannel");
@@ -161,18 +161,8 @@ class NodeRtcConnection implements RtcConnection {
     };
   }
 
-  describe(): string {
-    const pair = this.#peer.getSelectedCandidatePair();
-    return pair === null ? "" : `webrtc ${pair.remote.type} ${pair.remote.address}:${pair.remote.port}`;
-  }
-
-  remoteHost(): string | undefined {
-    return this.#peer.getSelectedCandidatePair()?.remote.address;
-  }
-
-  isTurned(): boolean {
-    const pair = this.#peer.getSelectedCandidatePair();
-    return pair?.local.type === "relay" || pair?.remote.type === "relay";
+  chosenPair(): Promise<RtcPair | undefined> {
+    return Promise.resolve(this.#peer.getSelectedCandidatePair() ?? undefined);
   }
 
   close(waitMs: number = CLOSE_WAIT_MS): void {

@@ -5,7 +5,7 @@
 import { toHex } from "../../../shared/bytes.ts";
 import { PeerloomError } from "../../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
-import type { Clock, Random, RtcConnection, RtcSignal, WebRtcHost } from "../../runtime.ts";
+import type { Clock, Random, RtcConnection, RtcEnd, RtcPair, RtcSignal, WebRtcHost } from "../../runtime.ts";
 import type { SimInternet, SimMachine, SimTransport } from "./internet.ts";
 import type { SimLink } from "./link-end.ts";
 
@@ -113,19 +113,9 @@ class SimRtcConnection implements RtcConnection {
     return { local: pairs(this.token), remote: pairs(this.#other?.token ?? "") };
   }
 
-  describe(): string {
+  chosenPair(): Promise<RtcPair | undefined> {
     const other = this.#other;
-    return other === undefined
-      ? "webrtc"
-      : `webrtc ${other.kind()}/udp ${other.owner.machine.address}:${other.port}`;
-  }
-
-  remoteHost(): string | undefined {
-    return this.#other?.owner.machine.address;
-  }
-
-  isTurned(): boolean {
-    return false;
+    return Promise.resolve(other && { local: this.end(), remote: other.end() });
   }
 
   close(): void {
@@ -159,6 +149,10 @@ class SimRtcConnection implements RtcConnection {
       onSignal({ kind: "candidate", candidate, mid: "0" });
       onGathered?.();
     });
+  }
+
+  end(): RtcEnd {
+    return { type: this.kind(), address: this.owner.machine.address, port: this.port };
   }
 
   kind(): "host" | "srflx" {

@@ -9,6 +9,7 @@ import {
   requireNetworkName,
   requirePeerId,
 } from "../../../shared/ids.ts";
+import { abortError } from "../../overlay/abort.ts";
 import { IceServers } from "../../overlay/ice-servers.ts";
 import { stunServersOf } from "../../overlay/nat-probe.ts";
 import { parseStunUrl, type StunServer } from "../../links/stun.ts";
@@ -51,6 +52,8 @@ export async function* diagnoseOn(
     const facts = yield* lookAround(host, { ...options, signal });
     yield await gateway;
     yield verdict(facts);
+  } catch (error) {
+    throw signal.aborted ? abortError(signal) : error;
   } finally {
     over.abort(new PeerloomError("aborted", "The diagnosis is over."));
     await gateway;

@@ -1,5 +1,5 @@
 /** A WebRTC connection that carries nothing and does what the test tells it. */
-import type { RtcConnection } from "../../../peer/runtime.ts";
+import type { RtcConnection, RtcPair } from "../../../peer/runtime.ts";
 import type { PeerloomError } from "../../../shared/errors.ts";
 import { FRAME_BYTES_MAX } from "../../../shared/limits.ts";
 
@@ -12,10 +12,10 @@ export class FakeRtcConnection implements RtcConnection {
   readonly bufferedBytes = 0;
   readonly messageBytesMax = FRAME_BYTES_MAX;
   isDestroyed = false;
-  readonly #description: string;
+  readonly #pair: RtcPair | undefined;
 
-  constructor(description = "webrtc") {
-    this.#description = description;
+  constructor(pair?: RtcPair) {
+    this.#pair = pair;
   }
 
   accept(): void {}
@@ -24,12 +24,8 @@ export class FakeRtcConnection implements RtcConnection {
   fingerprints(): { local: string; remote: string } {
     return { local: "aa", remote: "bb" };
   }
-  describe(): string {
-    return this.#description;
-  }
-  remoteHost(): undefined {}
-  isTurned(): boolean {
-    return false;
+  chosenPair(): Promise<RtcPair | undefined> {
+    return Promise.resolve(this.#pair);
   }
   close(): void {}
   destroy(): void {

@@ -31,7 +31,10 @@ interface Negotiated {
 async function negotiate(remote: readonly string[], mapping: Mapping = "unknown"): Promise<Negotiated> {
   const clock = new SimClock();
   onTestFinished(() => clock.close());
-  const connection = new FakeRtcConnection("webrtc srflx 198.51.100.1:5000");
+  const connection = new FakeRtcConnection({
+    local: { type: "host", address: "192.168.1.2", port: 5000 },
+    remote: { type: "srflx", address: "198.51.100.1", port: 5000 },
+  });
   const host: WebRtcHost = {
     open: ({ onSignal }) => {
       queueMicrotask(() => {

@@ -85,13 +85,8 @@ export class FakeRtc implements RtcConnection {
     return { local: "aa", remote: "bb" };
   }
 
-  describe(): string {
-    return "fake";
-  }
-
-  remoteHost(): undefined {}
-  isTurned(): boolean {
-    return false;
+  chosenPair(): Promise<undefined> {
+    return Promise.resolve(undefined);
   }
 
   close(): void {

@@ -2,6 +2,7 @@
  * A data connection as a stream of bytes, so that what answers streams of `peer.handle` answers PeerJS pages too. What comes must be
  * bytes or strings (taken as UTF-8); what is written goes as bytes. A data channel has no halves: closing one ends both.
  */
+import { byteStream } from "../../shared/byte-stream.ts";
 import { bufferSource, utf8 } from "../../shared/bytes.ts";
 import { type ErrorCode, PeerloomError, toPeerloomError } from "../../shared/errors.ts";
 import type { Stream } from "../session/contract.ts";
@@ -14,7 +15,7 @@ export function connectionStream(connection: DataConnection): Stream {
   const values = connection[Symbol.asyncIterator]();
   const reset = (code: ErrorCode = "stream/reset"): void =>
     connection.fail(new PeerloomError(code, `The PeerJS connection was reset here: ${code}.`));
-  const readable: ReadableStream<Uint8Array> = new ReadableStream({
+  const readable = byteStream({
     type: "bytes",
     async pull(controller: ReadableByteStreamController): Promise<void> {
       const bytes = await nextBytes();

@@ -2,6 +2,7 @@
  * One stream of a session: Web streams towards the application, credit and a bounded queue towards the mux. The
  * receiver grants bytes; the window it grants doubles while the reader keeps up, so that a long path is filled.
  */
+import { byteStream } from "../../shared/byte-stream.ts";
 import { bufferSource } from "../../shared/bytes.ts";
 import {
   assert,
@@ -89,7 +90,7 @@ export class MuxStream implements Stream {
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    this.readable = new ReadableStream({
+    this.readable = byteStream({
       type: "bytes",
       start: (controller) => {
         this.#reader = controller;

@@ -8,7 +8,8 @@ export function requirePage(): void {
       "page/insecure",
       "Browsers give this page no cryptography: open it by https or on localhost.",
     );
-  if (!("ReadableByteStreamController" in globalThis)) throw outdated();
+  // Of all that is used and not tried at once, the youngest.
+  if (!("parse" in URL)) throw outdated();
 }
 
 /** Why a browser could not make an identity: it refuses Ed25519 or X25519 by name. */
@@ -19,7 +20,7 @@ export function explainIdentity(error: unknown): unknown {
 function outdated(cause?: unknown): PeerloomError {
   return new PeerloomError(
     "page/outdated",
-    "This browser is too old: use Chrome 137, Firefox 130, Safari 26.4 or later.",
+    "This browser is too old: use Chrome 137, Firefox 130, Safari 18 or later.",
     { cause },
   );
 }

@@ -287,7 +287,7 @@ export interface RtcConnection {
   readonly messageBytesMax: number;
   /** SHA-256 fingerprints of both certificates, `aa:bb:…` lower case; known once open. */
   fingerprints(): { readonly local: string; readonly remote: string };
-  /** The candidate pair in use, known once open; undefined where the host does not tell. Never throws. */
+  /** The candidate pair in use, known once open; undefined where the host does not tell. */
   chosenPair(): Promise<RtcPair | undefined>;
   /** Gives what was sent so long to arrive; ends sooner when the other side has closed too. @default 1_000 */
   close(waitMs?: number): void;

@@ -4,8 +4,7 @@
  * A readable byte stream (https://streams.spec.whatwg.org/#rbs); where the host has none, as Safari before 26.4, a plain one that gives the
  * same chunks to default readers. Nothing is pulled before somebody reads.
  */
-export function byteStream(source: UnderlyingByteSource): ReadableStream<Uint8Array> {
-  if ("ReadableByteStreamController" in globalThis) return new ReadableStream(source);
-  const plain = { ...source, type: undefined } as unknown as UnderlyingDefaultSource<Uint8Array>;
-  return new ReadableStream(plain, { highWaterMark: 0 });
+export function byteStream(source: Omit<UnderlyingByteSource, "type">): ReadableStream<Uint8Array> {
+  const type = "ReadableByteStreamController" in globalThis ? "bytes" : undefined;
+  return new ReadableStream({ ...source, type } as UnderlyingByteSource, { highWaterMark: 0 });
 }

@@ -16,7 +16,6 @@ export function connectionStream(connection: DataConnection): Stream {
   const reset = (code: ErrorCode = "stream/reset"): void =>
     connection.fail(new PeerloomError(code, `The PeerJS connection was reset here: ${code}.`));
   const readable = byteStream({
-    type: "bytes",
     async pull(controller: ReadableByteStreamController): Promise<void> {
       const bytes = await nextBytes();
       if (bytes === undefined) {

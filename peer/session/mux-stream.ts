@@ -91,7 +91,6 @@ export class MuxStream implements Stream {
       this.#resolveClosed = resolve;
     });
     this.readable = byteStream({
-      type: "bytes",
       start: (controller) => {
         this.#reader = controller;
       },

@@ -14,9 +14,8 @@ export function browserWebRtc(): WebRtcHost | undefined {
   return { open: (options) => new BrowserRtcConnection(options) };
 }
 
-/** What is read of an entry of any kind. */
+/** What is read of an entry: of a transport, of a pair, of a candidate. */
 interface Stats {
-  readonly type: string;
   readonly selectedCandidatePairId?: string;
   readonly localCandidateId?: string;
   readonly remoteCandidateId?: string;
@@ -111,16 +110,16 @@ class BrowserRtcConnection implements RtcConnection {
 
   async chosenPair(): Promise<RtcPair | undefined> {
     // An ICE transport that tells it at once is not in every browser. https://www.w3.org/TR/webrtc-stats/
-    const stats: ReadonlyMap<string | undefined, Stats> = new Map(
-      await this.#peer.getStats().catch(() => []),
-    );
-    const transport = [...stats.values()].find(({ type }) => type === "transport");
-    const pair = stats.get(transport?.selectedCandidatePairId);
-    if (pair === undefined) return undefined;
-    return {
-      local: endOf(stats.get(pair.localCandidateId)),
-      remote: endOf(stats.get(pair.remoteCandidateId)),
-    };
+    const stats: ReadonlyMap<string | undefined, Stats> = new Map(await this.#peer.getStats());
+    for (const { selectedCandidatePairId } of stats.values()) {
+      const pair = stats.get(selectedCandidatePairId);
+      if (pair === undefined) continue;
+      return {
+        local: endOf(stats.get(pair.localCandidateId)),
+        remote: endOf(stats.get(pair.remoteCandidateId)),
+      };
+    }
+    return undefined;
   }
 
   close(waitMs: number = CLOSE_WAIT_MS): void {
@@ -223,8 +222,9 @@ class BrowserRtcConnection implements RtcConnection {
   }
 }
 
-function endOf(stats: Stats | undefined): RtcEnd {
-  return { type: stats?.candidateType ?? "", address: stats?.address ?? "", port: stats?.port ?? 0 };
+function endOf(stats: Stats = {}): RtcEnd {
+  const { candidateType: type = "", address = "", port = 0 } = stats;
+  return { type, address, port };
 }
 
 function fingerprintOf(sdp: string | undefined): string {

@@ -24,7 +24,6 @@ const IN_FIREFOX = [
   "compute",
   "doctor",
   "elements",
-  "lifecycle",
   "origin-files",
   "overlay",
   "page",

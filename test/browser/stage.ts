@@ -21,9 +21,6 @@ export const chromiumTest: ReturnType<typeof test.skipIf> = test.skipIf(
   executable === undefined || inFirefox,
 );
 
-/** On the console, where a peer is gone without a goodbye; nothing has thrown. */
-const FIREFOX_REMARK = "ICE failed,";
-
 /** There from before the first test of a file to after its last. */
 export class Stage {
   /** A test may stop it, and put another in its place. */
@@ -59,7 +56,7 @@ export class Stage {
 
   /** A Chromium whose tabs hide each other. */
   async startBrowserWithTabs(): Promise<Browser> {
-    const browser = await startChromiumWithTabs(executable ?? "");
+    const browser = await startChromiumWithTabs((await findOnPath(CHROMIUM_NAMES)) ?? "");
     this.#closes.push(() => browser.close());
     return browser;
   }
@@ -75,11 +72,11 @@ export class Stage {
   async openWatched(path = "/", browser: Browser = this.browser): Promise<[Page, readonly string[]]> {
     const complaints: string[] = [];
     const page = await browser.open(this.edge.url + path, async (made) => {
-      made.on("pageerror", ({ message }) => {
-        if (!message.startsWith(FIREFOX_REMARK)) complaints.push(message);
-      });
       await made.exposeFunction("complain", (text: string) => complaints.push(text));
-      await made.addInitScript(`addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
+      // By the page's own events: what Playwright calls an error has remarks of Firefox among it, of sockets that were given up.
+      await made.addInitScript(`addEventListener("error", ({ message }) => complain(message));
+        addEventListener("unhandledrejection", ({ reason }) => complain(String(reason)));
+        addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
         complain("Content Security Policy: " + violatedDirective + " " + blockedURI))`);
     });
     return [page, complaints];
